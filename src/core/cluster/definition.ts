@@ -1,0 +1,95 @@
+/**
+ * What an administrator writes about a group, in the normal form that the log carries: every default filled in,
+ * every duration in milliseconds.
+ */
+import type { NodeId, ResourceName } from '../../base/index.js'
+
+export type ParameterValue = string | number | boolean | readonly string[] | { readonly [key: string]: string }
+
+/** `command`, `logical-hostname`, `tcp`, `http`, or `ocf:<provider>:<agent>`. */
+export type ResourceType = string
+
+export interface ResourceDefinition {
+  readonly type: ResourceType
+  readonly parameters: { readonly [name: string]: ParameterValue }
+  /** Resources of the same group that must run before this one starts, and stop after it. */
+  readonly dependsOn: readonly ResourceName[]
+  /** Periodic check. Milliseconds. */
+  readonly probe: { readonly interval: number; readonly timeout: number }
+  /** Milliseconds a start or stop may take before it is killed with all its processes. */
+  readonly start: { readonly timeout: number }
+  readonly stop: { readonly timeout: number }
+  /** In-place restarts allowed within `window` (milliseconds of log time) before the group moves. */
+  readonly restart: { readonly max: number; readonly window: number }
+}
+
+export interface GroupDefinition {
+  /** `scalable` comes with a later version and is refused until then. */
+  readonly mode: 'failover'
+  /** In order of rank, the first is preferred. */
+  readonly nodes: readonly NodeId[]
+  /** Larger matters more. */
+  readonly priority: number
+  readonly failback: { readonly mode: 'never' }
+  readonly resources: { readonly [name: ResourceName]: ResourceDefinition }
+}
+
+export const resourceDefaults = {
+  probe: { interval: 5_000, timeout: 20_000 },
+  start: { timeout: 60_000 },
+  stop: { timeout: 60_000 },
+  restart: { max: 3, window: 900_000 },
+} as const
+
+/** Resources in an order that respects `dependsOn`; ties by name. Stops go in reverse. Rings have been refused before. */
+export function startOrder(resources: GroupDefinition['resources']): readonly ResourceName[] {
+  const order: ResourceName[] = []
+  const left = new Set((Object.keys(resources) as ResourceName[]).sort())
+  while (left.size > 0) {
+    const next = [...left].find((name) => (resources[name]?.dependsOn ?? []).every((needed) => !left.has(needed)))
+    if (next === undefined) return [...order, ...left]
+    order.push(next)
+    left.delete(next)
+  }
+  return order
+}
+
+/** The names along one ring of `dependsOn`, first name repeated at the end; undefined when there is none. */
+export function dependencyRing(
+  resources: Readonly<Record<string, { readonly dependsOn: readonly string[] }>>,
+): readonly string[] | undefined {
+  const done = new Set<string>()
+  for (const start of Object.keys(resources).sort()) {
+    const ring = walk(start, [])
+    if (ring !== undefined) return ring
+  }
+  return undefined
+
+  function walk(name: string, path: readonly string[]): readonly string[] | undefined {
+    if (path.includes(name)) return [...path.slice(path.indexOf(name)), name]
+    if (done.has(name)) return undefined
+    for (const needed of resources[name]?.dependsOn ?? []) {
+      const ring = walk(needed, [...path, name])
+      if (ring !== undefined) return ring
+    }
+    done.add(name)
+    return undefined
+  }
+}
+
+/**
+ * Names of things outside the group that two groups must not hold at once, such as `address:10.0.0.100`.
+ * What a holder's pinned definition claims stays held until its token ends.
+ */
+export function claimsOf(resources: GroupDefinition['resources']): readonly string[] {
+  const claims: string[] = []
+  for (const resource of Object.values(resources)) {
+    if (resource.type === 'logical-hostname' && typeof resource.parameters.address === 'string') {
+      claims.push(`address:${resource.parameters.address.split('/')[0]}`)
+    }
+    if (resource.type === 'ocf:heartbeat:IPaddr2' && typeof resource.parameters.ip === 'string') {
+      claims.push(`address:${resource.parameters.ip.split('/')[0]}`)
+    }
+  }
+  return claims.sort()
+}

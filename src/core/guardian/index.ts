@@ -1,0 +1,2 @@
+/** The guardian's decisions: when to restart the others, when the lease has run out, and the steps of an emergency stop. */
+export * from './protocol.js'

@@ -1,0 +1,45 @@
+/**
+ * What is asked of a guardian and what it answers: over its own UDP port by other nodes, over a unix socket by its
+ * own daemon.
+ */
+import type { BootId, GroupName, NodeId, Token } from '../../base/index.js'
+
+/** Asked by the leader (or any node) of a suspect's guardian. `nonce` comes back in the answer and guards against replays. */
+export interface GuardianQuery {
+  readonly kind: 'guardian-query'
+  readonly nonce: string
+  /** Set once a case exists: the guardian may then state what it has sealed and verified. */
+  readonly caseId?: string
+}
+
+/** Carries a MAC by the node's own guardian key (derived from the cluster secret). */
+export interface GuardianAnswer {
+  readonly kind: 'guardian-answer'
+  readonly node: NodeId
+  readonly boot: BootId
+  readonly nonce: string
+  readonly daemonUp: boolean
+  /** How long this node may still act on its grants; 0 when the lease has run out. */
+  readonly leaseRemainingMs: number
+  /** `stopped`: an emergency stop has ended with everything verified; its tokens are in `sealed`. */
+  readonly emergency: 'none' | 'stopping' | 'stopped' | 'cannot-verify'
+  /** Highest sealed and verified-stopped token per group. */
+  readonly sealed: { readonly [group: GroupName]: Token }
+  /** Groups with a run record whose token is not sealed. */
+  readonly open: { readonly [group: GroupName]: Token }
+}
+
+/** Daemon → guardian, over the socket. The deadline itself is in the run folder, where it outlives both. */
+export type GuardianOrder =
+  | { readonly kind: 'alive' }
+  /** The daemon is about to stop in an orderly way; the guardian does not restart it. */
+  | { readonly kind: 'daemon-leaving' }
+
+/** Guardian → daemon, on connection and at every change. */
+export interface GuardianState {
+  readonly kind: 'guardian-state'
+  readonly emergency: GuardianAnswer['emergency']
+  readonly sealed: GuardianAnswer['sealed']
+  readonly open: GuardianAnswer['open']
+  readonly monitorUp: boolean
+}

@@ -1,0 +1,111 @@
+/**
+ * What the daemon orders of the monitor and what the monitor reports back.
+ *
+ * Orders for a group are numbered by (token, sequence): older ones are ignored, a repeated one is answered with the
+ * present state. The monitor outlives the daemon and the daemon the monitor: on every new connection the monitor
+ * sends `hello` with all it knows, and the daemon sends its orders again.
+ */
+import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
+import type { GroupDefinition } from '../cluster/index.js'
+
+export type MonitorOrder =
+  /**
+   * Run the group under this token until told otherwise. With a `restart` of a number not seen before under this
+   * token, restart that resource and those that depend on it.
+   */
+  | {
+      readonly kind: 'run'
+      readonly group: GroupName
+      readonly token: Token
+      readonly sequence: number
+      /** Pinned when the grant was given. */
+      readonly resources: GroupDefinition['resources']
+      readonly node: NodeId
+      readonly boot: BootId
+      /** Nothing of this order is spawned once the boot clock, plus its grain, has passed this. */
+      readonly deadline: BootInstant
+      readonly restart?: { readonly resource: ResourceName; readonly number: number }
+      /** Checkpoints left by the last holder, written into the resources' checkpoint folder before start. */
+      readonly checkpoints: { readonly [name: string]: string }
+    }
+  /** Stop in reverse order, kill what is left, verify, seal the token. Idempotent; also for a group never started. */
+  | { readonly kind: 'stop'; readonly group: GroupName; readonly token: Token; readonly sequence: number }
+  /** Look whether anything of this definition runs here without our having started it. Changes nothing. */
+  | { readonly kind: 'probe'; readonly group: GroupName; readonly probeId: string; readonly resources: GroupDefinition['resources'] }
+  /** Run one program for the daemon: a fence agent, an agent's metadata or validation. */
+  | {
+      readonly kind: 'call'
+      readonly callId: string
+      readonly argv: readonly string[]
+      readonly environment: { readonly [name: string]: string }
+      /** With `hold`, the program is started at once and its input is withheld until `call-release` (writing it is the act). */
+      readonly input: string
+      readonly hold: boolean
+      /** Milliseconds from start (from release, when held) until it is killed whole. */
+      readonly timeout: number
+    }
+  | { readonly kind: 'call-release'; readonly callId: string }
+  | { readonly kind: 'call-cancel'; readonly callId: string }
+  /** The lease was renewed: runs in progress may go on spawning until this reading of the boot clock. */
+  | { readonly kind: 'deadline'; readonly deadline: BootInstant }
+
+export type ResourceRunState = 'STOPPED' | 'STARTING' | 'ONLINE' | 'STOPPING' | 'FAILED' | 'UNKNOWN'
+
+export interface ResourceReport {
+  readonly state: ResourceRunState
+  /** Why it is FAILED or UNKNOWN, or what the last probe said. */
+  readonly detail?: string
+}
+
+/** `run`: wanted and being kept; `stopped`: verified stopped and its token sealed; `unknown`: could not be verified. */
+export type GroupRunState = 'STARTING' | 'ONLINE' | 'FAILED' | 'STOPPING' | 'STOPPED' | 'UNKNOWN'
+
+export interface GroupReport {
+  readonly group: GroupName
+  readonly token: Token
+  readonly sequence: number
+  /** FAILED: at least one resource failed and the monitor waits for the next order (the rest is left as it is). */
+  readonly state: GroupRunState
+  readonly resources: { readonly [name: ResourceName]: ResourceReport }
+  /** Present when FAILED. */
+  readonly failure?: ResourceFailure
+}
+
+export interface ResourceFailure {
+  readonly resource: ResourceName
+  readonly event: 'died' | 'probe-failed' | 'probe-timeout' | 'start-failed' | 'start-timeout' | 'stop-failed' | 'stop-timeout'
+  readonly detail: string
+  /** Highest `restart.number` carried out before this failure, 0 for none: a failure is one event per number. */
+  readonly restartNumber: number
+}
+
+export type MonitorReport =
+  | {
+      readonly kind: 'hello'
+      readonly boot: BootId
+      readonly groups: readonly GroupReport[]
+      /** Highest sealed token of each group, from the run folder. */
+      readonly sealed: { readonly [group: GroupName]: Token }
+    }
+  | ({ readonly kind: 'group' } & GroupReport)
+  /** The token will never start anything again here, and everything under it was verified stopped. */
+  | { readonly kind: 'sealed'; readonly group: GroupName; readonly token: Token }
+  | {
+      readonly kind: 'probed'
+      readonly group: GroupName
+      readonly probeId: string
+      /** `clean`: nothing runs; `running`: a stray; `unknown`: a probe failed or timed out. */
+      readonly result: 'clean' | 'running' | 'unknown'
+      readonly resources: { readonly [name: ResourceName]: ResourceReport }
+    }
+  | {
+      readonly kind: 'called'
+      readonly callId: string
+      /** Exit status; undefined when killed by a signal, timed out or never started. */
+      readonly code?: number
+      readonly outcome: 'exited' | 'timed-out' | 'cancelled' | 'failed-to-start'
+      /** Bounded to 64 KiB each. */
+      readonly stdout: string
+      readonly stderr: string
+      readonly elapsedMs: number
+    }

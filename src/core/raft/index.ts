@@ -1,0 +1,2 @@
+/** Consensus: Raft as a pure step-function. */
+export * from './types.js'

@@ -1,0 +1,15 @@
+/** Authenticated datagrams: heartbeats, renewals, queries. May be lost, doubled, reordered; never forged or altered. */
+import type { PeerAddress } from '../peers/contract.js'
+
+export interface DatagramListener {
+  /** `sender` is the name inside the verified packet. `link` is the index of the local socket that received it. */
+  onDatagram(sender: string, link: number, message: unknown, from: PeerAddress): void
+  /** The destination's port answered "unreachable" (ICMP), where the system reports it. */
+  onUnreachable?(to: PeerAddress): void
+}
+
+export interface Datagrams {
+  /** Sends from the local socket `link` (0 is the first link). Never throws on network errors. */
+  send(link: number, to: PeerAddress, message: unknown): void
+  close(): Promise<void>
+}

@@ -1,0 +1,35 @@
+/** Ordered, authenticated streams between the nodes of one cluster. A frame may be lost with its connection; the core sends again. */
+import type { ClusterId, MemberId, NodeId } from '../../base/index.js'
+
+export interface PeerAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** What the other side proved or stated in the handshake. */
+export interface PeerIntroduction {
+  readonly node: NodeId
+  readonly clusterId: ClusterId | undefined
+  readonly memberId: MemberId | undefined
+  /** Random per process start: tells a restarted daemon from a reconnect. */
+  readonly processId: string
+}
+
+export interface PeerListener {
+  /** `frame` is whatever `base/codec` decoded: the receiver checks its shape. */
+  onFrame(from: NodeId, frame: unknown): void
+  onConnected(peer: PeerIntroduction): void
+  onDisconnected(node: NodeId): void
+  /** The peer's port refused a connection (nothing listens there). */
+  onRefused(node: NodeId): void
+  /** A peer of another cluster, version or secret was turned away; `reason` is a plain sentence with both values. */
+  onTurnedAway(address: string, reason: string): void
+}
+
+export interface Peers {
+  /** Queued while connected, dropped otherwise. Returns false when dropped (not connected, or the queue is full). */
+  send(to: NodeId, frame: unknown): boolean
+  /** From now on the handshake carries these; existing connections of another identity are closed. */
+  setIdentity(identity: { readonly clusterId: ClusterId; readonly memberId: MemberId }): void
+  close(): Promise<void>
+}
