@@ -67,8 +67,10 @@ export interface GroupReport {
   /** FAILED: at least one resource failed and the monitor waits for the next order (the rest is left as it is). */
   readonly state: GroupRunState
   readonly resources: { readonly [name: ResourceName]: ResourceReport }
-  /** Present when FAILED. */
+  /** Present when FAILED; also when UNKNOWN, if a failed stop or start led there. */
   readonly failure?: ResourceFailure
+  /** Why the group as a whole is UNKNOWN, such as a run record that cannot be read. */
+  readonly detail?: string
 }
 
 export interface ResourceFailure {

@@ -1,0 +1,97 @@
+/** What happens to the monitor and what it wants done. */
+import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
+import type { ResourceDefinition } from '../cluster/index.js'
+import type { MonitorOrder, MonitorReport } from './protocol.js'
+import type { ProcessIdentity, RunRecord, UnreadableRecord } from './record.js'
+import type { MethodResult } from './verdict.js'
+
+export type MonitorEvent =
+  /** First of all, once: what the run folder holds. */
+  | {
+      readonly kind: 'resumed'
+      readonly records: readonly RunRecord[]
+      readonly unreadable: readonly UnreadableRecord[]
+      readonly seals: ReadonlyMap<GroupName, Token>
+      readonly deadline: BootInstant
+    }
+  /** The daemon has connected and hears reports from now on. */
+  | { readonly kind: 'connected' }
+  | { readonly kind: 'ordered'; readonly order: MonitorOrder }
+  /** The process of a start exists. For a kept foreground process it is the service itself. */
+  | { readonly kind: 'spawned'; readonly action: number; readonly process: ProcessIdentity }
+  | { readonly kind: 'method-done'; readonly action: number; readonly result: MethodResult }
+  /** `empty`: nothing of the resource is left. */
+  | { readonly kind: 'killed'; readonly action: number; readonly empty: boolean }
+  /** Main processes of an ONLINE resource that are worth watching. */
+  | { readonly kind: 'learnt'; readonly group: GroupName; readonly resource: ResourceName; readonly processes: readonly ProcessIdentity[] }
+  /** A watched process has ended. */
+  | {
+      readonly kind: 'ended'
+      readonly group: GroupName
+      readonly resource: ResourceName
+      readonly process: ProcessIdentity
+      readonly detail: string
+    }
+  /** No process of an ONLINE resource is left in its cgroup. */
+  | { readonly kind: 'emptied'; readonly group: GroupName; readonly resource: ResourceName }
+  | {
+      readonly kind: 'called'
+      readonly callId: string
+      readonly outcome: Omit<Extract<MonitorReport, { kind: 'called' }>, 'kind' | 'callId'>
+    }
+  /** The time that `nextWake` named has come. */
+  | { readonly kind: 'woke' }
+
+/** One method of one resource, with all that is needed to run it anywhere. */
+export interface MethodRequest {
+  readonly group: GroupName
+  /** 0 for a probe of something that was never granted here. */
+  readonly token: Token
+  readonly node: NodeId
+  readonly boot: BootId
+  readonly resource: ResourceName
+  readonly definition: ResourceDefinition
+  /** `settle` waits for a start that a dead monitor left behind; it ends as `done` when that start is over. */
+  readonly method: 'start' | 'stop' | 'probe' | 'settle'
+  /** Milliseconds. */
+  readonly timeout: number
+  /** What is known to run: the kept process, the start in flight. */
+  readonly processes: readonly ProcessIdentity[]
+}
+
+export type MonitorEffect =
+  /** On disk before the next effect is performed. */
+  | { readonly kind: 'write-record'; readonly record: RunRecord }
+  | { readonly kind: 'seal'; readonly group: GroupName; readonly token: Token }
+  | { readonly kind: 'delete-record'; readonly group: GroupName; readonly token: Token }
+  /** Into the checkpoint folder of every resource of the group. */
+  | {
+      readonly kind: 'write-checkpoints'
+      readonly group: GroupName
+      readonly resources: readonly ResourceName[]
+      readonly checkpoints: { readonly [name: string]: string }
+    }
+  /**
+   * Ends as `method-done`. A `start` looks at seal and deadline once more, just before the spawn, and is refused when
+   * the token is sealed or the boot clock plus its grain has reached the deadline.
+   */
+  | { readonly kind: 'begin'; readonly action: number; readonly request: MethodRequest; readonly deadline: BootInstant }
+  /** Kill the action whole; it still ends as `method-done`, usually `cancelled`. */
+  | { readonly kind: 'cancel'; readonly action: number }
+  /** Kill everything that the resource runs. Ends as `killed`. */
+  | { readonly kind: 'kill'; readonly action: number; readonly group: GroupName; readonly resource: ResourceName }
+  /** Watch these processes, or learn them when there are none. Replaces what was watched of the resource before. */
+  | {
+      readonly kind: 'watch'
+      readonly group: GroupName
+      readonly resource: ResourceName
+      readonly processes: readonly ProcessIdentity[]
+      readonly learn: boolean
+    }
+  | { readonly kind: 'unwatch'; readonly group: GroupName; readonly resource: ResourceName }
+  | { readonly kind: 'call'; readonly call: Extract<MonitorOrder, { kind: 'call' }> }
+  | { readonly kind: 'call-release'; readonly callId: string }
+  | { readonly kind: 'call-cancel'; readonly callId: string }
+  | { readonly kind: 'log'; readonly text: string }
+  /** To the daemon, if one is connected; it hears everything again after the next `hello`. */
+  | { readonly kind: 'report'; readonly report: MonitorReport }

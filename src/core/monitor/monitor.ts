@@ -1,0 +1,335 @@
+/**
+ * The monitor as a step-function: orders and what happened to processes go in, effects come out.
+ *
+ * Invariant: of one group at most one token is open here. An order under a newer token waits until the older one is
+ * sealed; an order under an older or sealed one starts nothing.
+ */
+import {
+  type BootId,
+  type BootInstant,
+  bootClockGrain,
+  bootInstant,
+  type GroupName,
+  invariant,
+  type NodeId,
+  type Token,
+  unreachable,
+} from '../../base/index.js'
+import { Calls } from './calls.js'
+import type { MonitorEffect, MonitorEvent } from './events.js'
+import { type GroupHost, GroupRun } from './group-run.js'
+import type { GroupReport, MonitorOrder } from './protocol.js'
+import type { ContainmentPlace, UnreadableRecord } from './record.js'
+import { resultOf, StrayProbes } from './stray.js'
+
+export interface MonitorCoreConfig {
+  readonly node: NodeId
+  readonly boot: BootId
+  readonly containment: ContainmentPlace
+  /** Spreads the probes of different nodes and lives; any whole number. */
+  readonly jitterSeed: number
+}
+
+export class MonitorCore {
+  readonly #config: MonitorCoreConfig
+  readonly #groups = new Map<GroupName, GroupRun>()
+  /** Groups whose run record cannot be read: nobody can say any more what runs. */
+  readonly #lost = new Map<GroupName, UnreadableRecord>()
+  readonly #seals = new Map<GroupName, Token>()
+  readonly #calls: Calls
+  readonly #strays: StrayProbes
+  /** Which group an action under way belongs to. */
+  readonly #actions = new Map<number, GroupName>()
+  /** Groups that this step may have changed. */
+  readonly #touched = new Set<GroupName>()
+  /** What the run folder and the daemon last heard of each group, to send changes only. */
+  readonly #written = new Map<GroupName, string>()
+  readonly #reported = new Map<GroupName, string>()
+  #deadline = bootInstant(0)
+  #lastAction = 0
+  #jitter: number
+  #effects: MonitorEffect[] = []
+
+  constructor(config: MonitorCoreConfig) {
+    this.#config = config
+    this.#jitter = config.jitterSeed
+    const emit = (effect: MonitorEffect) => this.#emit(effect)
+    this.#calls = new Calls(emit)
+    this.#strays = new StrayProbes({ emit, newAction: () => ++this.#lastAction, node: config.node, boot: config.boot })
+  }
+
+  /** Handles one event to the end. Records come before the effects that rely on them, seals before what is said about them. */
+  step(event: MonitorEvent, now: BootInstant): readonly MonitorEffect[] {
+    this.#effects = []
+    this.#touched.clear()
+    this.#handle(event, now)
+    this.#calls.advance(now)
+    const touched = [...this.#touched].flatMap((group) => this.#groups.get(group) ?? [])
+    for (const run of touched) run.advance(now)
+    const acts = this.#effects
+    this.#effects = []
+    const records: MonitorEffect[] = []
+    for (const run of touched) this.#conclude(run, records)
+    return [...records, ...acts, ...this.#effects]
+  }
+
+  /** When `woke` is due at the latest. */
+  nextWake(): BootInstant | undefined {
+    const wakes = [this.#calls.wakeAt, ...[...this.#groups.values()].map((run) => run.wakeAt)].filter((at) => at !== undefined)
+    return wakes.length === 0 ? undefined : bootInstant(Math.min(...wakes))
+  }
+
+  #handle(event: MonitorEvent, now: BootInstant) {
+    switch (event.kind) {
+      case 'resumed':
+        return this.#resume(event, now)
+      case 'connected':
+        return this.#sayHello()
+      case 'ordered':
+        return this.#order(event.order, now)
+      case 'method-done': {
+        if (this.#strays.onMethodDone(event.action, event.result)) return
+        const owner = this.#ownerOf(event.action)
+        this.#actions.delete(event.action)
+        return owner?.run.onMethodDone(owner.resource, event.result, now)
+      }
+      case 'spawned': {
+        const owner = this.#ownerOf(event.action)
+        return owner?.run.onSpawned(owner.resource, event.process)
+      }
+      case 'killed': {
+        const owner = this.#ownerOf(event.action)
+        this.#actions.delete(event.action)
+        return owner?.run.onKilled(owner.resource, event.empty)
+      }
+      case 'learnt':
+        return this.#touch(event.group)?.onLearnt(event.resource, event.processes)
+      case 'ended':
+        return this.#touch(event.group)?.onEnded(event.resource, event.process, event.detail, now)
+      case 'emptied':
+        return this.#touch(event.group)?.onEmptied(event.resource, now)
+      case 'called':
+        return this.#calls.onCalled(event)
+      case 'woke':
+        return this.#touchAll()
+      default:
+        return unreachable(event)
+    }
+  }
+
+  #order(order: MonitorOrder, now: BootInstant) {
+    switch (order.kind) {
+      case 'run':
+        return this.#orderRun(order)
+      case 'stop':
+        return this.#orderStop(order)
+      case 'probe':
+        return this.#orderProbe(order)
+      case 'deadline':
+        this.#deadline = bootInstant(Math.max(this.#deadline, order.deadline))
+        return this.#touchAll()
+      case 'call':
+        return this.#calls.order(order, now)
+      case 'call-release':
+        return this.#calls.release(order.callId)
+      case 'call-cancel':
+        return this.#calls.cancel(order.callId)
+      default:
+        return unreachable(order)
+    }
+  }
+
+  #orderRun(order: Extract<MonitorOrder, { kind: 'run' }>) {
+    const { group, token, sequence } = order
+    const run = this.#touch(group)
+    if (this.#lost.has(group) || (run !== undefined && run.token !== token)) return this.#answer(group)
+    if (run === undefined && this.#isSealed(group, token)) return this.#sayStopped(group, token, sequence)
+    this.#deadline = bootInstant(Math.max(this.#deadline, order.deadline))
+    if (run !== undefined) {
+      if (sequence < run.sequence) return
+      run.orderRun(sequence, order.restart)
+      return this.#answer(group)
+    }
+    if (order.node !== this.#config.node || order.boot !== this.#config.boot) {
+      return this.#log(
+        `refused to run ${group}: granted to ${order.node} boot ${order.boot}, this is ${this.#config.node} boot ${this.#config.boot}`,
+      )
+    }
+    this.#strays.abandon(group, 'the group is being started')
+    const { resources, node, boot } = order
+    const fresh = new GroupRun(this.#hostOf(group), {
+      group,
+      token,
+      sequence,
+      node,
+      boot,
+      resources,
+      containment: this.#config.containment,
+    })
+    fresh.orderRun(sequence, order.restart)
+    this.#groups.set(group, fresh)
+    const names = Object.keys(resources) as (keyof typeof resources)[]
+    this.#emit({ kind: 'write-checkpoints', group, resources: names, checkpoints: order.checkpoints })
+  }
+
+  #orderStop(order: Extract<MonitorOrder, { kind: 'stop' }>) {
+    const { group, token, sequence } = order
+    const run = this.#touch(group)
+    const lost = this.#lost.get(group)
+    if (lost !== undefined && lost.token <= token) return this.#answer(group)
+    if (run === undefined || run.token > token) {
+      // Nothing under this token was ever started here, or it has ended.
+      this.#seal(group, token)
+      if (run === undefined) this.#sayStopped(group, token, sequence)
+      else this.#emit({ kind: 'report', report: { kind: 'sealed', group, token } })
+      return
+    }
+    if (run.token === token && sequence < run.sequence) return
+    run.orderStop(token, sequence)
+    this.#answer(group)
+  }
+
+  #orderProbe(order: Extract<MonitorOrder, { kind: 'probe' }>) {
+    const { group, probeId } = order
+    const run = this.#groups.get(group)
+    const lost = this.#lost.get(group)
+    if (run === undefined && lost === undefined) return this.#strays.order(order)
+    const resources = run?.report().resources ?? {}
+    this.#emit({
+      kind: 'report',
+      report: { kind: 'probed', group, probeId, result: lost === undefined ? resultOf(resources) : 'unknown', resources },
+    })
+  }
+
+  #resume(event: Extract<MonitorEvent, { kind: 'resumed' }>, now: BootInstant) {
+    for (const [group, token] of event.seals) this.#seals.set(group, token)
+    this.#deadline = event.deadline
+    for (const lost of event.unreadable) this.#lost.set(lost.group, lost)
+    for (const record of event.records) {
+      if (record.boot !== this.#config.boot) {
+        this.#emit({ kind: 'delete-record', group: record.group, token: record.token }) // A new boot inherits nothing.
+        continue
+      }
+      const other = this.#groups.get(record.group)
+      invariant(other === undefined, 'of one group at most one token is open here', {
+        group: record.group,
+        token: record.token,
+        other: other?.token,
+      })
+      this.#groups.set(record.group, GroupRun.resume(this.#hostOf(record.group), record, this.#isSealed(record.group, record.token), now))
+    }
+    this.#touchAll()
+  }
+
+  #sayHello() {
+    const groups = [...this.#groups.values()].map((run) => run.report())
+    const lost = [...this.#lost.values()].map(unreadableReport)
+    for (const report of groups) this.#reported.set(report.group, JSON.stringify(report))
+    const sealed: Record<GroupName, Token> = {}
+    for (const [group, token] of this.#seals) {
+      const open = this.#groups.get(group)?.token ?? this.#lost.get(group)?.token
+      if (open === undefined || open > token) sealed[group] = token // What is open is not yet proved stopped.
+    }
+    this.#emit({ kind: 'report', report: { kind: 'hello', boot: this.#config.boot, groups: [...groups, ...lost], sealed } })
+  }
+
+  /** Ends a group that is done, else writes and reports what has changed of it. */
+  #conclude(run: GroupRun, records: MonitorEffect[]) {
+    const { group } = run
+    if (run.finished) {
+      const report = run.report()
+      this.#seal(group, report.token)
+      this.#emit({ kind: 'delete-record', group, token: run.token })
+      this.#groups.delete(group)
+      this.#written.delete(group)
+      this.#reported.delete(group)
+      this.#emit({ kind: 'report', report: { kind: 'group', ...report } })
+      this.#emit({ kind: 'report', report: { kind: 'sealed', group, token: report.token } })
+      return
+    }
+    const record = run.record(this.#config.containment)
+    const text = JSON.stringify(record)
+    if (this.#written.get(group) !== text) {
+      this.#written.set(group, text)
+      records.push({ kind: 'write-record', record })
+    }
+    const report = run.report()
+    const said = JSON.stringify(report)
+    if (this.#reported.get(group) === said) return
+    this.#reported.set(group, said)
+    this.#emit({ kind: 'report', report: { kind: 'group', ...report } })
+  }
+
+  /** Has the present state said again at the end of this step. */
+  #answer(group: GroupName) {
+    this.#reported.delete(group)
+    const lost = this.#lost.get(group)
+    if (lost !== undefined) this.#emit({ kind: 'report', report: { kind: 'group', ...unreadableReport(lost) } })
+  }
+
+  #sayStopped(group: GroupName, token: Token, sequence: number) {
+    this.#emit({ kind: 'report', report: { kind: 'group', group, token, sequence, state: 'STOPPED', resources: {} } })
+    this.#emit({ kind: 'report', report: { kind: 'sealed', group, token } })
+  }
+
+  #seal(group: GroupName, token: Token) {
+    if (this.#isSealed(group, token)) return
+    this.#seals.set(group, token)
+    this.#emit({ kind: 'seal', group, token })
+  }
+
+  #isSealed(group: GroupName, token: Token): boolean {
+    const sealed = this.#seals.get(group)
+    return sealed !== undefined && sealed >= token
+  }
+
+  #ownerOf(action: number) {
+    const group = this.#actions.get(action)
+    const run = group === undefined ? undefined : this.#touch(group)
+    const resource = run?.ownerOf(action)
+    return run === undefined || resource === undefined ? undefined : { run, resource }
+  }
+
+  #touch(group: GroupName): GroupRun | undefined {
+    this.#touched.add(group)
+    return this.#groups.get(group)
+  }
+
+  #touchAll() {
+    for (const group of this.#groups.keys()) this.#touched.add(group)
+  }
+
+  #hostOf(group: GroupName): GroupHost {
+    return {
+      emit: (effect) => this.#emit(effect),
+      newAction: () => {
+        const action = ++this.#lastAction
+        this.#actions.set(action, group)
+        return action
+      },
+      jitter: () => this.#nextJitter(),
+      mayStart: (now) => now + bootClockGrain < this.#deadline,
+      deadline: () => this.#deadline,
+    }
+  }
+
+  #emit(effect: MonitorEffect) {
+    this.#effects.push(effect)
+  }
+
+  #log(text: string) {
+    this.#emit({ kind: 'log', text })
+  }
+
+  /** mulberry32: a small generator is enough to keep probes from marching in step. */
+  #nextJitter(): number {
+    this.#jitter = (this.#jitter + 0x6d2b79f5) | 0
+    let mixed = Math.imul(this.#jitter ^ (this.#jitter >>> 15), 1 | this.#jitter)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
+
+function unreadableReport(lost: UnreadableRecord): GroupReport {
+  return { group: lost.group, token: lost.token, sequence: 0, state: 'UNKNOWN', resources: {}, detail: lost.reason }
+}

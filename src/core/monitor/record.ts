@@ -1,0 +1,61 @@
+/**
+ * What the run folder says about a group that may be running here: enough to probe, adopt, stop and kill it when
+ * every process of ours has died.
+ *
+ * Written before a start, and at each change that a successor must know. Deleted only once the token is sealed and
+ * everything was verified stopped, so a record that is there means "not proved stopped".
+ */
+import type { BootId, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
+import type { GroupDefinition } from '../cluster/index.js'
+import type { ResourceFailure, ResourceRunState } from './protocol.js'
+
+/** A pid alone may have been reused; with the start time (clock ticks since boot, /proc/PID/stat field 22) it is one process. */
+export interface ProcessIdentity {
+  readonly pid: number
+  readonly startTime: number
+}
+
+/** How a resource's processes are held together. `sweep` finds them by their environment and can miss some. */
+export interface ContainmentPlace {
+  readonly kind: 'cgroup2' | 'freezer' | 'sweep'
+  /** Folder of the node's cgroups, or the marker that its processes carry. */
+  readonly root: string
+}
+
+export interface ResourceRecord {
+  readonly state: ResourceRunState
+  readonly detail?: string
+  /** Whether something of it may be running: from before its start until it was verified stopped. */
+  readonly touched: boolean
+  /** The kept foreground process, or the main processes learnt after the start. */
+  readonly processes: readonly ProcessIdentity[]
+  /** The start in flight. */
+  readonly starting?: ProcessIdentity
+  /** A start was killed where nothing holds its processes together: only power-off or reboot proves it stopped. */
+  readonly escaped?: boolean
+  readonly failure?: Pick<ResourceFailure, 'event' | 'detail'>
+}
+
+export interface RunRecord {
+  readonly group: GroupName
+  readonly token: Token
+  readonly sequence: number
+  readonly node: NodeId
+  readonly boot: BootId
+  /** Pinned: stop, kill and probe use these whatever the database says by now. */
+  readonly resources: GroupDefinition['resources']
+  readonly containment: ContainmentPlace
+  readonly wanted: 'run' | 'stop'
+  /** Highest restart number begun under this token. */
+  readonly restartNumber: number
+  /** Resources that a restart is still bringing down. */
+  readonly restarting: readonly ResourceName[]
+  readonly progress: { readonly [resource: ResourceName]: ResourceRecord }
+}
+
+/** A record that cannot be read: its group is UNKNOWN here until the node's next boot. */
+export interface UnreadableRecord {
+  readonly group: GroupName
+  readonly token: Token
+  readonly reason: string
+}

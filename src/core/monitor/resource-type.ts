@@ -1,0 +1,222 @@
+/** What the built-in resource types are, as far as decisions need it, and which parameters they take. Parameters of OCF agents are in `ocf-metadata.ts`. */
+import { nearestName, parseDuration } from '../../base/index.js'
+import type { ParameterValue, ResourceDefinition } from '../cluster/index.js'
+
+export interface ResourceBehaviour {
+  /** One foreground process that Quorate keeps: its death is itself the failure, its absence the proof of the stop. */
+  readonly kept: boolean
+  /** Nothing of it could be left running (a check, a loopback address): it is stopped as soon as it is not wanted. */
+  readonly holdsNothing: boolean
+}
+
+export function behaviourOf(definition: Pick<ResourceDefinition, 'type' | 'parameters'>): ResourceBehaviour {
+  const { type, parameters } = definition
+  return {
+    kept: type === 'command' && parameters.run !== undefined,
+    holdsNothing: type === 'tcp' || type === 'http' || (type === 'logical-hostname' && isLoopback(String(parameters.address))),
+  }
+}
+
+/** 127.0.0.0/8 needs no set-up: every address of it is always there, on every node. */
+export function isLoopback(address: string): boolean {
+  return /^127\./.test(address)
+}
+
+export interface OcfAgentName {
+  readonly provider: string
+  readonly agent: string
+}
+
+/** `ocf:heartbeat:nginx`; undefined for anything that could leave the agents' folder. */
+export function parseOcfType(type: string): OcfAgentName | undefined {
+  const match = /^ocf:([A-Za-z0-9][\w-]*):([A-Za-z0-9][\w.-]*)$/.exec(type)
+  return match === null ? undefined : { provider: match[1] as string, agent: match[2] as string }
+}
+
+export interface ParameterProblem {
+  /** `type` when the type itself is wrong. */
+  readonly parameter: string
+  readonly detail: string
+  readonly fix?: string
+}
+
+export interface ParameterSpecification {
+  readonly required?: boolean
+  readonly doc: string
+  /** What is wrong with the value; undefined when it is good. */
+  readonly check: (value: ParameterValue) => string | undefined
+}
+
+const text = (value: ParameterValue) => (typeof value === 'string' && value !== '' ? undefined : 'must be a non-empty string')
+const port = (value: ParameterValue) =>
+  Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65_535 ? undefined : 'must be a port number, 1 to 65535'
+const program = (value: ParameterValue) =>
+  (typeof value === 'string' && value !== '') || (Array.isArray(value) && value.length > 0 && value[0] !== '')
+    ? undefined
+    : 'must be a shell command, or a list with the program first'
+
+const commandParameters = {
+  run: { doc: 'The foreground process to keep: a shell command, or a list with the program first.', check: program },
+  readyPort: { doc: 'With run: the start is done when this TCP port accepts a connection.', check: port },
+  readyHost: { doc: 'Host for readyPort; 127.0.0.1 unless given.', check: text },
+  stopSignal: {
+    doc: 'With run: the signal that asks it to end; SIGTERM unless given.',
+    check: (value) =>
+      /^SIG(TERM|INT|QUIT|HUP|USR1|USR2|WINCH|KILL)$/.test(String(value))
+        ? undefined
+        : 'must be one of SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGKILL',
+  },
+  start: { doc: 'Starts it and returns.', check: program },
+  stop: { doc: 'Stops it and returns.', check: program },
+  probe: { doc: 'Exit 0: running; 7 or 3: stopped; anything else: failed.', check: program },
+  environment: {
+    doc: 'Variables for every command.',
+    check: (value) =>
+      typeof value === 'object' && !Array.isArray(value) && Object.keys(value).every((name) => /^[A-Za-z_]\w*$/.test(name))
+        ? undefined
+        : 'must map names of variables to strings',
+  },
+  workingDirectory: {
+    doc: 'Folder in which every command runs.',
+    check: (value) => (String(value).startsWith('/') ? undefined : 'must be an absolute path'),
+  },
+  user: { doc: 'User under whom every command runs (needs root).', check: text },
+} satisfies Record<string, ParameterSpecification>
+
+const timeout: ParameterSpecification = {
+  doc: 'Time for one attempt, 2s unless given.',
+  check: (value) => {
+    try {
+      return parseDuration(value as string | number) >= 1 ? undefined : 'must be at least 1ms'
+    } catch {
+      return 'must be a duration such as 2s'
+    }
+  },
+}
+
+/** Every built-in type with its parameters. */
+export const builtInTypes: {
+  readonly [type: string]: { readonly doc: string; readonly parameters: Record<string, ParameterSpecification> }
+} = {
+  command: { doc: 'A kept foreground process (run), or start, stop and probe commands.', parameters: commandParameters },
+  'logical-hostname': {
+    doc: 'An address that moves with the group.',
+    parameters: {
+      address: {
+        required: true,
+        doc: 'IPv4 address with prefix length, such as 10.0.0.100/24; 127.0.0.0/8 needs none.',
+        check: checkAddress,
+      },
+      device: {
+        doc: 'Network device; found by the routes unless given.',
+        check: (value) => (/^[\w.@-]{1,15}$/.test(String(value)) ? undefined : 'must be the name of a network device'),
+      },
+    },
+  },
+  tcp: {
+    doc: 'A check that a TCP port accepts connections.',
+    parameters: {
+      host: { required: true, doc: 'Name or address.', check: text },
+      port: { required: true, doc: 'Port.', check: port },
+      timeout,
+    },
+  },
+  http: {
+    doc: 'A check that a URL answers.',
+    parameters: {
+      url: {
+        required: true,
+        doc: 'http:// or https://',
+        check: (value) => (/^https?:\/\/[^\s/]+/.test(String(value)) ? undefined : 'must begin with http:// or https:// and name a host'),
+      },
+      status: {
+        doc: 'Status that is expected; any of 200 to 399 unless given.',
+        check: (value) =>
+          Number.isInteger(value) && (value as number) >= 100 && (value as number) <= 599 ? undefined : 'must be an HTTP status',
+      },
+      contains: { doc: 'Text that the body must contain.', check: text },
+      timeout,
+    },
+  },
+}
+
+/** Everything wrong with the parameters of a built-in type; for `ocf:` types only the type's form is checked here. */
+export function checkResourceParameters(type: string, parameters: { readonly [name: string]: ParameterValue }): ParameterProblem[] {
+  if (type.startsWith('ocf:')) {
+    if (parseOcfType(type) !== undefined) return []
+    return [
+      {
+        parameter: 'type',
+        detail: `"${type}" does not name an OCF agent`,
+        fix: 'write ocf:<provider>:<agent>, such as ocf:heartbeat:nginx',
+      },
+    ]
+  }
+  const known = Object.hasOwn(builtInTypes, type) ? builtInTypes[type] : undefined
+  if (known === undefined) {
+    const nearest = nearestName(type, Object.keys(builtInTypes))
+    const fix =
+      nearest === undefined ? `use one of ${Object.keys(builtInTypes).join(', ')}, ocf:<provider>:<agent>` : `did you mean "${nearest}"?`
+    return [{ parameter: 'type', detail: `there is no resource type "${type}"`, fix }]
+  }
+  return [...checkAgainst(type, known.parameters, parameters), ...(type === 'command' ? checkCommand(parameters) : [])]
+}
+
+function checkAgainst(
+  type: string,
+  specifications: Record<string, ParameterSpecification>,
+  parameters: { readonly [name: string]: ParameterValue },
+): ParameterProblem[] {
+  const problems: ParameterProblem[] = []
+  for (const [name, value] of Object.entries(parameters)) {
+    const specification = Object.hasOwn(specifications, name) ? specifications[name] : undefined
+    if (specification === undefined) {
+      const nearest = nearestName(name, Object.keys(specifications))
+      const fix = nearest === undefined ? `it takes ${Object.keys(specifications).join(', ')}` : `did you mean "${nearest}"?`
+      problems.push({ parameter: name, detail: `type ${type} has no parameter "${name}"`, fix })
+      continue
+    }
+    const wrong = specification.check(value)
+    if (wrong !== undefined) problems.push({ parameter: name, detail: `${name} ${wrong}` })
+  }
+  for (const [name, specification] of Object.entries(specifications)) {
+    if (specification.required === true && parameters[name] === undefined) {
+      problems.push({ parameter: name, detail: `type ${type} needs the parameter "${name}"`, fix: specification.doc })
+    }
+  }
+  return problems
+}
+
+function checkCommand(parameters: { readonly [name: string]: ParameterValue }): ParameterProblem[] {
+  const given = (names: readonly string[]) => names.filter((name) => parameters[name] !== undefined)
+  const methods = ['start', 'stop', 'probe']
+  if (parameters.run !== undefined) {
+    return given(methods).map((name) => ({
+      parameter: name,
+      detail: `${name} does not go with run`,
+      fix: 'give either run, or start, stop and probe',
+    }))
+  }
+  const problems: ParameterProblem[] = given(['readyPort', 'readyHost', 'stopSignal']).map((name) => ({
+    parameter: name,
+    detail: `${name} goes with run only`,
+    fix: 'give run, or leave it out',
+  }))
+  if (given(methods).length === 0)
+    return [...problems, { parameter: 'run', detail: 'there is nothing to run', fix: 'give run, or start, stop and probe' }]
+  for (const name of methods) {
+    if (parameters[name] !== undefined) continue
+    const why = name === 'probe' ? 'without a probe nobody can prove that it is stopped' : `${name} is missing`
+    problems.push({ parameter: name, detail: why, fix: `give a ${name} command, or use run for a foreground process` })
+  }
+  return problems
+}
+
+function checkAddress(value: ParameterValue): string | undefined {
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:\/(\d{1,2}))?$/.exec(String(value))
+  if (match === null || match.slice(1, 5).some((part) => Number(part) > 255)) return 'must be an IPv4 address, such as 10.0.0.100/24'
+  if (isLoopback(String(value))) return undefined
+  const prefix = match[5]
+  if (prefix === undefined) return 'needs its prefix length, such as /24'
+  return Number(prefix) >= 1 && Number(prefix) <= 32 ? undefined : 'must have a prefix length from 1 to 32'
+}
