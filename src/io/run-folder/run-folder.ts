@@ -1,0 +1,96 @@
+/**
+ * The run folder: what must outlive every process of the node but not the boot. A tmpfs in production.
+ *
+ * Reads tolerate missing and garbled files, each in its safe sense: a deadline has passed, a record's group is
+ * UNKNOWN, a seal holds.
+ */
+import { rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { type BootId, type BootInstant, bootInstant, type GroupName, type Token } from '../../base/index.js'
+import type { ProcessIdentity, RunRecord } from '../../core/monitor/index.js'
+import { checksum, makeFolder, readChecked, writeChecked } from './atomic-file.js'
+import { LeaseWriter, readLease } from './lease-file.js'
+import { deleteRunRecord, openTokens, type RunRecords, readRunRecords, writeRunRecord } from './run-records.js'
+import { Seals } from './seals.js'
+
+export type ProcessRole = 'guardian' | 'daemon' | 'monitor'
+
+/** An emergency stop that has begun and not ended. It is finished by whichever guardian finds it. */
+export interface EmergencyMarker {
+  readonly boot: BootId
+  readonly reason: string
+  /** Boot clock when it began. */
+  readonly since: BootInstant
+  readonly tokens: { readonly [group: GroupName]: Token }
+  readonly phase: 'stopping' | 'cannot-verify' | 'stopped'
+}
+
+export interface RunFolder {
+  readonly path: string
+  /** Short and the same for every process that names this folder: part of the names of locks, cgroups and markers. */
+  readonly key: string
+  /** For the daemon alone, once per process. */
+  openLease(boot: BootId): LeaseWriter
+  /** 0, long passed, when missing, garbled or of another boot. */
+  readDeadline(boot: BootId): BootInstant
+  writeRecord(record: RunRecord): void
+  deleteRecord(group: GroupName, token: Token): void
+  readRecords(): RunRecords
+  /** Groups that have a run record, readable or not. */
+  openTokens(): ReadonlyMap<GroupName, Token>
+  readonly seals: Seals
+  writeEmergency(marker: EmergencyMarker): void
+  readEmergency(): EmergencyMarker | undefined
+  clearEmergency(): void
+  /** Counts the daemons of one boot: 1 for the first. */
+  nextSession(boot: BootId): number
+  writePid(role: ProcessRole, process: ProcessIdentity): void
+  readPid(role: ProcessRole): ProcessIdentity | undefined
+  clearPid(role: ProcessRole): void
+  /** A folder of its own below the run folder, made when needed. */
+  folder(name: string): string
+  socket(role: 'guardian' | 'monitor'): string
+}
+
+export function openRunFolder(path: string): RunFolder {
+  const root = makeFolder(resolve(path))
+  const records = makeFolder(join(root, 'records'))
+  const seals = new Seals(makeFolder(join(root, 'seals')))
+  const lease = join(root, 'lease')
+  const emergency = join(root, 'emergency')
+  const session = join(root, 'session')
+  const pid = (role: ProcessRole) => join(root, `${role}.pid`)
+  return {
+    path: root,
+    key: checksum(root),
+    openLease: (boot) => new LeaseWriter(lease, boot),
+    readDeadline: (boot) => {
+      const known = readLease(lease)
+      return known?.boot === boot ? known.deadline : bootInstant(0)
+    },
+    writeRecord: (record) => writeRunRecord(records, record),
+    deleteRecord: (group, token) => deleteRunRecord(records, group, token),
+    readRecords: () => readRunRecords(records),
+    openTokens: () => openTokens(records),
+    seals,
+    writeEmergency: (marker) => writeChecked(emergency, marker),
+    readEmergency: () => readAs<EmergencyMarker>(emergency),
+    clearEmergency: () => rmSync(emergency, { force: true }),
+    nextSession: (boot) => {
+      const known = readAs<{ boot: BootId; count: number }>(session)
+      const count = (known?.boot === boot ? known.count : 0) + 1
+      writeChecked(session, { boot, count })
+      return count
+    },
+    writePid: (role, identity) => writeChecked(pid(role), identity),
+    readPid: (role) => readAs<ProcessIdentity>(pid(role)),
+    clearPid: (role) => rmSync(pid(role), { force: true }),
+    folder: (name) => makeFolder(join(root, name)),
+    socket: (role) => join(root, `${role}.sock`),
+  }
+}
+
+function readAs<Value>(path: string): Value | undefined {
+  const file = readChecked(path)
+  return file.kind === 'read' ? (file.value as Value) : undefined
+}
