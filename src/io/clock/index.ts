@@ -1,0 +1,3 @@
+/** Clocks of this node. */
+export * from './contract.js'
+export { openClock, type RealClock } from './real-clock.js'

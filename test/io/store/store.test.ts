@@ -1,0 +1,470 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFile, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
+import { Level } from 'level'
+import { ClusterError, decode, type ErrorCode, encode, type LogIndex, logIndex } from '../../../src/base/index.js'
+import { openStore, type Restored, type StoreOptions } from '../../../src/io/store/index.js'
+import { entries, hardState, identity, plain, Recorder, storeContract } from './contract.js'
+import { faultyDisk, realStoreFolder, temporaryFolder } from './real-store.js'
+
+storeContract('real', () => realStoreFolder())
+storeContract('real, a segment for every batch', () => realStoreFolder({ segmentMax: 1 }))
+
+const limit = { timeout: 60_000 }
+
+function coded(code: ErrorCode, text?: RegExp): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof ClusterError, String(error))
+    assert.equal(error.code, code, error.message)
+    if (text !== undefined) assert.match(error.message, text)
+    return true
+  }
+}
+
+/** Writes one batch per item, each an append of entries `[from, to, term]`, and returns the folder. */
+async function written(batches: readonly (readonly [number, number, number])[], options: StoreOptions = {}, bytes = 0) {
+  const folder = await temporaryFolder()
+  const recorder = new Recorder()
+  const { store } = await openStore(folder.path, recorder, options)
+  await store.writeIdentity(identity)
+  for (const [at, [from, to, term]] of batches.entries()) {
+    store.append({ sequence: at + 1, hardState: hardState(term), entries: entries(from, to, term, bytes) })
+    await recorder.untilPersisted(at + 1)
+  }
+  await store.close()
+  return { ...folder, segment: (number: number) => join(folder.path, 'log', `${String(number).padStart(16, '0')}.seg`) }
+}
+
+async function restore(path: string, options: StoreOptions = {}): Promise<Restored> {
+  const { store, restored } = await openStore(path, new Recorder(), options)
+  await store.close()
+  return restored
+}
+
+async function flip(path: string, offset: number): Promise<void> {
+  const bytes = await readFile(path)
+  bytes[offset] = (bytes[offset] ?? 0) ^ 0x10
+  await writeFile(path, bytes)
+}
+
+describe('a broken log', limit, () => {
+  test('a tail torn at any byte is cut, and the log goes on behind it', async () => {
+    const folder = await written([
+      [1, 2, 1],
+      [3, 5, 2],
+    ])
+    try {
+      const whole = await readFile(folder.segment(1))
+      const firstBatch = whole.indexOf(Buffer.from('1:2')) + 3
+      for (let length = firstBatch; length < whole.length; length++) {
+        await writeFile(folder.segment(1), whole.subarray(0, length))
+        const restored = await restore(folder.path)
+        assert.ok(restored.entries.length >= 2 && restored.entries.length < 5, `${restored.entries.length} entries at ${length}`)
+        assert.equal(restored.hardState.term, length >= firstBatch + 48 ? 2 : 1)
+        assert.ok((await stat(folder.segment(1))).size <= length)
+      }
+      const recorder = new Recorder()
+      const { store } = await openStore(folder.path, recorder)
+      store.append({ sequence: 1, hardState: hardState(3), entries: entries(3, 4, 3) })
+      await recorder.untilPersisted(1)
+      await store.close()
+      assert.deepEqual(
+        (await restore(folder.path)).entries.map(({ term }) => term as number),
+        [1, 1, 3, 3],
+      )
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('a flipped bit before a later batch is damage: refused with file and offset, nothing touched', async () => {
+    const folder = await written([
+      [1, 2, 1],
+      [3, 5, 1],
+    ])
+    try {
+      const at = (await readFile(folder.segment(1))).indexOf(Buffer.from('1:2'))
+      await flip(folder.segment(1), at)
+      const before = await readFile(folder.segment(1))
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', /0000000000000001\.seg at offset \d+/))
+      assert.deepEqual(await readFile(folder.segment(1)), before)
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT'), 'and again, the folder is free')
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('a flipped bit within the last batch, good records behind it, is damage too', async () => {
+    const folder = await written([[1, 5, 1]])
+    try {
+      await flip(folder.segment(1), (await readFile(folder.segment(1))).indexOf(Buffer.from('1:2')))
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', /sound record follows/))
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('a sector of the last batch that never reached the disk is a torn tail', async () => {
+    const folder = await written(
+      [
+        [1, 2, 1],
+        [3, 40, 1],
+      ],
+      {},
+      200,
+    )
+    try {
+      const bytes = await readFile(folder.segment(1))
+      await writeFile(folder.segment(1), bytes.fill(0, 1024, 2048))
+      const restored = await restore(folder.path)
+      assert.ok(restored.entries.length >= 2 && restored.entries.length < 6)
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('trailing zeros are cut', async () => {
+    const folder = await written([[1, 5, 1]])
+    try {
+      const { size } = await stat(folder.segment(1))
+      await truncate(folder.segment(1), size + 10_000)
+      assert.equal((await restore(folder.path)).entries.length, 5)
+      assert.equal((await stat(folder.segment(1))).size, size)
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('damage at the end of a segment that others follow, and a missing segment, are refused', async () => {
+    const folder = await written(
+      [
+        [1, 2, 1],
+        [3, 3, 1],
+        [4, 4, 1],
+      ],
+      { segmentMax: 1 },
+    )
+    try {
+      assert.equal((await readdir(join(folder.path, 'log'))).length, 3)
+      assert.equal((await restore(folder.path)).entries.length, 4)
+      const second = await readFile(folder.segment(2))
+      await writeFile(folder.segment(2), second.subarray(0, second.length - 1))
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', /later segments follow/))
+      await rm(folder.segment(2))
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', /0000000000000002\.seg.*missing/))
+      await copyFile(folder.segment(1), folder.segment(2))
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT'), 'a segment does not pass under another number')
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('a new segment of which nothing arrived is no damage', async () => {
+    const folder = await written([[1, 2, 1]], { segmentMax: 1 })
+    try {
+      await writeFile(folder.segment(2), '')
+      assert.equal((await restore(folder.path)).entries.length, 2)
+      await writeFile(folder.segment(2), Buffer.alloc(300))
+      assert.equal((await restore(folder.path)).entries.length, 2)
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('a record inside a value does not pass for one of the log', async () => {
+    const folder = await written([[1, 2, 1]])
+    const other = await written([[1, 2, 1]])
+    try {
+      const foreign = await readFile(other.segment(1))
+      const own = await readFile(folder.segment(1))
+      await writeFile(folder.segment(1), Buffer.concat([own, Buffer.from('torn'), foreign]))
+      assert.equal((await restore(folder.path)).entries.length, 2)
+    } finally {
+      await folder.remove()
+      await other.remove()
+    }
+  })
+
+  test('whatever one change of the file does, what was synced before the last batch is there or the folder is refused', async () => {
+    const folder = await written(
+      [
+        [1, 3, 1],
+        [2, 6, 2],
+        [7, 8, 2],
+        [8, 12, 3],
+      ],
+      {},
+      30,
+    )
+    const expected = plain(await restore(folder.path)) as { entries: unknown[] }
+    const whole = await readFile(folder.segment(1))
+    try {
+      const change = fc.oneof(
+        fc.record({ kind: fc.constant('flip' as const), at: fc.nat(whole.length - 1), bit: fc.nat(7) }),
+        fc.record({ kind: fc.constant('cut' as const), at: fc.nat(whole.length - 1) }),
+        fc.record({ kind: fc.constant('zero' as const), at: fc.nat(whole.length - 1), length: fc.integer({ min: 1, max: 700 }) }),
+        fc.record({ kind: fc.constant('append' as const), bytes: fc.uint8Array({ maxLength: 200 }) }),
+      )
+      await fc.assert(
+        fc.asyncProperty(change, async (what) => {
+          let bytes = Buffer.from(whole)
+          if (what.kind === 'flip') bytes[what.at] = (bytes[what.at] ?? 0) ^ (1 << what.bit)
+          else if (what.kind === 'cut') bytes = bytes.subarray(0, what.at)
+          else if (what.kind === 'zero') bytes.fill(0, what.at, Math.min(what.at + what.length, bytes.length))
+          else bytes = Buffer.concat([bytes, what.bytes])
+          await writeFile(folder.segment(1), bytes)
+          try {
+            const { entries: left } = plain(await restore(folder.path)) as { entries: unknown[] }
+            // A cut takes whole batches from a file that nothing else speaks for: only then may more than the last be gone.
+            if (what.kind !== 'cut' && what.kind !== 'zero') assert.deepEqual(left.slice(0, 7), expected.entries.slice(0, 7))
+            if (what.kind === 'append') assert.deepEqual(left, expected.entries)
+          } catch (error) {
+            coded('STORE_CORRUPT')(error)
+          }
+        }),
+        { numRuns: 150 },
+      )
+    } finally {
+      await folder.remove()
+    }
+  })
+})
+
+describe('parts that do not belong together', limit, () => {
+  test('an applied index beyond the log is refused', async () => {
+    const folder = await written([[1, 3, 1]])
+    try {
+      const { store } = await openStore(folder.path, new Recorder())
+      store.apply(logIndex(3), [{ table: 't', key: 'k', value: 1 }])
+      await store.close()
+      const bytes = await readFile(folder.segment(1))
+      await writeFile(folder.segment(1), bytes.subarray(0, bytes.length - 1))
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', /state at index 3, but the log ends at index 2/))
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('a lost or altered identity or format is refused', async () => {
+    const folder = await written([[1, 3, 1]])
+    try {
+      const file = join(folder.path, 'identity.json')
+      const text = await readFile(file, 'utf8')
+      await writeFile(file, text.replace('m-1', 'm-2'))
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', /identity\.json/))
+      await rm(file)
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', /identity\.json is missing/))
+      await writeFile(file, text)
+      assert.deepEqual((await restore(folder.path)).identity, identity)
+      await rm(join(folder.path, 'format.json'))
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', /format\.json/))
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('a newer format is refused by name', async () => {
+    const folder = await written([[1, 1, 1]])
+    try {
+      const file = join(folder.path, 'format.json')
+      const { logId } = JSON.parse(await readFile(file, 'utf8')) as { logId: string }
+      const value = { format: 2, logId }
+      const { crc32c } = await import('../../../src/base/index.js')
+      await writeFile(file, JSON.stringify({ ...value, checksum: crc32c(Buffer.from(JSON.stringify(value))) }))
+      await assert.rejects(restore(folder.path), coded('STORE_FORMAT', /format 2, this version knows formats up to 1/))
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('an applied state with a hole is thrown away, and the log is applied anew', async () => {
+    const folder = await written([[1, 3, 1]])
+    try {
+      const { store } = await openStore(folder.path, new Recorder())
+      store.apply(logIndex(1), [{ table: 't', key: 'a', value: 1 }])
+      store.apply(logIndex(2), [{ table: 't', key: 'b', value: 2 }])
+      await store.close()
+      assert.equal((await restore(folder.path)).appliedIndex, 2 as LogIndex)
+      const database = new Level<string, Uint8Array>(join(folder.path, 'applied'), { valueEncoding: 'view' })
+      assert.equal(decode((await database.get('t\0a')) as Uint8Array), 1)
+      await database.put('t\0a', encode(7))
+      await database.close()
+      const restored = await restore(folder.path)
+      assert.equal(restored.appliedIndex, 0 as LogIndex)
+      assert.deepEqual(restored.rows, [])
+      assert.equal(restored.entries.length, 3)
+    } finally {
+      await folder.remove()
+    }
+  })
+})
+
+describe('a failing disk', limit, () => {
+  async function failing(operation: 'write' | 'sync', sequence: number) {
+    const folder = await temporaryFolder()
+    const recorder = new Recorder()
+    let armed = false
+    const disk = faultyDisk({
+      before: (what) => {
+        if (armed && what === operation) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' })
+      },
+    })
+    const { store } = await openStore(folder.path, recorder, { disk })
+    await store.writeIdentity(identity)
+    for (let at = 1; at < sequence; at++) store.append({ sequence: at, hardState: hardState(1), entries: entries(at, at) })
+    await recorder.untilPersisted(sequence - 1)
+    armed = true
+    return { folder, recorder, store, disarm: () => (armed = false) }
+  }
+
+  for (const operation of ['write', 'sync'] as const) {
+    test(`a failed ${operation} is reported once, and nothing is accepted after it`, async () => {
+      const { folder, recorder, store, disarm } = await failing(operation, 4)
+      try {
+        store.append({ sequence: 4, hardState: hardState(1), entries: entries(4, 4) })
+        await recorder.until(() => recorder.failures.length > 0)
+        disarm()
+        store.append({ sequence: 5, hardState: hardState(1), entries: entries(5, 5) })
+        store.apply(logIndex(3), [{ table: 't', key: 'k', value: 1 }])
+        await assert.rejects(store.writeIdentity(identity), coded('STORE_FAILED'))
+        await store.close()
+        assert.deepEqual(recorder.persisted, [1, 2, 3])
+        assert.equal(recorder.failures.length, 1)
+        coded('STORE_FAILED', /EIO/)(recorder.failures[0])
+        const restored = await restore(folder.path)
+        assert.ok(restored.entries.length >= 3 && restored.entries.length <= 4)
+        assert.equal(restored.appliedIndex, 0 as LogIndex)
+      } finally {
+        await folder.remove()
+      }
+    })
+  }
+
+  test('a failed write of the identity rejects and stops the store', async () => {
+    const folder = await temporaryFolder()
+    const recorder = new Recorder()
+    const disk = faultyDisk({
+      before: (what, path) => {
+        if (what === 'replace' && path.endsWith('identity.json')) throw new Error('ENOSPC: no space left on device')
+      },
+    })
+    try {
+      const { store } = await openStore(folder.path, recorder, { disk })
+      await assert.rejects(store.writeIdentity(identity), coded('STORE_FAILED', /ENOSPC/))
+      assert.equal(recorder.failures.length, 1)
+      await store.close()
+      assert.equal((await restore(folder.path)).identity, undefined)
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('what arrives during a sync becomes one batch with one sync', async () => {
+    const folder = await temporaryFolder()
+    const recorder = new Recorder()
+    let syncs = 0
+    let release: () => void = () => undefined
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    let holding = false
+    const disk = faultyDisk({
+      before: (what) => {
+        if (what !== 'sync' || !holding) return undefined
+        syncs++
+        return held
+      },
+    })
+    try {
+      const { store } = await openStore(folder.path, recorder, { disk })
+      await store.writeIdentity(identity)
+      holding = true
+      store.append({ sequence: 1, hardState: hardState(1), entries: entries(1, 1) })
+      while (syncs === 0) await new Promise((resolve) => setImmediate(resolve))
+      for (let at = 2; at <= 100; at++) store.append({ sequence: at, hardState: hardState(1), entries: entries(at, at) })
+      assert.deepEqual(recorder.persisted, [], 'nothing is reported before its sync')
+      release()
+      await recorder.untilPersisted(100)
+      assert.equal(syncs, 2)
+      await store.close()
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('more than may wait for a hopeless disk counts as its failure', async () => {
+    const folder = await temporaryFolder()
+    const recorder = new Recorder()
+    let hang = false
+    const disk = faultyDisk({ before: (what) => (what === 'sync' && hang ? new Promise(() => undefined) : undefined) })
+    const { store } = await openStore(folder.path, recorder, { disk, waitingMax: 100_000 })
+    hang = true
+    for (let at = 1; at <= 200 && recorder.failures.length === 0; at++) {
+      store.append({ sequence: at, hardState: hardState(1), entries: entries(at, at, 1, 1_000) })
+      await Promise.resolve()
+    }
+    assert.equal(recorder.failures.length, 1)
+    coded('STORE_FAILED', /bytes wait/)(recorder.failures[0])
+    await folder.remove()
+  })
+
+  test('at every opening the last batch is written and synced again before anything is restored', async () => {
+    const folder = await written([[1, 3, 1]])
+    try {
+      const operations: string[] = []
+      await restore(folder.path, { disk: faultyDisk({ before: (what) => void operations.push(what) }) })
+      assert.deepEqual(operations, ['open', 'write', 'sync', 'sync-folder'])
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('large batches leave the event loop free and come back whole', async () => {
+    const folder = await written([[1, 20, 1]], {}, 200_000)
+    try {
+      const restored = await restore(folder.path)
+      assert.equal(restored.entries.length, 20)
+      assert.ok(restored.entries.every(({ data }) => data.length === 200_000))
+    } finally {
+      await folder.remove()
+    }
+  })
+})
+
+describe('a killed process', limit, () => {
+  test('loses nothing that it reported, and its lock ends with it', async () => {
+    const folder = await temporaryFolder()
+    const path = join(folder.path, 'deep', 'data')
+    await mkdir(join(folder.path, 'deep'))
+    try {
+      const child = spawn(process.execPath, [fileURLToPath(new URL('writer.js', import.meta.url)), path], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      let reported = 0
+      await new Promise<void>((resolve, reject) => {
+        child.once('exit', (code) => reject(new Error(`the writer ended with ${code}`)))
+        child.stdout.on('data', (chunk: Buffer) => {
+          reported = Math.max(reported, ...chunk.toString().split('\n').map(Number))
+          if (reported > 500) resolve()
+        })
+      })
+      await assert.rejects(openStore(path, new Recorder()), coded('STORE_LOCKED', /deep\/data/))
+      const ended = once(child, 'close')
+      child.removeAllListeners('exit')
+      child.kill('SIGKILL')
+      await ended
+      const restored = await restore(path)
+      assert.ok(restored.entries.length >= reported, `${restored.entries.length} entries, ${reported} reported`)
+      assert.equal(restored.identity?.memberId, identity.memberId)
+      assert.ok(restored.appliedIndex <= restored.entries.length)
+      assert.equal(restored.rows.length, restored.appliedIndex, 'one row was written with each index')
+    } finally {
+      await folder.remove()
+    }
+  })
+})
