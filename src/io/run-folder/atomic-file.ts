@@ -44,8 +44,8 @@ export function readWhole(path: string): string | undefined {
   }
 }
 
-export function makeFolder(path: string): string {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
+export function makeFolder(path: string, mode = 0o700): string {
+  mkdirSync(path, { recursive: true, mode })
   return path
 }
 

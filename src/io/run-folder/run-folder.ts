@@ -47,13 +47,13 @@ export interface RunFolder {
   writePid(role: ProcessRole, process: ProcessIdentity): void
   readPid(role: ProcessRole): ProcessIdentity | undefined
   clearPid(role: ProcessRole): void
-  /** A folder of its own below the run folder, made when needed. */
-  folder(name: string): string
+  /** A folder of its own below the run folder, made when needed. Mode 0711: users whose services run may pass, not look. */
+  folder(...names: readonly string[]): string
   socket(role: 'guardian' | 'monitor'): string
 }
 
 export function openRunFolder(path: string): RunFolder {
-  const root = makeFolder(resolve(path))
+  const root = makeFolder(resolve(path), 0o711)
   const records = makeFolder(join(root, 'records'))
   const seals = new Seals(makeFolder(join(root, 'seals')))
   const lease = join(root, 'lease')
@@ -85,7 +85,7 @@ export function openRunFolder(path: string): RunFolder {
     writePid: (role, identity) => writeChecked(pid(role), identity),
     readPid: (role) => readAs<ProcessIdentity>(pid(role)),
     clearPid: (role) => rmSync(pid(role), { force: true }),
-    folder: (name) => makeFolder(join(root, name)),
+    folder: (...names) => makeFolder(join(root, ...names), 0o711),
     socket: (role) => join(root, `${role}.sock`),
   }
 }

@@ -1,0 +1,151 @@
+/**
+ * Runs the methods of resources of every type, kills what they run, and watches the processes of those that are up.
+ *
+ * Shared by the monitor, and by the guardian when it has to end everything itself. Decides nothing.
+ */
+import { join } from 'node:path'
+import type { BootInstant, GroupName, ResourceName } from '../../base/index.js'
+import type { ResourceDefinition } from '../../core/cluster/index.js'
+import { behaviourOf, type MethodRequest, type MethodResult, type ProcessIdentity } from '../../core/monitor/index.js'
+import type { Clock } from '../clock/contract.js'
+import { boundServiceLog, type Cell, type Containment, DeathWatch, readStat } from '../processes/index.js'
+import type { RunFolder } from '../run-folder/index.js'
+import { probeCheck, startCheck } from './checks.js'
+import { runCommand, settleStart } from './commands.js'
+import { cellName, markersOf } from './environment.js'
+import { KeptProcesses, probeKept, settleKept, startKept, stopKept } from './kept.js'
+import { runLogicalHostname } from './logical-hostname.js'
+import { beginMethod, type Method, type MethodBody, MethodContext } from './method.js'
+import { runOcf } from './ocf.js'
+
+export interface AgentsConfig {
+  readonly runFolder: RunFolder
+  readonly logDir: string
+  readonly containment: Containment
+  readonly clock: Clock
+}
+
+export interface AgentsListener {
+  onLearnt(group: GroupName, resource: ResourceName, processes: readonly ProcessIdentity[]): void
+  onEnded(group: GroupName, resource: ResourceName, process: ProcessIdentity, how: string): void
+  onEmptied(group: GroupName, resource: ResourceName): void
+}
+
+export interface Agents {
+  /** A start is refused when its token is sealed or the boot clock, plus its grain, has reached `deadline`. */
+  begin(request: MethodRequest, deadline: BootInstant, onSpawned?: (process: ProcessIdentity) => void): Method
+  /** Kills everything of the resource, or only its probes and stops in flight. False when something is left after `timeout` milliseconds. */
+  kill(group: GroupName, resource: ResourceName, timeout: number, part?: 'action'): Promise<boolean>
+  isEmpty(group: GroupName, resource: ResourceName): boolean
+  /** With `learn`, finds the main processes itself and tells them. */
+  watch(group: GroupName, resource: ResourceName, processes: readonly ProcessIdentity[], learn: boolean): void
+  unwatch(group: GroupName, resource: ResourceName): void
+  /** Stops watching; touches nothing that runs. */
+  close(): void
+}
+
+const logCheckEvery = 10_000
+
+export function openAgents(config: AgentsConfig, listener: AgentsListener): Agents {
+  const outputFolder = config.runFolder.folder('output')
+  const kept = new KeptProcesses()
+  const names = new Map<string, { group: GroupName; resource: ResourceName; stop: (() => void) | undefined }>()
+  const deaths = new DeathWatch<string>((key, process) => {
+    const watched = names.get(key)
+    if (watched !== undefined) listener.onEnded(watched.group, watched.resource, process, 'it has ended')
+  })
+  const logs = new Set<string>()
+  const logCheck = setInterval(() => {
+    for (const log of logs) boundServiceLog(log)
+  }, logCheckEvery)
+  logCheck.unref()
+
+  const cellOf = (group: GroupName, resource: ResourceName): Cell =>
+    config.containment.cell(cellName({ group, resource }), markersOf({ group, resource }))
+
+  return {
+    begin: (request, deadline, onSpawned = () => {}) => {
+      const { group, resource } = request
+      const log = join(config.logDir, `${cellName(request)}.log`)
+      if (request.method === 'start') logs.add(log)
+      const world = { ...config, cell: cellOf(group, resource), outputFolder, log, onSpawned }
+      return beginMethod(new MethodContext(request, deadline, world), async (context) =>
+        bodyOf(request.definition, request.method)(context),
+      )
+    },
+    kill: async (group, resource, timeout, part) => {
+      const cell = cellOf(group, resource)
+      const done = await cell.kill(timeout, part)
+      if (part === undefined && done) cell.remove()
+      return done
+    },
+    isEmpty: (group, resource) => cellOf(group, resource).empty(),
+    watch: (group, resource, processes, learn) => {
+      const key = cellName({ group, resource })
+      unwatch(group, resource)
+      const cell = cellOf(group, resource)
+      const known = learn ? mainProcesses(cell) : processes
+      if (known.length === 0) return
+      names.set(key, { group, resource, stop: cell.watch(() => cell.empty() && listener.onEmptied(group, resource)) })
+      if (learn) listener.onLearnt(group, resource, known)
+      // Our own children tell us themselves.
+      deaths.watch(
+        key,
+        known.filter((process) => !kept.isOwn(process)),
+      )
+      for (const process of known) {
+        const how = kept.endOf(process)
+        if (how !== undefined) listener.onEnded(group, resource, process, how)
+      }
+    },
+    unwatch,
+    close: () => {
+      clearInterval(logCheck)
+      deaths.close()
+      for (const watched of names.values()) watched.stop?.()
+      names.clear()
+    },
+  }
+
+  function unwatch(group: GroupName, resource: ResourceName) {
+    const key = cellName({ group, resource })
+    names.get(key)?.stop?.()
+    names.delete(key)
+    deaths.watch(key, [])
+  }
+
+  function bodyOf(definition: ResourceDefinition, method: MethodRequest['method']): MethodBody {
+    if (definition.type === 'tcp' || definition.type === 'http') return checkBody(method)
+    if (behaviourOf(definition).kept) return keptBody(method)
+    if (method === 'settle') return settleStart
+    if (definition.type === 'logical-hostname') return (context) => runLogicalHostname(context, method)
+    return (context) => (definition.type === 'command' ? runCommand(context, method) : runOcf(context, method))
+  }
+
+  function keptBody(method: MethodRequest['method']): MethodBody {
+    switch (method) {
+      case 'start':
+        return (context) =>
+          startKept(context, kept, (process, how) => listener.onEnded(context.request.group, context.request.resource, process, how))
+      case 'settle':
+        return (context) => settleKept(context, kept)
+      case 'stop':
+        return stopKept
+      case 'probe':
+        return (context) => Promise.resolve(probeKept(context))
+    }
+  }
+}
+
+function checkBody(method: MethodRequest['method']): MethodBody {
+  const done: MethodResult = { outcome: 'done' }
+  if (method === 'probe') return probeCheck
+  return method === 'stop' ? () => Promise.resolve(done) : startCheck
+}
+
+/** Those that a start left behind: in the cell, with a parent outside it. */
+function mainProcesses(cell: Cell): readonly ProcessIdentity[] {
+  const stats = cell.pids('service').flatMap((pid) => readStat(pid) ?? [])
+  const inside = new Set(stats.map((stat) => stat.pid))
+  return stats.filter((stat) => !inside.has(stat.parent) && stat.state !== 'Z').map(({ pid, startTime }) => ({ pid, startTime }))
+}

@@ -1,0 +1,37 @@
+/** One program run for the daemon: a fence agent, an agent's metadata. In a cell of its own, which goes with it. */
+import { type Action, type Containment, callPrefix, methodMarker, runMarker, spawnAction } from '../processes/index.js'
+import type { RunFolder } from '../run-folder/index.js'
+import { safePath } from './environment.js'
+
+export interface CallRequest {
+  readonly callId: string
+  readonly argv: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  readonly input: string
+  readonly hold: boolean
+  readonly timeout: number
+}
+
+let calls = 0
+
+export function beginCall(request: CallRequest, runFolder: RunFolder, containment: Containment): Action {
+  const markers = { [methodMarker]: 'call', QUORATE_CALL: request.callId }
+  const cell = containment.cell(`${callPrefix}${process.pid}-${++calls}`, markers)
+  const action = spawnAction({
+    argv: request.argv,
+    environment: { PATH: safePath, LC_ALL: 'C', ...request.environment, ...markers, [runMarker]: runFolder.key },
+    cell,
+    part: 'action',
+    output: { folder: runFolder.folder('output') },
+    input: request.input,
+    hold: request.hold,
+    timeout: request.timeout,
+  })
+  // What a call leaves behind has no owner.
+  const done = action.done.then(async (outcome) => {
+    await cell.kill(5_000)
+    cell.remove()
+    return outcome
+  })
+  return { ...action, done }
+}

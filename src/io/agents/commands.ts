@@ -1,0 +1,31 @@
+/** `command` with start, stop and probe commands that return. */
+import type { MethodResult } from '../../core/monitor/index.js'
+import { isAlive, waitUntil } from '../processes/index.js'
+import { argvOf, commandOptions } from './command-line.js'
+import { isResult, judgeExit, type MethodContext } from './method.js'
+
+export async function runCommand(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
+  const { parameters } = context.request.definition
+  const { environment, workingDirectory, user } = commandOptions(parameters)
+  const program = { argv: argvOf(parameters[method]), environment, workingDirectory, user }
+  const outcome = await context.run(program, method === 'start' ? 'service' : 'action')
+  if (isResult(outcome)) return outcome
+  return judgeExit(outcome, method === 'probe' ? judgeProbeStatus : undefined)
+}
+
+/** 7 as OCF has it, 3 as init scripts have it. */
+function judgeProbeStatus(code: number): MethodResult | undefined {
+  if (code === 0) return { outcome: 'running' }
+  return code === 7 || code === 3 ? { outcome: 'stopped' } : undefined
+}
+
+/** Waits for a start that another monitor began, until its own time is over. */
+export async function settleStart(context: MethodContext): Promise<MethodResult> {
+  const [start] = context.request.processes
+  if (start === undefined) return { outcome: 'failed', detail: 'nobody knows the process of its start' }
+  const over = await waitUntil(() => context.signal.aborted || !isAlive(start), context.remaining(), 20)
+  if (context.signal.aborted) return { outcome: 'cancelled' }
+  if (over) return { outcome: 'done' }
+  await context.world.cell.kill(5_000)
+  return { outcome: 'timed-out', detail: `its start was killed after ${context.request.timeout} ms` }
+}

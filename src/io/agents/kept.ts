@@ -1,0 +1,141 @@
+/**
+ * Kept foreground processes: `command` with `run`. The process is the service; its death is noticed as our child's
+ * exit, or after a restart of this process by its start time in /proc.
+ */
+import { closeSync } from 'node:fs'
+import type { MethodResult, ProcessIdentity } from '../../core/monitor/index.js'
+import { isAlive, LogTail, pause, signalProcess, spawnMember, tailOf, waitUntil } from '../processes/index.js'
+import { argvOf, commandOptions } from './command-line.js'
+import { tryConnect } from './connect.js'
+import type { MethodContext } from './method.js'
+
+/** A process without a port to wait for counts as started once it has lived this long. */
+const settleTime = 50
+const readyEvery = 20
+/** How long it is known how a process ended, for whoever asks late. */
+const forgetAfter = 60_000
+
+/** The children of this process that are kept, with how those ended that have. */
+export class KeptProcesses {
+  readonly #ended = new WeakMap<ProcessIdentity, string>()
+  readonly #children = new Map<number, ProcessIdentity>()
+
+  /** Why it ended, if it was our child and has. */
+  endOf(process: ProcessIdentity): string | undefined {
+    const own = this.#children.get(process.pid)
+    return own?.startTime === process.startTime ? this.#ended.get(own) : undefined
+  }
+
+  isOwn(process: ProcessIdentity): boolean {
+    return this.#children.get(process.pid)?.startTime === process.startTime
+  }
+
+  add(process: ProcessIdentity) {
+    this.#children.set(process.pid, process)
+  }
+
+  end(process: ProcessIdentity, how: string) {
+    this.#ended.set(process, how)
+    setTimeout(() => this.#forget(process), forgetAfter).unref()
+  }
+
+  #forget(process: ProcessIdentity) {
+    if (this.isOwn(process)) this.#children.delete(process.pid)
+  }
+}
+
+export async function startKept(
+  context: MethodContext,
+  kept: KeptProcesses,
+  onEnded: (process: ProcessIdentity, how: string) => void,
+): Promise<MethodResult> {
+  const refusal = context.refusal()
+  if (refusal !== undefined) return refusal
+  const { parameters } = context.request.definition
+  const options = commandOptions(parameters)
+  const log = new LogTail(context.world.log)
+  const { child, identity } = spawnMember({
+    argv: argvOf(parameters.run),
+    environment: context.environment(options.environment),
+    workingDirectory: options.workingDirectory,
+    user: options.user,
+    cell: context.world.cell,
+    part: 'service',
+    seal: context.seal,
+    stdin: 'ignore',
+    stdout: log.fd,
+    stderr: log.fd,
+  })
+  if (identity === undefined) {
+    const problem = await new Promise<string>((resolve) => child.once('error', (error) => resolve(error.message)))
+    closeSync(log.fd)
+    return { outcome: 'failed', detail: `it could not be started: ${problem}` }
+  }
+  kept.add(identity)
+  child.once('exit', (code, signal) => {
+    const how = signal === null ? `it ended with status ${code}` : `it was killed by ${signal}`
+    kept.end(identity, how)
+    onEnded(identity, how)
+  })
+  context.world.onSpawned(identity)
+  const result = await untilReady(context, identity, kept)
+  const said = tailOf(log.finish())
+  if (result.outcome === 'timed-out') await context.world.cell.kill(5_000)
+  return result.outcome === 'failed' && said !== '' ? { outcome: 'failed', detail: `${result.detail}: ${said}` } : result
+}
+
+/** Takes over the wait for a process that is there already. */
+export function settleKept(context: MethodContext, kept: KeptProcesses): Promise<MethodResult> {
+  const [process] = context.request.processes
+  if (process === undefined) return Promise.resolve({ outcome: 'failed', detail: 'nobody knows its process' })
+  return untilReady(context, process, kept)
+}
+
+async function untilReady(context: MethodContext, process: ProcessIdentity, kept: KeptProcesses): Promise<MethodResult> {
+  const { readyPort, readyHost } = context.request.definition.parameters
+  const began = performance.now()
+  let problem = ''
+  for (;;) {
+    const ended = kept.endOf(process) ?? (isAlive(process) ? undefined : 'it has ended')
+    if (ended !== undefined) return { outcome: 'failed', detail: ended }
+    if (context.signal.aborted) return { outcome: 'cancelled' }
+    if (readyPort === undefined) {
+      if (performance.now() - began >= settleTime) return { outcome: 'done' }
+    } else {
+      const answer = await tryConnect(
+        String(readyHost ?? '127.0.0.1'),
+        Number(readyPort),
+        Math.min(1_000, context.remaining()),
+        context.signal,
+      )
+      if (answer === undefined && kept.endOf(process) === undefined && isAlive(process)) return { outcome: 'done' }
+      problem = answer ?? problem
+    }
+    if (context.remaining() === 0) return { outcome: 'timed-out', detail: `it was not ready in time: ${problem}` }
+    await pause(readyEvery)
+  }
+}
+
+/** Asks it to end. What it leaves behind is killed by whoever verifies. */
+export async function stopKept(context: MethodContext): Promise<MethodResult> {
+  const { parameters } = context.request.definition
+  const signal = String(parameters.stopSignal ?? 'SIGTERM') as NodeJS.Signals
+  const [process] = context.request.processes
+  if (process === undefined || !isAlive(process)) return { outcome: 'done' }
+  // A shell command may be the shell's child: then the whole process group is asked.
+  signalProcess(process, signal, typeof parameters.run === 'string')
+  const ended = await waitUntil(() => context.signal.aborted || !isAlive(process), context.remaining())
+  if (context.signal.aborted) return { outcome: 'cancelled' }
+  return ended
+    ? { outcome: 'done' }
+    : { outcome: 'timed-out', detail: `it did not end after ${signal} within ${context.request.timeout} ms` }
+}
+
+/** Its empty cell is the proof that it is stopped. */
+export function probeKept(context: MethodContext): MethodResult {
+  const { processes } = context.request
+  if (processes.some(isAlive)) return { outcome: 'running' }
+  if (context.world.cell.empty()) return { outcome: 'stopped' }
+  if (processes.length === 0) return { outcome: 'running' }
+  return { outcome: 'failed', detail: 'its process has ended but others of it are left' }
+}

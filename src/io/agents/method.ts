@@ -1,0 +1,137 @@
+/** One run of one method: its time, its cancellation, and the programs it starts on the way. */
+import { type BootInstant, bootClockGrain, InvariantError } from '../../base/index.js'
+import type { MethodRequest, MethodResult, ProcessIdentity } from '../../core/monitor/index.js'
+import type { Clock } from '../clock/contract.js'
+import { type Action, type ActionOutcome, type ActionRequest, type Cell, spawnAction, tailOf } from '../processes/index.js'
+import type { RunFolder } from '../run-folder/index.js'
+import { methodEnvironment } from './environment.js'
+
+export interface Method {
+  readonly result: Promise<MethodResult>
+  /** Ends it, with every process that it has started, except a kept service. */
+  cancel(): void
+}
+
+/** What a method may be asked to do by whoever runs it. */
+export interface MethodWorld {
+  readonly runFolder: RunFolder
+  readonly clock: Clock
+  readonly cell: Cell
+  readonly outputFolder: string
+  /** Log of the resource: its service, and its starts, append to it. */
+  readonly log: string
+  readonly onSpawned: (process: ProcessIdentity) => void
+}
+
+export type MethodBody = (context: MethodContext) => Promise<MethodResult>
+
+type Program = Pick<ActionRequest, 'argv'> & Partial<Pick<ActionRequest, 'environment' | 'workingDirectory' | 'user' | 'input'>>
+
+export class MethodContext {
+  readonly request: MethodRequest
+  readonly world: MethodWorld
+  readonly #deadline: BootInstant
+  readonly #end: number
+  readonly #abort = new AbortController()
+  #action: Action | undefined
+
+  constructor(request: MethodRequest, deadline: BootInstant, world: MethodWorld) {
+    this.request = request
+    this.world = world
+    this.#deadline = deadline
+    this.#end = performance.now() + request.timeout
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  /** Milliseconds left of the method's time. */
+  remaining(): number {
+    return Math.max(0, this.#end - performance.now())
+  }
+
+  /** The last look before a spawn that starts something: the answer is void as soon as anything is awaited. */
+  refusal(): MethodResult | undefined {
+    const { group, token, method } = this.request
+    if (method !== 'start') return undefined
+    if (this.world.runFolder.seals.isSealed(group, token)) {
+      return { outcome: 'refused', because: 'sealed', detail: `token ${token} is sealed` }
+    }
+    const now = this.world.clock.boot()
+    if (now + bootClockGrain < this.#deadline) return undefined
+    return { outcome: 'refused', because: 'deadline', detail: `the lease has run out at ${this.#deadline}, it is ${now}` }
+  }
+
+  get seal() {
+    const { group, token, method } = this.request
+    return method === 'start' ? { path: this.world.runFolder.seals.pathOf(group), token } : undefined
+  }
+
+  environment(extra?: Readonly<Record<string, string>>): Record<string, string> {
+    return methodEnvironment(this.request, this.world.runFolder, extra)
+  }
+
+  /** Runs a program within the method's time. Undefined after a refusal, which is then the method's result. */
+  async run(program: Program, part: 'service' | 'action' = 'action'): Promise<ActionOutcome | MethodResult> {
+    const refusal = part === 'service' ? this.refusal() : undefined
+    if (refusal !== undefined) return refusal
+    if (this.signal.aborted) return { outcome: 'cancelled' }
+    const action = spawnAction({
+      ...program,
+      environment: this.environment(program.environment),
+      cell: this.world.cell,
+      part,
+      seal: part === 'service' ? this.seal : undefined,
+      output: part === 'service' ? { log: this.world.log } : { folder: this.world.outputFolder },
+      timeout: this.remaining(),
+    })
+    this.#action = action
+    if (part === 'service' && action.process !== undefined) this.world.onSpawned(action.process)
+    const outcome = await action.done
+    this.#action = undefined
+    return outcome
+  }
+
+  cancel() {
+    this.#abort.abort()
+    this.#action?.cancel()
+  }
+}
+
+export function beginMethod(context: MethodContext, body: MethodBody): Method {
+  const result = body(context).catch((error: unknown): MethodResult => {
+    if (error instanceof InvariantError) throw error
+    return { outcome: 'failed', detail: `it could not be run: ${String(error)}` }
+  })
+  return {
+    result: result.then((outcome) => (context.signal.aborted && outcome.outcome === 'failed' ? { outcome: 'cancelled' } : outcome)),
+    cancel: () => context.cancel(),
+  }
+}
+
+export const isResult = (value: ActionOutcome | MethodResult): value is MethodResult => 'outcome' in value
+
+/** The outcome of a program for which exit status 0 alone is good. */
+export function judgeExit(outcome: ActionOutcome, judge: (code: number) => MethodResult | undefined = () => undefined): MethodResult {
+  const said = tailOf(outcome.stderr) || tailOf(outcome.stdout)
+  const saying = said === '' ? '' : `: ${said}`
+  switch (outcome.kind) {
+    case 'exited': {
+      const judged = outcome.code === undefined ? undefined : judge(outcome.code)
+      if (judged !== undefined)
+        return 'detail' in judged && judged.outcome === 'failed' ? { outcome: 'failed', detail: judged.detail + saying } : judged
+      if (outcome.code === 0) return { outcome: 'done' }
+      const how = outcome.code === undefined ? `was killed by ${outcome.signal}` : `ended with status ${outcome.code}`
+      return { outcome: 'failed', detail: `it ${how}${saying}` }
+    }
+    case 'timed-out':
+      return { outcome: 'timed-out', detail: `it was killed after ${outcome.elapsedMs} ms${saying}` }
+    case 'cancelled':
+      return { outcome: 'cancelled' }
+    case 'sealed':
+      return { outcome: 'refused', because: 'sealed', detail: 'the token was sealed meanwhile' }
+    case 'failed-to-start':
+      return { outcome: 'failed', detail: `it could not be started${saying}` }
+  }
+}

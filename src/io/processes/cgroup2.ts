@@ -1,0 +1,54 @@
+/** Cgroup version 2: `cgroup.kill` ends a whole tree at once (Linux 5.14), `cgroup.events` tells when it is empty. No controller is needed. */
+import { existsSync, watch } from 'node:fs'
+import { join } from 'node:path'
+import { killActionsBelow, makeParts, pidsBelow, readText, removeBelow, waitUntil, writeText } from './cgroup-files.js'
+import type { Cell, Containment } from './containment.js'
+
+export function cgroup2Containment(root: string): Containment {
+  const cell = (name: string) => cgroup2Cell(join(root, name))
+  return { place: { kind: 'cgroup2', root }, cell, killActions: (timeout) => killActionsBelow(root, cell, timeout) }
+}
+
+function cgroup2Cell(folder: string): Cell {
+  const populated = (path: string) => /^populated 1$/m.test(readText(join(path, 'cgroup.events')) ?? '')
+  return {
+    join: (part) => {
+      makeParts(folder)
+      return join(folder, part, 'cgroup.procs')
+    },
+    pids: (part) => pidsBelow(part === undefined ? folder : join(folder, part)),
+    empty: () => !populated(folder),
+    kill: (timeout, part) => kill(part === undefined ? folder : join(folder, part), timeout),
+    watch: (onChange) => {
+      const events = join(folder, 'cgroup.events')
+      if (!existsSync(events)) return undefined
+      // The kernel announces a change of this file to inotify.
+      const watcher = watch(events, { persistent: false }, () => onChange())
+      watcher.on('error', () => watcher.close())
+      return () => watcher.close()
+    },
+    remove: () => removeBelow(folder),
+  }
+
+  function kill(path: string, timeout: number): Promise<boolean> {
+    if (!existsSync(path)) return Promise.resolve(true)
+    return waitUntil(() => {
+      if (!populated(path)) return true
+      writeText(join(path, 'cgroup.kill'), '1')
+      return !populated(path)
+    }, timeout)
+  }
+}
+
+/** Where the version 2 tree is mounted, alone or beside version 1. */
+export function findCgroup2Mount(mountinfo: string): string | undefined {
+  for (const line of mountinfo.split('\n')) {
+    const [left = '', right = ''] = line.split(' - ')
+    if (right.startsWith('cgroup2 ')) return unescapeMount(left.split(' ')[4] ?? '')
+  }
+  return undefined
+}
+
+export function unescapeMount(path: string): string {
+  return path.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+}

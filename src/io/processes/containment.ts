@@ -1,0 +1,36 @@
+/** How the processes of one resource are held together, so that all of them can be found, killed and shown to be gone. */
+import type { ContainmentPlace } from '../../core/monitor/index.js'
+
+/**
+ * `service` holds what a start began, and what it left running; `action` what probes and stops run. Killing an action
+ * must not touch the service.
+ */
+export type Part = 'service' | 'action'
+
+export interface Containment {
+  readonly place: ContainmentPlace
+  /** The cell of a resource, by a name such as `group.resource`. Made when it is first joined. */
+  cell(name: string, markers: CellMarkers): Cell
+  /** Kills what is in flight in all cells, calls included, and touches no service and no start. */
+  killActions(timeout: number): Promise<boolean>
+}
+
+/** Variables that every process of the cell starts with; where nothing better holds them, they are found by these. */
+export type CellMarkers = Readonly<Record<string, string>>
+
+/** Cells of calls begin so; the name of a group cannot. */
+export const callPrefix = '.call-'
+
+export interface Cell {
+  /** File into which the new process writes its pid before it becomes the program; undefined where there is none. */
+  join(part: Part): string | undefined
+  /** Pids in it now. */
+  pids(part?: Part): readonly number[]
+  empty(): boolean
+  /** Kills everything in it, again and again until nothing is left. False when something still is after `timeout` milliseconds. */
+  kill(timeout: number, part?: Part): Promise<boolean>
+  /** Calls back when the last process is gone (it may be called although some are left: look). Undefined where nothing tells. */
+  watch(onChange: () => void): (() => void) | undefined
+  /** Removes what was made for it, once it is empty. */
+  remove(): void
+}

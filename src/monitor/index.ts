@@ -1,0 +1,3 @@
+/** The monitor process. */
+export type { MonitorConfig } from './config.js'
+export { type RunningMonitor, runMonitor } from './monitor.js'

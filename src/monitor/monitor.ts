@@ -1,0 +1,132 @@
+/**
+ * The monitor process: one inbox around `MonitorCore`, with the agents, the run folder and the daemon's socket about it.
+ *
+ * It outlives the daemon. Its own end, wanted or not, touches no service: the next one resumes from the run records.
+ */
+import { mkdirSync } from 'node:fs'
+import { ClusterError } from '../base/index.js'
+import { MonitorCore, type MonitorEvent, type MonitorOrder, type MonitorReport } from '../core/monitor/index.js'
+import { openAgents } from '../io/agents/index.js'
+import { openClock } from '../io/clock/index.js'
+import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
+import { identify, openContainment } from '../io/processes/index.js'
+import { openRunFolder } from '../io/run-folder/index.js'
+import type { MonitorConfig } from './config.js'
+import { Performer } from './performer.js'
+
+/** A monitor that was just killed may take a moment to be gone. */
+const lockPatience = 3_000
+/** The boot clock moves in steps of 10 ms: an earlier look would find nothing due. */
+const wakeMin = 5
+const wakeMax = 60_000
+const killActionsMax = 5_000
+
+export interface RunningMonitor {
+  /** Stops it; what it keeps runs on. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts the monitor of this node in this process.
+ * Errors: CONFLICT when another monitor of this run folder runs, or an emergency stop is under way.
+ */
+export async function runMonitor(config: MonitorConfig, log: (text: string) => void = console.log): Promise<RunningMonitor> {
+  const runFolder = openRunFolder(config.runDir)
+  mkdirSync(config.logDir, { recursive: true })
+  const lock = await acquireLock(`quorate-monitor-${runFolder.key}`, lockPatience)
+  if (lock === undefined) throw new ClusterError('CONFLICT', `another monitor uses ${runFolder.path}`)
+  if (runFolder.readEmergency()?.phase === 'stopping') {
+    await lock.release()
+    throw new ClusterError('CONFLICT', 'an emergency stop is under way; the guardian starts the monitor after it')
+  }
+  const self = identify(process.pid)
+  if (self !== undefined) runFolder.writePid('monitor', self)
+
+  const clock = openClock()
+  const containment = openContainment({ preference: config.containment ?? 'auto', key: runFolder.key, node: config.node })
+  const core = new MonitorCore({ node: config.node, boot: config.boot, containment: containment.place, jitterSeed: process.pid })
+  const agents = openAgents(
+    { runFolder, logDir: config.logDir, containment, clock },
+    {
+      onLearnt: (group, resource, processes) => post({ kind: 'learnt', group, resource, processes }),
+      onEnded: (group, resource, ended, detail) => post({ kind: 'ended', group, resource, process: ended, detail }),
+      onEmptied: (group, resource) => post({ kind: 'emptied', group, resource }),
+    },
+  )
+  let daemon: LocalConnection | undefined
+  const report = (said: MonitorReport) => daemon?.send(said)
+  const performer = new Performer({ runFolder, containment, agents, post, report, log })
+  const inbox: MonitorEvent[] = []
+  let busy = true // Until it has resumed.
+  let closed = false
+  let wake: NodeJS.Timeout | undefined
+
+  // What a dead monitor had in flight would only disturb; services and starts are left to the records.
+  await containment.killActions(killActionsMax)
+  const { readable, unreadable } = runFolder.readRecords()
+  inbox.unshift({
+    kind: 'resumed',
+    records: readable,
+    unreadable,
+    seals: runFolder.seals.all(),
+    deadline: runFolder.readDeadline(config.boot),
+  })
+  log(
+    `monitor of ${config.node} up: boot ${config.boot}, ${containment.place.kind} at ${containment.place.root}, ${readable.length} run records`,
+  )
+  busy = false
+  drain()
+  const server = await listenLocal(runFolder.socket('monitor'), {
+    onConnected: (connection) => {
+      const before = daemon
+      daemon = connection
+      before?.close() // One daemon at a time; the newest is it.
+      post({ kind: 'connected' })
+    },
+    onMessage: (message, from) => {
+      if (from === daemon && isOrder(message)) post({ kind: 'ordered', order: message })
+    },
+    onDisconnected: (connection) => {
+      if (connection === daemon) daemon = undefined
+    },
+  })
+
+  return {
+    close: async () => {
+      closed = true
+      clearTimeout(wake)
+      agents.close()
+      await server.close()
+      runFolder.clearPid('monitor')
+      await lock.release()
+      clock.close()
+    },
+  }
+
+  function post(event: MonitorEvent) {
+    inbox.push(event)
+    drain()
+  }
+
+  /** Handles what waits, one event at a time, to the end. */
+  function drain() {
+    if (busy || closed) return
+    busy = true
+    for (let event = inbox.shift(); event !== undefined; event = inbox.shift()) {
+      for (const effect of core.step(event, clock.boot())) performer.perform(effect)
+    }
+    busy = false
+    clearTimeout(wake)
+    const next = core.nextWake()
+    if (next === undefined) return
+    const span = Math.min(wakeMax, Math.max(wakeMin, next - clock.boot()))
+    wake = setTimeout(() => post({ kind: 'woke' }), span)
+  }
+}
+
+const orderKinds: readonly MonitorOrder['kind'][] = ['run', 'stop', 'probe', 'call', 'call-release', 'call-cancel', 'deadline']
+
+/** A newer daemon may know orders that this monitor does not: those are passed over. */
+function isOrder(message: unknown): message is MonitorOrder {
+  return typeof message === 'object' && message !== null && orderKinds.some((kind) => kind === (message as { kind?: unknown }).kind)
+}

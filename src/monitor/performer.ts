@@ -1,0 +1,99 @@
+/** Carries out what `MonitorCore` wants: a loop with no opinions. What takes time comes back as an event. */
+import { unreachable } from '../base/index.js'
+import type { MonitorEffect, MonitorEvent, MonitorReport } from '../core/monitor/index.js'
+import { type Agents, beginCall, type Method } from '../io/agents/index.js'
+import { type Action, type ActionOutcome, type Containment, outputMax } from '../io/processes/index.js'
+import type { RunFolder } from '../io/run-folder/index.js'
+import { writeCheckpoints } from './checkpoints.js'
+
+export interface PerformerWorld {
+  readonly runFolder: RunFolder
+  readonly containment: Containment
+  readonly agents: Agents
+  /** Puts an event into the inbox. */
+  readonly post: (event: MonitorEvent) => void
+  readonly report: (report: MonitorReport) => void
+  readonly log: (text: string) => void
+}
+
+/** How long the dead may take to be gone. */
+const killMax = 10_000
+
+export class Performer {
+  readonly #world: PerformerWorld
+  readonly #methods = new Map<number, Method>()
+  readonly #calls = new Map<string, Action>()
+
+  constructor(world: PerformerWorld) {
+    this.#world = world
+  }
+
+  perform(effect: MonitorEffect) {
+    const { runFolder, agents, post } = this.#world
+    switch (effect.kind) {
+      case 'write-record':
+        return runFolder.writeRecord(effect.record)
+      case 'seal':
+        return runFolder.seals.seal(effect.group, effect.token)
+      case 'delete-record':
+        return runFolder.deleteRecord(effect.group, effect.token)
+      case 'write-checkpoints':
+        return writeCheckpoints(runFolder, effect)
+      case 'begin':
+        return this.#begin(effect)
+      case 'cancel':
+        return this.#methods.get(effect.action)?.cancel()
+      case 'kill':
+        void agents.kill(effect.group, effect.resource, killMax).then((empty) => post({ kind: 'killed', action: effect.action, empty }))
+        return
+      case 'watch':
+        return agents.watch(effect.group, effect.resource, effect.processes, effect.learn)
+      case 'unwatch':
+        return agents.unwatch(effect.group, effect.resource)
+      case 'call':
+        return this.#call(effect.call)
+      case 'call-release':
+        return this.#calls.get(effect.callId)?.release()
+      case 'call-cancel':
+        return this.#calls.get(effect.callId)?.cancel()
+      case 'report':
+        return this.#world.report(effect.report)
+      case 'log':
+        return this.#world.log(effect.text)
+      default:
+        return unreachable(effect)
+    }
+  }
+
+  #begin(effect: Extract<MonitorEffect, { kind: 'begin' }>) {
+    const { agents, post } = this.#world
+    const { action } = effect
+    const method = agents.begin(effect.request, effect.deadline, (process) => post({ kind: 'spawned', action, process }))
+    this.#methods.set(action, method)
+    void method.result.then((result) => {
+      this.#methods.delete(action)
+      post({ kind: 'method-done', action, result })
+    })
+  }
+
+  #call(call: Extract<MonitorEffect, { kind: 'call' }>['call']) {
+    const { runFolder, containment, post } = this.#world
+    const action = beginCall(call, runFolder, containment)
+    this.#calls.set(call.callId, action)
+    void action.done.then((outcome) => {
+      this.#calls.delete(call.callId)
+      post({ kind: 'called', callId: call.callId, outcome: answerOf(outcome) })
+    })
+  }
+}
+
+function answerOf(outcome: ActionOutcome): Extract<MonitorEvent, { kind: 'called' }>['outcome'] {
+  const { kind, code, stdout, stderr, elapsedMs } = outcome
+  return {
+    outcome: kind === 'sealed' ? 'failed-to-start' : kind,
+    ...(kind === 'exited' && code !== undefined ? { code } : {}),
+    stdout: stdout.slice(0, outputMax),
+    stderr: stderr.slice(0, outputMax),
+    elapsedMs,
+  }
+}
