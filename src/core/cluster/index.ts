@@ -1,2 +1,11 @@
 /** The replicated database: what the log says about nodes, groups, grants, proofs and everything else. */
+export { type Applied, apply, configRevision, tryApply } from './apply.js'
+export * from './commands.js'
+export { Context, journalKey, padded } from './context.js'
 export * from './definition.js'
+export { checkDefinition } from './definition-check.js'
+export { canonical } from './groups.js'
+export { mayStillRun, whyNotGrantable } from './ownership.js'
+export * from './rows.js'
+export * from './state.js'
+export { storeKeyMax } from './values.js'

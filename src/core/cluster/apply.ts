@@ -1,0 +1,190 @@
+/**
+ * The replicated state machine: a state, an entry → what changes.
+ *
+ * Deterministic (P2, P7): time comes in with the entry, order comes from the tables, and an operating error is a result
+ * like any other, the same on every member. Anything else that throws is our bug and stops the member.
+ */
+import { ClusterError, type ErrorCode, type LogIndex, type LogTime, logTime, type Term, unreachable } from '../../base/index.js'
+import * as cases from './cases.js'
+import type { Command, Envelope } from './commands.js'
+import { Context, padded, refuse } from './context.js'
+import * as groups from './groups.js'
+import * as nodes from './nodes.js'
+import * as ownership from './ownership.js'
+import type { CommandResult, EventRow, RequestRow } from './rows.js'
+import { type Change, Draft, metaOf, type Reader } from './state.js'
+import * as values from './values.js'
+
+export interface Applied {
+  readonly result: CommandResult
+  readonly changes: readonly Change[]
+  /** What this entry wrote to the journal. */
+  readonly events: readonly EventRow[]
+}
+
+const expiriesPerEntry = 8
+
+export function apply(state: Reader, place: { readonly index: LogIndex; readonly term: Term }, envelope: Envelope): Applied {
+  const kept = envelope.fingerprint === undefined ? undefined : state.get('requests', `id/${envelope.requestId}`)
+  const context = new Context(state, { ...place, at: envelope.at, wall: envelope.wall })
+  const result = kept === undefined ? attempt(context, envelope.command) : repeated(context, kept, envelope)
+  if (envelope.fingerprint !== undefined && kept === undefined) remember(context, envelope, result)
+  expireRequests(context)
+  const changes = context.draft.changes()
+  const events = changes
+    .filter((change) => change.table === 'journal' && change.value !== undefined)
+    .map((change) => change.value as EventRow)
+  return { result, changes, events }
+}
+
+/** Whether the command would be carried out now, and what it would change. Nothing is recorded. */
+export function tryApply(state: Reader, place: { readonly index: LogIndex; readonly term: Term }, command: Command): Applied {
+  const meta = metaOf(state)
+  return apply(state, place, { requestId: 'dry-run' as Envelope['requestId'], at: meta.logTime, wall: meta.wall, command })
+}
+
+/** A command that is refused changes nothing. */
+function attempt(context: Context, command: Command): CommandResult {
+  const outer = context.draft
+  context.draft = new Draft(outer)
+  try {
+    const value = carryOut(context, command)
+    outer.absorb(context.draft)
+    return { ok: true, index: context.index, value }
+  } catch (error) {
+    if (!(error instanceof ClusterError)) throw error
+    return { ok: false, index: context.index, error: error.toPlain() }
+  } finally {
+    context.draft = outer
+  }
+}
+
+function carryOut(context: Context, command: Command): Record<string, unknown> {
+  switch (command.kind) {
+    case 'form':
+      return nodes.form(context, command)
+    case 'register-boot':
+      return nodes.registerBoot(context, command)
+    case 'probed':
+      return nodes.probed(context, command)
+    case 'patch-node':
+      return nodes.patchNode(context, command)
+    case 'set-duty':
+      return nodes.setDuty(context, command)
+    case 'clear-node':
+      return nodes.clearNode(context, command)
+    case 'put-group':
+      return groups.putGroup(context, command)
+    case 'delete-group':
+      return groups.deleteGroup(context, command)
+    case 'set-intent':
+      return groups.setIntent(context, command)
+    case 'move-group':
+      return groups.moveGroup(context, command)
+    case 'restart-group':
+      return groups.restartGroup(context, command)
+    case 'freeze-group':
+      return groups.freezeGroup(context, command)
+    case 'unfreeze-group':
+      return groups.unfreezeGroup(context, command)
+    case 'clear-group':
+      return groups.clearGroup(context, command)
+    case 'transaction': {
+      if (command.ifRevision !== null && command.ifRevision !== configRevision(context.draft)) {
+        refuse(
+          'REVISION_MISMATCH',
+          `the configuration is at revision ${configRevision(context.draft)}, the request expects ${command.ifRevision}`,
+          {
+            fix: 'plan again on the present configuration',
+          },
+        )
+      }
+      return { results: command.commands.map((inner) => carryOut(context, inner)) }
+    }
+    case 'decide':
+      return ownership.decide(context, command)
+    case 'report':
+      return ownership.report(context, command)
+    case 'released':
+      return ownership.released(context, command)
+    case 'void-proof':
+      return ownership.voidProof(context, command)
+    case 'open-case':
+      return cases.openCase(context, command)
+    case 'register-nonce':
+      return cases.registerNonce(context, command)
+    case 'close-case':
+      return cases.closeCase(context, command)
+    case 'condemn':
+      return cases.condemn(context, command)
+    case 'attempt':
+      return cases.attempt(context, command)
+    case 'attempt-result':
+      return cases.attemptResult(context, command)
+    case 'abandon-attempt':
+      return cases.abandonAttempt(context, command)
+    case 'recover-case':
+      return cases.recoverCase(context, command)
+    case 'readmit':
+      return cases.readmit(context, command)
+    case 'guardian-proof':
+      return cases.guardianProof(context, command)
+    case 'lease-proof':
+      return cases.leaseProof(context, command)
+    case 'operator-proof':
+      return cases.operatorProof(context, command)
+    case 'patch-settings':
+      return values.changeSettings(context, command)
+    case 'store':
+      return values.useStore(context, command)
+    case 'put-checkpoint':
+      return values.putCheckpoint(context, command)
+    case 'start-operation':
+      return values.startOperation(context, command)
+    case 'cancel-operation':
+      return values.cancelOperation(context, command)
+    default:
+      return unreachable(command)
+  }
+}
+
+/** The highest revision of anything an administrator writes. */
+export function configRevision(reader: Reader): LogIndex {
+  let highest = 0
+  for (const [, group] of reader.rows('groups')) highest = Math.max(highest, group.revision)
+  for (const [, node] of reader.rows('nodes')) highest = Math.max(highest, node.revision)
+  return highest as LogIndex
+}
+
+function repeated(context: Context, kept: RequestRow, envelope: Envelope): CommandResult {
+  if (kept.fingerprint === envelope.fingerprint) return kept.result
+  const text = `the key ${envelope.requestId} was used for another request`
+  return {
+    ok: false,
+    index: context.index,
+    error: new ClusterError('IDEMPOTENCY_MISMATCH' satisfies ErrorCode, text, { fix: 'take a new key for a new request' }).toPlain(),
+  }
+}
+
+function remember(context: Context, envelope: Envelope, result: CommandResult): void {
+  const row: RequestRow = { at: context.at, fingerprint: envelope.fingerprint ?? null, result }
+  context.draft.put('requests', `id/${envelope.requestId}`, row)
+  context.draft.put('requests', `time/${padded(context.at)}/${envelope.requestId}`, {
+    ...row,
+    result: { ok: true, index: context.index, value: {} },
+  })
+}
+
+/** By log time, a few an entry, the same ones on every member (thesis §6.3). */
+function expireRequests(context: Context): void {
+  const before = logTime(context.at - context.settings.idempotencyWindow) as LogTime
+  const gone: string[] = []
+  for (const [key, row] of context.draft.rows('requests', 'time/')) {
+    if (row.at >= before || gone.length >= expiriesPerEntry) break
+    gone.push(key)
+  }
+  for (const key of gone) {
+    context.draft.delete('requests', key)
+    context.draft.delete('requests', `id/${key.split('/').slice(2).join('/')}`)
+  }
+}

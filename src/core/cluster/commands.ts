@@ -1,0 +1,202 @@
+/** What a log entry may ask of the database. The state machine checks everything again: whoever proposed it may have been wrong or late. */
+import type {
+  BootId,
+  CaseId,
+  GroupName,
+  LogIndex,
+  LogTime,
+  MemberId,
+  NodeId,
+  RequestId,
+  ResourceName,
+  Term,
+  Token,
+  WallTime,
+} from '../../base/index.js'
+import type { GroupDefinition } from './definition.js'
+import type { Address, Candidate, Fencing, Guard, HolderReport, OperationRow, ProbeResult } from './rows.js'
+
+/** Preconditions on an object's revision: `If-Match`, `If-None-Match: *`. */
+export interface Precondition {
+  readonly ifRevision?: LogIndex
+  readonly ifAbsent?: boolean
+}
+
+/** What the planner wants done about one group. */
+export type PlannedAction =
+  | { readonly kind: 'grant'; readonly node: NodeId; readonly boot: BootId }
+  | { readonly kind: 'stop'; readonly token: Token; readonly ban: { readonly node: NodeId; readonly forMs: number } | null }
+  | { readonly kind: 'restart'; readonly token: Token; readonly resource: ResourceName }
+  | { readonly kind: 'end-move'; readonly done: boolean }
+  | { readonly kind: 'wait' }
+  | { readonly kind: 'forget' }
+  | { readonly kind: 'unfreeze' }
+
+export interface PlannedDecision {
+  readonly group: GroupName
+  readonly action: PlannedAction
+  readonly rule: string
+  readonly text: string
+  readonly candidates: readonly Candidate[]
+  readonly input: { readonly [key: string]: unknown }
+}
+
+export type StoreOperation =
+  | ({ readonly kind: 'put'; readonly key: string; readonly value: unknown } & Precondition)
+  | ({ readonly kind: 'delete'; readonly key: string } & Precondition)
+  | { readonly kind: 'get'; readonly key: string }
+  /** Fails the whole transaction unless the key has this revision (0: absent). */
+  | { readonly kind: 'check'; readonly key: string; readonly revision: LogIndex }
+
+export type Command =
+  // Nodes.
+  | { readonly kind: 'form'; readonly clusterName: string; readonly nodes: readonly { readonly name: NodeId; readonly member: MemberId }[] }
+  | {
+      readonly kind: 'register-boot'
+      readonly node: NodeId
+      readonly boot: BootId
+      readonly guard: Guard
+      readonly links: readonly Address[]
+      readonly guardian: Address | null
+      readonly api: string | null
+    }
+  | {
+      readonly kind: 'probed'
+      readonly node: NodeId
+      readonly boot: BootId
+      readonly group: GroupName
+      readonly definition: LogIndex
+      readonly result: ProbeResult
+      readonly detail: string
+    }
+  | {
+      readonly kind: 'patch-node'
+      readonly node: NodeId
+      readonly fencing?: Fencing
+      readonly attributes?: { readonly [name: string]: string }
+      readonly precondition: Precondition
+    }
+  | {
+      readonly kind: 'set-duty'
+      readonly node: NodeId
+      readonly duty: 'active' | 'standby' | 'draining'
+      readonly operation: string | null
+    }
+  | { readonly kind: 'clear-node'; readonly node: NodeId }
+  // Groups.
+  | {
+      readonly kind: 'put-group'
+      readonly group: GroupName
+      readonly definition: GroupDefinition
+      readonly intent: 'ONLINE' | 'OFFLINE' | null
+      readonly precondition: Precondition
+    }
+  | { readonly kind: 'delete-group'; readonly group: GroupName; readonly operation: string; readonly precondition: Precondition }
+  | { readonly kind: 'set-intent'; readonly group: GroupName; readonly intent: 'ONLINE' | 'OFFLINE'; readonly operation: string }
+  | { readonly kind: 'move-group'; readonly group: GroupName; readonly to: NodeId; readonly operation: string }
+  | { readonly kind: 'restart-group'; readonly group: GroupName; readonly operation: string }
+  | { readonly kind: 'freeze-group'; readonly group: GroupName; readonly forMs: number; readonly owner: string; readonly reason: string }
+  | { readonly kind: 'unfreeze-group'; readonly group: GroupName }
+  | { readonly kind: 'clear-group'; readonly group: GroupName }
+  /** All or nothing: any command that fails undoes the others. */
+  | { readonly kind: 'transaction'; readonly commands: readonly Command[]; readonly ifRevision: LogIndex | null }
+  // The planner and the holders.
+  | { readonly kind: 'decide'; readonly decisions: readonly PlannedDecision[]; readonly plannerVersion: number }
+  | {
+      readonly kind: 'report'
+      readonly node: NodeId
+      readonly boot: BootId
+      readonly group: GroupName
+      readonly token: Token
+      readonly sequence: number
+      readonly report: Omit<HolderReport, 'at'>
+    }
+  /** The holder states: stopped, verified, token sealed. */
+  | { readonly kind: 'released'; readonly node: NodeId; readonly boot: BootId; readonly group: GroupName; readonly token: Token }
+  // Cases.
+  | {
+      readonly kind: 'open-case'
+      readonly caseId: CaseId
+      readonly node: NodeId
+      readonly boot: BootId
+      readonly arbiter: NodeId
+      readonly nonce: string
+      readonly trigger: string
+      readonly dossier: { readonly [key: string]: unknown }
+    }
+  | { readonly kind: 'register-nonce'; readonly caseId: CaseId; readonly nonce: string; readonly boot: BootId }
+  | { readonly kind: 'close-case'; readonly caseId: CaseId; readonly conclusion: string }
+  | { readonly kind: 'condemn'; readonly caseId: CaseId; readonly attempt: AttemptOrder | null; readonly reason: string }
+  | { readonly kind: 'attempt'; readonly caseId: CaseId; readonly attempt: AttemptOrder }
+  | {
+      readonly kind: 'attempt-result'
+      readonly caseId: CaseId
+      readonly number: number
+      readonly arbiter: NodeId
+      readonly confirmed: boolean
+      readonly detail: string
+    }
+  /** The leader has made sure that the arbiter's call can no longer happen. */
+  | {
+      readonly kind: 'abandon-attempt'
+      readonly caseId: CaseId
+      readonly number: number
+      readonly judgedTerm: Term
+      readonly reason: string
+    }
+  | { readonly kind: 'recover-case'; readonly caseId: CaseId; readonly conclusion: string }
+  /** A condemned boot came back before it was cut off and holds nothing any more. */
+  | { readonly kind: 'readmit'; readonly node: NodeId; readonly boot: BootId; readonly reason: string }
+  | {
+      readonly kind: 'guardian-proof'
+      readonly caseId: CaseId
+      readonly node: NodeId
+      readonly boot: BootId
+      readonly nonce: string
+      /** Sealed and verified stopped. Proves these tokens and no others. */
+      readonly tokens: { readonly [group: GroupName]: Token }
+      readonly verified: boolean
+    }
+  | { readonly kind: 'lease-proof'; readonly node: NodeId; readonly boot: BootId; readonly judgedTerm: Term; readonly waitedMs: number }
+  | {
+      readonly kind: 'operator-proof'
+      readonly caseId: CaseId
+      readonly node: NodeId
+      readonly reason: string
+      readonly by: string
+      /** The leader has not heard the boot for the lease time. */
+      readonly unheard: boolean
+    }
+  /** A boot showed itself after it was proved ended. */
+  | { readonly kind: 'void-proof'; readonly node: NodeId; readonly boot: BootId; readonly sign: string }
+  // The rest.
+  | { readonly kind: 'patch-settings'; readonly patch: { readonly [key: string]: unknown } }
+  | { readonly kind: 'store'; readonly operations: readonly StoreOperation[] }
+  | { readonly kind: 'put-checkpoint'; readonly group: GroupName; readonly name: string; readonly value: string; readonly token: Token }
+  | { readonly kind: 'cancel-operation'; readonly operation: string }
+  | {
+      readonly kind: 'start-operation'
+      readonly operation: string
+      readonly operationKind: OperationRow['kind']
+      readonly subject: string
+      readonly detail: string
+    }
+
+export interface AttemptOrder {
+  readonly number: number
+  readonly level: number
+  readonly arbiter: NodeId
+  readonly action: 'off' | 'status' | 'on'
+  readonly timeout: number
+}
+
+/** A command as the log carries it. */
+export interface Envelope {
+  readonly requestId: RequestId
+  /** The leader's log time and wall clock when it proposed this. */
+  readonly at: LogTime
+  readonly wall: WallTime
+  readonly command: Command
+  /** Set when the answer must be kept: a retry with the same id and fingerprint gets it again. */
+  readonly fingerprint?: string
+}

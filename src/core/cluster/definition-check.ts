@@ -1,0 +1,67 @@
+/** Whether a definition holds together: names, nodes, dependencies, bounds. What its resource types think of their parameters is asked elsewhere. */
+import { ClusterError, isName, nearestName } from '../../base/index.js'
+import { claimsOf, dependencyRing, type GroupDefinition } from './definition.js'
+
+const resourcesMax = 100
+const durationMax = 86_400_000
+
+/** The first problem, with its fix; undefined when there is none. */
+export function checkDefinition(definition: GroupDefinition, nodes: readonly string[]): ClusterError | undefined {
+  if (definition.nodes.length === 0) return wrong('the group has no nodes', 'list at least one node in "nodes", the preferred one first')
+  for (const [at, node] of definition.nodes.entries()) {
+    if (!nodes.includes(node)) {
+      const nearest = nearestName(node, nodes)
+      return new ClusterError('UNKNOWN_NODE', `the cluster has no node "${node}"`, {
+        fix: nearest === undefined ? `its nodes are ${nodes.join(', ')}` : `did you mean "${nearest}"? its nodes are ${nodes.join(', ')}`,
+      })
+    }
+    if (definition.nodes.indexOf(node) !== at) return wrong(`node "${node}" is listed twice`, 'list each node once')
+  }
+  const names = Object.keys(definition.resources)
+  if (names.length === 0) return wrong('the group has no resources', 'give it at least one in "resources"')
+  if (names.length > resourcesMax) return wrong(`the group has ${names.length} resources`, `keep to ${resourcesMax} at most`)
+  for (const [name, resource] of Object.entries(definition.resources)) {
+    if (!isName(name))
+      return new ClusterError('INVALID_NAME', `"${name.slice(0, 80)}" cannot name a resource`, {
+        fix: 'use letters, digits, dots, dashes or underscores',
+      })
+    for (const needed of resource.dependsOn) {
+      if (names.includes(needed)) continue
+      const nearest = nearestName(needed, names)
+      return wrong(
+        `resource "${name}" depends on "${needed}", which the group does not have`,
+        nearest === undefined ? `its resources are ${names.join(', ')}` : `did you mean "${nearest}"?`,
+      )
+    }
+    const times: readonly (readonly [string, number])[] = [
+      ['probe.interval', resource.probe.interval],
+      ['probe.timeout', resource.probe.timeout],
+      ['start.timeout', resource.start.timeout],
+      ['stop.timeout', resource.stop.timeout],
+    ]
+    for (const [key, value] of times) {
+      if (!Number.isSafeInteger(value) || value < 50 || value > durationMax)
+        return wrong(`resource "${name}": ${key} is ${value} ms`, 'stay between 50ms and 24h')
+    }
+    if (!Number.isSafeInteger(resource.restart.max) || resource.restart.max < 0 || resource.restart.max > 1_000) {
+      return wrong(`resource "${name}": restart.max is ${resource.restart.max}`, 'stay between 0 and 1000')
+    }
+    if (!Number.isSafeInteger(resource.restart.window) || resource.restart.window < 1_000 || resource.restart.window > 7 * durationMax) {
+      return wrong(`resource "${name}": restart.window is ${resource.restart.window} ms`, 'stay between 1s and 7d')
+    }
+  }
+  const ring = dependencyRing(definition.resources)
+  if (ring !== undefined)
+    return new ClusterError('DEPENDENCY_RING', `the dependencies form a ring: ${ring.join(' → ')}`, {
+      fix: `take one of these out of "dependsOn"`,
+      facts: { ring },
+    })
+  const claims = claimsOf(definition.resources)
+  const twice = claims.find((claim, at) => claims.indexOf(claim) !== at)
+  if (twice !== undefined) return wrong(`two resources of the group use ${twice}`, 'give each its own')
+  return undefined
+}
+
+function wrong(detail: string, fix: string): ClusterError {
+  return new ClusterError('INVALID_DEFINITION', detail, { fix })
+}

@@ -1,0 +1,197 @@
+/** Nodes and their boots: who they are, what they found when they looked, what they are for. */
+import { logIndex } from '../../base/index.js'
+import type { Command } from './commands.js'
+import { type Context, checkRevision, refuse } from './context.js'
+import { mayStillRun, prove, proveBoot, settleDuty } from './ownership.js'
+import type { BootRow, NodeRow } from './rows.js'
+import { bootKey, bootsOf, heldBy, openCaseOf } from './state.js'
+
+type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
+type Value = Record<string, unknown>
+
+/** The first entry of a cluster: who was in the plan that formed it. */
+export function form(context: Context, command: CommandOf<'form'>): Value {
+  if (context.meta.clusterName !== '') return { ignored: 'formed already' }
+  context.putMeta({ ...context.meta, clusterName: command.clusterName })
+  for (const { name, member } of command.nodes) {
+    const row: NodeRow = {
+      name,
+      member,
+      links: [],
+      guardian: null,
+      api: null,
+      duty: 'active',
+      fencing: { levels: [], then: 'on' },
+      deviceDistrusted: null,
+      attributes: {},
+      revision: logIndex(context.index),
+    }
+    context.putNode(row)
+  }
+  context.event(
+    'cluster.formed',
+    command.clusterName,
+    `cluster ${command.clusterName} formed by ${command.nodes.map((node) => node.name).join(', ')}`,
+  )
+  return {}
+}
+
+export function registerBoot(context: Context, command: CommandOf<'register-boot'>): Value {
+  const node = context.node(command.node)
+  context.putNode({ ...node, links: command.links, guardian: command.guardian, api: command.api })
+  const known = context.boot(command.node, command.boot)
+  if (known !== undefined) return registerAgain(context, known, command)
+  const current = context.currentBoot(command.node)
+  const boot: BootRow = {
+    node: command.node,
+    boot: command.boot,
+    registeredIndex: context.index,
+    registeredAt: context.at,
+    guard: command.guard,
+    state: 'live',
+    condemned: null,
+    proof: null,
+    probes: {},
+  }
+  context.putBoot(boot)
+  context.event('node.booted', command.node, `${command.node} is here with boot ${command.boot}`, {
+    boot: command.boot,
+    before: current?.boot ?? null,
+  })
+  const open = openCaseOf(context.draft, command.node)
+  if (open?.stage === 'CHALLENGE') {
+    // The suspect is gone by itself; what it held waits for this boot's probes or for the fence device.
+    const conclusion = `${command.node} came back with another boot`
+    context.putCase({
+      ...open,
+      stage: 'CLOSED',
+      closedAt: context.at,
+      conclusion,
+      timeline: [...open.timeline, { stage: 'CLOSED', at: context.at, wall: context.wall, detail: conclusion }],
+    })
+  }
+  // What an earlier boot held waits for this one's probes; one that held nothing is simply over.
+  if (current !== undefined && current.state !== 'ended')
+    endRebooted(context, command.node, current.boot, `${command.node} was started anew (boot ${command.boot})`)
+  dropOldBoots(context, command.node)
+  return { registered: true }
+}
+
+function registerAgain(context: Context, known: BootRow, command: CommandOf<'register-boot'>): Value {
+  if (known.state === 'ended') {
+    const kind = known.proof?.kind
+    if (kind !== 'guardian' && kind !== 'lease' && kind !== 'rebooted') {
+      refuse('CONFLICT', `boot ${known.boot} of ${known.node} is proved ended (${kind})`, {
+        fix: `start ${known.node} anew through its power device`,
+      })
+    }
+    if (context.currentBoot(command.node)?.boot !== known.boot) refuse('CONFLICT', `${known.node} has a later boot`)
+    if (openCaseOf(context.draft, command.node)?.attempts.some((open) => open.state === 'open') === true)
+      refuse('CONFLICT', 'a call to the fence device is not over')
+    context.putBoot({ ...known, state: 'live', condemned: null, proof: null, guard: command.guard, probes: {} })
+    context.event('node.readmitted', known.node, `${known.node} is admitted again after its ${kind} proof`, { boot: known.boot })
+    return { registered: true }
+  }
+  const guardLost = known.guard.guarded && !command.guard.guarded
+  if (guardLost) context.event('node.unguarded', known.node, `${known.node} has no guardian`, { boot: known.boot })
+  context.putBoot({ ...known, guard: command.guard })
+  return { registered: true }
+}
+
+/** Boots that hold nothing and are not the latest have no more to say. */
+function dropOldBoots(context: Context, node: NodeRow['name']): void {
+  for (const boot of bootsOf(context.draft, node).slice(0, -2)) {
+    if (heldBy(context.draft, node, boot.boot).length === 0 && openCaseOf(context.draft, node)?.boot !== boot.boot)
+      context.draft.delete('boots', bootKey(node, boot.boot))
+  }
+}
+
+/**
+ * A boot tells what it found of a group. Where an earlier boot of the same node held that group, finding nothing of
+ * what it ran is the `rebooted` proof.
+ */
+export function probed(context: Context, command: CommandOf<'probed'>): Value {
+  const boot = context.boot(command.node, command.boot)
+  if (boot === undefined || context.currentBoot(command.node)?.boot !== command.boot)
+    refuse('CONFLICT', `${command.node} has no present boot ${command.boot}`)
+  const group = context.draft.get('groups', command.group)
+  if (group === undefined) return { ignored: 'the group is gone' }
+  const before = boot.probes[command.group]
+  if (before?.result === command.result && before.definition === command.definition) return { ignored: 'known' }
+  const after: BootRow = {
+    ...boot,
+    probes: { ...boot.probes, [command.group]: { definition: command.definition, result: command.result, detail: command.detail } },
+  }
+  context.putBoot(after)
+  if (command.result !== 'clean') {
+    const found = command.result === 'running' ? 'found it running without a grant' : `could not tell whether it runs: ${command.detail}`
+    context.event('group.probe', command.group, `${command.node} ${found}`, { node: command.node, result: command.result })
+    return {}
+  }
+  if (
+    mayStillRun(group) &&
+    group.holder.node === command.node &&
+    group.holder.boot !== command.boot &&
+    group.holder.pinnedRevision === command.definition
+  ) {
+    const detail = `${command.node} was started anew (boot ${command.boot}) and found nothing of it running`
+    prove(context, group, { kind: 'rebooted', index: context.index, at: context.at, boot: group.holder.boot, caseId: null, detail })
+    endRebooted(context, command.node, group.holder.boot, detail)
+  }
+  return {}
+}
+
+/** Once every token of the earlier boot has ended, so has its case. */
+function endRebooted(context: Context, node: NodeRow['name'], earlier: string, detail: string): void {
+  const row = context.boot(node, earlier)
+  if (row === undefined || row.state === 'ended' || heldBy(context.draft, node, earlier).length > 0) return
+  const open = openCaseOf(context.draft, node)
+  proveBoot(context, row, 'rebooted', open?.boot === row.boot ? open.id : null, detail)
+}
+
+export function patchNode(context: Context, command: CommandOf<'patch-node'>): Value {
+  const node = context.node(command.node)
+  checkRevision(node.revision, command.precondition, `node ${node.name}`)
+  context.putNode({
+    ...node,
+    ...(command.fencing === undefined ? {} : { fencing: command.fencing, deviceDistrusted: null }),
+    ...(command.attributes === undefined ? {} : { attributes: command.attributes }),
+    revision: context.index,
+  })
+  context.event('node.changed', node.name, `${node.name} was changed`, {
+    keys: Object.keys(command).filter((key) => key === 'fencing' || key === 'attributes'),
+  })
+  return { revision: context.index }
+}
+
+export function setDuty(context: Context, command: CommandOf<'set-duty'>): Value {
+  const node = context.node(command.node)
+  context.putNode({ ...node, duty: command.duty })
+  if (node.duty !== command.duty) context.event('node.duty', node.name, `${node.name} is ${command.duty}`, { duty: command.duty })
+  if (command.operation !== null) {
+    context.startOperation(
+      command.operation,
+      command.duty === 'draining' ? 'drain' : 'standby',
+      node.name,
+      `${node.name} is to host nothing`,
+    )
+    settleDuty(context, node.name)
+  }
+  return command.operation === null ? {} : { operation: command.operation }
+}
+
+/** Forgets failures and bans of the node, and trusts its device again; never a grant, a case or a due fencing. */
+export function clearNode(context: Context, command: CommandOf<'clear-node'>): Value {
+  const node = context.node(command.node)
+  const cleared: string[] = []
+  for (const group of context.groups()) {
+    if (group.failures[node.name] === undefined && group.bans[node.name] === undefined) continue
+    const { [node.name]: _failures, ...failures } = group.failures
+    const { [node.name]: _ban, ...bans } = group.bans
+    context.putGroup({ ...group, failures, bans })
+    cleared.push(group.name)
+  }
+  context.putNode({ ...node, deviceDistrusted: null })
+  context.event('node.cleared', node.name, `failures on ${node.name} were forgotten`, { groups: cleared })
+  return { cleared }
+}

@@ -1,0 +1,367 @@
+/**
+ * Who may run what: grants, orders, reports, releases and the proofs that end a token.
+ *
+ * Invariant (P1, P4): a group never gets a new holder before its former one is proved unable to act. Everything that
+ * gives a grant goes through `grant`, everything that ends a token through `prove` or `released`.
+ */
+import { type BootId, type CaseId, invariant, type LogTime, type NodeId, tokenAt } from '../../base/index.js'
+import type { Command, PlannedDecision } from './commands.js'
+import { type Context, refuse } from './context.js'
+import { claimsOf } from './definition.js'
+import type { BootRow, Failure, GroupRow, Holder, Proof, ProofKind } from './rows.js'
+import { openCases } from './state.js'
+
+type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
+
+const failuresKept = 50
+
+/** Whether the holder's token is still open: it may act, or may have acted without our knowing. */
+export function mayStillRun(group: GroupRow): group is GroupRow & { readonly holder: Holder } {
+  return group.holder !== null && group.proof === null
+}
+
+/**
+ * The first reason why this boot cannot be granted this group; undefined when it can. The planner asks the same
+ * question before it proposes, so that it knows why; the state machine asks it again and has the last word.
+ */
+export function whyNotGrantable(
+  context: Pick<Context, 'draft' | 'at' | 'groups' | 'boot' | 'currentBoot'>,
+  group: GroupRow,
+  node: NodeId,
+  boot: BootId,
+): string | undefined {
+  if (group.deleting) return 'the group is being deleted'
+  if (group.intent !== 'ONLINE') return 'the group is to be offline'
+  if (group.frozen !== null) return 'the group is frozen'
+  if (!group.definition.nodes.includes(node)) return 'the node is not in the list of the group'
+  if (mayStillRun(group)) return `its former holder ${group.holder.node} is not proved stopped`
+  if (group.holder !== null && (group.proof === null || group.proof.boot !== group.holder.boot))
+    return 'the proof is not of its former holder'
+  const row = context.currentBoot(node)
+  if (row === undefined || row.boot !== boot) return 'this is not the present boot of the node'
+  if (row.state !== 'live') return `the boot is ${row.state}`
+  if (!row.guard.guarded) return 'the boot has no guardian'
+  if (openCases(context.draft).some((open) => open.node === node && open.attempts.some((attempt) => attempt.state === 'open'))) {
+    return 'a call to the fence device of the node is not over'
+  }
+  const probe = row.probes[group.name]
+  if (probe === undefined || probe.definition !== group.resourcesRevision)
+    return 'the node has not looked yet whether it runs there already'
+  if (probe.result !== 'clean')
+    return probe.result === 'running' ? 'something of the group runs there without a grant' : `its probe there failed: ${probe.detail}`
+  const claims = claimsOf(group.definition.resources)
+  for (const other of claims.length === 0 ? [] : context.groups()) {
+    if (other.name === group.name || !mayStillRun(other)) continue
+    const held = claimsOf(other.holder.pinned.resources).find((claim) => claims.includes(claim))
+    if (held !== undefined) return `${held} is held by group ${other.name} on ${other.holder.node}`
+  }
+  return undefined
+}
+
+export function decide(context: Context, command: CommandOf<'decide'>): Record<string, unknown> {
+  const outcomes = command.decisions.map((decision) => {
+    const refusal = carryOut(context, decision)
+    if (refusal !== undefined) return { group: decision.group, refused: refusal }
+    // A wait is a state, kept with the group; everything else is an act and gets its record.
+    const id = context.decision({
+      group: decision.group,
+      action: describe(decision),
+      rule: decision.rule,
+      text: decision.text,
+      candidates: decision.candidates,
+      input: decision.input,
+      plannerVersion: command.plannerVersion,
+    })
+    context.event(`decision.${decision.action.kind}`, decision.group, decision.text, { decision: id, rule: decision.rule })
+    return { group: decision.group, decision: id }
+  })
+  return { outcomes }
+}
+
+function describe(decision: PlannedDecision): string {
+  return decision.action.kind === 'grant' ? `grant to ${decision.action.node}` : decision.action.kind
+}
+
+/** Does one decision, or says why the state no longer allows it. */
+function carryOut(context: Context, decision: PlannedDecision): string | undefined {
+  const group = context.draft.get('groups', decision.group)
+  if (group === undefined) return 'the group is gone'
+  const { action } = decision
+  switch (action.kind) {
+    case 'grant':
+      return grant(context, group, action.node, action.boot)
+    case 'stop':
+      if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
+        return 'there is nothing to stop under this token'
+      putOrder(context, banned(context, group, action.ban, decision.text), 'stop', null, decision.text)
+      return undefined
+    case 'restart': {
+      if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
+        return 'there is nothing to restart under this token'
+      const number = (group.holder.order.restart?.number ?? 0) + 1
+      putOrder(context, group, 'run', { resource: action.resource, number }, decision.text)
+      return undefined
+    }
+    case 'end-move':
+      if (group.move === null) return 'there is no move'
+      context.endOperation(group.move.operation, action.done ? 'done' : 'failed', decision.text)
+      context.putGroup({ ...group, move: null })
+      return undefined
+    case 'wait':
+      if (group.waitingFor === decision.text) return 'it waits already'
+      context.putGroup({ ...group, waitingFor: decision.text })
+      return undefined
+    case 'forget':
+      if (!group.deleting || mayStillRun(group)) return 'what it was may still run'
+      context.draft.delete('groups', group.name)
+      for (const operation of context.runningOperations(group.name)) {
+        context.endOperation(operation.id, operation.kind === 'delete' ? 'done' : 'failed', `group ${group.name} is deleted`)
+      }
+      forgetTraces(context, group)
+      return undefined
+    case 'unfreeze':
+      if (group.frozen === null || group.frozen.until > context.at) return 'its freeze has not ended'
+      context.putGroup({ ...group, frozen: null })
+      return undefined
+  }
+}
+
+function grant(context: Context, group: GroupRow, node: NodeId, boot: BootId): string | undefined {
+  const refusal = whyNotGrantable(context, group, node, boot)
+  if (refusal !== undefined) return refusal
+  const token = tokenAt(context.meta.epoch, context.index)
+  invariant(group.holder === null || group.holder.token < token, 'tokens only grow', { group: group.name, token })
+  invariant(!mayStillRun(group), 'nobody else may still run the group (P1)', { group: group.name })
+  context.putGroup({
+    ...group,
+    holder: {
+      node,
+      boot,
+      token,
+      grantedAt: context.at,
+      pinned: group.definition,
+      pinnedRevision: group.resourcesRevision,
+      order: { sequence: 1, wanted: 'run', restart: null, reason: 'granted' },
+      report: { state: 'GRANTED', resources: {}, failure: null, at: context.at },
+    },
+    proof: null,
+    waitingFor: null,
+    lastNode: node,
+    move: group.move === null || group.move.to !== node ? group.move : { ...group.move, token },
+  })
+  return undefined
+}
+
+function putOrder(
+  context: Context,
+  group: GroupRow & { holder: Holder },
+  wanted: 'run' | 'stop',
+  restart: Holder['order']['restart'],
+  reason: string,
+): void {
+  const { holder } = group
+  context.putGroup({
+    ...group,
+    waitingFor: null,
+    holder: {
+      ...holder,
+      order: { sequence: holder.order.sequence + 1, wanted, restart: restart ?? (wanted === 'stop' ? null : holder.order.restart), reason },
+    },
+  })
+}
+
+function banned<Row extends GroupRow>(
+  context: Context,
+  group: Row,
+  ban: { readonly node: NodeId; readonly forMs: number } | null,
+  reason: string,
+): Row {
+  if (ban === null) return group
+  return { ...group, bans: { ...group.bans, [ban.node]: { until: (context.at + ban.forMs) as LogTime, reason } } }
+}
+
+/** What other tables kept for a group that is gone. */
+function forgetTraces(context: Context, group: GroupRow): void {
+  for (const [key] of [...context.draft.rows('checkpoints', `${group.name}/`)]) {
+    if (!key.startsWith(`${group.name}/`)) break
+    context.draft.delete('checkpoints', key)
+  }
+  for (const [, boot] of [...context.draft.rows('boots')]) {
+    if (boot.probes[group.name] === undefined) continue
+    const { [group.name]: _gone, ...probes } = boot.probes
+    context.putBoot({ ...boot, probes })
+  }
+}
+
+export function report(context: Context, command: CommandOf<'report'>): Record<string, unknown> {
+  const group = context.group(command.group)
+  const { holder } = group
+  if (
+    !mayStillRun(group) ||
+    holder === null ||
+    holder.node !== command.node ||
+    holder.boot !== command.boot ||
+    holder.token !== command.token
+  ) {
+    refuse('STALE_TOKEN', `group ${group.name} is not held by ${command.node} under token ${command.token}`)
+  }
+  if (command.sequence < holder.order.sequence && command.report.state !== 'UNKNOWN') return { ignored: 'an older order' }
+  const before = holder.report
+  const failure = command.report.failure
+  const isNew =
+    failure !== null &&
+    !(
+      before.failure?.resource === failure.resource &&
+      before.failure.restartNumber === failure.restartNumber &&
+      before.failure.event === failure.event
+    )
+  const failures = isNew
+    ? withFailure(group, command.node, { at: context.at, resource: failure.resource, event: failure.event, detail: failure.detail })
+    : group.failures
+  const updated: GroupRow = { ...group, failures, holder: { ...holder, report: { ...command.report, at: context.at } } }
+  context.putGroup(updated)
+  if (isNew) {
+    context.event(
+      'resource.failed',
+      `${group.name}/${failure.resource}`,
+      `${failure.resource} on ${command.node}: ${failure.event} (${failure.detail})`,
+      { node: command.node },
+    )
+  }
+  if (before.state !== command.report.state) {
+    context.event(
+      `group.${command.report.state.toLowerCase()}`,
+      group.name,
+      `${group.name} is ${command.report.state} on ${command.node}`,
+      { node: command.node, token: holder.token },
+    )
+  }
+  if (command.report.state === 'ONLINE') settleOnline(context, updated)
+  return {}
+}
+
+function withFailure(group: GroupRow, node: NodeId, failure: Failure): GroupRow['failures'] {
+  return { ...group.failures, [node]: [...(group.failures[node] ?? []), failure].slice(-failuresKept) }
+}
+
+/** Ends the operations that waited for this group to be up. */
+function settleOnline(context: Context, group: GroupRow): void {
+  const { holder } = group
+  invariant(holder !== null, 'a group that is online has a holder', { group: group.name })
+  let { move, restartAsked } = group
+  if (move !== null && move.to === holder.node) {
+    context.endOperation(move.operation, 'done', `${group.name} runs on ${holder.node}`)
+    move = null
+  }
+  if (restartAsked !== null && holder.token > restartAsked.token) {
+    context.endOperation(restartAsked.operation, 'done', `${group.name} was restarted on ${holder.node}`)
+    restartAsked = null
+  }
+  context.putGroup({ ...group, move, restartAsked, waitingFor: null })
+  for (const operation of context.runningOperations(group.name)) {
+    if (operation.kind === 'online') context.endOperation(operation.id, 'done', `${group.name} runs on ${holder.node}`)
+  }
+}
+
+export function released(context: Context, command: CommandOf<'released'>): Record<string, unknown> {
+  const group = context.group(command.group)
+  if (
+    !mayStillRun(group) ||
+    group.holder.node !== command.node ||
+    group.holder.boot !== command.boot ||
+    group.holder.token !== command.token
+  ) {
+    refuse('STALE_TOKEN', `group ${group.name} is not held by ${command.node} under token ${command.token}`)
+  }
+  const { holder } = group
+  context.putGroup({ ...group, holder: null, proof: null })
+  const boot = context.boot(command.node, command.boot)
+  if (boot !== undefined) {
+    // Verified stopped just now, with the definition that it ran.
+    context.putBoot({
+      ...boot,
+      probes: { ...boot.probes, [group.name]: { definition: holder.pinnedRevision, result: 'clean', detail: 'released' } },
+    })
+  }
+  context.event('group.released', group.name, `${command.node} has stopped ${group.name} and sealed its token`, {
+    node: command.node,
+    token: command.token,
+    proof: 'released',
+  })
+  if (group.intent === 'OFFLINE') {
+    for (const operation of context.runningOperations(group.name)) {
+      if (operation.kind === 'offline') context.endOperation(operation.id, 'done', `${group.name} is offline`)
+    }
+  }
+  settleDuty(context, command.node)
+  return {}
+}
+
+/** A node told to stand by has done so once it holds nothing. */
+export function settleDuty(context: Context, name: NodeId): void {
+  const node = context.draft.get('nodes', name)
+  if (node === undefined || node.duty === 'active' || context.groups().some((group) => mayStillRun(group) && group.holder.node === name))
+    return
+  if (node.duty === 'draining') context.putNode({ ...node, duty: 'standby' })
+  for (const operation of context.runningOperations(name)) {
+    if (operation.kind === 'standby' || operation.kind === 'drain') context.endOperation(operation.id, 'done', `${name} hosts nothing`)
+  }
+}
+
+/** Ends every open token of a boot. */
+export function proveBoot(context: Context, boot: BootRow, kind: ProofKind, caseId: CaseId | null, detail: string): void {
+  const proof: Proof = { kind, index: context.index, at: context.at, boot: boot.boot, caseId, detail }
+  context.putBoot({ ...boot, state: 'ended', proof })
+  for (const group of context.groups()) {
+    if (mayStillRun(group) && group.holder.node === boot.node && group.holder.boot === boot.boot) prove(context, group, proof)
+  }
+  const open = caseId === null ? undefined : context.draft.get('cases', caseId)
+  if (open !== undefined && open.stage !== 'RECOVERED' && open.stage !== 'CLOSED') {
+    context.putCase({
+      ...open,
+      stage: 'PROVED',
+      proof,
+      timeline: [...open.timeline, { stage: 'FENCED', at: context.at, wall: context.wall, detail }],
+    })
+  }
+  context.event('node.proved', boot.node, `${boot.node} can no longer act: ${detail}`, { proof: kind, boot: boot.boot, case: caseId })
+}
+
+/** Ends one token. */
+export function prove(context: Context, group: GroupRow & { readonly holder: Holder }, proof: Proof): void {
+  invariant(proof.boot === group.holder.boot, 'a proof is of the holder it ends (P4)', { group: group.name, proof: proof.boot })
+  context.putGroup({ ...group, proof, waitingFor: null })
+  context.event('group.proved', group.name, `the token of ${group.holder.node} for ${group.name} has ended: ${proof.detail}`, {
+    proof: proof.kind,
+    node: group.holder.node,
+    token: group.holder.token,
+  })
+}
+
+/** A boot showed itself after it was proved ended: the proof no longer counts where it was not used yet (DESIGN "a token ends once"). */
+export function voidProof(context: Context, command: CommandOf<'void-proof'>): Record<string, unknown> {
+  const boot = context.boot(command.node, command.boot)
+  if (boot?.proof === null || boot === undefined || (boot.proof.kind !== 'fenced' && boot.proof.kind !== 'operator'))
+    return { ignored: 'there is no such proof' }
+  const { proof } = boot
+  const withdrawn: string[] = []
+  for (const group of context.groups()) {
+    if (group.holder?.node !== boot.node || group.holder.boot !== boot.boot || group.proof?.index !== proof.index) continue
+    context.putGroup({ ...group, proof: null })
+    withdrawn.push(group.name)
+  }
+  const condemned = boot.condemned ?? { caseId: (proof.caseId ?? 'none') as CaseId, index: context.index, term: context.term }
+  context.putBoot({ ...boot, state: 'condemned', proof: null, condemned })
+  const story = proof.caseId === null ? undefined : context.draft.get('cases', proof.caseId)
+  if (story !== undefined) {
+    const timeline = [...story.timeline, { stage: 'PROOF VOID', at: context.at, wall: context.wall, detail: command.sign }]
+    context.putCase({ ...story, stage: 'CONDEMNED', proof: null, closedAt: null, conclusion: null, timeline })
+  }
+  const node = context.draft.get('nodes', command.node)
+  if (node !== undefined && proof.kind === 'fenced') context.putNode({ ...node, deviceDistrusted: command.sign })
+  context.event('alarm.p1', command.node, `${command.node} showed itself after it was proved ended (${proof.kind}): ${command.sign}`, {
+    boot: command.boot,
+    withdrawn,
+  })
+  return { withdrawn }
+}

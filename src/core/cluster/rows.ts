@@ -1,0 +1,326 @@
+/**
+ * The rows of the replicated database, one type a table. Plain frozen data: what a member stores, sends and shows.
+ *
+ * Times are log time unless they say wall. `revision` is the index of the entry that last changed the row's definition.
+ */
+import type {
+  BootId,
+  CaseId,
+  GroupName,
+  LogIndex,
+  LogTime,
+  MemberId,
+  NodeId,
+  RequestId,
+  ResourceName,
+  Term,
+  Token,
+  WallTime,
+} from '../../base/index.js'
+import type { GroupDefinition } from './definition.js'
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface FenceDevice {
+  /** Name of an installed fence agent, or the path of one. */
+  readonly agent: string
+  readonly parameters: { readonly [name: string]: string }
+  /** Milliseconds one call may take. */
+  readonly timeout: number
+}
+
+export interface Fencing {
+  /** Tried in order; every device of a level must confirm. */
+  readonly levels: readonly (readonly FenceDevice[])[]
+  /** What follows a confirmed power-off. */
+  readonly then: 'on' | 'stay-off'
+}
+
+export interface NodeRow {
+  readonly name: NodeId
+  readonly member: MemberId
+  readonly links: readonly Address[]
+  readonly guardian: Address | null
+  /** Host and port of its HTTP API as clients of the demo reach it; shown, never relied on. */
+  readonly api: string | null
+  /** `standby` hosts nothing; `draining` is standby once its groups have left. */
+  readonly duty: 'active' | 'standby' | 'draining'
+  readonly fencing: Fencing
+  /** Its device said "off" of a boot that showed itself afterwards: not believed until cleared. */
+  readonly deviceDistrusted: string | null
+  readonly attributes: { readonly [name: string]: string }
+  readonly revision: LogIndex
+}
+
+/** How a boot ends its resources if it loses contact. Set before its first grant. */
+export interface Guard {
+  readonly guarded: boolean
+  readonly watchdog: 'armed' | 'none'
+  /** Milliseconds; 0 without a watchdog. */
+  readonly watchdogTimeout: number
+  readonly emergencyStop: number
+}
+
+export type ProofKind = 'released' | 'fenced' | 'guardian' | 'rebooted' | 'lease' | 'operator'
+
+/** Why an earlier holder can no longer act. */
+export interface Proof {
+  readonly kind: ProofKind
+  readonly index: LogIndex
+  readonly at: LogTime
+  readonly boot: BootId
+  readonly caseId: CaseId | null
+  /** Who or what gave it, in words. */
+  readonly detail: string
+}
+
+export type ProbeResult = 'clean' | 'running' | 'unknown'
+
+export interface BootRow {
+  readonly node: NodeId
+  readonly boot: BootId
+  readonly registeredIndex: LogIndex
+  readonly registeredAt: LogTime
+  readonly guard: Guard
+  /** `condemned` boots get no renewal; `ended` ones are proved unable to act. */
+  readonly state: 'live' | 'condemned' | 'ended'
+  readonly condemned: { readonly caseId: CaseId; readonly index: LogIndex; readonly term: Term } | null
+  /** Covers every token of the boot. */
+  readonly proof: Proof | null
+  /** What this boot found when it looked for a group, by group: `definition` is the revision it looked for. */
+  readonly probes: { readonly [group: GroupName]: { readonly definition: LogIndex; readonly result: ProbeResult; readonly detail: string } }
+}
+
+export type ResourceState = 'STOPPED' | 'STARTING' | 'ONLINE' | 'STOPPING' | 'FAILED' | 'UNKNOWN'
+export type RunState = 'GRANTED' | 'STARTING' | 'ONLINE' | 'FAILED' | 'STOPPING' | 'STOPPED' | 'UNKNOWN'
+
+export interface ReportedFailure {
+  readonly resource: ResourceName
+  readonly event: string
+  readonly detail: string
+  readonly restartNumber: number
+}
+
+/** What the holder last said of the group. */
+export interface HolderReport {
+  readonly state: RunState
+  readonly resources: { readonly [name: ResourceName]: { readonly state: ResourceState; readonly detail?: string } }
+  readonly failure: ReportedFailure | null
+  readonly at: LogTime
+}
+
+/** What the holder is to do. Numbered: an older order is ignored. */
+export interface HolderOrder {
+  readonly sequence: number
+  readonly wanted: 'run' | 'stop'
+  readonly restart: { readonly resource: ResourceName; readonly number: number } | null
+  readonly reason: string
+}
+
+/** The committed right of one boot to run the group. */
+export interface Holder {
+  readonly node: NodeId
+  readonly boot: BootId
+  readonly token: Token
+  readonly grantedAt: LogTime
+  /** Stop, kill and probe use this one, whatever the definition says meanwhile. */
+  readonly pinned: GroupDefinition
+  readonly pinnedRevision: LogIndex
+  readonly order: HolderOrder
+  readonly report: HolderReport
+}
+
+export interface Failure {
+  readonly at: LogTime
+  readonly resource: ResourceName
+  readonly event: string
+  readonly detail: string
+}
+
+export interface Move {
+  readonly to: NodeId
+  readonly from: NodeId | null
+  readonly operation: string
+  /** The group was stopped for this move and the grant to `to` was given under this token. */
+  readonly token: Token | null
+}
+
+export interface GroupRow {
+  readonly name: GroupName
+  readonly definition: GroupDefinition
+  readonly createdIndex: LogIndex
+  readonly revision: LogIndex
+  /** Changes with the resources only: what a holder pins and probes look for. */
+  readonly resourcesRevision: LogIndex
+  readonly intent: 'ONLINE' | 'OFFLINE'
+  /** A tombstone: the name is blocked until every token has ended. */
+  readonly deleting: boolean
+  readonly holder: Holder | null
+  /** Ends the holder's token; the group may be granted again. */
+  readonly proof: Proof | null
+  readonly frozen: { readonly until: LogTime; readonly owner: string; readonly reason: string } | null
+  readonly move: Move | null
+  /** Where it last ran: a restart for a new definition prefers to stay. */
+  readonly lastNode: NodeId | null
+  /** A restart asked for by a person: the holder's token under which it was asked. */
+  readonly restartAsked: { readonly token: Token; readonly operation: string } | null
+  /** Failures that still count, by node. */
+  readonly failures: { readonly [node: NodeId]: readonly Failure[] }
+  /** Nodes tried in vain, until cleared or expired. */
+  readonly bans: { readonly [node: NodeId]: { readonly until: LogTime; readonly reason: string } }
+  /** Why nothing is done although something should be; for people. */
+  readonly waitingFor: string | null
+}
+
+export type CaseStage = 'CHALLENGE' | 'CONDEMNED' | 'PROVED' | 'RECOVERED' | 'CLOSED'
+
+export interface Attempt {
+  readonly number: number
+  readonly level: number
+  readonly arbiter: NodeId
+  readonly boot: BootId
+  readonly action: 'off' | 'status' | 'on'
+  /** Milliseconds the arbiter may spend on it, all devices of the level together. */
+  readonly timeout: number
+  readonly state: 'open' | 'confirmed' | 'failed' | 'abandoned'
+  readonly detail: string
+  readonly at: LogTime
+  readonly endedAt: LogTime | null
+}
+
+export interface CaseRow {
+  readonly id: CaseId
+  readonly node: NodeId
+  readonly boot: BootId
+  readonly arbiter: NodeId
+  readonly nonce: string
+  readonly stage: CaseStage
+  readonly trigger: string
+  readonly openedIndex: LogIndex
+  readonly openedTerm: Term
+  readonly openedAt: LogTime
+  readonly openedWall: WallTime
+  /** What was known when the challenge was committed: silence, links, answers of the guardian and third nodes. */
+  readonly dossier: { readonly [key: string]: unknown }
+  readonly timeline: readonly { readonly stage: string; readonly at: LogTime; readonly wall: WallTime; readonly detail: string }[]
+  readonly attempts: readonly Attempt[]
+  readonly proof: Proof | null
+  /** Groups that the boot held when it was condemned. */
+  readonly groups: readonly GroupName[]
+  readonly closedAt: LogTime | null
+  readonly conclusion: string | null
+}
+
+export interface OperationRow {
+  readonly id: string
+  readonly kind: 'move' | 'online' | 'offline' | 'restart' | 'delete' | 'standby' | 'drain' | 'fence'
+  readonly subject: string
+  readonly detail: string
+  readonly status: 'running' | 'done' | 'failed' | 'cancelled'
+  readonly result: string | null
+  readonly startedAt: LogTime
+  readonly endedAt: LogTime | null
+}
+
+export interface StoreRow {
+  readonly value: unknown
+  readonly revision: LogIndex
+}
+
+export interface CheckpointRow {
+  readonly group: GroupName
+  readonly name: string
+  readonly value: string
+  readonly token: Token
+  readonly node: NodeId
+  readonly at: LogTime
+  readonly wall: WallTime
+  readonly revision: LogIndex
+}
+
+/** The kept answer to a request id. */
+export interface RequestRow {
+  readonly at: LogTime
+  readonly fingerprint: string | null
+  readonly result: CommandResult
+}
+
+export interface EventRow {
+  /** Index of the entry, and the event's number within it. */
+  readonly revision: LogIndex
+  readonly number: number
+  readonly at: LogTime
+  readonly wall: WallTime
+  readonly kind: string
+  readonly subject: string
+  readonly text: string
+  readonly data: { readonly [key: string]: unknown }
+}
+
+/** One node as a candidate for a group: the first rule that ruled it out, or its place. */
+export interface Candidate {
+  readonly node: NodeId
+  readonly eligible: boolean
+  readonly rule: string
+  readonly seen: string
+}
+
+export interface DecisionRow {
+  readonly id: string
+  readonly at: LogTime
+  readonly wall: WallTime
+  readonly group: GroupName
+  readonly action: string
+  readonly rule: string
+  readonly text: string
+  readonly candidates: readonly Candidate[]
+  /** What `decideGroup` was given; running it again gives the same decision. */
+  readonly input: { readonly [key: string]: unknown }
+  readonly plannerVersion: number
+}
+
+export interface MetaRow {
+  readonly clusterName: string
+  readonly epoch: number
+  readonly logTime: LogTime
+  readonly wall: WallTime
+  /** Events below this revision have been trimmed. */
+  readonly journalFrom: LogIndex
+  readonly journalRows: number
+  readonly decisionRows: number
+}
+
+export type CommandResult =
+  | { readonly ok: true; readonly index: LogIndex; readonly value: { readonly [key: string]: unknown } }
+  | {
+      readonly ok: false
+      readonly index: LogIndex
+      readonly error: {
+        readonly code: string
+        readonly detail: string
+        readonly fix?: string
+        readonly facts?: { readonly [key: string]: unknown }
+      }
+    }
+
+/** Table name → row type. Keys: names; `boots` by `node/boot`; `checkpoints` by `group/name`; `journal` by padded revision and number. */
+export interface Tables {
+  readonly meta: MetaRow
+  readonly settings: { readonly [key: string]: unknown }
+  readonly nodes: NodeRow
+  readonly boots: BootRow
+  readonly groups: GroupRow
+  readonly cases: CaseRow
+  readonly operations: OperationRow
+  readonly store: StoreRow
+  readonly checkpoints: CheckpointRow
+  readonly requests: RequestRow
+  readonly journal: EventRow
+  readonly decisions: DecisionRow
+}
+export type TableName = keyof Tables
+
+export type { RequestId }

@@ -1,0 +1,223 @@
+/**
+ * The applied state: ordered tables of frozen rows.
+ *
+ * `apply` reads a state through a `Draft` and answers with changes; the owner of the state (the node, the simulator)
+ * commits them. Tables are copy-on-write B+ trees, so a snapshot of the whole state costs nothing.
+ */
+import BTreeModule from 'sorted-btree'
+import { type GroupName, invariant, type LogIndex, logIndex, logTime, type NodeId, wallTime } from '../../base/index.js'
+import type { BootRow, CaseRow, GroupRow, MetaRow, NodeRow, TableName, Tables } from './rows.js'
+
+// CommonJS class under an ES module import: the constructor is the `default` of the default.
+const BTree = BTreeModule.default ?? BTreeModule
+type Tree<Row> = InstanceType<typeof BTreeModule.default<string, Row>>
+
+export const tableNames: readonly TableName[] = [
+  'meta',
+  'settings',
+  'nodes',
+  'boots',
+  'groups',
+  'cases',
+  'operations',
+  'store',
+  'checkpoints',
+  'requests',
+  'journal',
+  'decisions',
+]
+
+export interface Change {
+  readonly table: TableName
+  readonly key: string
+  /** Undefined where the row is deleted. */
+  readonly value: unknown
+}
+
+/** Reading side, shared by the state and by a draft over it. */
+export interface Reader {
+  get<Name extends TableName>(table: Name, key: string): Tables[Name] | undefined
+  /** Rows in key order, from `from` on (all without it). */
+  rows<Name extends TableName>(table: Name, from?: string): Iterable<readonly [string, Tables[Name]]>
+}
+
+export class ClusterState implements Reader {
+  private readonly tables: ReadonlyMap<TableName, Tree<unknown>>
+  /** Index of the last entry whose changes are in. */
+  appliedIndex: LogIndex
+
+  private constructor(tables: ReadonlyMap<TableName, Tree<unknown>>, appliedIndex: LogIndex) {
+    this.tables = tables
+    this.appliedIndex = appliedIndex
+  }
+
+  static empty(): ClusterState {
+    return new ClusterState(new Map(tableNames.map((name) => [name, new BTree<string, unknown>(undefined, compareKeys)])), logIndex(0))
+  }
+
+  static restored(
+    appliedIndex: LogIndex,
+    rows: Iterable<{ readonly table: string; readonly key: string; readonly value: unknown }>,
+  ): ClusterState {
+    const state = ClusterState.empty()
+    for (const { table, key, value } of rows) state.table(table as TableName).set(key, value)
+    state.appliedIndex = appliedIndex
+    return state
+  }
+
+  get<Name extends TableName>(table: Name, key: string): Tables[Name] | undefined {
+    return this.table(table).get(key) as Tables[Name] | undefined
+  }
+
+  *rows<Name extends TableName>(table: Name, from?: string): Iterable<readonly [string, Tables[Name]]> {
+    for (const [key, row] of this.table(table).entries(from)) yield [key, row as Tables[Name]]
+  }
+
+  size(table: TableName): number {
+    return this.table(table).size
+  }
+
+  /** Takes over what `apply` answered for the entry at `index`. */
+  commit(index: LogIndex, changes: readonly Change[]): void {
+    invariant(index === this.appliedIndex + 1, 'entries are applied in order, each once', { index, applied: this.appliedIndex })
+    for (const { table, key, value } of changes) {
+      if (value === undefined) this.table(table).delete(key)
+      else this.table(table).set(key, value)
+    }
+    this.appliedIndex = index
+  }
+
+  /** A state of its own that later commits do not touch. */
+  snapshot(): ClusterState {
+    return new ClusterState(new Map([...this.tables].map(([name, tree]) => [name, tree.clone()])), this.appliedIndex)
+  }
+
+  private table(name: TableName): Tree<unknown> {
+    const tree = this.tables.get(name)
+    invariant(tree !== undefined, 'the table exists', { name })
+    return tree
+  }
+}
+
+/** Code unit order: the same in every locale. */
+function compareKeys(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** A state with changes over it that are not committed yet. */
+export class Draft implements Reader {
+  private readonly base: Reader
+  private readonly changed = new Map<TableName, Map<string, unknown>>()
+
+  constructor(base: Reader) {
+    this.base = base
+  }
+
+  get<Name extends TableName>(table: Name, key: string): Tables[Name] | undefined {
+    const changed = this.changed.get(table)
+    return (changed?.has(key) ? changed.get(key) : this.base.get(table, key)) as Tables[Name] | undefined
+  }
+
+  *rows<Name extends TableName>(table: Name, from?: string): Iterable<readonly [string, Tables[Name]]> {
+    const changed = this.changed.get(table)
+    if (changed === undefined) {
+      yield* this.base.rows(table, from)
+      return
+    }
+    const mine = [...changed].filter(([key]) => from === undefined || key >= from).sort(([a], [b]) => compareKeys(a, b))
+    let at = 0
+    for (const [key, row] of this.base.rows(table, from)) {
+      for (let next = mine[at]; next !== undefined && next[0] < key; next = mine[++at])
+        if (next[1] !== undefined) yield next as [string, Tables[Name]]
+      const replaced = mine[at]
+      if (replaced?.[0] === key) {
+        at++
+        if (replaced[1] !== undefined) yield replaced as [string, Tables[Name]]
+      } else yield [key, row]
+    }
+    for (let next = mine[at]; next !== undefined; next = mine[++at]) if (next[1] !== undefined) yield next as [string, Tables[Name]]
+  }
+
+  put<Name extends TableName>(table: Name, key: string, row: Tables[Name]): void {
+    this.tableChanges(table).set(key, row)
+  }
+
+  delete(table: TableName, key: string): void {
+    this.tableChanges(table).set(key, undefined)
+  }
+
+  changes(): readonly Change[] {
+    const all: Change[] = []
+    for (const [table, rows] of this.changed) for (const [key, value] of rows) all.push({ table, key, value })
+    return all
+  }
+
+  /** Takes the changes of a draft over this one. */
+  absorb(inner: Draft): void {
+    for (const [table, rows] of inner.changed) for (const [key, value] of rows) this.tableChanges(table).set(key, value)
+  }
+
+  private tableChanges(table: TableName): Map<string, unknown> {
+    let changed = this.changed.get(table)
+    if (changed === undefined) {
+      changed = new Map()
+      this.changed.set(table, changed)
+    }
+    return changed
+  }
+}
+
+const emptyMeta: MetaRow = {
+  clusterName: '',
+  epoch: 1,
+  logTime: logTime(0),
+  wall: wallTime(0),
+  journalFrom: logIndex(1),
+  journalRows: 0,
+  decisionRows: 0,
+}
+
+export function metaOf(reader: Reader): MetaRow {
+  return reader.get('meta', 'cluster') ?? emptyMeta
+}
+
+export const bootKey = (node: string, boot: string): string => `${node}/${boot}`
+
+/** Every boot of the node that still matters, oldest registration first. */
+export function bootsOf(reader: Reader, node: NodeId): readonly BootRow[] {
+  const found: BootRow[] = []
+  for (const [key, row] of reader.rows('boots', `${node}/`)) {
+    if (!key.startsWith(`${node}/`)) break
+    found.push(row)
+  }
+  return found.sort((a, b) => a.registeredIndex - b.registeredIndex)
+}
+
+/** The node's latest boot: the only one that can be granted anything. */
+export function currentBoot(reader: Reader, node: NodeId): BootRow | undefined {
+  return bootsOf(reader, node).at(-1)
+}
+
+export function groupsOf(reader: Reader): readonly GroupRow[] {
+  return [...reader.rows('groups')].map(([, row]) => row)
+}
+
+export function nodesOf(reader: Reader): readonly NodeRow[] {
+  return [...reader.rows('nodes')].map(([, row]) => row)
+}
+
+/** Cases that are not over, oldest first. */
+export function openCases(reader: Reader): readonly CaseRow[] {
+  return [...reader.rows('cases')].map(([, row]) => row).filter((row) => row.stage !== 'RECOVERED' && row.stage !== 'CLOSED')
+}
+
+export function openCaseOf(reader: Reader, node: NodeId): CaseRow | undefined {
+  return openCases(reader).find((row) => row.node === node)
+}
+
+/** Groups whose token is held by this boot and not ended. */
+export function heldBy(reader: Reader, node: NodeId, boot: string): readonly GroupName[] {
+  return groupsOf(reader)
+    .filter((group) => group.holder?.node === node && group.holder.boot === boot && group.proof === null)
+    .map((group) => group.name)
+}

@@ -1,0 +1,90 @@
+/** Settings, the store, checkpoints and operations. */
+import { patchSettings } from '../../base/index.js'
+import type { Command } from './commands.js'
+import { type Context, checkRevision, refuse } from './context.js'
+import { mayStillRun } from './ownership.js'
+
+type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
+type Value = Record<string, unknown>
+
+/** Longest key of the store, in characters. */
+export const storeKeyMax = 512
+
+export function changeSettings(context: Context, command: CommandOf<'patch-settings'>): Value {
+  const chosen = context.draft.get('settings', 'cluster') ?? {}
+  const merged = patchSettings(chosen, command.patch)
+  context.draft.put('settings', 'cluster', merged)
+  context.event('settings.changed', 'settings', `settings were changed: ${Object.keys(command.patch).join(', ')}`, { patch: command.patch })
+  return { revision: context.index }
+}
+
+/** All or nothing. Answers one result an operation. */
+export function useStore(context: Context, command: CommandOf<'store'>): Value {
+  const results = command.operations.map((operation) => {
+    const found = context.draft.get('store', operation.key)
+    switch (operation.kind) {
+      case 'get':
+        return found === undefined ? { key: operation.key, revision: 0 } : { key: operation.key, ...found }
+      case 'check':
+        checkRevision(found?.revision, { ifRevision: operation.revision }, `key ${operation.key}`)
+        return { key: operation.key, revision: found?.revision ?? 0 }
+      case 'put': {
+        checkRevision(found?.revision, operation, `key ${operation.key}`)
+        const size = JSON.stringify(operation.value)?.length ?? 0
+        if (size > context.settings.storeValueMax) {
+          refuse('TOO_LARGE', `the value of ${operation.key} has ${size} bytes`, {
+            fix: `keep to ${context.settings.storeValueMax} bytes (setting storeValueMax)`,
+          })
+        }
+        context.draft.put('store', operation.key, { value: operation.value, revision: context.index })
+        return { key: operation.key, revision: context.index }
+      }
+      case 'delete':
+        if (found === undefined && operation.ifRevision === undefined) refuse('KEY_NOT_FOUND', `the store has no key "${operation.key}"`)
+        checkRevision(found?.revision, operation, `key ${operation.key}`)
+        context.draft.delete('store', operation.key)
+        return { key: operation.key, revision: context.index, deleted: true }
+    }
+  })
+  return { results, revision: context.index }
+}
+
+/** Only the holder may leave a checkpoint, and only under its present token. */
+export function putCheckpoint(context: Context, command: CommandOf<'put-checkpoint'>): Value {
+  const group = context.group(command.group)
+  if (!mayStillRun(group) || group.holder.token !== command.token) {
+    refuse('STALE_TOKEN', `token ${command.token} is not the present grant of ${group.name}`, {
+      fix: 'only the running copy may write: use QUORATE_GRANT_TOKEN of its own start',
+    })
+  }
+  if (command.value.length > context.settings.storeValueMax)
+    refuse('TOO_LARGE', `the checkpoint has ${command.value.length} bytes`, { fix: `keep to ${context.settings.storeValueMax} bytes` })
+  context.draft.put('checkpoints', `${group.name}/${command.name}`, {
+    group: group.name,
+    name: command.name,
+    value: command.value,
+    token: command.token,
+    node: group.holder.node,
+    at: context.at,
+    wall: context.wall,
+    revision: context.index,
+  })
+  return { revision: context.index }
+}
+
+export function startOperation(context: Context, command: CommandOf<'start-operation'>): Value {
+  context.startOperation(command.operation, command.operationKind, command.subject, command.detail)
+  return { operation: command.operation }
+}
+
+export function cancelOperation(context: Context, command: CommandOf<'cancel-operation'>): Value {
+  const row = context.draft.get('operations', command.operation)
+  if (row === undefined) refuse('OPERATION_NOT_FOUND', `there is no operation "${command.operation}"`)
+  if (row.status !== 'running') refuse('CONFLICT', `operation ${row.id} has ended: ${row.result ?? row.status}`)
+  if (row.kind !== 'move') refuse('CONFLICT', `a ${row.kind} cannot be cancelled`, { fix: 'ask for the opposite instead' })
+  const group = context.group(row.subject)
+  if (group.move?.operation === row.id) context.putGroup({ ...group, move: null })
+  const undone = group.move?.token === null ? 'it had not begun on the target' : 'the group stays where it was granted'
+  context.endOperation(row.id, 'cancelled', `cancelled: ${undone}`)
+  return { undone }
+}
