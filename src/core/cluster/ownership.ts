@@ -9,7 +9,7 @@ import type { Command, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { claimsOf } from './definition.js'
 import type { BootRow, Failure, GroupRow, Holder, Proof, ProofKind } from './rows.js'
-import { openCases } from './state.js'
+import { openCases, type Reader } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 
@@ -20,16 +20,19 @@ export function mayStillRun(group: GroupRow): group is GroupRow & { readonly hol
   return group.holder !== null && group.proof === null
 }
 
+/** What the question needs to see. */
+export interface GrantView {
+  readonly draft: Reader
+  readonly at: LogTime
+  groups(): readonly GroupRow[]
+  currentBoot(node: NodeId): BootRow | undefined
+}
+
 /**
  * The first reason why this boot cannot be granted this group; undefined when it can. The planner asks the same
  * question before it proposes, so that it knows why; the state machine asks it again and has the last word.
  */
-export function whyNotGrantable(
-  context: Pick<Context, 'draft' | 'at' | 'groups' | 'boot' | 'currentBoot'>,
-  group: GroupRow,
-  node: NodeId,
-  boot: BootId,
-): string | undefined {
+export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeId, boot: BootId): string | undefined {
   if (group.deleting) return 'the group is being deleted'
   if (group.intent !== 'ONLINE') return 'the group is to be offline'
   if (group.frozen !== null) return 'the group is frozen'

@@ -1,0 +1,113 @@
+/** Makes the planner's inputs from the committed state and what the leader knows of who is alive. */
+import type { BootId, LogTime, NodeId } from '../../base/index.js'
+import { type BootRow, currentBoot, type GroupRow, groupsOf, mayStillRun, type NodeRow, openCases, type PlannedDecision, type Reader, whyNotGrantable } from '../cluster/index.js'
+import { type CandidateInput, decideGroup, type GroupInput } from './plan.js'
+
+export interface Liveness {
+  /** The leader answers this boot's heartbeats and heard one lately. */
+  isAlive(node: NodeId, boot: BootId): boolean
+}
+
+export interface PlannerView {
+  readonly state: Reader
+  readonly at: LogTime
+  readonly liveness: Liveness
+}
+
+/** Every group in order of priority (larger first), then name. */
+export function decide(view: PlannerView): readonly PlannedDecision[] {
+  const shared = lookUp(view)
+  const ordered = [...shared.groups].sort((a, b) => b.definition.priority - a.definition.priority || (a.name < b.name ? -1 : 1))
+  const decisions: PlannedDecision[] = []
+  for (const group of ordered) {
+    const decision = decideGroup(inputOf(view, group, shared))
+    if (decision !== undefined) decisions.push(decision)
+  }
+  return decisions
+}
+
+interface Shared {
+  readonly groups: readonly GroupRow[]
+  readonly nodes: ReadonlyMap<NodeId, NodeRow>
+  readonly boots: ReadonlyMap<NodeId, BootRow | undefined>
+  readonly suspects: ReadonlySet<NodeId>
+}
+
+function lookUp(view: PlannerView): Shared {
+  const nodes = new Map([...view.state.rows('nodes')].map(([, row]) => [row.name, row]))
+  return {
+    groups: groupsOf(view.state),
+    nodes,
+    boots: new Map([...nodes.keys()].map((name) => [name, currentBoot(view.state, name)])),
+    suspects: new Set(
+      openCases(view.state)
+        .filter((row) => row.stage === 'CHALLENGE' || row.stage === 'CONDEMNED')
+        .map((row) => row.node),
+    ),
+  }
+}
+
+/** What `decideGroup` is asked about one group; also what `why` and `why-not` show. */
+export function groupInput(view: PlannerView, group: GroupRow): GroupInput {
+  return inputOf(view, group, lookUp(view))
+}
+
+function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput {
+  const { holder } = group
+  const failure = holder?.report.failure ?? null
+  const restart = failure === null ? undefined : holder?.pinned.resources[failure.resource]?.restart
+  const failures = holder === null ? [] : (group.failures[holder.node] ?? [])
+  return {
+    group: group.name,
+    at: view.at,
+    intent: group.intent,
+    deleting: group.deleting,
+    frozen: group.frozen,
+    holder:
+      holder === null
+        ? null
+        : {
+            node: holder.node,
+            token: holder.token,
+            proved: group.proof === null ? null : group.proof.kind,
+            alive: isAlive(view, shared, holder.node) && shared.boots.get(holder.node)?.boot === holder.boot,
+            wanted: holder.order.wanted,
+            definitionChanged: holder.pinnedRevision !== group.resourcesRevision,
+            state: holder.report.state,
+            failure,
+            restartNumber: holder.order.restart?.number ?? 0,
+            failuresInWindow: failures.filter((one) => one.resource === failure?.resource && one.at > view.at - (restart?.window ?? 0)).length,
+            restartMax: restart?.max ?? 0,
+          },
+    lastNode: group.lastNode,
+    move: group.move === null ? null : { to: group.move.to, begun: group.move.token !== null },
+    restartAsked: group.restartAsked?.token ?? null,
+    waitingFor: group.waitingFor,
+    candidates: group.definition.nodes.map((node, at) => candidateInput(view, shared, group, node, at + 1)),
+  }
+}
+
+function candidateInput(view: PlannerView, shared: Shared, group: GroupRow, node: NodeId, rank: number): CandidateInput {
+  const boot = shared.boots.get(node)
+  const ban = group.bans[node]
+  // Looked at as if the holder were out of the way: that it is not is said by other rules.
+  const freed = mayStillRun(group) ? { ...group, holder: null } : group
+  const obstacle =
+    boot === undefined
+      ? 'it has not registered'
+      : whyNotGrantable({ draft: view.state, at: view.at, groups: () => shared.groups, currentBoot: (name) => shared.boots.get(name) }, freed, node, boot.boot)
+  return {
+    node,
+    rank,
+    boot: boot?.boot ?? null,
+    alive: isAlive(view, shared, node),
+    duty: shared.nodes.get(node)?.duty ?? 'active',
+    banned: ban !== undefined && ban.until > view.at ? `${group.name} failed there: ${ban.reason}` : null,
+    obstacle: obstacle ?? null,
+  }
+}
+
+function isAlive(view: PlannerView, shared: Shared, node: NodeId): boolean {
+  const boot = shared.boots.get(node)
+  return boot !== undefined && boot.state === 'live' && !shared.suspects.has(node) && view.liveness.isAlive(node, boot.boot)
+}
