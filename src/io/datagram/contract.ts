@@ -1,5 +1,5 @@
 /** Authenticated datagrams: heartbeats, renewals, queries. May be lost, doubled, reordered; never forged or altered. */
-import type { PeerAddress } from '../peers/contract.js'
+import type { PeerAddress } from '../peers/index.js'
 
 export interface DatagramListener {
   /** `sender` is the name inside the verified packet. `link` is the index of the local socket that received it. */

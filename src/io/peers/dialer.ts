@@ -1,0 +1,86 @@
+/** Keeps trying to reach one node, over each of its addresses in turn, until it is told to stop. */
+import { connect, type Socket } from 'node:net'
+import type { PeerAddress } from './contract.js'
+
+export interface DialerOptions {
+  readonly addresses: readonly PeerAddress[]
+  /** Local address to dial from; the system's choice where undefined. */
+  readonly localAddress: string | undefined
+  readonly onConnected: (socket: Socket, address: PeerAddress) => void
+  /** Nothing listens at the address. At every try. */
+  readonly onRefused: () => void
+}
+
+/** First wait between two tries and the longest, in milliseconds. */
+const retryMin = 50
+const retryMax = 1_000
+/** How long one try may take, in milliseconds. */
+const connectMax = 1_000
+/** A connection that ended sooner counts as another failed try. */
+const steadyAfter = 1_000
+
+export class Dialer {
+  private readonly options: DialerOptions
+  private failures = 0
+  private next = 0
+  private timer: NodeJS.Timeout | undefined
+  private socket: Socket | undefined
+  private connectedAt: number | undefined
+  private stopped = false
+
+  constructor(options: DialerOptions) {
+    this.options = options
+  }
+
+  dial(): void {
+    if (this.stopped || this.socket !== undefined) return
+    clearTimeout(this.timer)
+    this.timer = undefined
+    const address = this.options.addresses[this.next % this.options.addresses.length]
+    if (address === undefined) return
+    const { localAddress } = this.options
+    const socket = connect({ ...address, ...(localAddress === undefined ? {} : { localAddress }) })
+    this.socket = socket
+    socket.setTimeout(connectMax, () => socket.destroy())
+    socket.once('connect', () => {
+      socket.setTimeout(0)
+      this.connectedAt = performance.now()
+      this.options.onConnected(socket, address)
+    })
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNREFUSED' && !this.stopped) this.options.onRefused()
+    })
+    socket.once('close', () => this.again())
+  }
+
+  /** The peer has just shown that it is there: try now instead of waiting. */
+  hurry(): void {
+    if (this.timer === undefined) return
+    this.failures = 0
+    this.dial()
+  }
+
+  stop(): void {
+    this.stopped = true
+    clearTimeout(this.timer)
+    this.socket?.destroy()
+  }
+
+  private again(): void {
+    this.socket = undefined
+    if (this.stopped) return
+    const lasted = this.connectedAt === undefined ? 0 : performance.now() - this.connectedAt
+    this.connectedAt = undefined
+    if (lasted >= steadyAfter) {
+      // A lost connection: see at once whether the port still answers.
+      this.failures = 0
+      this.timer = setTimeout(() => this.dial(), 0)
+      return
+    }
+    this.failures++
+    this.next++
+    // 50, 75, 112, ... up to 1 s, and a share of chance so that nodes do not dial in step.
+    const wait = Math.min(retryMax, retryMin * 1.5 ** (this.failures - 1))
+    this.timer = setTimeout(() => this.dial(), wait * (1 - Math.random() / 4))
+  }
+}
