@@ -59,6 +59,7 @@ function dropOldCases(context: Context): void {
 export function registerNonce(context: Context, command: CommandOf<'register-nonce'>): Value {
   const row = context.case(command.caseId)
   if (row.stage !== 'CHALLENGE') refuse('CONFLICT', `case ${row.id} is past its challenge: ${row.stage}`)
+  if (row.trigger.startsWith('asked by')) refuse('CONFLICT', 'a person asked for this fencing: an answer does not end it')
   if (row.nonce !== command.nonce || row.boot !== command.boot) refuse('CONFLICT', 'the answer is not to this challenge')
   return close(context, row, `${row.node} answered the challenge`)
 }

@@ -1,0 +1,218 @@
+/**
+ * The arbiter's part: carries out the attempts that the log gives to this node.
+ *
+ * A device is called only under a lease whose renewal was asked for after the attempt was applied here, with the attempt
+ * still open (P6). The program is started early and its input withheld: writing it is the call. Off is believed when it
+ * was read twice (an agent that confirms off itself counts as one reading). An outcome that is not known is read back,
+ * never repeated.
+ */
+import { type BootInstant, type CaseId, invariant, type NodeId } from '../../base/index.js'
+import type { Attempt, CaseRow, Command, FenceDevice, NodeRow } from '../cluster/index.js'
+
+export interface DeviceCall {
+  readonly callId: string
+  readonly agent: string
+  readonly parameters: { readonly [name: string]: string }
+  readonly action: 'off' | 'on' | 'status'
+  readonly hold: boolean
+  readonly timeout: number
+}
+
+export type AttemptEffect =
+  | { readonly kind: 'call'; readonly call: DeviceCall }
+  | { readonly kind: 'release'; readonly callId: string }
+  | { readonly kind: 'cancel'; readonly callId: string }
+  /** Ask for the renewal at once. */
+  | { readonly kind: 'heartbeat-now' }
+  | { readonly kind: 'propose'; readonly key: string; readonly command: Command }
+
+export interface CallOutcome {
+  readonly callId: string
+  /** Fence agents: for `status` 0 is on and 2 is off; otherwise 0 is done. Undefined: killed, timed out, not started. */
+  readonly code: number | undefined
+  readonly detail: string
+}
+
+/** What the runner sees at each step. */
+export interface AttemptView {
+  readonly self: NodeId
+  readonly boot: BootInstant
+  /** Send time of the heartbeat whose renewal came last; undefined before the first. */
+  readonly askedAt: BootInstant | undefined
+  readonly mayAct: boolean
+  readonly cases: readonly CaseRow[]
+  readonly node: (name: NodeId) => NodeRow | undefined
+}
+
+interface Run {
+  readonly caseId: CaseId
+  readonly number: number
+  readonly action: Attempt['action']
+  readonly devices: readonly FenceDevice[]
+  readonly timeout: number
+  /** When this node first saw the attempt in the log. */
+  readonly seenAt: BootInstant
+  readonly startedAfterRestart: boolean
+  phase: 'waiting' | 'calling' | 'reading' | 'done'
+  /** Readings of off so far, by device. */
+  readonly offReadings: number[]
+  readonly statusCalls: number[]
+  pending: Set<string>
+  result: { readonly confirmed: boolean; readonly detail: string } | undefined
+  readonly notes: string[]
+}
+
+export class AttemptRunner {
+  private readonly runs = new Map<string, Run>()
+  /** Calls started ahead during the challenge, by call id. */
+  private readonly prepared = new Set<string>()
+  /** Open attempts found at the first look belong to an earlier life of this daemon: their outcome is not known. */
+  private first = true
+
+  /** Looks at what the log says now. */
+  step(view: AttemptView): readonly AttemptEffect[] {
+    const effects: AttemptEffect[] = []
+    const wanted = new Set<string>()
+    for (const row of view.cases) {
+      if (row.stage === 'CHALLENGE' && row.arbiter === view.self) this.prepareAhead(view, row, wanted, effects)
+      const open = row.attempts.find((attempt) => attempt.state === 'open' && attempt.arbiter === view.self)
+      if (open === undefined) continue
+      const id = runId(row.id, open.number)
+      wanted.add(id)
+      const run = this.runs.get(id) ?? this.begin(view, row, open, effects)
+      this.advance(view, run, effects)
+    }
+    this.first = false
+    this.forget(wanted, effects)
+    return effects
+  }
+
+  private prepareAhead(view: AttemptView, row: CaseRow, wanted: Set<string>, effects: AttemptEffect[]): void {
+    const level = view.node(row.node)?.fencing.levels[0] ?? []
+    wanted.add(runId(row.id, 1))
+    for (const [at, device] of level.entries()) {
+      const callId = `${runId(row.id, 1)}/off/${at}`
+      if (this.prepared.has(callId)) continue
+      this.prepared.add(callId)
+      effects.push({ kind: 'call', call: deviceCall(callId, device, 'off', true) })
+    }
+  }
+
+  private begin(view: AttemptView, row: CaseRow, open: Attempt, effects: AttemptEffect[]): Run {
+    const devices = view.node(row.node)?.fencing.levels[open.level] ?? []
+    const run: Run = {
+      caseId: row.id,
+      number: open.number,
+      action: open.action,
+      devices,
+      timeout: open.timeout,
+      seenAt: view.boot,
+      startedAfterRestart: this.first,
+      phase: 'waiting',
+      offReadings: devices.map(() => 0),
+      statusCalls: devices.map(() => 0),
+      pending: new Set(),
+      result: undefined,
+      notes: [],
+    }
+    this.runs.set(runId(row.id, open.number), run)
+    effects.push({ kind: 'heartbeat-now' })
+    if (devices.length === 0) finish(run, false, 'the node has no such fence device')
+    else if (run.startedAfterRestart) for (const [at] of devices.entries()) effects.push({ kind: 'cancel', callId: `${runId(row.id, open.number)}/${open.action}/${at}` })
+    else if (open.action !== 'status') this.prepareCalls(run, open.action, effects)
+    return run
+  }
+
+  private prepareCalls(run: Run, action: 'off' | 'on', effects: AttemptEffect[]): void {
+    for (const [at, device] of run.devices.entries()) {
+      const callId = `${runId(run.caseId, run.number)}/${action}/${at}`
+      if (this.prepared.has(callId)) continue
+      this.prepared.add(callId)
+      effects.push({ kind: 'call', call: deviceCall(callId, device, action, true) })
+    }
+  }
+
+  private advance(view: AttemptView, run: Run, effects: AttemptEffect[]): void {
+    if (run.phase === 'waiting' && view.mayAct && view.askedAt !== undefined && view.askedAt >= run.seenAt) {
+      if (run.startedAfterRestart || run.action === 'status') this.readAll(run, effects)
+      else {
+        run.phase = 'calling'
+        for (const [at] of run.devices.entries()) {
+          const callId = `${runId(run.caseId, run.number)}/${run.action}/${at}`
+          run.pending.add(callId)
+          effects.push({ kind: 'release', callId })
+        }
+      }
+    }
+    if (run.result !== undefined) {
+      const command: Command = { kind: 'attempt-result', caseId: run.caseId, number: run.number, arbiter: view.self, ...run.result }
+      effects.push({ kind: 'propose', key: `attempt/${runId(run.caseId, run.number)}`, command })
+    }
+  }
+
+  /** A device call has ended. */
+  called(outcome: CallOutcome): readonly AttemptEffect[] {
+    const effects: AttemptEffect[] = []
+    for (const run of this.runs.values()) {
+      if (!run.pending.delete(outcome.callId)) continue
+      const [, action, device] = outcome.callId.slice(runId(run.caseId, run.number).length).split('/')
+      this.take(run, action ?? '', Number(device), outcome)
+      if (run.pending.size === 0 && run.result === undefined) this.next(run, effects)
+    }
+    this.prepared.delete(outcome.callId)
+    return effects
+  }
+
+  private take(run: Run, action: string, device: number, outcome: CallOutcome): void {
+    invariant(device < run.devices.length, 'an answer is of a device of the attempt', { callId: outcome.callId })
+    const agent = run.devices[device]?.agent ?? ''
+    const off = action === 'off' ? outcome.code === 0 : outcome.code === 2
+    run.notes.push(`${agent} ${action}: ${action === 'status' ? (off ? 'off' : outcome.code === 0 ? 'on' : `unclear (${outcome.detail})`) : outcome.code === 0 ? 'confirmed' : outcome.detail}`)
+    if (action === 'on') finish(run, outcome.code === 0, run.notes.join('; '))
+    else if (off) run.offReadings[device] = (run.offReadings[device] ?? 0) + 1
+    else if (action === 'status') finish(run, false, run.notes.join('; '))
+  }
+
+  /** Each device is read until two readings say off, or one says otherwise. */
+  private next(run: Run, effects: AttemptEffect[]): void {
+    if (run.offReadings.every((readings) => readings >= 2)) return finish(run, true, run.notes.join('; '))
+    this.readAll(run, effects)
+  }
+
+  private readAll(run: Run, effects: AttemptEffect[]): void {
+    run.phase = 'reading'
+    for (const [at, device] of run.devices.entries()) {
+      if ((run.offReadings[at] ?? 0) >= 2) continue
+      const nth = (run.statusCalls[at] ?? 0) + 1
+      run.statusCalls[at] = nth
+      const callId = `${runId(run.caseId, run.number)}/status/${at}/${nth}`
+      run.pending.add(callId)
+      effects.push({ kind: 'call', call: deviceCall(callId, device, 'status', false) })
+    }
+  }
+
+  /** What is no longer open in the log is not carried out. */
+  private forget(wanted: ReadonlySet<string>, effects: AttemptEffect[]): void {
+    for (const [id, run] of this.runs) {
+      if (wanted.has(id)) continue
+      for (const callId of run.pending) effects.push({ kind: 'cancel', callId })
+      this.runs.delete(id)
+    }
+    for (const callId of this.prepared) {
+      if ([...wanted].some((id) => callId.startsWith(`${id}/`))) continue
+      this.prepared.delete(callId)
+      effects.push({ kind: 'cancel', callId })
+    }
+  }
+}
+
+function finish(run: Run, confirmed: boolean, detail: string): void {
+  run.phase = 'done'
+  run.result = { confirmed, detail: detail.slice(0, 1_000) }
+}
+
+function deviceCall(callId: string, device: FenceDevice, action: DeviceCall['action'], hold: boolean): DeviceCall {
+  return { callId, agent: device.agent, parameters: device.parameters, action, hold, timeout: device.timeout }
+}
+
+const runId = (caseId: CaseId, number: number): string => `${caseId}#${number}`

@@ -1,0 +1,274 @@
+/**
+ * The leader's part in cases: when to open, condemn, attempt, prove and close. A pure reading of the committed state and
+ * the leader's own observations, asked again at every tick; everything it wants is a command, and the state machine has
+ * the last word.
+ */
+import type { BootId, BootInstant, CaseId, Instant, NodeId, Settings, Term } from '../../base/index.js'
+import { type Attempt, type AttemptOrder, bootsOf, type CaseRow, type Command, currentBoot, heldBy, mayStillRun, type NodeRow, nodesOf, openCaseOf, type Reader } from '../cluster/index.js'
+import type { Detector, LeaseGiver } from '../detector/index.js'
+import type { GuardianAnswer } from '../guardian/index.js'
+
+/** The newest answer of a node's guardian to this leader. */
+export interface HeardGuardian {
+  readonly answer: GuardianAnswer
+  readonly at: Instant
+}
+
+export interface ConductView {
+  readonly self: NodeId
+  readonly term: Term
+  readonly now: Instant
+  readonly boot: BootInstant
+  readonly state: Reader
+  readonly settings: Settings
+  readonly detector: Detector
+  readonly leases: LeaseGiver
+  readonly guardians: ReadonlyMap<NodeId, HeardGuardian>
+  /** When this leader applied the case's entry, on its own clock. */
+  readonly caseSeenAt: ReadonlyMap<CaseId, Instant>
+  /** When this leader saw an attempt end, by case: for the pause before the next one. */
+  readonly attemptEndedAt: ReadonlyMap<CaseId, Instant>
+  readonly voters: readonly NodeId[]
+  /** A fresh name for a case or nonce; the caller's randomness. */
+  readonly freshId: () => string
+}
+
+export type Conduct =
+  | { readonly kind: 'propose'; readonly command: Command; /** One proposal of a key at a time. */ readonly key: string }
+  | { readonly kind: 'withhold'; readonly node: NodeId; readonly boot: BootId }
+  | { readonly kind: 'resume'; readonly node: NodeId; readonly boot: BootId }
+  /** Ask the node's guardian, over its own port. */
+  | { readonly kind: 'ask-guardian'; readonly node: NodeId; readonly caseId: CaseId | null; readonly nonce: string | null }
+  /** The lead must go elsewhere first. */
+  | { readonly kind: 'transfer-lead'; readonly to: NodeId }
+
+const retryPauses = [0, 1_000, 2_000, 5_000, 10_000, 30_000] as const
+
+export function conduct(view: ConductView): readonly Conduct[] {
+  const wanted: Conduct[] = []
+  for (const node of nodesOf(view.state)) {
+    const open = openCaseOf(view.state, node.name)
+    if (open === undefined) wanted.push(...suspect(view, node))
+    else wanted.push(...conductCase(view, node, open))
+  }
+  return wanted
+}
+
+/** Nodes without a case: look, ask, challenge. */
+function suspect(view: ConductView, node: NodeRow): readonly Conduct[] {
+  const boot = currentBoot(view.state, node.name)
+  if (boot === undefined || boot.state === 'ended') return []
+  const asked = fenceAsked(view, node.name)
+  if (node.name === view.self) return asked === undefined ? [] : handOver(view)
+  if (boot.state === 'condemned') return [] // Its case is being reopened or was readmitted; nothing to suspect.
+  if (asked !== undefined) return fenceOnRequest(view, node, boot.boot, asked)
+  const stage = view.detector.stage(node.name)
+  if (stage === 'JOINING' || stage === 'HEALTHY' || stage === 'MISSED') return []
+  const ask: Conduct = { kind: 'ask-guardian', node: node.name, caseId: null, nonce: null }
+  if (stage === 'QUERY' || isHeld(view, node.name)) return [ask]
+  const silence = Math.round(view.detector.silence(node.name, view.now))
+  return [ask, openCase(view, node, boot.boot, `silent for ${silence} ms`)]
+}
+
+/** A guardian that says "daemon down, lease until D" holds the case while it answers each query (HELD). */
+export function isHeld(view: Pick<ConductView, 'guardians' | 'now' | 'settings'>, node: NodeId): boolean {
+  const heard = view.guardians.get(node)
+  return heard !== undefined && view.now - heard.at <= view.settings.query && !heard.answer.daemonUp && heard.answer.leaseRemainingMs - (view.now - heard.at) > 0
+}
+
+function openCase(view: ConductView, node: NodeRow, boot: BootId, trigger: string): Conduct {
+  const arbiter = chooseArbiter(view, node.name)
+  const command: Command = {
+    kind: 'open-case',
+    caseId: `c-${node.name}-${view.freshId()}` as CaseId,
+    node: node.name,
+    boot,
+    arbiter,
+    nonce: view.freshId(),
+    trigger,
+    dossier: dossier(view, node.name),
+  }
+  return { kind: 'propose', key: `case/${node.name}`, command }
+}
+
+function dossier(view: ConductView, node: NodeId): Record<string, unknown> {
+  const guardian = view.guardians.get(node)
+  return {
+    observer: view.self,
+    links: view.detector.report(view.now).find((report) => report.node === node)?.links ?? [],
+    observerStalledMs: Math.round(view.detector.stalledMs),
+    guardian: guardian === undefined ? 'no answer' : { ...guardian.answer, ageMs: Math.round(view.now - guardian.at) },
+    holds: currentBoot(view.state, node) === undefined ? [] : heldBy(view.state, node, currentBoot(view.state, node)?.boot ?? ''),
+  }
+}
+
+/** A live node other than the suspect; by preference not the leader, so that its death does not take both; then by name. */
+function chooseArbiter(view: ConductView, target: NodeId): NodeId {
+  const fit = nodesOf(view.state)
+    .map((node) => node.name)
+    .filter((name) => name !== target && (name === view.self || (view.detector.stage(name) === 'HEALTHY' && openCaseOf(view.state, name) === undefined)))
+    .filter((name) => currentBoot(view.state, name)?.state === 'live')
+  return fit.find((name) => name !== view.self) ?? view.self
+}
+
+function conductCase(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduct[] {
+  switch (row.stage) {
+    case 'CHALLENGE':
+      return challenged(view, node, row)
+    case 'CONDEMNED':
+      return condemned(view, node, row)
+    case 'PROVED':
+      return proved(view, node, row)
+    default:
+      return []
+  }
+}
+
+function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduct[] {
+  const byOperator = row.trigger.startsWith('asked by')
+  const stage = view.detector.stage(row.node)
+  if (!byOperator && (stage === 'HEALTHY' || stage === 'MISSED')) {
+    return [resume(row), { kind: 'propose', key: `case/${row.node}`, command: { kind: 'close-case', caseId: row.id, conclusion: 'a sign of life came' } }]
+  }
+  const wanted: Conduct[] = [{ kind: 'ask-guardian', node: row.node, caseId: row.id, nonce: row.nonce }]
+  const statement = guardianStatement(view, row)
+  if (statement !== undefined) return [...wanted, statement]
+  if (!byOperator && isHeld(view, row.node)) return wanted
+  const seen = view.caseSeenAt.get(row.id)
+  const waited = seen === undefined ? 0 : view.now - seen
+  const due = byOperator || (stage === 'CONDEMNED' && waited >= view.settings.condemned - view.settings.challenge)
+  if (!due) return wanted
+  const attempt = node.fencing.levels.length > 0 && brakesAllow(view) ? attemptOrder(view, node, row, 'off') : null
+  const reason = byOperator ? row.trigger : `silent for ${Math.round(view.detector.silence(row.node, view.now))} ms, no answer to the challenge`
+  return [
+    ...wanted,
+    { kind: 'withhold', node: row.node, boot: row.boot },
+    { kind: 'propose', key: `case/${row.node}`, command: { kind: 'condemn', caseId: row.id, attempt, reason } },
+  ]
+}
+
+function resume(row: CaseRow): Conduct {
+  return { kind: 'resume', node: row.node, boot: row.boot }
+}
+
+function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduct[] {
+  const wanted: Conduct[] = [
+    { kind: 'withhold', node: row.node, boot: row.boot },
+    { kind: 'ask-guardian', node: row.node, caseId: row.id, nonce: row.nonce },
+  ]
+  const statement = guardianStatement(view, row)
+  if (statement !== undefined) wanted.push(statement)
+  const open = row.attempts.find((attempt) => attempt.state === 'open')
+  if (open !== undefined) return [...wanted, ...watchAttempt(view, row, open)]
+  const boot = bootsOf(view.state, row.node).find((candidate) => candidate.boot === row.boot)
+  const replaced = currentBoot(view.state, row.node)?.boot !== row.boot
+  if (boot !== undefined && leaseCounts(view, boot.guard)) {
+    const left = view.leases.untilExpired(row.node, row.boot, view.settings.lease, boot.guard.emergencyStop, view.boot)
+    if (left === 0) wanted.push({ kind: 'propose', key: `lease/${row.node}`, command: { kind: 'lease-proof', node: row.node, boot: row.boot, judgedTerm: view.term, waitedMs: 0 } })
+  }
+  // Back before it was cut off, and nothing left in its hands: let it in again.
+  const alive = view.detector.stage(row.node) === 'HEALTHY'
+  if (alive && !replaced && heldBy(view.state, row.node, row.boot).length === 0) {
+    wanted.push({ kind: 'propose', key: `case/${row.node}`, command: { kind: 'readmit', node: row.node, boot: row.boot, reason: 'it came back before it was cut off and has stopped everything' } })
+    return wanted
+  }
+  if (!replaced && node.fencing.levels.length > 0 && pauseOver(view, row) && brakesAllow(view)) {
+    wanted.push({ kind: 'propose', key: `case/${row.node}`, command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'off') } })
+  }
+  return wanted
+}
+
+function leaseCounts(view: ConductView, guard: { readonly guarded: boolean; readonly watchdog: string }): boolean {
+  return guard.guarded && (guard.watchdog === 'armed' || view.settings.acceptGuardianLease)
+}
+
+function guardianStatement(view: ConductView, row: CaseRow): Conduct | undefined {
+  const heard = view.guardians.get(row.node)
+  if (heard === undefined || heard.answer.nonce !== row.nonce || heard.answer.boot !== row.boot || heard.answer.emergency !== 'stopped') return undefined
+  if (Object.keys(heard.answer.open).length > 0) return undefined
+  const command: Command = { kind: 'guardian-proof', caseId: row.id, node: row.node, boot: row.boot, nonce: row.nonce, tokens: heard.answer.sealed, verified: true }
+  return { kind: 'propose', key: `guardian/${row.node}`, command }
+}
+
+/** An attempt whose arbiter is gone is given up only once its call can no longer happen. */
+function watchAttempt(view: ConductView, row: CaseRow, open: Attempt): readonly Conduct[] {
+  const abandon = (reason: string): Conduct => ({
+    kind: 'propose',
+    key: `case/${row.node}`,
+    command: { kind: 'abandon-attempt', caseId: row.id, number: open.number, judgedTerm: view.term, reason },
+  })
+  const arbiterBoot = currentBoot(view.state, open.arbiter)
+  const arbiterCase = openCaseOf(view.state, open.arbiter)
+  if (open.arbiter === view.self || (arbiterCase === undefined && view.detector.stage(open.arbiter) !== 'CONDEMNED')) return []
+  const earlier = bootsOf(view.state, open.arbiter).find((boot) => boot.state === 'ended' && (boot.proof?.index ?? 0) > row.openedIndex)
+  if (earlier !== undefined) return [abandon(`its arbiter ${open.arbiter} is itself proved ended`)]
+  if (arbiterBoot === undefined) return []
+  const left = view.leases.untilExpired(open.arbiter, arbiterBoot.boot, view.settings.lease, 0, view.boot)
+  return left === 0 && view.leases.untilExpired(open.arbiter, arbiterBoot.boot, view.settings.lease + open.timeout, 0, view.boot) === 0
+    ? [abandon(`the lease of its arbiter ${open.arbiter} and the time of its call have passed`)]
+    : []
+}
+
+function attemptOrder(view: ConductView, node: NodeRow, row: CaseRow, action: 'off' | 'on'): AttemptOrder {
+  const offs = row.attempts.filter((attempt) => attempt.action === 'off').length
+  const level = action === 'on' ? 0 : offs % Math.max(1, node.fencing.levels.length)
+  const timeout = Math.max(1_000, ...(node.fencing.levels[level] ?? []).map((device) => device.timeout))
+  const arbiter = view.detector.stage(row.arbiter) === 'HEALTHY' && row.attempts.at(-1)?.state !== 'abandoned' ? row.arbiter : chooseArbiter(view, node.name)
+  return { number: row.attempts.length + 1, level, arbiter, action, timeout }
+}
+
+/** After every level was tried once, each further round waits longer. */
+function pauseOver(view: ConductView, row: CaseRow): boolean {
+  const levels = Math.max(1, view.state.get('nodes', row.node)?.fencing.levels.length ?? 1)
+  const rounds = Math.floor(row.attempts.filter((attempt) => attempt.action === 'off').length / levels)
+  const pause = retryPauses[Math.min(rounds, retryPauses.length - 1)] ?? 0
+  return view.now - (view.attemptEndedAt.get(row.id) ?? view.caseSeenAt.get(row.id) ?? view.now) >= pause
+}
+
+/** No more than `fencingMax` power-offs in `fencingWindow`; then a person is asked. */
+export function brakesAllow(view: Pick<ConductView, 'state' | 'settings'>): boolean {
+  const at = view.state.get('meta', 'cluster')?.logTime ?? 0
+  let recent = 0
+  for (const [, row] of view.state.rows('cases')) {
+    recent += row.attempts.filter((attempt) => attempt.action === 'off' && attempt.state === 'confirmed' && attempt.at > at - view.settings.fencingWindow).length
+  }
+  return recent < view.settings.fencingMax
+}
+
+function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduct[] {
+  if (row.attempts.some((attempt) => attempt.state === 'open')) return watchAttempt(view, row, row.attempts.find((attempt) => attempt.state === 'open') as Attempt)
+  const turnedOn = row.attempts.some((attempt) => attempt.action === 'on')
+  if (row.proof?.kind === 'fenced' && node.fencing.then === 'on' && !turnedOn && currentBoot(view.state, row.node)?.boot === row.boot) {
+    return [{ kind: 'propose', key: `case/${row.node}`, command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'on') } }]
+  }
+  const waiting = row.groups.filter((name) => {
+    const group = view.state.get('groups', name)
+    if (group === undefined || group.intent !== 'ONLINE' || group.waitingFor !== null) return false
+    return !mayStillRun(group) || (group.holder.report.state !== 'ONLINE' && group.holder.report.state !== 'FAILED')
+  })
+  if (waiting.length > 0) return []
+  const back = row.groups.map((name) => `${name} on ${view.state.get('groups', name)?.holder?.node ?? 'no node'}`)
+  const conclusion = back.length === 0 ? 'it held no groups' : back.join(', ')
+  return [{ kind: 'propose', key: `case/${row.node}`, command: { kind: 'recover-case', caseId: row.id, conclusion } }]
+}
+
+/** A person's request to fence, not yet carried out. */
+function fenceAsked(view: ConductView, node: NodeId): string | undefined {
+  for (const [, row] of view.state.rows('operations')) {
+    if (row.kind === 'fence' && row.status === 'running' && row.subject === node) return row.detail
+  }
+  return undefined
+}
+
+function fenceOnRequest(view: ConductView, node: NodeRow, boot: BootId, detail: string): readonly Conduct[] {
+  // A node that still answers is not fenced where the voters left would be no quorum.
+  const left = view.voters.filter((voter) => voter !== node.name && (voter === view.self || view.detector.stage(voter) === 'HEALTHY'))
+  if (left.length < Math.floor(view.voters.length / 2) + 1) return []
+  return [openCase(view, node, boot, `asked by ${detail}`)]
+}
+
+function handOver(view: ConductView): readonly Conduct[] {
+  const to = view.voters.find((voter) => voter !== view.self && view.detector.stage(voter) === 'HEALTHY' && openCaseOf(view.state, voter) === undefined)
+  return to === undefined ? [] : [{ kind: 'transfer-lead', to }]
+}
+

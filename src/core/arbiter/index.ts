@@ -1,0 +1,3 @@
+/** Cases: the leader conducts them, the arbiter carries out their attempts. */
+export { type AttemptEffect, AttemptRunner, type AttemptView, type CallOutcome, type DeviceCall } from './attempt-runner.js'
+export { brakesAllow, type Conduct, type ConductView, conduct, type HeardGuardian, isHeld } from './conduct.js'

@@ -1,0 +1,124 @@
+/**
+ * Judges whether a node is alive from the rhythm of its heartbeats.
+ *
+ * Thresholds are cumulative silence, less the observer's own stalls. Pure: the caller brings the time. It says how
+ * silent a node is; what to do about that is the arbiter's.
+ */
+import { instant, type Instant, type NodeId, type Settings } from '../../base/index.js'
+
+export type Stage = 'JOINING' | 'HEALTHY' | 'MISSED' | 'QUERY' | 'CHALLENGE' | 'CONDEMNED'
+
+export interface Transition {
+  readonly node: NodeId
+  readonly from: Stage
+  readonly to: Stage
+  readonly silenceMs: number
+}
+
+interface Watched {
+  stage: Stage
+  /** Last sign of life, moved forward by the observer's own stalls. */
+  alive: number
+  /** Heard at all since this observer started. */
+  heard: boolean
+  readonly links: Map<number, { last: number; count: number }>
+  missed: number
+}
+
+export interface DetectorReport {
+  readonly node: NodeId
+  readonly stage: Stage
+  readonly silenceMs: number
+  readonly heard: boolean
+  readonly missed: number
+  readonly links: readonly { readonly link: number; readonly silenceMs: number; readonly heartbeats: number }[]
+}
+
+/** Ticks further apart than this are the observer's own stall. Milliseconds. */
+const stallThreshold = 30
+
+export class Detector {
+  private readonly self: NodeId
+  private readonly startedAt: Instant
+  private readonly watched = new Map<NodeId, Watched>()
+  private lastTick: Instant
+  /** Sum of the observer's own stalls. Milliseconds. */
+  stalledMs = 0
+
+  constructor(self: NodeId, nodes: readonly NodeId[], now: Instant) {
+    this.self = self
+    this.startedAt = now
+    this.lastTick = now
+    for (const node of nodes) {
+      if (node !== self) this.watched.set(node, { stage: 'JOINING', alive: now, heard: false, links: new Map(), missed: 0 })
+    }
+  }
+
+  /** A heartbeat came. `life` is false where it proves no life (it names no fresh renewal). */
+  heartbeat(node: NodeId, link: number, now: Instant, life: boolean): void {
+    const watched = this.watched.get(node)
+    if (watched === undefined) return
+    watched.heard = true
+    const known = watched.links.get(link) ?? { last: now, count: 0 }
+    watched.links.set(link, { last: now, count: known.count + 1 })
+    if (life) watched.alive = Math.max(watched.alive, now)
+  }
+
+  /** Judges anew. Call it after everything that waits has been taken in. */
+  tick(now: Instant, settings: Settings): readonly Transition[] {
+    const gap = now - this.lastTick
+    this.lastTick = now
+    if (gap > stallThreshold) {
+      this.stalledMs += gap
+      for (const watched of this.watched.values()) watched.alive = Math.min(now, watched.alive + gap)
+    }
+    const transitions: Transition[] = []
+    for (const [node, watched] of this.watched) {
+      const silenceMs = now - watched.alive
+      const to = this.stageFor(watched, silenceMs, now, settings)
+      if (to === watched.stage) continue
+      if (to === 'MISSED') watched.missed++
+      transitions.push({ node, from: watched.stage, to, silenceMs })
+      watched.stage = to
+    }
+    return transitions
+  }
+
+  private stageFor(watched: Watched, silenceMs: number, now: Instant, settings: Settings): Stage {
+    // A node that nobody has heard since the observer's own start may still be starting (startGrace).
+    if (!watched.heard && now - this.startedAt < settings.startGrace) return 'JOINING'
+    if (silenceMs >= settings.condemned) return 'CONDEMNED'
+    if (silenceMs >= settings.challenge) return 'CHALLENGE'
+    if (silenceMs >= settings.query) return 'QUERY'
+    return silenceMs > settings.heartbeatInterval * 1.5 ? 'MISSED' : 'HEALTHY'
+  }
+
+  /** Another voter has heard the node since its own start: it is no longer merely starting. */
+  heardElsewhere(node: NodeId): void {
+    const watched = this.watched.get(node)
+    if (watched !== undefined) watched.heard = true
+  }
+
+  stage(node: NodeId): Stage {
+    return node === this.self ? 'HEALTHY' : (this.watched.get(node)?.stage ?? 'JOINING')
+  }
+
+  silence(node: NodeId, now: Instant): number {
+    return node === this.self ? 0 : now - (this.watched.get(node)?.alive ?? instant(0))
+  }
+
+  heardNodes(): readonly NodeId[] {
+    return [...this.watched].filter(([, watched]) => watched.heard).map(([node]) => node)
+  }
+
+  report(now: Instant): readonly DetectorReport[] {
+    return [...this.watched].map(([node, watched]) => ({
+      node,
+      stage: watched.stage,
+      silenceMs: Math.round(now - watched.alive),
+      heard: watched.heard,
+      missed: watched.missed,
+      links: [...watched.links].map(([link, seen]) => ({ link, silenceMs: Math.round(now - seen.last), heartbeats: seen.count })),
+    }))
+  }
+}

@@ -1,0 +1,2 @@
+/** What this node does about what the log says. */
+export { NodeAgent, type NodeAgentEffect, type NodeAgentView } from './node-agent.js'
