@@ -35,6 +35,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   mkdirSync(config.logDir, { recursive: true })
   const lock = await acquireLock(`quorate-monitor-${runFolder.key}`, lockPatience)
   if (lock === undefined) throw new ClusterError('CONFLICT', `another monitor uses ${runFolder.path}`)
+  runFolder.beginBoot(config.boot)
   if (runFolder.readEmergency()?.phase === 'stopping') {
     await lock.release()
     throw new ClusterError('CONFLICT', 'an emergency stop is under way; the guardian starts the monitor after it')

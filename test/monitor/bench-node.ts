@@ -1,6 +1,6 @@
 /** A node for tests: a run folder, a real monitor process on it, and a daemon's link to it that remembers what it heard. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -17,7 +17,7 @@ import type { GroupDefinition, ResourceDefinition } from '../../src/core/cluster
 import type { GroupReport, MonitorOrder, MonitorReport } from '../../src/core/monitor/index.js'
 import { openClock } from '../../src/io/clock/index.js'
 import { type MonitorLink, openMonitorLink } from '../../src/io/monitor-link/index.js'
-import { type ContainmentPreference, openContainment } from '../../src/io/processes/index.js'
+import { type ContainmentPreference, isAlive, openContainment, signalProcess, waitUntil } from '../../src/io/processes/index.js'
 import { openRunFolder, type RunFolder } from '../../src/io/run-folder/index.js'
 
 export const group = (name: string) => name as GroupName
@@ -49,6 +49,7 @@ export class BenchNode {
   monitor: ChildProcess | undefined
   #link: MonitorLink | undefined
   #changed: (() => void)[] = []
+  readonly #guardians: ChildProcess[] = []
 
   constructor(containment: ContainmentPreference = 'auto') {
     this.containment = containment
@@ -64,6 +65,10 @@ export class BenchNode {
       stdio: ['ignore', 'ignore', 'inherit'],
       detached: true,
     })
+    this.#connect()
+  }
+
+  #connect() {
     this.#link ??= openMonitorLink(this.runFolder.socket('monitor'), {
       onReport: (report) => {
         this.reports.push(report)
@@ -72,6 +77,56 @@ export class BenchNode {
       onConnected: () => {},
       onDisconnected: () => {},
     })
+  }
+
+  /** A guardian, which starts the monitor and a daemon that only renews the lease. */
+  startGuardian(
+    options: {
+      readonly lease?: number
+      readonly port?: number
+      readonly emergencyStop?: number
+      readonly addresses?: readonly string[]
+    } = {},
+  ) {
+    const { lease = 1_000, port = 0, emergencyStop = 5_000, addresses = [] } = options
+    const main = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+    const config = {
+      ...this.config(),
+      secret: 'a secret of the tests',
+      guardian: { addresses, port },
+      emergencyStop,
+      leaveTimeout: 2_000,
+      monitorArgv: [process.execPath, main('./monitor-main.js'), JSON.stringify(this.config())],
+      daemonArgv: [process.execPath, main('../guardian/daemon-main.js'), JSON.stringify({ runDir: this.runDir, boot: this.boot, lease })],
+    }
+    mkdirSync(this.logDir, { recursive: true })
+    const log = openSync(join(this.logDir, 'guardian.log'), 'a')
+    const guardian = spawn(process.execPath, [main('../guardian/guardian-main.js'), JSON.stringify(config)], {
+      stdio: ['ignore', log, log],
+      detached: true,
+    })
+    closeSync(log)
+    this.#guardians.push(guardian)
+    this.#connect()
+    return guardian
+  }
+
+  pid(role: 'guardian' | 'daemon' | 'monitor'): number | undefined {
+    const known = this.runFolder.readPid(role)
+    return known !== undefined && isAlive(known) ? known.pid : undefined
+  }
+
+  signal(role: 'guardian' | 'daemon' | 'monitor', signal: NodeJS.Signals) {
+    const known = this.runFolder.readPid(role)
+    if (known !== undefined) signalProcess(known, signal)
+  }
+
+  log(role: string): string {
+    try {
+      return readFileSync(join(this.logDir, `${role}.log`), 'utf8')
+    } catch {
+      return ''
+    }
   }
 
   /** kill -9, as a fault would. */
@@ -106,6 +161,11 @@ export class BenchNode {
     })
   }
 
+  /** Waits until `done` holds; for what nobody reports. */
+  async eventually(what: string, done: () => boolean, limit = 20_000) {
+    if (!(await waitUntil(done, limit, 10))) throw new Error(`waited ${limit} ms for ${what}`)
+  }
+
   stop(name: string, ofToken = 1, sequence = 100) {
     this.order({ kind: 'stop', group: group(name), token: token(ofToken), sequence })
   }
@@ -127,7 +187,12 @@ export class BenchNode {
         throw new Error(`waited ${limit} ms for ${what}; heard ${JSON.stringify(this.reports.slice(-5), null, 1)}`)
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, 500)
-        this.#changed = [() => (clearTimeout(timer), resolve())]
+        this.#changed = [
+          () => {
+            clearTimeout(timer)
+            resolve()
+          },
+        ]
       })
     }
   }
@@ -152,6 +217,8 @@ export class BenchNode {
   /** Ends everything of this node, by its own cells, and removes its folders. */
   async close() {
     this.#link?.close()
+    for (const guardian of this.#guardians) guardian.kill('SIGKILL')
+    for (const role of ['guardian', 'daemon', 'monitor'] as const) this.signal(role, 'SIGKILL')
     await this.killMonitor()
     const containment = openContainment({ preference: this.containment, key: this.runFolder.key, node: this.node })
     for (const record of this.runFolder.readRecords().readable) {
@@ -162,6 +229,7 @@ export class BenchNode {
       }
     }
     await containment.killActions(5_000)
+    containment.remove()
     this.clock.close()
     rmSync(this.dir, { recursive: true, force: true })
   }

@@ -10,6 +10,8 @@ export interface GuardianQuery {
   readonly nonce: string
   /** Set once a case exists: the guardian may then state what it has sealed and verified. */
   readonly caseId?: string
+  /** Only these in `sealed` and `open`; an answer has room for 150. Without it, as many as there are, up to that. */
+  readonly groups?: readonly GroupName[]
 }
 
 /** Carries a MAC by the node's own guardian key (derived from the cluster secret). */

@@ -11,6 +11,7 @@ import type { MethodRequest, MonitorEffect } from './events.js'
 import type { GroupReport, GroupRunState, ResourceFailure } from './protocol.js'
 import type { ContainmentPlace, ProcessIdentity, RunRecord } from './record.js'
 import { type Activity, newResourceRun, type ResourceRun, recordOf, reportOf, restoreResourceRun, sameProcess } from './resource-run.js'
+import { isAddress } from './resource-type.js'
 import { judgeProbe, type MethodResult, type ProbePurpose } from './verdict.js'
 
 /** What a group needs of the monitor around it. */
@@ -23,6 +24,8 @@ export interface GroupHost {
   /** Whether the lease still allows anything to be started. */
   mayStart(now: BootInstant): boolean
   deadline(): BootInstant
+  /** Milliseconds that a method may take at most, whatever the definition says: an emergency has less time. */
+  limit?(method: MethodRequest['method'], type: string): number
 }
 
 /** A main process that has lived this long after its resource came ONLINE is no leftover of the start. */
@@ -45,6 +48,8 @@ export class GroupRun {
   #wanted: 'run' | 'stop' = 'run'
   /** The token that is sealed in the end: of the last stop order, which may be newer than the one that runs. */
   #ending: Token
+  #emergency = false
+  #hurried = false
 
   constructor(host: GroupHost, start: RunStart) {
     this.#host = host
@@ -60,12 +65,21 @@ export class GroupRun {
     }
   }
 
-  /** Goes on where a monitor that has died left off. */
-  static resume(host: GroupHost, record: RunRecord, sealed: boolean, now: BootInstant): GroupRun {
+  /**
+   * Goes on where a monitor that has died left off. With `emergency` to end it, asking nobody: addresses go first, what
+   * cannot be verified is passed over, a start in flight is killed.
+   */
+  static resume(
+    host: GroupHost,
+    record: RunRecord,
+    now: BootInstant,
+    how: { readonly sealed: boolean; readonly emergency?: boolean },
+  ): GroupRun {
     const run = new GroupRun(host, record)
+    run.#emergency = how.emergency === true
     run.#restartNumber = record.restartNumber
     run.#restarting = new Set(record.restarting)
-    run.#wanted = sealed ? 'stop' : record.wanted
+    run.#wanted = how.sealed ? 'stop' : record.wanted
     for (const fresh of [...run.#runs.values()]) {
       const kept = record.progress[fresh.name]
       if (kept !== undefined) run.#adopt(restoreResourceRun(fresh, kept), now)
@@ -88,6 +102,11 @@ export class GroupRun {
   /** Wanted stopped, and everything verified so. Only then may the token be called ended. */
   get finished(): boolean {
     return this.#wanted === 'stop' && [...this.#runs.values()].every((run) => !run.touched && run.activity === undefined)
+  }
+
+  /** Wanted stopped, and nothing more is being done: finished, or something of it could not be verified. */
+  get settled(): boolean {
+    return [...this.#runs.values()].every((run) => run.activity === undefined && (!run.touched || isStuck(run)))
   }
 
   /** The next reading of the clock at which `advance` has something to do by itself. */
@@ -119,6 +138,17 @@ export class GroupRun {
     this.#ending = token
     this.#wanted = 'stop'
     for (const run of this.#runs.values()) if (run.state === 'UNKNOWN') run.retry = true
+  }
+
+  /** The time for orderly stops is over: kill everything that is left, in no order, and verify. */
+  hurry() {
+    this.#hurried = true
+    for (const run of this.#runs.values()) {
+      if (run.state === 'UNKNOWN') run.retry = true
+      if (run.activity?.kind !== 'stop' || run.activity.cancelled) continue
+      run.activity.cancelled = true
+      this.#host.emit({ kind: 'cancel', action: run.activity.action })
+    }
   }
 
   advance(now: BootInstant) {
@@ -227,20 +257,31 @@ export class GroupRun {
         this.#cancelForStop(run, run.activity)
       } else if (run.state === 'UNKNOWN' && !run.retry) {
         // Only a newer order tries again.
-      } else if (run.dependents.every((other) => !this.#run(other).touched)) {
+      } else if (this.#mayStop(run)) {
         this.#beginStop(run)
       }
     }
   }
 
+  #mayStop(run: ResourceRun): boolean {
+    if (this.#hurried) return true
+    const dependents = run.dependents.map((other) => this.#run(other))
+    if (!this.#emergency) return dependents.every((other) => !other.touched)
+    if (isAddress(run.definition.type)) return true
+    const addressesDown = [...this.#runs.values()].every((other) => !isAddress(other.definition.type) || isDown(other))
+    return addressesDown && dependents.every((other) => !other.touched || isStuck(other))
+  }
+
   #beginStop(run: ResourceRun) {
     run.retry = false
+    run.endTried = true
     if (run.behaviour.holdsNothing) return this.#becomeStopped(run)
     if (run.state === 'ONLINE') this.#host.emit({ kind: 'unwatch', group: this.group, resource: run.name })
     run.state = 'STOPPING'
     run.detail = undefined
     run.stopTrouble = undefined
-    this.#begin(run, 'stop')
+    if (this.#hurried) this.#kill(run)
+    else this.#begin(run, 'stop')
   }
 
   /**
@@ -359,6 +400,7 @@ export class GroupRun {
     run.state = 'UNKNOWN'
     run.detail = run.stopTrouble === undefined ? detail : `${run.stopTrouble.detail}; ${detail}`
     if (run.stopTrouble !== undefined) this.#rememberFailure(run, run.stopTrouble)
+    if (this.#emergency && !run.endTried) run.retry = true
   }
 
   #fail(run: ResourceRun, event: ResourceFailure['event'], detail: string) {
@@ -400,6 +442,7 @@ export class GroupRun {
   #adopt(run: ResourceRun, now: BootInstant) {
     this.#runs.set(run.name, run)
     if (run.failure !== undefined) this.#failed.push(run.name)
+    if (this.#emergency) return this.#adoptToEnd(run)
     if (run.state === 'ONLINE') {
       run.onlineSince = now
       this.#watch(run, run.processes.length === 0)
@@ -409,6 +452,13 @@ export class GroupRun {
       if (run.starting === undefined && !this.#holds && !run.behaviour.holdsNothing) this.#killedStart(run)
       else this.#begin(run, 'settle')
     }
+  }
+
+  #adoptToEnd(run: ResourceRun) {
+    if (run.state === 'UNKNOWN') run.retry = true
+    if (run.state !== 'STARTING' || run.behaviour.kept || run.behaviour.holdsNothing) return
+    if (!this.#holds) run.escaped = true
+    this.#kill(run)
   }
 
   // ——— small steps ———
@@ -429,7 +479,8 @@ export class GroupRun {
   #request(run: ResourceRun, method: MethodRequest['method']): MethodRequest {
     const { group, token, node, boot } = this.#start
     const { start, stop, probe } = run.definition
-    const timeout = method === 'probe' ? probe.timeout : method === 'stop' ? stop.timeout : start.timeout
+    const defined = method === 'probe' ? probe.timeout : method === 'stop' ? stop.timeout : start.timeout
+    const timeout = Math.min(defined, this.#host.limit?.(method, run.definition.type) ?? defined)
     const known = run.starting === undefined ? run.processes : [run.starting]
     return { group, token, node, boot, resource: run.name, definition: run.definition, method, timeout, processes: known }
   }
@@ -466,7 +517,7 @@ export class GroupRun {
 
   #state(failed: boolean): GroupRunState {
     const runs = [...this.#runs.values()]
-    const unknown = runs.some((run) => run.state === 'UNKNOWN' && !run.retry)
+    const unknown = runs.some(isStuck)
     if (this.#wanted === 'stop') return unknown ? 'UNKNOWN' : this.finished ? 'STOPPED' : 'STOPPING'
     if (unknown) return 'UNKNOWN'
     if (failed) return 'FAILED'
@@ -492,6 +543,12 @@ export class GroupRun {
     return this.#runs.get(name) as ResourceRun
   }
 }
+
+/** Nothing more will be tried with it unless somebody orders so. */
+const isStuck = (run: ResourceRun) => run.state === 'UNKNOWN' && !run.retry
+
+/** Its stop is over, whether or not it has been verified yet. */
+const isDown = (run: ResourceRun) => !run.touched || isStuck(run) || run.activity?.kind === 'kill' || run.activity?.kind === 'verify'
 
 const escapedDetail =
   'its start was killed where nothing holds its processes together, so some may be left: power the node off or reboot it'

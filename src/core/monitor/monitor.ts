@@ -216,7 +216,10 @@ export class MonitorCore {
         token: record.token,
         other: other?.token,
       })
-      this.#groups.set(record.group, GroupRun.resume(this.#hostOf(record.group), record, this.#isSealed(record.group, record.token), now))
+      this.#groups.set(
+        record.group,
+        GroupRun.resume(this.#hostOf(record.group), record, now, { sealed: this.#isSealed(record.group, record.token) }),
+      )
     }
     this.#touchAll()
   }

@@ -33,8 +33,10 @@ export interface ResourceRun {
   proven: boolean
   /** What went wrong with the stop that is now being made up for by a kill. */
   stopTrouble: Pick<ResourceFailure, 'event' | 'detail'> | undefined
-  /** UNKNOWN, and a newer order allows another try. */
+  /** UNKNOWN, and another try is allowed. */
   retry: boolean
+  /** An emergency stop has tried once. */
+  endTried: boolean
 }
 
 export function newResourceRun(name: ResourceName, definition: ResourceDefinition, dependents: readonly ResourceName[]): ResourceRun {
@@ -57,6 +59,7 @@ export function newResourceRun(name: ResourceName, definition: ResourceDefinitio
     proven: false,
     stopTrouble: undefined,
     retry: false,
+    endTried: false,
   }
 }
 

@@ -22,6 +22,11 @@ export function isLoopback(address: string): boolean {
   return /^127\./.test(address)
 }
 
+/** Whether clients reach the group by it: the first thing to go when the lease has run out. */
+export function isAddress(type: string): boolean {
+  return type === 'logical-hostname' || type === 'ocf:heartbeat:IPaddr2'
+}
+
 export interface OcfAgentName {
   readonly provider: string
   readonly agent: string

@@ -6,7 +6,12 @@ import type { Cell, Containment } from './containment.js'
 
 export function cgroup2Containment(root: string): Containment {
   const cell = (name: string) => cgroup2Cell(join(root, name))
-  return { place: { kind: 'cgroup2', root }, cell, killActions: (timeout) => killActionsBelow(root, cell, timeout) }
+  return {
+    place: { kind: 'cgroup2', root },
+    cell,
+    killActions: (timeout) => killActionsBelow(root, cell, timeout),
+    remove: () => removeBelow(root),
+  }
 }
 
 function cgroup2Cell(folder: string): Cell {

@@ -13,6 +13,8 @@ export interface Containment {
   cell(name: string, markers: CellMarkers): Cell
   /** Kills what is in flight in all cells, calls included, and touches no service and no start. */
   killActions(timeout: number): Promise<boolean>
+  /** Removes what was made for the node, if nothing is left in it. */
+  remove(): void
 }
 
 /** Variables that every process of the cell starts with; where nothing better holds them, they are found by these. */

@@ -11,7 +11,12 @@ const freezeMax = 200
 
 export function freezerContainment(root: string): Containment {
   const cell = (name: string) => freezerCell(join(root, name))
-  return { place: { kind: 'freezer', root }, cell, killActions: (timeout) => killActionsBelow(root, cell, timeout) }
+  return {
+    place: { kind: 'freezer', root },
+    cell,
+    killActions: (timeout) => killActionsBelow(root, cell, timeout),
+    remove: () => removeBelow(root),
+  }
 }
 
 function freezerCell(folder: string): Cell {

@@ -7,4 +7,4 @@ export { type ContainmentPreference, type ContainmentRequest, openContainment, r
 export { boundServiceLog, LogTail, outputMax, tailOf } from './output.js'
 export { identify, isAlive, type ProcessStat, readStat, signalProcess } from './proc.js'
 export { exitNotJoined, exitSealed, type Member, type MemberRequest, spawnMember } from './spawn-member.js'
-export { findMarked, killSwept, methodMarker, runMarker } from './sweep.js'
+export { findExactly, killSwept, methodMarker, runMarker } from './sweep.js'

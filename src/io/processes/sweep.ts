@@ -16,6 +16,7 @@ export function sweepContainment(run: string): Containment {
     place: { kind: 'sweep', root: run },
     cell: (_name, markers) => sweepCell(run, markers),
     killActions: (timeout) => killSwept(() => findMarked(inFlight), timeout),
+    remove: () => {},
   }
 }
 
@@ -41,17 +42,30 @@ function inPart(environment: ReadonlySet<string>, part: Part | undefined): boole
   return part === undefined || environment.has(`${methodMarker}=start`) === (part === 'service')
 }
 
+type Fits = (environment: ReadonlySet<string>) => boolean
+
 /** Live processes whose environment fits, with all that hang on them. */
-export function findMarked(fits: (environment: ReadonlySet<string>) => boolean): readonly ProcessStat[] {
+function findMarked(fits: Fits): readonly ProcessStat[] {
   const stats = allPids().flatMap((pid) => readStat(pid) ?? [])
-  const found = new Map<number, ProcessStat>()
-  for (const stat of stats) {
-    if (stat.state === 'Z' || stat.state === 'X' || stat.pid === process.pid) continue
-    const environment = readEnvironment(stat.pid)
-    if (environment?.includes('QUORATE_') && fits(new Set(environment.split('\0')))) found.set(stat.pid, stat)
-  }
+  const found = new Map(findAmong(stats, fits).map((stat) => [stat.pid, stat]))
   if (found.size > 0) addRelatives(stats, found)
   return [...found.values()]
+}
+
+/** Live processes whose own environment fits, and not what hangs on them. */
+export function findExactly(fits: Fits): readonly ProcessStat[] {
+  return findAmong(
+    allPids().flatMap((pid) => readStat(pid) ?? []),
+    fits,
+  )
+}
+
+function findAmong(stats: readonly ProcessStat[], fits: Fits): readonly ProcessStat[] {
+  return stats.filter((stat) => {
+    if (stat.state === 'Z' || stat.state === 'X' || stat.pid === process.pid) return false
+    const environment = readEnvironment(stat.pid)
+    return environment?.includes('QUORATE_') === true && fits(new Set(environment.split('\0')))
+  })
 }
 
 /** Sessions count only when their leader is one of ours: we start every action as the leader of a session of its own. */

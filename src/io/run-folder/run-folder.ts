@@ -29,6 +29,11 @@ export interface RunFolder {
   readonly path: string
   /** Short and the same for every process that names this folder: part of the names of locks, cgroups and markers. */
   readonly key: string
+  /**
+   * A new boot inherits nothing: whatever the boot before left as run records and emergency goes, for the power that
+   * renewed the boot id has ended it all. Seals stay; tokens only grow. Called first by guardian and monitor.
+   */
+  beginBoot(boot: BootId): void
   /** For the daemon alone, once per process. */
   openLease(boot: BootId): LeaseWriter
   /** 0, long passed, when missing, garbled or of another boot. */
@@ -59,10 +64,17 @@ export function openRunFolder(path: string): RunFolder {
   const lease = join(root, 'lease')
   const emergency = join(root, 'emergency')
   const session = join(root, 'session')
+  const bootFile = join(root, 'boot')
   const pid = (role: ProcessRole) => join(root, `${role}.pid`)
   return {
     path: root,
     key: checksum(root),
+    beginBoot: (boot) => {
+      if (readAs<{ boot: BootId }>(bootFile)?.boot === boot) return
+      for (const [group, token] of openTokens(records)) deleteRunRecord(records, group, token)
+      rmSync(emergency, { force: true })
+      writeChecked(bootFile, { boot })
+    },
     openLease: (boot) => new LeaseWriter(lease, boot),
     readDeadline: (boot) => {
       const known = readLease(lease)

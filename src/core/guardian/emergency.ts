@@ -1,0 +1,168 @@
+/**
+ * An emergency stop: asks nobody, and is finished once begun.
+ *
+ * Tokens are sealed before anything else, so what is killed from then on cannot come back. Monitors and what they had
+ * in flight go first; then addresses, then every resource by its own stop, in reverse order; what is left when most of
+ * the time is used up is killed; then everything is verified, by its empty cell and by its own probe.
+ */
+import { type BootInstant, bootInstant, type GroupName, type Token } from '../../base/index.js'
+import { type GroupHost, GroupRun, isAddress, type MonitorEffect, type RunRecord } from '../monitor/index.js'
+import type { GuardianEffect, GuardianEvent } from './events.js'
+
+/** Share of the time that orderly stops may take; the rest is for killing and verifying. */
+const orderlyShare = 0.6
+/** Share of the time for one address to be taken down. */
+const addressShare = 0.2
+/** What a kill or a verification may always take, also past the end. */
+const leastTime = 500
+
+export interface EmergencyHost {
+  emit(effect: GuardianEffect): void
+  newAction(): number
+}
+
+interface Ending {
+  readonly run: GroupRun
+  readonly record: RunRecord
+}
+
+export class Emergency {
+  readonly reason: string
+  readonly tokens = new Map<GroupName, Token>()
+  readonly #host: EmergencyHost
+  readonly #hurryAt: BootInstant
+  readonly #end: BootInstant
+  readonly #endings = new Map<GroupName, Ending>()
+  readonly #actions = new Map<number, GroupName>()
+  #phase: 'killing-monitors' | 'reading' | 'ending' = 'killing-monitors'
+  #unproved: string[] = []
+  #hurried = false
+  #now: BootInstant
+
+  /** `budget` is `emergencyStop` in milliseconds. */
+  constructor(host: EmergencyHost, reason: string, open: ReadonlyMap<GroupName, Token>, now: BootInstant, budget: number) {
+    this.reason = reason
+    this.#host = host
+    this.#now = now
+    this.#hurryAt = bootInstant(now + budget * orderlyShare)
+    this.#end = bootInstant(now + budget)
+    this.#sealAll(open)
+    host.emit({ kind: 'kill-monitors' })
+  }
+
+  /** Undefined until everything that can be done has been. `problems` is empty when all is verified stopped. */
+  get outcome(): { readonly problems: readonly string[] } | undefined {
+    if (this.#phase !== 'ending' || [...this.#endings.values()].some(({ run }) => !run.finished && !run.settled)) return undefined
+    const problems = [...this.#endings.values()].flatMap(({ run }) => (run.finished ? [] : [this.#problemOf(run)]))
+    return { problems: [...this.#unproved, ...problems] }
+  }
+
+  onMonitorsKilled(gone: boolean) {
+    if (this.#phase !== 'killing-monitors') return
+    if (!gone) this.#unproved.push('a monitor, or something it had in flight, could not be killed')
+    this.#phase = 'reading'
+    this.#host.emit({ kind: 'read-records' })
+  }
+
+  onRecords(event: Extract<GuardianEvent, { kind: 'records' }>, now: BootInstant) {
+    if (this.#phase !== 'reading') return
+    this.#now = now
+    this.#phase = 'ending'
+    // A record may have been written since the tokens were sealed.
+    this.#sealAll(new Map([...event.readable, ...event.unreadable].map(({ group, token }) => [group, token])))
+    for (const lost of event.unreadable) this.#unproved.push(`${lost.group}: ${lost.reason}`)
+    for (const record of event.readable) {
+      const run = GroupRun.resume(this.#hostOf(record), record, now, { sealed: true, emergency: true })
+      this.#endings.set(record.group, { run, record })
+    }
+    this.#advance(now)
+  }
+
+  onMethodDone(event: Extract<GuardianEvent, { kind: 'method-done' }>, now: BootInstant) {
+    const found = this.#ownerOf(event.action)
+    this.#actions.delete(event.action)
+    if (found !== undefined) found.run.onMethodDone(found.resource, event.result, now)
+    this.#advance(now)
+  }
+
+  onKilled(event: Extract<GuardianEvent, { kind: 'killed' }>, now: BootInstant) {
+    const found = this.#ownerOf(event.action)
+    this.#actions.delete(event.action)
+    if (found !== undefined) found.run.onKilled(found.resource, event.empty)
+    this.#advance(now)
+  }
+
+  onTime(now: BootInstant) {
+    if (this.#phase !== 'ending' || this.#hurried || now < this.#hurryAt) return
+    this.#hurried = true
+    for (const { run } of this.#endings.values()) run.hurry()
+    this.#advance(now)
+  }
+
+  #advance(now: BootInstant) {
+    this.#now = now
+    for (const [group, { run, record }] of [...this.#endings]) {
+      const before = JSON.stringify(run.record(record.containment))
+      run.advance(now)
+      if (run.finished) {
+        this.#endings.delete(group)
+        this.#host.emit({ kind: 'delete-record', group, token: run.token })
+      } else if (JSON.stringify(run.record(record.containment)) !== before) {
+        this.#host.emit({ kind: 'write-record', record: run.record(record.containment) })
+      }
+    }
+  }
+
+  #sealAll(tokens: ReadonlyMap<GroupName, Token>) {
+    for (const [group, token] of tokens) {
+      if ((this.tokens.get(group) ?? -1) >= token) continue
+      this.tokens.set(group, token)
+      this.#host.emit({ kind: 'seal', group, token })
+    }
+  }
+
+  #ownerOf(action: number) {
+    const group = this.#actions.get(action)
+    const run = group === undefined ? undefined : this.#endings.get(group)?.run
+    const resource = run?.ownerOf(action)
+    return run === undefined || resource === undefined ? undefined : { run, resource }
+  }
+
+  #problemOf(run: GroupRun): string {
+    const stuck = Object.entries(run.report().resources).flatMap(([name, { state, detail }]) =>
+      state === 'STOPPED' ? [] : [`${name} is ${state}${detail === undefined ? '' : ` (${detail})`}`],
+    )
+    return `${run.group}: ${stuck.join(', ')}`
+  }
+
+  #hostOf(record: RunRecord): GroupHost {
+    return {
+      emit: (effect) => this.#pass(effect, record),
+      newAction: () => {
+        const action = this.#host.newAction()
+        this.#actions.set(action, record.group)
+        return action
+      },
+      jitter: () => 0,
+      mayStart: () => false,
+      deadline: () => bootInstant(0),
+      limit: (method, type) => {
+        const until = method === 'stop' ? this.#hurryAt : this.#end
+        const left = Math.max(leastTime, until - this.#now)
+        return method === 'stop' && isAddress(type) ? Math.max(leastTime, left * addressShare) : left
+      },
+    }
+  }
+
+  #pass(effect: MonitorEffect, record: RunRecord) {
+    const place = record.containment
+    if (effect.kind === 'begin') {
+      this.#host.emit({ kind: 'begin', action: effect.action, request: effect.request, place })
+    } else if (effect.kind === 'kill') {
+      const timeout = Math.max(leastTime, this.#end - this.#now)
+      this.#host.emit({ kind: 'kill', action: effect.action, group: effect.group, resource: effect.resource, place, timeout })
+    } else if (effect.kind === 'cancel') {
+      this.#host.emit(effect)
+    }
+  }
+}

@@ -1,0 +1,71 @@
+/** What happens to the guardian and what it wants done. */
+import type { BootInstant, GroupName, Token } from '../../base/index.js'
+import type { ContainmentPlace, MethodRequest, MethodResult, RunRecord, UnreadableRecord } from '../monitor/index.js'
+import type { GuardianAnswer, GuardianOrder, GuardianQuery, GuardianState } from './protocol.js'
+
+/** The processes that the guardian keeps running. */
+export type KeptRole = 'daemon' | 'monitor'
+
+/** What the run folder says at this moment. */
+export interface RunFolderView {
+  /** 0 when nobody knows of any. */
+  readonly deadline: BootInstant
+  /** Groups with a run record: not proved stopped. */
+  readonly open: ReadonlyMap<GroupName, Token>
+  readonly seals: ReadonlyMap<GroupName, Token>
+}
+
+/** What is left of an emergency stop that an earlier guardian of this boot began. */
+export interface EmergencyLeft {
+  readonly phase: 'stopping' | 'stopped' | 'cannot-verify'
+  readonly tokens: { readonly [group: GroupName]: Token }
+}
+
+export type GuardianEvent =
+  /** First of all, once: who is running already, and what an earlier guardian left. */
+  | { readonly kind: 'resumed'; readonly running: readonly KeptRole[]; readonly emergency: EmergencyLeft | undefined }
+  /** Every 25 ms. */
+  | ({ readonly kind: 'looked' } & RunFolderView)
+  | { readonly kind: 'process-up'; readonly role: KeptRole }
+  | { readonly kind: 'process-ended'; readonly role: KeptRole }
+  | { readonly kind: 'daemon-connected' }
+  | { readonly kind: 'ordered'; readonly order: GuardianOrder }
+  /** `from` is where the answer goes; the core only hands it back. */
+  | { readonly kind: 'queried'; readonly query: GuardianQuery; readonly from: unknown }
+  /** No monitor and nothing of what it had in flight is left. */
+  | { readonly kind: 'monitors-killed'; readonly gone: boolean }
+  | { readonly kind: 'records'; readonly readable: readonly RunRecord[]; readonly unreadable: readonly UnreadableRecord[] }
+  | { readonly kind: 'method-done'; readonly action: number; readonly result: MethodResult }
+  | { readonly kind: 'killed'; readonly action: number; readonly empty: boolean }
+  /** Stop in an orderly way. */
+  | { readonly kind: 'terminated' }
+
+export type GuardianEffect =
+  | { readonly kind: 'spawn'; readonly role: KeptRole }
+  | { readonly kind: 'signal'; readonly role: KeptRole; readonly signal: 'SIGTERM' | 'SIGKILL' }
+  | { readonly kind: 'seal'; readonly group: GroupName; readonly token: Token }
+  | { readonly kind: 'write-emergency'; readonly reason: string; readonly left: EmergencyLeft }
+  | { readonly kind: 'clear-emergency' }
+  /** Every monitor, and all that it has in flight. Ends as `monitors-killed`. */
+  | { readonly kind: 'kill-monitors' }
+  /** Ends as `records`. */
+  | { readonly kind: 'read-records' }
+  | { readonly kind: 'write-record'; readonly record: RunRecord }
+  | { readonly kind: 'delete-record'; readonly group: GroupName; readonly token: Token }
+  /** As the monitor's; `place` is where the run record says that its processes are. */
+  | { readonly kind: 'begin'; readonly action: number; readonly request: MethodRequest; readonly place: ContainmentPlace }
+  | { readonly kind: 'cancel'; readonly action: number }
+  | {
+      readonly kind: 'kill'
+      readonly action: number
+      readonly group: GroupName
+      readonly resource: MethodRequest['resource']
+      readonly place: ContainmentPlace
+      /** Milliseconds. */
+      readonly timeout: number
+    }
+  | { readonly kind: 'answer'; readonly answer: GuardianAnswer; readonly to: unknown }
+  | { readonly kind: 'tell-daemon'; readonly state: GuardianState }
+  | { readonly kind: 'log'; readonly text: string }
+  /** Everything is as it should be left. */
+  | { readonly kind: 'exit' }

@@ -1,0 +1,283 @@
+/**
+ * The guardian as a step-function.
+ *
+ * It keeps daemon and monitor running, and when the lease has run out with anything still open it ends everything
+ * itself. What it has once begun to end it finishes, even if the lease returns.
+ */
+import {
+  type BootId,
+  type BootInstant,
+  bootClockGrain,
+  bootInstant,
+  type GroupName,
+  type NodeId,
+  type Token,
+  unreachable,
+} from '../../base/index.js'
+import { Emergency } from './emergency.js'
+import type { EmergencyLeft, GuardianEffect, GuardianEvent, KeptRole, RunFolderView } from './events.js'
+import type { GuardianAnswer, GuardianOrder, GuardianState } from './protocol.js'
+import { Supervision } from './supervision.js'
+
+export interface GuardianCoreConfig {
+  readonly node: NodeId
+  readonly boot: BootId
+  /** Milliseconds within which everything must be ended once the lease has run out. */
+  readonly emergencyStop: number
+  /** Milliseconds that the daemon may take to leave when the guardian is told to stop. */
+  readonly leaveTimeout: number
+}
+
+/** A daemon that has not said `alive` for so long does not count as up. */
+const aliveFor = 1_000
+/** What could not be verified is tried again so often, while the lease is gone. */
+const retryAfter = 10_000
+/** How long a monitor may take to end when asked. */
+const monitorEndMax = 2_000
+
+type Leaving = { readonly step: 'daemon' | 'monitor'; readonly until: BootInstant } | { readonly step: 'emergency' | 'done' }
+
+export class GuardianCore {
+  readonly #config: GuardianCoreConfig
+  readonly #kept: Readonly<Record<KeptRole, Supervision>> = { daemon: new Supervision(), monitor: new Supervision() }
+  #view: RunFolderView = { deadline: bootInstant(0), open: new Map(), seals: new Map() }
+  #emergency: Emergency | undefined
+  /** The last emergency stop, after its end. */
+  #left: EmergencyLeft | undefined
+  #leftAt = bootInstant(0)
+  #daemonLeaves = false
+  #lastAlive: BootInstant | undefined
+  #leaving: Leaving | undefined
+  #told = ''
+  #lastAction = 0
+  #effects: GuardianEffect[] = []
+
+  constructor(config: GuardianCoreConfig) {
+    this.#config = config
+  }
+
+  /** Handles one event to the end. The first `looked` comes right after `resumed`. */
+  step(event: GuardianEvent, now: BootInstant): readonly GuardianEffect[] {
+    this.#effects = []
+    this.#handle(event, now)
+    this.#concludeEmergency(now)
+    if (event.kind === 'looked') this.#act(now)
+    this.#tellDaemon()
+    return this.#effects
+  }
+
+  #handle(event: GuardianEvent, now: BootInstant) {
+    switch (event.kind) {
+      case 'resumed':
+        return this.#resume(event, now)
+      case 'looked':
+        this.#view = { deadline: event.deadline, open: event.open, seals: event.seals }
+        return
+      case 'process-up':
+        return this.#kept[event.role].onUp(now)
+      case 'process-ended':
+        if (event.role === 'daemon') this.#lastAlive = undefined
+        return this.#kept[event.role].onEnded(now)
+      case 'daemon-connected':
+        this.#told = ''
+        return
+      case 'ordered':
+        return this.#onOrder(event.order, now)
+      case 'queried':
+        return this.#emit({ kind: 'answer', answer: this.#answer(event.query.nonce, now), to: event.from })
+      case 'monitors-killed':
+        return this.#emergency?.onMonitorsKilled(event.gone)
+      case 'records':
+        return this.#emergency?.onRecords(event, now)
+      case 'method-done':
+        return this.#emergency?.onMethodDone(event, now)
+      case 'killed':
+        return this.#emergency?.onKilled(event, now)
+      case 'terminated':
+        return this.#beginToLeave(now)
+      default:
+        return unreachable(event)
+    }
+  }
+
+  #resume(event: Extract<GuardianEvent, { kind: 'resumed' }>, now: BootInstant) {
+    this.#left = event.emergency
+    for (const role of ['daemon', 'monitor'] as const) {
+      if (event.running.includes(role)) this.#kept[role].onUp(now)
+      else this.#kept[role].wantNow(now)
+    }
+  }
+
+  #onOrder(order: GuardianOrder, now: BootInstant) {
+    switch (order.kind) {
+      case 'alive':
+        this.#lastAlive = now
+        this.#daemonLeaves = false
+        return
+      case 'daemon-leaving':
+        this.#daemonLeaves = true
+        return
+      default:
+        return unreachable(order)
+    }
+  }
+
+  /** What is due at this reading of the clock. */
+  #act(now: BootInstant) {
+    this.#emergency?.onTime(now)
+    this.#concludeEmergency(now)
+    if (this.#emergency === undefined) {
+      const reason = this.#emergencyReason(now)
+      if (reason !== undefined) this.#beginEmergency(reason, now)
+      else this.#forgetEmergency(now)
+    }
+    if (this.#leaving !== undefined) return this.#goOnLeaving(now, this.#leaving)
+    if (this.#emergency === undefined && this.#kept.monitor.takeDue(now)) this.#emit({ kind: 'spawn', role: 'monitor' })
+    if (!this.#daemonLeaves && this.#kept.daemon.takeDue(now)) this.#emit({ kind: 'spawn', role: 'daemon' })
+  }
+
+  // The lease, and what happens at its end.
+
+  #leaseHolds(now: BootInstant): boolean {
+    return now + bootClockGrain < this.#view.deadline
+  }
+
+  /** Why everything must end now; undefined when nothing must. */
+  #emergencyReason(now: BootInstant): string | undefined {
+    if (this.#left?.phase === 'stopping') return 'an emergency stop had begun'
+    if (this.#leaseHolds(now) || this.#view.open.size === 0) return undefined
+    const tried = this.#left?.tokens ?? {}
+    const fresh = [...this.#view.open].some(([group, token]) => (tried[group] ?? -1) < token)
+    if (fresh) return 'the lease has run out'
+    return now - this.#leftAt >= retryAfter ? 'the lease has run out and something could not be verified' : undefined
+  }
+
+  #beginEmergency(reason: string, now: BootInstant) {
+    const host = { emit: (effect: GuardianEffect) => this.#emit(effect), newAction: () => ++this.#lastAction }
+    const open = this.#view.open
+    const tokens = Object.fromEntries(open)
+    this.#emit({ kind: 'log', text: `emergency stop of ${open.size} groups: ${reason}` })
+    this.#emit({ kind: 'write-emergency', reason, left: { phase: 'stopping', tokens } })
+    this.#left = undefined
+    this.#emergency = new Emergency(host, reason, open, now, this.#config.emergencyStop)
+  }
+
+  #concludeEmergency(now: BootInstant) {
+    const outcome = this.#emergency?.outcome
+    if (this.#emergency === undefined || outcome === undefined) return
+    const { reason, tokens } = this.#emergency
+    const left: EmergencyLeft = {
+      phase: outcome.problems.length === 0 ? 'stopped' : 'cannot-verify',
+      tokens: Object.fromEntries(tokens),
+    }
+    this.#emergency = undefined
+    this.#left = left
+    this.#leftAt = now
+    this.#emit({ kind: 'write-emergency', reason, left })
+    const text = outcome.problems.length === 0 ? 'everything verified stopped' : `cannot verify: ${outcome.problems.join('; ')}`
+    this.#emit({ kind: 'log', text: `emergency stop ended: ${text}` })
+  }
+
+  /** Once all of it is verified, and the node may act again, it is history. */
+  #forgetEmergency(now: BootInstant) {
+    if (this.#left === undefined || !this.#leaseHolds(now) || this.#emergencyState() !== 'stopped') return
+    this.#left = undefined
+    this.#emit({ kind: 'clear-emergency' })
+  }
+
+  #emergencyState(): GuardianAnswer['emergency'] {
+    if (this.#emergency !== undefined || this.#left?.phase === 'stopping') return 'stopping'
+    if (this.#left === undefined) return 'none'
+    // What could not be verified then may have been since, by the monitor.
+    const unproved = Object.entries(this.#left.tokens).some(
+      ([group, token]) => (this.#view.open.get(group as GroupName) ?? token + 1) <= token,
+    )
+    return unproved ? 'cannot-verify' : 'stopped'
+  }
+
+  // What others are told.
+
+  #answer(nonce: string, now: BootInstant): GuardianAnswer {
+    const left = this.#view.deadline - now - bootClockGrain
+    const alive = this.#lastAlive !== undefined && now - this.#lastAlive <= aliveFor
+    return {
+      kind: 'guardian-answer',
+      node: this.#config.node,
+      boot: this.#config.boot,
+      nonce,
+      daemonUp: this.#kept.daemon.up && alive,
+      leaseRemainingMs: Math.max(0, left),
+      emergency: this.#emergencyState(),
+      sealed: this.#sealed(),
+      open: Object.fromEntries(this.#view.open),
+    }
+  }
+
+  /** A seal is a proof only where no record is left: what is still there has not been verified. */
+  #sealed(): GuardianAnswer['sealed'] {
+    const proved: Record<GroupName, Token> = {}
+    for (const [group, token] of this.#view.seals) {
+      const open = this.#view.open.get(group)
+      if (open === undefined || open > token) proved[group] = token
+    }
+    return proved
+  }
+
+  #tellDaemon() {
+    const state: GuardianState = {
+      kind: 'guardian-state',
+      emergency: this.#emergencyState(),
+      sealed: this.#sealed(),
+      open: Object.fromEntries(this.#view.open),
+      monitorUp: this.#kept.monitor.up,
+    }
+    const told = JSON.stringify(state)
+    if (told === this.#told) return
+    this.#told = told
+    this.#emit({ kind: 'tell-daemon', state })
+  }
+
+  // The orderly end of the guardian: the daemon leaves, then the monitor, then what still runs is ended.
+
+  #beginToLeave(now: BootInstant) {
+    if (this.#leaving !== undefined) return
+    this.#leaving = { step: 'daemon', until: bootInstant(now + this.#config.leaveTimeout) }
+    if (this.#kept.daemon.up) this.#emit({ kind: 'signal', role: 'daemon', signal: 'SIGTERM' })
+  }
+
+  #goOnLeaving(now: BootInstant, leaving: Leaving) {
+    switch (leaving.step) {
+      case 'daemon':
+        if (this.#kept.daemon.up && now < leaving.until) return
+        if (this.#kept.daemon.up) this.#emit({ kind: 'signal', role: 'daemon', signal: 'SIGKILL' })
+        if (this.#kept.monitor.up) this.#emit({ kind: 'signal', role: 'monitor', signal: 'SIGTERM' })
+        this.#leaving = { step: 'monitor', until: bootInstant(now + monitorEndMax) }
+        return
+      case 'monitor':
+        if (this.#kept.monitor.up && now < leaving.until) return
+        if (this.#kept.monitor.up) this.#emit({ kind: 'signal', role: 'monitor', signal: 'SIGKILL' })
+        this.#leaving = { step: 'emergency' }
+        if (this.#emergency === undefined && this.#view.open.size > 0) this.#beginEmergency('the guardian is stopping', now)
+        return
+      case 'emergency':
+        if (this.#emergency !== undefined) return
+        this.#leaving = { step: 'done' }
+        return this.#emit({ kind: 'exit' })
+      case 'done':
+        return
+      default:
+        return unreachable(leaving)
+    }
+  }
+
+  /** What this step has sealed and deleted counts at once, not only at the next look. */
+  #emit(effect: GuardianEffect) {
+    this.#effects.push(effect)
+    if (effect.kind === 'delete-record') this.#view = { ...this.#view, open: without(this.#view.open, effect.group) }
+    if (effect.kind === 'seal') this.#view = { ...this.#view, seals: new Map([...this.#view.seals, [effect.group, effect.token]]) }
+  }
+}
+
+function without(open: ReadonlyMap<GroupName, Token>, group: GroupName): ReadonlyMap<GroupName, Token> {
+  return new Map([...open].filter(([name]) => name !== group))
+}

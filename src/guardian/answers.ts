@@ -1,0 +1,85 @@
+/** The guardian's own port: answers queries of the cluster's nodes with statements under its own key. */
+import type { GroupName, NodeId, Token } from '../base/index.js'
+import type { GuardianAnswer, GuardianQuery } from '../core/guardian/index.js'
+import { deriveKey, type OpenedDatagrams, openDatagrams } from '../io/datagram/index.js'
+import type { PeerAddress } from '../io/peers/index.js'
+
+/** Purpose of the key under which the nodes' own datagrams go, queries included. */
+export const clusterKeyPurpose = 'datagram'
+/** Name of a guardian in its datagrams, and purpose of its key. */
+export const guardianSender = (node: NodeId) => `guardian:${node}`
+
+const retryEvery = 1_000
+/** A packet is 8 KiB: more groups than that are asked for by name, a part at a time. */
+const groupsMax = 150
+
+/** Where an answer goes. */
+export interface Asker {
+  readonly link: number
+  readonly address: PeerAddress
+  readonly groups: readonly GroupName[] | undefined
+}
+
+export interface AnswersConfig {
+  readonly node: NodeId
+  readonly secret: string
+  readonly links: readonly PeerAddress[]
+  readonly log: (text: string) => void
+}
+
+export class Answers {
+  readonly #config: AnswersConfig
+  readonly #onQuery: (query: GuardianQuery, from: Asker) => void
+  #datagrams: OpenedDatagrams | undefined
+  #closed = false
+  #complained = false
+
+  constructor(config: AnswersConfig, onQuery: (query: GuardianQuery, from: Asker) => void) {
+    this.#config = config
+    this.#onQuery = onQuery
+  }
+
+  /** A port that cannot be bound must not keep the guardian from guarding: it is tried again until it can. */
+  async open() {
+    const { node, secret, links, log } = this.#config
+    const cluster = deriveKey(secret, clusterKeyPurpose)
+    while (!this.#closed && this.#datagrams === undefined) {
+      try {
+        this.#datagrams = await openDatagrams({
+          self: guardianSender(node),
+          key: () => cluster,
+          sendKey: deriveKey(secret, guardianSender(node)),
+          links,
+          listener: { onDatagram: (_sender, link, message, address) => this.#receive(link, message, address) },
+        })
+      } catch (error) {
+        if (!this.#complained) log(`the guardian's port cannot be opened yet: ${String(error)}`)
+        this.#complained = true
+        await new Promise((resolve) => setTimeout(resolve, retryEvery))
+      }
+    }
+  }
+
+  send(answer: GuardianAnswer, to: Asker) {
+    const { groups } = to
+    const wanted = (tokens: GuardianAnswer['sealed']) => portion(tokens, groups)
+    this.#datagrams?.send(to.link, to.address, { ...answer, sealed: wanted(answer.sealed), open: wanted(answer.open) })
+  }
+
+  async close() {
+    this.#closed = true
+    await this.#datagrams?.close()
+  }
+
+  #receive(link: number, message: unknown, address: PeerAddress) {
+    const query = message as Partial<GuardianQuery>
+    if (query.kind !== 'guardian-query' || typeof query.nonce !== 'string' || query.nonce.length > 256) return
+    const groups = Array.isArray(query.groups) ? query.groups.filter((group): group is GroupName => typeof group === 'string') : undefined
+    this.#onQuery(query as GuardianQuery, { link, address, groups })
+  }
+}
+
+function portion(tokens: GuardianAnswer['sealed'], groups: readonly GroupName[] | undefined): GuardianAnswer['sealed'] {
+  const names = (groups ?? (Object.keys(tokens) as GroupName[])).filter((group) => Object.hasOwn(tokens, group))
+  return Object.fromEntries(names.slice(0, groupsMax).map((group) => [group, tokens[group] as Token]))
+}

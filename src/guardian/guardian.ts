@@ -1,0 +1,160 @@
+/**
+ * The guardian process: small, first up, last down. One inbox around `GuardianCore`, with the run folder, the other two
+ * processes, the daemon's socket and the guardian's own port about it.
+ */
+import { mkdirSync } from 'node:fs'
+import { type BootInstant, ClusterError, type GroupName, type Token } from '../base/index.js'
+import { GuardianCore, type GuardianEvent, type GuardianOrder } from '../core/guardian/index.js'
+import { openClock } from '../io/clock/index.js'
+import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
+import { identify, openContainment } from '../io/processes/index.js'
+import { openRunFolder, type RunFolder } from '../io/run-folder/index.js'
+import { Answers } from './answers.js'
+import { Children } from './children.js'
+import type { GuardianConfig } from './config.js'
+import { GuardianPerformer } from './performer.js'
+
+const lookEvery = 25
+/** Seals change only with the records, except where nothing was ever started: those may be stated a little late. */
+const readSealsEvery = 1_000
+const boundLogsEvery = 10_000
+
+export interface RunningGuardian {
+  /** Settles when an orderly stop has ended. */
+  readonly ended: Promise<void>
+  /** Stops in an orderly way: the daemon leaves, the monitor ends, what still runs is ended. */
+  terminate(): void
+  /** Ends this guardian alone, as for an upgrade: everything else runs on, unguarded until the next one starts. */
+  handOver(): Promise<void>
+}
+
+/**
+ * Starts the guardian of this node in this process.
+ * Errors: CONFLICT when another guardian of this run folder runs; it should then end quietly.
+ */
+export async function runGuardian(config: GuardianConfig, log: (text: string) => void = console.log): Promise<RunningGuardian> {
+  const runFolder = openRunFolder(config.runDir)
+  mkdirSync(config.logDir, { recursive: true })
+  const lock = await acquireLock(`quorate-guardian-${runFolder.key}`)
+  if (lock === undefined) throw new ClusterError('CONFLICT', `another guardian guards ${runFolder.path}`)
+  runFolder.beginBoot(config.boot)
+  const self = identify(process.pid)
+  if (self !== undefined) runFolder.writePid('guardian', self)
+
+  const { node, boot, secret, guardian, logDir } = config
+  const clock = openClock()
+  const core = new GuardianCore({ node, boot, emergencyStop: config.emergencyStop ?? 5_000, leaveTimeout: config.leaveTimeout ?? 10_000 })
+  const children = new Children(
+    { runFolder, logDir, log, argv: { daemon: config.daemonArgv, monitor: config.monitorArgv } },
+    { onUp: (role) => post({ kind: 'process-up', role }), onEnded: (role) => post({ kind: 'process-ended', role }) },
+  )
+  const links = guardian.addresses.map((host) => ({ host, port: guardian.port }))
+  const answers = new Answers({ node, secret, links, log }, (query, from) => {
+    post(look.now(true))
+    post({ kind: 'queried', query, from })
+  })
+  const connections = new Set<LocalConnection>()
+  let ended = () => {}
+  const whenEnded = new Promise<void>((resolve) => {
+    ended = resolve
+  })
+  const performer = new GuardianPerformer({
+    boot,
+    runFolder,
+    logDir,
+    clock,
+    children,
+    answers,
+    containment: openContainment({ preference: config.containment ?? 'auto', key: runFolder.key, node }),
+    post,
+    tellDaemon: (message) => {
+      for (const connection of connections) connection.send(message)
+    },
+    log,
+    onExit: () => void close().then(ended),
+  })
+  const look = new Look(runFolder, config)
+  const inbox: GuardianEvent[] = []
+  let busy = false
+  let closed = false
+
+  const marker = runFolder.readEmergency()
+  const running = (['daemon', 'monitor'] as const).filter((role) => children.adopt(role))
+  log(`guardian of ${node} up: boot ${boot}, adopted ${running.join(' and ') || 'nobody'}`)
+  post({ kind: 'resumed', running, emergency: marker?.boot === boot ? marker : undefined })
+  post(look.now(true))
+  const looking = setInterval(() => post(look.now(false)), lookEvery)
+  const bounding = setInterval(() => children.boundLogs(), boundLogsEvery)
+  void answers.open()
+  const server = await listenLocal(runFolder.socket('guardian'), {
+    onConnected: (connection) => {
+      connections.add(connection)
+      // A daemon that was started by somebody else has told its pid.
+      if (children.adopt('daemon')) post({ kind: 'process-up', role: 'daemon' })
+      post({ kind: 'daemon-connected' })
+    },
+    onMessage: (message) => {
+      if (isOrder(message)) post({ kind: 'ordered', order: message })
+    },
+    onDisconnected: (connection) => connections.delete(connection),
+  })
+  return { ended: whenEnded, terminate: () => post({ kind: 'terminated' }), handOver: close }
+
+  function post(event: GuardianEvent) {
+    inbox.push(event)
+    if (busy || closed) return
+    busy = true
+    for (let next = inbox.shift(); next !== undefined; next = inbox.shift()) {
+      for (const effect of core.step(next, clock.boot())) performer.perform(effect)
+    }
+    busy = false
+  }
+
+  async function close() {
+    if (closed) return
+    closed = true
+    clearInterval(looking)
+    clearInterval(bounding)
+    children.close()
+    performer.close()
+    await answers.close()
+    await server.close()
+    runFolder.clearPid('guardian')
+    await lock?.release()
+    clock.close()
+  }
+}
+
+/** What the run folder says, read as often as it must be and no more. */
+class Look {
+  readonly #runFolder: RunFolder
+  readonly #boot: GuardianConfig['boot']
+  #open: ReadonlyMap<GroupName, Token> = new Map()
+  #seals: ReadonlyMap<GroupName, Token> = new Map()
+  #sealsRead = Number.NEGATIVE_INFINITY
+
+  constructor(runFolder: RunFolder, config: GuardianConfig) {
+    this.#runFolder = runFolder
+    this.#boot = config.boot
+  }
+
+  /** Seals first: a record that appears meanwhile only makes the statement weaker. */
+  now(fresh: boolean): Extract<GuardianEvent, { kind: 'looked' }> {
+    const deadline: BootInstant = this.#runFolder.readDeadline(this.#boot)
+    const open = this.#runFolder.openTokens()
+    const changed = open.size !== this.#open.size || [...open].some(([group, token]) => this.#open.get(group) !== token)
+    if (fresh || changed || performance.now() - this.#sealsRead >= readSealsEvery) {
+      this.#seals = this.#runFolder.seals.all()
+      this.#sealsRead = performance.now()
+      this.#open = this.#runFolder.openTokens()
+    }
+    return { kind: 'looked', deadline, open: this.#open, seals: this.#seals }
+  }
+}
+
+const orderKinds: readonly GuardianOrder['kind'][] = ['alive', 'daemon-leaving']
+
+/** A newer daemon may know orders that this guardian does not: those are passed over. */
+function isOrder(message: unknown): message is GuardianOrder {
+  return typeof message === 'object' && message !== null && orderKinds.some((kind) => kind === (message as { kind?: unknown }).kind)
+}

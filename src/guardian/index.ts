@@ -1,0 +1,5 @@
+/** The guardian process. */
+export { clusterKeyPurpose, guardianSender } from './answers.js'
+export type { GuardianConfig } from './config.js'
+export { type RunningGuardian, runGuardian } from './guardian.js'
+export { startGuardian } from './start-guardian.js'

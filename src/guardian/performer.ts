@@ -1,0 +1,118 @@
+/** Carries out what `GuardianCore` wants. What takes time comes back as an event. */
+import { type BootId, bootInstant, unreachable } from '../base/index.js'
+import type { GuardianEffect, GuardianEvent } from '../core/guardian/index.js'
+import type { ContainmentPlace } from '../core/monitor/index.js'
+import { type Agents, type Method, openAgents } from '../io/agents/index.js'
+import type { Clock } from '../io/clock/index.js'
+import { type Containment, reopenContainment } from '../io/processes/index.js'
+import type { RunFolder } from '../io/run-folder/index.js'
+import type { Answers, Asker } from './answers.js'
+import type { Children } from './children.js'
+import { killMonitors } from './kill-monitors.js'
+
+export interface GuardianWorld {
+  readonly boot: BootId
+  readonly runFolder: RunFolder
+  readonly logDir: string
+  readonly containment: Containment
+  readonly clock: Clock
+  readonly children: Children
+  readonly answers: Answers
+  readonly post: (event: GuardianEvent) => void
+  readonly tellDaemon: (message: unknown) => void
+  readonly log: (text: string) => void
+  readonly onExit: () => void
+}
+
+const killMonitorsMax = 2_000
+
+export class GuardianPerformer {
+  readonly #world: GuardianWorld
+  readonly #methods = new Map<number, Method>()
+  /** One for each place that run records name: an upgrade may have changed what this node would choose today. */
+  readonly #agents = new Map<string, Agents>()
+
+  constructor(world: GuardianWorld) {
+    this.#world = world
+  }
+
+  perform(effect: GuardianEffect) {
+    const { runFolder, children, post } = this.#world
+    switch (effect.kind) {
+      case 'spawn':
+        return children.spawn(effect.role)
+      case 'signal':
+        return children.signal(effect.role, effect.signal)
+      case 'seal':
+        return runFolder.seals.seal(effect.group, effect.token)
+      case 'write-emergency': {
+        const { boot, clock } = this.#world
+        return runFolder.writeEmergency({ boot, reason: effect.reason, since: clock.boot(), ...effect.left })
+      }
+      case 'clear-emergency':
+        return runFolder.clearEmergency()
+      case 'kill-monitors':
+        void killMonitors(runFolder, this.#containments(), killMonitorsMax).then((gone) => post({ kind: 'monitors-killed', gone }))
+        return
+      case 'read-records':
+        return post({ kind: 'records', ...runFolder.readRecords() })
+      case 'write-record':
+        return runFolder.writeRecord(effect.record)
+      case 'delete-record':
+        return runFolder.deleteRecord(effect.group, effect.token)
+      case 'begin': {
+        const { action } = effect
+        const method = this.#agentsAt(effect.place).begin(effect.request, bootInstant(0))
+        this.#methods.set(action, method)
+        void method.result.then((result) => {
+          this.#methods.delete(action)
+          post({ kind: 'method-done', action, result })
+        })
+        return
+      }
+      case 'cancel':
+        return this.#methods.get(effect.action)?.cancel()
+      case 'kill': {
+        const { action, group, resource, timeout } = effect
+        void this.#agentsAt(effect.place)
+          .kill(group, resource, timeout)
+          .then((empty) => post({ kind: 'killed', action, empty }))
+        return
+      }
+      case 'answer':
+        return this.#world.answers.send(effect.answer, effect.to as Asker)
+      case 'tell-daemon':
+        return this.#world.tellDaemon(effect.state)
+      case 'log':
+        return this.#world.log(effect.text)
+      case 'exit':
+        return this.#world.onExit()
+      default:
+        return unreachable(effect)
+    }
+  }
+
+  close() {
+    for (const agents of this.#agents.values()) agents.close()
+  }
+
+  #containments(): readonly Containment[] {
+    const { containment, runFolder } = this.#world
+    const places = new Map([[JSON.stringify(containment.place), containment]])
+    for (const record of runFolder.readRecords().readable) {
+      places.set(JSON.stringify(record.containment), reopenContainment(record.containment))
+    }
+    return [...places.values()]
+  }
+
+  #agentsAt(place: ContainmentPlace): Agents {
+    const key = JSON.stringify(place)
+    const known = this.#agents.get(key)
+    if (known !== undefined) return known
+    const { runFolder, logDir, clock } = this.#world
+    const nobody = { onLearnt: () => {}, onEnded: () => {}, onEmptied: () => {} }
+    const opened = openAgents({ runFolder, logDir, clock, containment: reopenContainment(place) }, nobody)
+    this.#agents.set(key, opened)
+    return opened
+  }
+}

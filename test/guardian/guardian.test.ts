@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, test } from 'node:test'
+import { readStat } from '../../src/io/processes/index.js'
+import { BenchNode, group, resource, token } from '../monitor/bench-node.js'
+
+let bench: BenchNode
+
+beforeEach(() => {
+  bench = new BenchNode()
+})
+afterEach(() => bench.close())
+
+const sleeper = resource({ type: 'command', parameters: { run: ['/bin/sleep', '1000'] } })
+
+const alive = (pid: number | undefined) => pid !== undefined && (readStat(pid)?.state ?? 'Z') !== 'Z'
+
+async function withService(lease: number) {
+  bench.startGuardian({ lease })
+  await bench.hello()
+  bench.run('g', { app: sleeper })
+  await bench.groupIs('g', 'ONLINE')
+  return bench.pidOf('g', 'app')
+}
+
+test('the death of guardian, daemon and monitor, one after the other, touches no service', async () => {
+  const service = await withService(60_000)
+  for (const role of ['daemon', 'monitor'] as const) {
+    const before = bench.pid(role)
+    bench.signal(role, 'SIGKILL')
+    await bench.eventually(`another ${role}`, () => bench.pid(role) !== undefined && bench.pid(role) !== before)
+  }
+  await bench.hello(bench.reports.findIndex((report) => report.kind === 'hello') + 1)
+  const [daemon, monitor, guardian] = [bench.pid('daemon'), bench.pid('monitor'), bench.pid('guardian')]
+  bench.signal('guardian', 'SIGKILL')
+  await bench.eventually('the guardian to be gone', () => bench.pid('guardian') === undefined)
+  bench.startGuardian({ lease: 60_000 })
+  await bench.eventually('another guardian', () => bench.pid('guardian') !== undefined && bench.pid('guardian') !== guardian)
+  await bench.eventually('adoption', () => bench.log('guardian').includes('adopted daemon and monitor'))
+  assert.deepEqual([bench.pid('daemon'), bench.pid('monitor')], [daemon, monitor])
+  assert.ok(alive(service))
+  assert.equal(bench.pidOf('g', 'app'), service)
+})
+
+test('with daemon and monitor stopped by SIGSTOP, the guardian ends everything at the deadline', async () => {
+  const service = await withService(800)
+  bench.signal('daemon', 'SIGSTOP')
+  bench.signal('monitor', 'SIGSTOP')
+  await bench.eventually('the service to be gone', () => !alive(service))
+  await bench.eventually('the verification', () => bench.runFolder.readEmergency()?.phase === 'stopped')
+  assert.ok(bench.runFolder.seals.isSealed(group('g'), token(1)))
+  assert.equal(bench.runFolder.openTokens().size, 0)
+  bench.signal('daemon', 'SIGCONT')
+  await bench.eventually('the marker to go when the lease returns', () => bench.runFolder.readEmergency() === undefined)
+})
+
+test('with daemon and monitor killed and kept from starting, the guardian ends everything at the deadline', async () => {
+  const mark = join(bench.dir, 'up')
+  bench.startGuardian({ lease: 800 })
+  await bench.hello()
+  const commands = { start: `touch ${mark}`, stop: `rm ${mark}`, probe: `test -e ${mark} || exit 7` }
+  bench.run('g', { app: sleeper, ip: resource({ type: 'command', parameters: commands }) })
+  await bench.groupIs('g', 'ONLINE')
+  const service = bench.pidOf('g', 'app')
+  const daemon = bench.pid('daemon')
+  for (const role of ['daemon', 'monitor'] as const) bench.signal(role, 'SIGKILL')
+  await bench.eventually('a new daemon', () => bench.pid('daemon') !== undefined && bench.pid('daemon') !== daemon)
+  bench.signal('daemon', 'SIGSTOP') // It has not come so far as to renew anything.
+  await bench.eventually('the service to be gone', () => !alive(service) && !existsSync(mark))
+  await bench.eventually('the verification', () => bench.runFolder.readEmergency()?.phase === 'stopped')
+})
+
+test('what cannot be verified is not called stopped', async () => {
+  bench.startGuardian({ lease: 800, emergencyStop: 1_000 })
+  await bench.hello()
+  const commands = { start: 'true', stop: 'true', probe: 'exit 0' }
+  bench.run('g', { app: resource({ type: 'command', parameters: commands }) })
+  await bench.groupIs('g', 'ONLINE')
+  bench.signal('daemon', 'SIGSTOP')
+  await bench.eventually('the end of the stop', () => bench.runFolder.readEmergency()?.phase === 'cannot-verify')
+  assert.equal(bench.runFolder.openTokens().get(group('g')), 1)
+})
+
+test('a guardian killed in the middle of an emergency stop is followed by one that finishes it, lease or not', async () => {
+  const mark = join(bench.dir, 'up')
+  bench.startGuardian({ lease: 700, emergencyStop: 20_000 })
+  await bench.hello()
+  const commands = {
+    start: `touch ${mark}`,
+    stop: `test -e ${bench.dir}/go || sleep 1000; rm -f ${mark}`,
+    probe: `test -e ${mark} || exit 7`,
+  }
+  bench.run('g', { app: resource({ type: 'command', parameters: commands, stop: { timeout: 60_000 } }) })
+  await bench.groupIs('g', 'ONLINE')
+  bench.signal('daemon', 'SIGSTOP')
+  await bench.eventually('the emergency stop to begin', () => bench.runFolder.readEmergency()?.phase === 'stopping')
+  bench.signal('guardian', 'SIGKILL')
+  bench.signal('daemon', 'SIGCONT')
+  await bench.eventually('the lease to return', () => bench.runFolder.readDeadline(bench.boot) > bench.clock.boot())
+  assert.equal(bench.runFolder.openTokens().size, 1)
+  writeFileSync(join(bench.dir, 'go'), '')
+  bench.startGuardian({ lease: 700, emergencyStop: 20_000 })
+  await bench.eventually('the group to be ended', () => bench.runFolder.openTokens().size === 0 && !existsSync(mark))
+})
+
+test('told to stop, it lets the daemon leave and ends what still runs', async () => {
+  const service = await withService(60_000)
+  bench.signal('guardian', 'SIGTERM')
+  await bench.eventually('all to be gone', () => !alive(service) && bench.pid('guardian') === undefined)
+  assert.deepEqual([bench.pid('daemon'), bench.pid('monitor')], [undefined, undefined])
+  assert.ok(bench.runFolder.seals.isSealed(group('g'), token(1)))
+})
+
+test('a second guardian ends quietly', async () => {
+  await withService(60_000)
+  const first = bench.pid('guardian')
+  const second = bench.startGuardian()
+  await bench.eventually('the second to end', () => second.exitCode !== null)
+  assert.equal(second.exitCode, 0)
+  assert.equal(bench.pid('guardian'), first)
+})
