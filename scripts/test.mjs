@@ -1,0 +1,171 @@
+/**
+ * `npm test [-- <pattern>]`: sets up, checks the code, and runs the tests; those of the real parts only as root.
+ *
+ * Unit, contract and simulation tests run without root even when root calls: what they need must not depend on it. Files under
+ * test/root/ run as root, one at a time; a line `needs: <packages>` in a file's header names the Debian packages without which it
+ * is not run. What was not run is listed at the end; with CI=true that is a failure. With a pattern, only files whose path contains it are run.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { chownSync, cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
+import { installMissing } from './debian-packages.mjs'
+import { root, SetupError, setup } from './setup.mjs'
+
+/** The user and group "nobody". */
+const nobody = 65_534
+const isRoot = process.getuid?.() === 0
+const patterns = process.argv.slice(2)
+/** No test file may take longer, in milliseconds. */
+const fileMax = 15 * 60_000
+
+const failed = []
+const notRun = []
+const totals = new Map()
+const temporary = []
+
+try {
+  await main()
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error
+  console.error(`npm test: ${error.message}`)
+  process.exitCode = 1
+} finally {
+  for (const folder of temporary) rmSync(folder, { recursive: true, force: true })
+}
+
+async function main() {
+  await setup()
+  const all = testFiles()
+  const chosen = all.filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
+  if (chosen.length === 0) throw new SetupError(`no test file has ${patterns.map((pattern) => `"${pattern}"`).join(' or ')} in its path`)
+  const asRoot = chosen.filter((file) => file.startsWith('test/root/'))
+  const plain = chosen.filter((file) => !asRoot.includes(file))
+
+  const missing = isRoot && (patterns.length === 0 || asRoot.length > 0) ? installMissing() : []
+  if (patterns.length === 0) {
+    await check('biome', [join('node_modules', '@biomejs', 'biome', 'bin', 'biome'), 'check', '.'])
+    await check('layout', [join('dist', 'scripts', 'check-layout.js')])
+  }
+  if (plain.length > 0)
+    await runTests('unit, contract and simulation tests', plain, isRoot ? unprivileged() : { cwd: root, env: process.env })
+  await runRootTests(asRoot, missing)
+  report(missing)
+}
+
+/** Sources of all compiled test files, as paths from the root of the checkout with the ending .js. */
+function testFiles() {
+  const dist = join(root, 'dist')
+  return ['test', 'jepsen-like', 'scripts']
+    .filter((folder) => existsSync(join(dist, folder)))
+    .flatMap((folder) => readdirSync(join(dist, folder), { recursive: true }).map((path) => join(folder, path)))
+    .filter((path) => path.endsWith('.test.js'))
+    .sort()
+}
+
+async function check(name, args) {
+  console.log(`check: ${name}`)
+  if ((await run(process.execPath, args, { cwd: root, env: process.env })) !== 0) failed.push(`the check "${name}"`)
+}
+
+async function runRootTests(files, missing) {
+  if (!isRoot) {
+    for (const file of files) notRun.push([file, 'it needs root'])
+    return
+  }
+  const runnable = files.filter((file) => {
+    const lacking = needs(file).filter((name) => missing.includes(name))
+    if (lacking.length > 0) notRun.push([file, `it needs ${lacking.join(', ')}, which could not be installed`])
+    return lacking.length === 0
+  })
+  if (runnable.length > 0) await runTests('tests of the real parts, as root', runnable, { cwd: root, env: process.env }, 1)
+}
+
+function needs(file) {
+  const header = readFileSync(join(root, 'dist', file), 'utf8').slice(0, 4_000)
+  return (/^[\s/*]*needs: (.*)$/m.exec(header)?.[1] ?? '').split(/[\s,]+/).filter((name) => name !== '')
+}
+
+async function runTests(title, files, { cwd, env, uid }, concurrency = availableParallelism()) {
+  const folder = temporaryFolder(uid)
+  const tally = join(folder, 'tally.tap')
+  console.log(`\n${title}${uid === undefined ? '' : ', as nobody'}: ${files.length} files`)
+  const args = [
+    '--test',
+    `--test-concurrency=${concurrency}`,
+    `--test-timeout=${fileMax}`,
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    '--test-reporter=tap',
+    `--test-reporter-destination=${tally}`,
+    ...files.map((file) => join('dist', file)),
+  ]
+  const status = await run(process.execPath, args, { cwd, env: { ...env, TMPDIR: folder, HOME: folder }, uid })
+  if (status !== 0) failed.push(title)
+  const tap = existsSync(tally) ? readFileSync(tally, 'utf8') : ''
+  for (const [, name, number] of tap.matchAll(/^# (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/gm)) {
+    totals.set(name, (totals.get(name) ?? 0) + Number(number))
+  }
+  for (const [, name, why] of tap.matchAll(/^ *ok \d+ - (.*?) # SKIP ?(.*)$/gm)) notRun.push([name, why === '' ? 'it was skipped' : why])
+}
+
+/** Where and how tests run without root; a checkout that "nobody" cannot read is copied to where it can. */
+function unprivileged() {
+  const env = { ...process.env, USER: 'nobody', LOGNAME: 'nobody' }
+  const search = ['.', '-name', '.git', '-prune', '-o', '!', '-readable', '-print', '-quit']
+  const unreadable = spawnSync('find', search, { cwd: root, uid: nobody, gid: nobody, encoding: 'utf8' })
+  if (unreadable.status === 0 && unreadable.stdout === '') return { cwd: root, env, uid: nobody }
+  const copy = temporaryFolder()
+  console.log(`copying the checkout to ${copy}, for "nobody" cannot read it where it is`)
+  cpSync(root, copy, { recursive: true, filter: (path) => !/^(\.git|\.demo|build.*)$/.test(relative(root, path)) })
+  spawnSync('chown', ['-R', `${nobody}:${nobody}`, copy])
+  return { cwd: copy, env, uid: nobody }
+}
+
+function temporaryFolder(owner) {
+  const folder = mkdtempSync(join(tmpdir(), 'quorate-test-'))
+  temporary.push(folder)
+  if (owner !== undefined) chownSync(folder, owner, owner)
+  return folder
+}
+
+/** Resolves with the exit status. Signals go on to what runs; Node drops supplementary groups together with the user. */
+function run(command, args, { cwd, env, uid }) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd,
+      env,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      ...(uid === undefined ? {} : { uid, gid: uid }),
+    })
+    let interrupted = false
+    const pass = (signal) => {
+      interrupted = true
+      child.kill(signal)
+    }
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, pass)
+    const done = (status) => {
+      for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.off(signal, pass)
+      if (interrupted) reject(new SetupError('interrupted'))
+      else resolve(status)
+    }
+    child.once('error', (error) => {
+      console.error(`${command}: ${error.message}`)
+      done(1)
+    })
+    child.once('exit', (status) => done(status ?? 1))
+  })
+}
+
+function report(missing) {
+  if (missing.length > 0) notRun.push([`Debian packages ${missing.join(', ')}`, 'they could not be installed'])
+  if (notRun.length > 0) {
+    console.log('\nnot run:')
+    for (const [what, why] of notRun) console.log(`  ${what}: ${why}`)
+    if (process.env.CI === 'true') failed.push('something was not run, and CI=true')
+  }
+  console.log(failed.length === 0 ? '\nall passed' : `\nFAILED: ${failed.join('; ')}`)
+  console.log('\ntotals of all runs')
+  for (const [name, number] of totals) console.log(`# ${name} ${Math.round(number)}`)
+  if (failed.length > 0) process.exitCode = 1
+}
