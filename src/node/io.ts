@@ -1,0 +1,45 @@
+/** What the running node needs of the world. The daemon gives it the real rooms, the simulator its own. */
+import type { BootId, BootInstant, NodeId, SessionId, Settings } from '../base/index.js'
+import type { Address, Guard } from '../core/cluster/index.js'
+import type { GuardianOrder } from '../core/guardian/index.js'
+import type { MonitorOrder } from '../core/monitor/index.js'
+import type { Clock } from '../io/clock/index.js'
+import type { Datagrams } from '../io/datagram/index.js'
+import type { Peers } from '../io/peers/index.js'
+import type { Store } from '../io/store/index.js'
+
+export interface NodeIdentity {
+  readonly node: NodeId
+  readonly boot: BootId
+  readonly session: SessionId
+  readonly clusterName: string
+  /** Every listed member with the address of its first link. */
+  readonly members: ReadonlyMap<NodeId, Address>
+  readonly links: readonly Address[]
+  readonly guardian: Address
+  readonly api: string | null
+  /** What ends this boot's resources when it loses contact. `guarded` is replaced by whether the guardian answers. */
+  readonly guard: Guard
+}
+
+export interface NodeIo {
+  readonly clock: Clock
+  readonly store: Store
+  readonly peers: Peers
+  readonly datagrams: Datagrams
+  readonly monitor: { send(order: MonitorOrder): void }
+  readonly guardian: { send(order: GuardianOrder): void }
+  /** The lease deadline, where it outlives the daemon. */
+  readonly lease: { write(deadline: BootInstant): void }
+  /** A fresh, unguessable identifier. */
+  freshId(): string
+  readonly seed: number
+  /** Runs the function soon, after what already waits. */
+  defer(run: () => void): void
+  /** One line for the node's log. */
+  log(level: 'info' | 'warn' | 'error', text: string): void
+  /** The node cannot go on; ends the process. */
+  fatal(error: unknown): void
+}
+
+export type { Settings }

@@ -1,0 +1,179 @@
+/**
+ * What this node does while it leads: conducts cases and has the planner's decisions committed.
+ *
+ * Everything is read anew from the committed state, so a new leader continues where the old one stopped (P8); what is
+ * kept here are only this leader's own observations.
+ */
+import type { BootId, CaseId, Instant, LogTime, NodeId, Settings, Term } from '../base/index.js'
+import { type Conduct, conduct, type HeardGuardian } from '../core/arbiter/index.js'
+import type { ClusterState, Command, CommandResult, EventRow } from '../core/cluster/index.js'
+import type { GuardianAnswer } from '../core/guardian/index.js'
+import { decide, type Liveness, plannerVersion } from '../core/planner/index.js'
+import type { NodeIdentity, NodeIo } from './io.js'
+import type { Presence } from './presence.js'
+import type { Outcome } from './requests.js'
+
+export interface LeadershipDoors {
+  propose(command: Command, done: (outcome: Outcome<CommandResult>) => void): void
+  transferLead(to: NodeId): void
+  settings(): Settings
+  logTime(): LogTime
+}
+
+export class Leadership {
+  private readonly self: NodeIdentity
+  private readonly io: NodeIo
+  private readonly presence: Presence
+  private readonly state: ClusterState
+  private readonly doors: LeadershipDoors
+  readonly term: Term
+  private readonly since: Instant
+  private readonly underWay = new Set<string>()
+  private readonly refusedAt = new Map<string, Instant>()
+  private readonly caseSeenAt = new Map<CaseId, Instant>()
+  private readonly attemptEndedAt = new Map<CaseId, Instant>()
+  private readonly guardians = new Map<NodeId, HeardGuardian>()
+  private readonly asked = new Map<NodeId, { nonce: string; at: Instant }>()
+  private dirty = true
+  private lastPlan = Number.NEGATIVE_INFINITY
+
+  constructor(self: NodeIdentity, io: NodeIo, presence: Presence, state: ClusterState, term: Term, doors: LeadershipDoors) {
+    this.self = self
+    this.io = io
+    this.presence = presence
+    this.state = state
+    this.term = term
+    this.doors = doors
+    this.since = io.clock.now()
+  }
+
+  /** Entries were applied: remember when cases and attempts were seen, plan again. */
+  applied(events: readonly EventRow[]): void {
+    const now = this.io.clock.now()
+    this.dirty = true
+    for (const event of events) {
+      const id = event.data.case as CaseId | undefined
+      if (id === undefined) continue
+      if (event.kind === 'case.opened') this.caseSeenAt.set(id, now)
+      if (event.kind.startsWith('case.attempt-')) this.attemptEndedAt.set(id, now)
+    }
+  }
+
+  livenessChanged(): void {
+    this.dirty = true
+  }
+
+  guardianAnswered(node: NodeId, answer: GuardianAnswer): void {
+    const asked = this.asked.get(node)
+    if (asked === undefined || asked.nonce !== answer.nonce) return // Not an answer to this leader's latest question.
+    this.guardians.set(node, { answer, at: this.io.clock.now() })
+  }
+
+  ghost(node: NodeId, boot: BootId): void {
+    this.proposeOnce(`ghost/${boot}`, { kind: 'void-proof', node, boot, sign: `its heartbeats came to ${this.self.node} after the proof` })
+  }
+
+  tick(): void {
+    const now = this.io.clock.now()
+    const giver = this.presence.giver
+    if (giver === undefined) return
+    for (const wanted of conduct({
+      self: this.self.node,
+      term: this.term,
+      now,
+      boot: this.io.clock.boot(),
+      state: this.state,
+      settings: this.doors.settings(),
+      detector: this.presence.detector,
+      leases: giver,
+      guardians: this.guardians,
+      caseSeenAt: this.caseSeenAt,
+      attemptEndedAt: this.attemptEndedAt,
+      voters: [...this.self.members.keys()],
+      freshId: () => this.io.freshId(),
+    })) {
+      this.perform(wanted, now)
+    }
+    this.plan(now)
+  }
+
+  private perform(wanted: Conduct, now: Instant): void {
+    const giver = this.presence.giver
+    switch (wanted.kind) {
+      case 'propose':
+        this.proposeOnce(wanted.key, wanted.command)
+        return
+      case 'withhold':
+        giver?.withhold(wanted.node, wanted.boot)
+        return
+      case 'resume':
+        giver?.resume(wanted.node, wanted.boot)
+        return
+      case 'ask-guardian':
+        this.askGuardian(wanted.node, wanted.caseId, wanted.nonce, now)
+        return
+      case 'transfer-lead':
+        this.doors.transferLead(wanted.to)
+        return
+    }
+  }
+
+  /** One proposal of a key is under way at a time; a refused one rests for a moment. */
+  private proposeOnce(key: string, command: Command): void {
+    const now = this.io.clock.now()
+    if (this.underWay.has(key) || now - (this.refusedAt.get(key) ?? Number.NEGATIVE_INFINITY) < 200) return
+    this.underWay.add(key)
+    this.doors.propose(command, (outcome) => {
+      this.underWay.delete(key)
+      this.dirty = true
+      const refused = !outcome.ok || !outcome.value.ok || allRefused(outcome.value.value)
+      if (refused) this.refusedAt.set(key, this.io.clock.now())
+      if (command.kind === 'condemn' && refused) this.condemnationRefused(command.caseId, outcome)
+    })
+  }
+
+  /** Only where the log itself refused is the boot surely not condemned; an unknown outcome withholds on. */
+  private condemnationRefused(id: CaseId, outcome: Outcome<CommandResult>): void {
+    const row = this.state.get('cases', id)
+    if (row !== undefined && outcome.ok && row.stage === 'CLOSED') this.presence.giver?.resume(row.node, row.boot)
+  }
+
+  private askGuardian(node: NodeId, caseId: CaseId | null, nonce: string | null, now: Instant): void {
+    const address = this.state.get('nodes', node)?.guardian
+    const before = this.asked.get(node)
+    const wanted = nonce ?? (before === undefined || this.state.get('cases', caseId ?? '') !== undefined ? this.io.freshId() : before.nonce)
+    if (address === null || address === undefined) return
+    if (before !== undefined && before.nonce === wanted && now - before.at < this.doors.settings().heartbeatInterval) return
+    this.asked.set(node, { nonce: wanted, at: now })
+    this.io.datagrams.send(0, address, { kind: 'guardian-query', nonce: wanted, ...(caseId === null ? {} : { caseId }) })
+  }
+
+  /** A new leader waits until every node had time to be heard before it judges groups. */
+  private plan(now: Instant): void {
+    const settings = this.doors.settings()
+    if (now - this.since < settings.query || this.underWay.has('decide')) return
+    if (!this.dirty && now - this.lastPlan < 250) return
+    this.dirty = false
+    this.lastPlan = now
+    const decisions = decide({ state: this.state, at: this.doors.logTime(), liveness: this.liveness() })
+    if (decisions.length > 0) this.proposeOnce('decide', { kind: 'decide', decisions: decisions.slice(0, 200), plannerVersion })
+  }
+
+  /** The leader answers the boot's heartbeats, and heard one lately. */
+  liveness(): Liveness {
+    return {
+      isAlive: (node, boot) => {
+        const giver = this.presence.giver
+        if (giver === undefined || giver.isWithheld(node, boot) || !giver.hasAnswered(node, boot)) return false
+        const stage = this.presence.detector.stage(node)
+        return stage !== 'JOINING' && stage !== 'CONDEMNED'
+      },
+    }
+  }
+}
+
+/** Decisions that the state no longer allowed: the next plan must not repeat them in the same breath. */
+function allRefused(value: { readonly [key: string]: unknown }): boolean {
+  const { outcomes } = value
+  return Array.isArray(outcomes) && outcomes.every((outcome) => 'refused' in outcome)
+}

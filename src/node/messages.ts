@@ -1,0 +1,52 @@
+/** What daemons say to each other: frames over the peer links, datagrams over UDP. Checked when they come in. */
+import type { BootId, BootInstant, LogIndex, MemberId, NodeId, PlainError, RequestId, SessionId } from '../base/index.js'
+import type { Command, CommandResult, FormationMessage } from '../core/cluster/index.js'
+import type { Renewal } from '../core/detector/index.js'
+import type { RaftMessage } from '../core/raft/index.js'
+
+export type Frame =
+  | FormationMessage
+  | { readonly kind: 'raft'; readonly member: MemberId; readonly message: RaftMessage }
+  /** A follower passes a request on, once; the leader does not pass it further. */
+  | { readonly kind: 'forward'; readonly requestId: RequestId; readonly command: Command; readonly fingerprint: string | null }
+  /** Refused before it reached the log: safe to try again. */
+  | { readonly kind: 'forward-refused'; readonly requestId: RequestId; readonly error: PlainError }
+  /** The answer may come before the follower has applied the entry itself. */
+  | { readonly kind: 'forward-result'; readonly requestId: RequestId; readonly result: CommandResult }
+  | { readonly kind: 'read-index'; readonly id: string }
+  | { readonly kind: 'read-index-answer'; readonly id: string; readonly index: LogIndex | null }
+  | { readonly kind: 'ask'; readonly id: string; readonly question: Question }
+  | { readonly kind: 'answer'; readonly id: string; readonly answer: unknown; readonly error: PlainError | null }
+
+/** What one node may ask of another outside the log. */
+export type Question =
+  | { readonly kind: 'detector' }
+  | { readonly kind: 'leader-view' }
+  | { readonly kind: 'transfer-lead'; readonly to: NodeId }
+  | { readonly kind: 'type'; readonly name: string }
+
+export interface Heartbeat {
+  readonly kind: 'heartbeat'
+  readonly boot: BootId
+  readonly session: SessionId
+  readonly seq: number
+  /** The sender's boot clock. */
+  readonly sendTime: BootInstant
+  /** How old the last renewal it received was when it sent this, by its own clock; null before the first. */
+  readonly renewalAgeMs: number | null
+  /** Nodes it has heard since its own start, with their present silence in milliseconds. */
+  readonly heard: { readonly [node: NodeId]: number }
+  readonly appliedIndex: LogIndex
+  readonly loopLagMs: number
+}
+
+export interface Renewed extends Renewal {
+  readonly kind: 'renewed'
+  readonly boot: BootId
+}
+
+export type Message = Heartbeat | Renewed | { readonly kind: 'guardian-query'; readonly nonce: string; readonly caseId?: string } | { readonly kind: 'guardian-answer' }
+
+export function kindOf(value: unknown): string | undefined {
+  return typeof value === 'object' && value !== null && 'kind' in value && typeof value.kind === 'string' ? value.kind : undefined
+}

@@ -1,0 +1,766 @@
+/**
+ * The running node: one inbox that wires the core rooms to the world.
+ *
+ * What happens outside is put into the inbox; it is handled in order, to the end, and what follows is handed to the io
+ * rooms. It holds no opinions of its own: Raft, the state machine, the detector, the arbiter, the planner and the node
+ * agent decide.
+ */
+import {
+  ClusterError,
+  decode,
+  effectiveSettings,
+  encode,
+  fromPlain,
+  type Instant,
+  invariant,
+  type LogIndex,
+  logIndex,
+  type LogTime,
+  type MemberId,
+  type NodeId,
+  type PlainError,
+  type RequestId,
+  type Settings,
+  unreachable,
+} from '../base/index.js'
+import { type AttemptEffect, AttemptRunner, type DeviceCall } from '../core/arbiter/index.js'
+import { type Applied, apply, type Change, type ClusterState, type Command, type CommandResult, currentBoot, type Envelope, type EventRow, type Guard, metaOf, openCases } from '../core/cluster/index.js'
+import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
+import type { MonitorReport } from '../core/monitor/index.js'
+import { NodeAgent } from '../core/node-agent/index.js'
+import { type LogEntry, Raft, type RaftEffect, type RaftEvent, type RaftTiming } from '../core/raft/index.js'
+import type { Identity, Restored, RowChange } from '../io/store/index.js'
+import type { NodeIdentity, NodeIo } from './io.js'
+import { Leadership } from './leadership.js'
+import { type Frame, type Heartbeat, kindOf, type Question, type Renewed } from './messages.js'
+import { Presence } from './presence.js'
+import { type Outcome, type Proposal, Requests } from './requests.js'
+
+/** Milliseconds of a Raft tick. */
+export const tickInterval = 10
+/** Ticks are not caught up beyond this after a stall: the stall was ours, not the others' silence. */
+const ticksAtOnce = 3
+const defaultTimeout = 5_000
+
+export interface ProposeOptions {
+  readonly requestId?: RequestId
+  /** Set to have the answer kept for retries. */
+  readonly fingerprint?: string
+  readonly timeoutMs?: number
+}
+
+export interface NodeStatus {
+  readonly node: NodeId
+  readonly role: string
+  readonly term: number
+  readonly leader: NodeId | undefined
+  readonly commitIndex: LogIndex
+  readonly appliedIndex: LogIndex
+  /** A leader is known and, by its renewals or its own rounds, has a quorum. */
+  readonly quorate: boolean
+  readonly leaseRemainingMs: number
+  readonly guardian: boolean
+  readonly monitor: boolean
+  readonly loopLagMs: number
+}
+
+type Listener = (applied: { readonly index: LogIndex; readonly events: readonly EventRow[] }) => void
+
+export class QuorateNode {
+  readonly state: ClusterState
+  private readonly self: NodeIdentity
+  private readonly io: NodeIo
+  private readonly identity: Identity
+  private readonly raft: Raft
+  private readonly members: ReadonlyMap<MemberId, NodeId>
+  private readonly memberOf: ReadonlyMap<NodeId, MemberId>
+  private readonly presence: Presence
+  private readonly agent = new NodeAgent()
+  private readonly runner = new AttemptRunner()
+  private readonly requests = new Requests()
+  private leadership: Leadership | undefined
+  private readonly inbox: (() => void)[] = []
+  private readonly raftInbox: RaftEvent[] = []
+  private draining = false
+  private scheduled = false
+  private stopped = false
+  private lastTick: Instant
+  private changed = true
+  private guardianState: GuardianState | undefined
+  private guardianSilentSince: Instant | undefined
+  private lastAlive = Number.NEGATIVE_INFINITY
+  private settingsCache: Settings | undefined
+  private readonly proposedAt = new Map<string, Instant>()
+  private readonly accepted = new Map<LogIndex, RequestId>()
+  private leadSince: { readonly at: Instant; readonly base: LogTime } | undefined
+  private round = 0
+  private readonly confirms = new Map<string, (index: LogIndex | undefined) => void>()
+  private readonly listeners = new Set<Listener>()
+  private batch: { changes: RowChange[]; events: EventRow[] } = { changes: [], events: [] }
+  private readonly typeAnswers: (question: Question) => Promise<unknown> | undefined
+
+  constructor(self: NodeIdentity, io: NodeIo, restored: Restored & { readonly identity: Identity }, state: ClusterState, answers: (question: Question) => Promise<unknown> | undefined = () => undefined) {
+    this.self = self
+    this.io = io
+    this.identity = restored.identity
+    this.state = state
+    this.typeAnswers = answers
+    this.members = new Map(this.identity.voters.map(({ node, member }) => [member, node]))
+    this.memberOf = new Map(this.identity.voters.map(({ node, member }) => [node, member]))
+    this.presence = new Presence(self, io)
+    this.lastTick = io.clock.now()
+    this.raft = new Raft({
+      self: this.identity.memberId,
+      configuration: { voters: this.identity.voters.map((voter) => voter.member), learners: [] },
+      timing: this.raftTiming(),
+      hardState: restored.hardState,
+      entries: restored.entries,
+      appliedIndex: restored.appliedIndex,
+      seed: io.seed,
+    })
+  }
+
+  // The world tells.
+
+  /** To be called every `tickInterval` milliseconds. */
+  tick(): void {
+    this.post(() => this.onTick())
+  }
+
+  frame(from: NodeId, frame: unknown): void {
+    this.post(() => this.onFrame(from, frame))
+  }
+
+  datagram(sender: string, link: number, message: unknown): void {
+    this.post(() => this.onDatagram(sender, link, message))
+  }
+
+  persisted(sequence: number): void {
+    this.post(() => this.raftInbox.push({ kind: 'persisted', sequence }))
+  }
+
+  peerRefused(node: NodeId): void {
+    const peer = this.memberOf.get(node)
+    if (peer !== undefined) this.post(() => this.raftInbox.push({ kind: 'peer-refused', peer }))
+  }
+
+  monitorReport(report: MonitorReport): void {
+    this.post(() => this.onMonitorReport(report))
+  }
+
+  monitorDisconnected(): void {
+    this.post(() => this.agent.monitorDisconnected())
+  }
+
+  guardianReported(state: GuardianState | undefined): void {
+    this.post(() => {
+      this.guardianState = state
+      this.changed = true
+    })
+  }
+
+  // The faces ask.
+
+  /** Has a command committed, wherever the leader is. Errors: NO_QUORUM, UNKNOWN_OUTCOME, OVERLOADED; the command's own come in the result. */
+  propose(command: Command, options: ProposeOptions = {}): Promise<CommandResult> {
+    return new Promise((resolve, reject) => {
+      this.post(() => this.submit(command, options, (outcome) => (outcome.ok ? resolve(outcome.value) : reject(outcome.error))))
+    })
+  }
+
+  /** As `propose`, for callers that live by callbacks. */
+  submitCommand(command: Command, options: ProposeOptions, done: (outcome: Outcome<CommandResult>) => void): void {
+    this.post(() => this.submit(command, options, done))
+  }
+
+  /** Resolves when the local state holds everything that was committed when this was called (linearizable; Raft §8, thesis §6.4). */
+  barrier(timeoutMs = defaultTimeout): Promise<LogIndex> {
+    return new Promise((resolve, reject) => {
+      this.readBarrier(timeoutMs, (outcome) => (outcome.ok ? resolve(outcome.value) : reject(outcome.error)))
+    })
+  }
+
+  readBarrier(timeoutMs: number, done: (outcome: Outcome<LogIndex>) => void): void {
+    this.post(() => this.confirm(timeoutMs, done))
+  }
+
+  /** Asks another node something outside the log. */
+  ask(node: NodeId, question: Question, timeoutMs = 2_000): Promise<unknown> {
+    if (node === this.self.node) return this.answerTo(question)
+    return new Promise((resolve, reject) => {
+      const id = this.io.freshId()
+      this.requests.addQuestion(id, this.io.clock.now() + timeoutMs, (outcome) => (outcome.ok ? resolve(outcome.value) : reject(outcome.error)))
+      this.send(node, { kind: 'ask', id, question })
+    })
+  }
+
+  get status(): NodeStatus {
+    const { role, term, leader, commitIndex, appliedIndex } = this.raft.status
+    return {
+      node: this.self.node,
+      role,
+      term,
+      leader: leader === undefined ? undefined : this.members.get(leader),
+      commitIndex,
+      appliedIndex,
+      quorate: leader !== undefined,
+      leaseRemainingMs: this.presence.holder.remaining(this.io.clock.boot()),
+      guardian: this.guardianState !== undefined,
+      monitor: this.agent.isMonitorKnown,
+      loopLagMs: this.presence.loopLagMs,
+    }
+  }
+
+  get settings(): Settings {
+    this.settingsCache ??= effectiveSettings(this.state.get('settings', 'cluster') ?? {})
+    return this.settingsCache
+  }
+
+  /** Called after each batch of entries was applied here. Returns how to stop listening. */
+  onApplied(listener: Listener): () => void {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
+
+  detectorReport() {
+    return this.presence.detector.report(this.io.clock.now())
+  }
+
+  telemetry(node: NodeId): Heartbeat | undefined {
+    return this.presence.telemetry(node)
+  }
+
+  /** Who lives, as the leader sees it; on other nodes nobody does. For plans and explanations. */
+  liveness() {
+    return this.leadership?.liveness() ?? { isAlive: () => false }
+  }
+
+  get agentReports(): NodeAgent {
+    return this.agent
+  }
+
+  holdsLease(): boolean {
+    return this.presence.holder.mayAct(this.io.clock.boot(), this.raft.status.appliedIndex)
+  }
+
+  /** No further events are taken. */
+  stop(): void {
+    this.stopped = true
+  }
+
+  // The inbox.
+
+  private post(handle: () => void): void {
+    if (this.stopped) return
+    this.inbox.push(handle)
+    if (this.scheduled || this.draining) return
+    this.scheduled = true
+    this.io.defer(() => this.drain())
+  }
+
+  private drain(): void {
+    this.scheduled = false
+    if (this.stopped) return
+    this.draining = true
+    try {
+      while (this.inbox.length > 0 || this.raftInbox.length > 0) {
+        const waiting = this.inbox.splice(0)
+        for (const handle of waiting) handle()
+        this.stepRaft()
+        if (this.inbox.length === 0 && this.raftInbox.length === 0) this.act()
+      }
+    } catch (error) {
+      this.stopped = true
+      this.io.fatal(error)
+    } finally {
+      this.draining = false
+    }
+  }
+
+  private stepRaft(): void {
+    const events = this.raftInbox.splice(0)
+    if (events.length === 0) return
+    for (const effect of this.raft.step(events)) this.perform(effect)
+    this.finishBatch()
+  }
+
+  private perform(effect: RaftEffect): void {
+    switch (effect.kind) {
+      case 'persist':
+        this.io.store.append(effect) // Ends as `persisted`; a failure ends the process.
+        return
+      case 'send': {
+        const node = this.members.get(effect.to)
+        if (node !== undefined) this.send(node, { kind: 'raft', member: this.identity.memberId, message: effect.message })
+        return
+      }
+      case 'apply':
+        for (const entry of effect.entries) this.applyEntry(entry)
+        return
+      case 'accepted':
+        this.accepted.set(effect.index, effect.requestId)
+        this.requests.proposalSent(effect.requestId)
+        return
+      case 'refused':
+        return this.proposalReturned(effect.requestId)
+      case 'confirmed':
+        return this.endConfirm(effect.requestId, effect.readIndex)
+      case 'confirm-failed':
+        return this.endConfirm(effect.requestId, undefined)
+      case 'role-changed':
+        return this.roleChanged(effect)
+      case 'transfer-ended':
+        this.io.log('info', `transfer of the lead to ${this.members.get(effect.to)}: ${effect.outcome}`)
+        return
+      default:
+        return unreachable(effect)
+    }
+  }
+
+  private roleChanged(effect: Extract<RaftEffect, { kind: 'role-changed' }>): void {
+    const leader = effect.leader === undefined ? undefined : this.members.get(effect.leader)
+    this.io.log('info', effect.role === 'leader' ? `leads in term ${effect.term}` : `${effect.role} in term ${effect.term}, leader ${leader ?? 'unknown'}`)
+    if (effect.role === 'leader') {
+      this.leadSince = { at: this.io.clock.now(), base: metaOf(this.state).logTime }
+      this.presence.lead()
+    } else if (this.presence.giver !== undefined) {
+      this.leadership = undefined
+      this.leadSince = undefined
+      this.presence.follow()
+      this.confirms.clear()
+    }
+    this.changed = true
+  }
+
+  // Entries.
+
+  private applyEntry(entry: LogEntry): void {
+    const applied = entry.kind === 'command' ? this.applyCommand(entry) : undefined
+    this.state.commit(entry.index, applied?.changes ?? [])
+    for (const change of applied?.changes ?? []) {
+      this.batch.changes.push(change)
+      if (change.table === 'settings') this.settingsChanged()
+    }
+    this.batch.events.push(...(applied?.events ?? []))
+    const waiting = this.accepted.get(entry.index)
+    this.accepted.delete(entry.index)
+    if (applied === undefined) {
+      if (waiting !== undefined) this.proposalReturned(waiting)
+      return
+    }
+    const { requestId } = applied.envelope
+    // Another leader's entry stands where this node's proposal stood: that one is lost.
+    if (waiting !== undefined && waiting !== requestId) this.proposalReturned(waiting)
+    this.requests.endProposal(requestId, { ok: true, value: applied.result })
+  }
+
+  private applyCommand(entry: LogEntry): Applied & { readonly envelope: Envelope } {
+    const envelope = decode(entry.data) as Envelope
+    return { ...apply(this.state, { index: entry.index, term: entry.term }, envelope), envelope }
+  }
+
+  /** One atomic batch to the store for everything that one step applied. */
+  private finishBatch(): void {
+    const { changes, events } = this.batch
+    const index = this.state.appliedIndex
+    if (changes.length === 0 && index === this.storedIndex) return
+    this.batch = { changes: [], events: [] }
+    this.storedIndex = index
+    this.io.store.apply(index, lastOfEach(changes))
+    this.requests.applied(index)
+    this.leadership?.applied(events)
+    this.changed = true
+    for (const listener of this.listeners) listener({ index, events })
+  }
+  private storedIndex: LogIndex = logIndex(0)
+
+  private settingsChanged(): void {
+    this.settingsCache = undefined
+    this.post(() => this.raft.setTiming(this.raftTiming()))
+  }
+
+  private raftTiming(): RaftTiming {
+    const { electionTimeoutMin, electionTimeoutMax, raftHeartbeat } = this.settings
+    return {
+      electionTicksMin: Math.ceil(electionTimeoutMin / tickInterval),
+      electionTicksMax: Math.ceil(electionTimeoutMax / tickInterval),
+      heartbeatTicks: Math.max(1, Math.round(raftHeartbeat / tickInterval)),
+    }
+  }
+
+  // Proposals and reads.
+
+  /** Proposals of other nodes that this leader took on. */
+  private readonly forwardedBy = new Map<RequestId, NodeId>()
+
+  private submit(command: Command, options: ProposeOptions, done: (outcome: Outcome<CommandResult>) => void): void {
+    const id = options.requestId ?? (`${this.self.node}-${this.io.freshId()}` as RequestId)
+    const proposal: Proposal = { id, command, fingerprint: options.fingerprint }
+    if (this.requests.addProposal(proposal, this.io.clock.now() + (options.timeoutMs ?? defaultTimeout), done)) this.sendProposal(proposal)
+  }
+
+  private sendProposal({ id, command, fingerprint }: Proposal): void {
+    const { role, leader } = this.raft.status
+    if (role === 'leader') {
+      this.raftInbox.push({ kind: 'proposed', requestId: id, command: this.envelope(id, command, fingerprint) })
+      this.requests.proposalSent(id) // Until Raft says otherwise.
+      return
+    }
+    const node = leader === undefined ? undefined : this.members.get(leader)
+    if (node !== undefined && this.send(node, { kind: 'forward', requestId: id, command, fingerprint: fingerprint ?? null })) this.requests.proposalSent(id)
+  }
+
+  private envelope(requestId: RequestId, command: Command, fingerprint: string | undefined): Uint8Array {
+    const envelope: Envelope = { requestId, at: this.logTime(), wall: this.io.clock.wall(), command, ...(fingerprint === undefined ? {} : { fingerprint }) }
+    return encode(envelope)
+  }
+
+  /** Log time now, as this leader counts it: goes on from where it was, stands still without a leader. */
+  private logTime(): LogTime {
+    const { logTime } = metaOf(this.state)
+    if (this.leadSince === undefined) return logTime
+    return Math.max(logTime, Math.round(this.leadSince.base + (this.io.clock.now() - this.leadSince.at))) as LogTime
+  }
+
+  /** It never entered the log, or stands there no more: whoever asked may have it sent again, safely. */
+  private proposalReturned(id: RequestId): void {
+    const from = this.forwardedBy.get(id)
+    if (from === undefined) return this.requests.proposalReturned(id)
+    this.requests.endProposal(id, { ok: false, error: new ClusterError('NOT_LEADER', `${this.self.node} does not lead any more`) })
+  }
+
+  private confirm(timeoutMs: number, done: (outcome: Outcome<LogIndex>) => void): void {
+    const deadline = this.io.clock.now() + timeoutMs
+    const { role, leader } = this.raft.status
+    const settle = (index: LogIndex | undefined): void => {
+      if (index === undefined) return this.retryConfirm(deadline, done)
+      if (this.state.appliedIndex >= index) done({ ok: true, value: index })
+      else this.requests.addRead(index, deadline, done)
+    }
+    if (role === 'leader') return this.confirmLead(settle)
+    const node = leader === undefined ? undefined : this.members.get(leader)
+    if (node === undefined) return this.retryConfirm(deadline, done)
+    const id = this.io.freshId()
+    const patience = Math.min(deadline, this.io.clock.now() + 1_000)
+    this.requests.addQuestion(id, patience, (outcome) => settle(outcome.ok && typeof outcome.value === 'number' ? logIndex(outcome.value) : undefined))
+    if (!this.send(node, { kind: 'read-index', id })) this.requests.answer(id, { ok: true, value: null })
+  }
+
+  /** Reads are harmless to ask again: until the time is over, whoever leads then is asked. */
+  private readonly retries: { readonly deadline: number; readonly done: (outcome: Outcome<LogIndex>) => void }[] = []
+
+  private retryConfirm(deadline: number, done: (outcome: Outcome<LogIndex>) => void): void {
+    if (this.io.clock.now() + 50 < deadline) this.retries.push({ deadline, done })
+    else done({ ok: false, error: new ClusterError('NO_QUORUM', 'no leader with a quorum answered in time', { fix: 'add ?consistency=local for what this node last knew, or GET /v1/status' }) })
+  }
+
+  private confirmLead(settle: (index: LogIndex | undefined) => void): void {
+    const id = `read-${++this.round}` as RequestId
+    this.confirms.set(id, settle)
+    this.raftInbox.push({ kind: 'confirm-requested', requestId: id })
+  }
+
+  private endConfirm(id: RequestId, index: LogIndex | undefined): void {
+    const settle = this.confirms.get(id)
+    this.confirms.delete(id)
+    if (settle !== undefined) return settle(index)
+    if (index === undefined) this.presence.failed(id)
+    else this.presence.confirmed(id, this.state, this.settings, this.raft.status.commitIndex, (renewed) => this.renewed(renewed))
+  }
+
+  // Time.
+
+  private onTick(): void {
+    const now = this.io.clock.now()
+    const elapsed = now - this.lastTick
+    this.lastTick = now
+    this.presence.loopLagMs = Math.round(Math.max(this.presence.loopLagMs * 0.98, elapsed - tickInterval))
+    const ticks = Math.min(ticksAtOnce, Math.max(1, Math.round(elapsed / tickInterval)))
+    for (let tick = 0; tick < ticks; tick++) this.raftInbox.push({ kind: 'tick' })
+    this.requests.expire(now)
+    if (this.raft.status.leader !== undefined) for (const proposal of this.requests.waitingForLeader()) this.sendProposal(proposal)
+    for (const { deadline, done } of this.retries.splice(0)) this.confirm(Math.max(0, deadline - now), done)
+    // Past the lease, a boot whose guardian is gone asks for no renewal: nobody could end what runs.
+    const unguarded = this.guardianSilentSince !== undefined && now - this.guardianSilentSince > this.settings.lease
+    if (!unguarded) this.presence.send(this.state, this.settings, this.raft.status.appliedIndex)
+    const transitions = this.presence.detector.tick(now, this.settings)
+    for (const { node, from, to, silenceMs } of transitions) {
+      if (to !== 'MISSED' && !(from === 'MISSED' && to === 'HEALTHY')) this.io.log('info', `${node}: ${from} → ${to} after ${Math.round(silenceMs)} ms`)
+    }
+    if (transitions.length > 0) this.leadership?.livenessChanged()
+    if (now - this.lastAlive > 200) {
+      this.lastAlive = now
+      this.io.guardian.send({ kind: 'alive' })
+    }
+    if (this.raft.status.established && this.raft.status.role === 'leader') this.leadership ??= this.takeLead()
+    this.changed = true
+  }
+
+  /** The first entry of the own term is applied: from here on this leader renews, judges and plans. */
+  private takeLead(): Leadership {
+    this.leadSince = { at: this.leadSince?.at ?? this.io.clock.now(), base: metaOf(this.state).logTime }
+    if (metaOf(this.state).clusterName === '') {
+      const nodes = this.identity.voters.map(({ node, member }) => ({ name: node, member }))
+      this.submit({ kind: 'form', clusterName: this.self.clusterName, nodes }, {}, () => undefined)
+    }
+    return new Leadership(this.self, this.io, this.presence, this.state, this.raft.status.term, {
+      propose: (command, done) => this.post(() => this.submit(command, {}, done)),
+      transferLead: (to) => this.transferLead(to),
+      settings: () => this.settings,
+      logTime: () => this.logTime(),
+    })
+  }
+
+  transferLead(to: NodeId): void {
+    const member = this.memberOf.get(to)
+    if (member !== undefined) this.post(() => this.raftInbox.push({ kind: 'transfer-requested', to: member }))
+  }
+
+  /** After everything that waited was taken in: what follows from the state as it is now. */
+  private act(): void {
+    if (!this.changed) return
+    this.changed = false
+    this.register()
+    const boot = this.io.clock.boot()
+    const { appliedIndex } = this.raft.status
+    const mayAct = this.presence.holder.mayAct(boot, appliedIndex)
+    if (this.leadership !== undefined) {
+      const id = `lease-${++this.round}`
+      if (this.presence.takeRound(id)) this.raftInbox.push({ kind: 'confirm-requested', requestId: id as RequestId })
+      this.leadership.tick()
+    }
+    const { deadline } = this.presence.holder
+    for (const effect of this.agent.step({ self: this.self.node, boot: this.self.boot, state: this.state, mayAct, deadline, now: this.io.clock.now() })) {
+      if (effect.kind === 'order') this.io.monitor.send(effect.order)
+      else this.proposeAgain(effect.key, effect.command)
+    }
+    this.runAttempts(boot, mayAct)
+    this.answerChallenge()
+  }
+
+  /** Tells the log of this boot: who guards it, where it is. */
+  private register(): void {
+    const row = currentBoot(this.state, this.self.node)
+    const node = this.state.get('nodes', this.self.node)
+    if (node === undefined || !this.agent.isMonitorKnown) return
+    const guard: Guard = { ...this.self.guard, guarded: this.isGuarded() }
+    const known =
+      row?.boot === this.self.boot &&
+      row.state !== 'ended' &&
+      JSON.stringify(row.guard) === JSON.stringify(guard) &&
+      JSON.stringify([node.links, node.guardian, node.api]) === JSON.stringify([this.self.links, this.self.guardian, this.self.api])
+    if (known) return
+    const command: Command = { kind: 'register-boot', node: this.self.node, boot: this.self.boot, guard, links: this.self.links, guardian: this.self.guardian, api: this.self.api }
+    this.proposeAgain(`register/${JSON.stringify(guard)}`, command)
+  }
+
+  /** A guardian that is silent for a second no longer guards. */
+  private isGuarded(): boolean {
+    const now = this.io.clock.now()
+    if (this.guardianState !== undefined) {
+      this.guardianSilentSince = undefined
+      return true
+    }
+    this.guardianSilentSince ??= now
+    return currentBoot(this.state, this.self.node)?.guard.guarded === true && now - this.guardianSilentSince < 1_000
+  }
+
+  /** Has a report or answer committed: proposed once, and again if the log does not show it after a while. */
+  private proposeAgain(key: string, command: Command): void {
+    const now = this.io.clock.now()
+    if (now - (this.proposedAt.get(key) ?? Number.NEGATIVE_INFINITY) < 500) return
+    if (this.proposedAt.size > 2_000) this.proposedAt.clear()
+    this.proposedAt.set(key, now)
+    this.post(() =>
+      this.submit(command, { timeoutMs: 2_000 }, (outcome) => {
+        if (outcome.ok && !outcome.value.ok && outcome.value.error.code !== 'STALE_TOKEN') this.io.log('warn', `${command.kind} was refused: ${outcome.value.error.detail}`)
+      }),
+    )
+  }
+
+  /** A suspect that can still reach the log says so there; whichever comes first in the log holds. */
+  private answerChallenge(): void {
+    for (const row of openCases(this.state)) {
+      if (row.node !== this.self.node || row.boot !== this.self.boot || row.stage !== 'CHALLENGE' || row.trigger.startsWith('asked by')) continue
+      this.proposeAgain(`nonce/${row.id}`, { kind: 'register-nonce', caseId: row.id, nonce: row.nonce, boot: this.self.boot })
+    }
+  }
+
+  private runAttempts(boot: ReturnType<NodeIo['clock']['boot']>, mayAct: boolean): void {
+    const effects = this.runner.step({
+      self: this.self.node,
+      boot,
+      askedAt: this.presence.holder.askedAt,
+      mayAct,
+      cases: [...this.state.rows('cases')].map(([, row]) => row),
+      node: (name) => this.state.get('nodes', name),
+    })
+    this.performAttempts(effects)
+  }
+
+  private performAttempts(effects: readonly AttemptEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case 'call':
+          this.io.monitor.send(deviceOrder(effect.call))
+          break
+        case 'release':
+          this.io.monitor.send({ kind: 'call-release', callId: effect.callId })
+          break
+        case 'cancel':
+          this.io.monitor.send({ kind: 'call-cancel', callId: effect.callId })
+          break
+        case 'heartbeat-now':
+          this.presence.send(this.state, this.settings, this.raft.status.appliedIndex, true)
+          this.changed = true
+          break
+        case 'propose':
+          this.proposeAgain(effect.key, effect.command)
+          break
+      }
+    }
+  }
+
+  // What comes in.
+
+  private onMonitorReport(report: MonitorReport): void {
+    this.changed = true
+    this.agent.reported(report, this.io.clock.now())
+    if (report.kind !== 'called') return
+    const code = report.outcome === 'exited' ? report.code : undefined
+    const detail = report.outcome === 'exited' ? `${report.stderr || report.stdout}`.trim().split('\n').at(-1)?.slice(0, 300) || `exit ${report.code}` : report.outcome
+    this.performAttempts(this.runner.called({ callId: report.callId, code, detail }))
+  }
+
+  private onDatagram(sender: string, link: number, message: unknown): void {
+    switch (kindOf(message)) {
+      case 'heartbeat': {
+        if (!this.memberOf.has(sender as NodeId)) return
+        const ghost = this.presence.received(sender as NodeId, link, message as Heartbeat, this.state, this.settings)
+        if (ghost !== undefined) this.leadership?.ghost(sender as NodeId, ghost.ghost)
+        this.changed = true
+        return
+      }
+      case 'renewed':
+        if ((message as Renewed).boot === this.self.boot) this.renewed(message as Renewed)
+        return
+      case 'guardian-answer':
+        this.leadership?.guardianAnswered((message as GuardianAnswer).node, message as GuardianAnswer)
+        this.changed = true
+        return
+    }
+  }
+
+  private renewed(renewed: Renewed): void {
+    if (!this.presence.holder.renewed(renewed)) return
+    const { deadline } = this.presence.holder
+    invariant(deadline !== undefined, 'a renewed lease has a deadline')
+    this.io.lease.write(deadline)
+    this.io.monitor.send({ kind: 'deadline', deadline })
+    this.changed = true
+  }
+
+  private onFrame(from: NodeId, value: unknown): void {
+    const frame = value as Frame
+    switch (kindOf(value)) {
+      case 'raft': {
+        const raft = frame as Extract<Frame, { kind: 'raft' }>
+        // A member id that the log does not know under this name is another life of that node's disk.
+        if (this.memberOf.get(from) === raft.member) this.raftInbox.push({ kind: 'received', from: raft.member, message: raft.message })
+        return
+      }
+      case 'forward':
+        return this.onForward(from, frame as Extract<Frame, { kind: 'forward' }>)
+      case 'forward-refused':
+        return this.onForwardRefused(frame as Extract<Frame, { kind: 'forward-refused' }>)
+      case 'forward-result':
+        return this.requests.endProposal((frame as Extract<Frame, { kind: 'forward-result' }>).requestId, { ok: true, value: (frame as Extract<Frame, { kind: 'forward-result' }>).result })
+      case 'read-index': {
+        const { id } = frame as Extract<Frame, { kind: 'read-index' }>
+        if (this.raft.status.role !== 'leader') this.send(from, { kind: 'read-index-answer', id, index: null })
+        else this.confirmLead((index) => this.send(from, { kind: 'read-index-answer', id, index: index ?? null }))
+        return
+      }
+      case 'read-index-answer': {
+        const answer = frame as Extract<Frame, { kind: 'read-index-answer' }>
+        return this.requests.answer(answer.id, { ok: true, value: answer.index })
+      }
+      case 'ask': {
+        const { id, question } = frame as Extract<Frame, { kind: 'ask' }>
+        const done = (answer: unknown, error: PlainError | null) => this.send(from, { kind: 'answer', id, answer, error })
+        void this.answerTo(question).then(
+          (answer) => done(answer, null),
+          (error) => done(null, error instanceof ClusterError ? error.toPlain() : { code: 'INTERNAL', detail: String(error) }),
+        )
+        return
+      }
+      case 'answer': {
+        const { id, answer, error } = frame as Extract<Frame, { kind: 'answer' }>
+        return this.requests.answer(id, error === null ? { ok: true, value: answer } : { ok: false, error: fromPlain(error) })
+      }
+    }
+  }
+
+  /** One hop: a node that does not lead sends the request back instead of passing it on. */
+  private onForward(from: NodeId, frame: Extract<Frame, { kind: 'forward' }>): void {
+    if (this.raft.status.role !== 'leader') {
+      this.send(from, { kind: 'forward-refused', requestId: frame.requestId, error: new ClusterError('NOT_LEADER', `${this.self.node} does not lead`).toPlain() })
+      return
+    }
+    this.forwardedBy.set(frame.requestId, from)
+    const proposal: Proposal = { id: frame.requestId, command: frame.command, fingerprint: frame.fingerprint ?? undefined }
+    const added = this.requests.addProposal(proposal, this.io.clock.now() + defaultTimeout, (outcome) => {
+      this.forwardedBy.delete(frame.requestId)
+      if (outcome.ok) this.send(from, { kind: 'forward-result', requestId: frame.requestId, result: outcome.value })
+      else if (outcome.error.code === 'NOT_LEADER') this.send(from, { kind: 'forward-refused', requestId: frame.requestId, error: outcome.error.toPlain() })
+    })
+    if (added) this.sendProposal(proposal)
+  }
+
+  private onForwardRefused(frame: Extract<Frame, { kind: 'forward-refused' }>): void {
+    this.requests.proposalReturned(frame.requestId)
+  }
+
+  private async answerTo(question: Question): Promise<unknown> {
+    const answered = this.typeAnswers(question)
+    if (answered !== undefined) return answered
+    switch (question.kind) {
+      case 'detector':
+        return this.detectorReport()
+      case 'leader-view':
+        return { lives: [...this.memberOf.keys()].filter((node) => this.liveness().isAlive(node, currentBoot(this.state, node)?.boot ?? ('' as never))) }
+      case 'transfer-lead':
+        this.transferLead(question.to)
+        return {}
+      default:
+        throw new ClusterError('NOT_YET', 'this node cannot answer that')
+    }
+  }
+
+  private send(to: NodeId, frame: Frame): boolean {
+    return this.io.peers.send(to, frame)
+  }
+}
+
+/** Rows changed more than once in a batch are written once. */
+function lastOfEach(changes: readonly RowChange[]): readonly RowChange[] {
+  const last = new Map<string, RowChange>()
+  for (const change of changes) last.set(`${change.table}\0${change.key}`, change)
+  return [...last.values()]
+}
+
+function deviceOrder(call: DeviceCall) {
+  const path = call.agent.includes('/') ? call.agent : `/usr/sbin/${call.agent}`
+  const lines = [...Object.entries(call.parameters), ['action', call.action]].map(([key, value]) => `${key}=${value}\n`)
+  return {
+    kind: 'call' as const,
+    callId: call.callId,
+    argv: [path],
+    environment: { PYTHONWARNINGS: 'ignore' },
+    input: lines.join(''),
+    hold: call.hold,
+    timeout: call.timeout,
+  }
+}
+
+export type { Change }

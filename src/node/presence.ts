@@ -1,0 +1,157 @@
+/**
+ * Heartbeats and leases of this node: sends and takes heartbeats, lives by its own lease, and as leader answers others'.
+ *
+ * A heartbeat is answered only after a quorum round that began after it came in; which round that is, Raft says.
+ */
+import type { BootId, BootInstant, Instant, LogIndex, NodeId, SessionId, Settings } from '../base/index.js'
+import { type Address, currentBoot, type Reader } from '../core/cluster/index.js'
+import { Detector, LeaseGiver, LeaseHolder } from '../core/detector/index.js'
+import type { NodeIdentity, NodeIo } from './io.js'
+import type { Heartbeat, Renewed } from './messages.js'
+
+interface Unanswered {
+  readonly node: NodeId
+  readonly boot: BootId
+  readonly session: SessionId
+  readonly sendTime: BootInstant
+  readonly received: BootInstant
+  readonly link: number
+}
+
+export class Presence {
+  readonly detector: Detector
+  readonly holder: LeaseHolder
+  /** While this node leads. */
+  giver: LeaseGiver | undefined
+  private readonly self: NodeIdentity
+  private readonly io: NodeIo
+  private seq = 0
+  private lastSent = Number.NEGATIVE_INFINITY
+  private waiting: Unanswered[] = []
+  private readonly rounds = new Map<string, readonly Unanswered[]>()
+  /** Sessions that this leader has answered: from then on only a fresh renewal named is life. */
+  private readonly answeredSessions = new Set<SessionId>()
+  /** Signs of boots that are proved ended: first sighting, by boot. */
+  private readonly ghosts = new Map<BootId, Instant>()
+  private readonly silences = new Map<NodeId, Heartbeat>()
+  loopLagMs = 0
+
+  constructor(self: NodeIdentity, io: NodeIo) {
+    this.self = self
+    this.io = io
+    this.detector = new Detector(self.node, [...self.members.keys()], io.clock.now())
+    this.holder = new LeaseHolder(self.session)
+  }
+
+  lead(): void {
+    this.giver = new LeaseGiver(this.io.clock.boot())
+    this.answeredSessions.clear()
+    this.ghosts.clear()
+    this.waiting = []
+    this.rounds.clear()
+  }
+
+  follow(): void {
+    this.giver = undefined
+    this.waiting = []
+    this.rounds.clear()
+  }
+
+  /** Sends a heartbeat to every node over every link when one is due, or `now`. The own node's goes the same way, without a wire. */
+  send(state: Reader, settings: Settings, appliedIndex: LogIndex, now = false): void {
+    const at = this.io.clock.now()
+    if (!now && at - this.lastSent < settings.heartbeatInterval) return
+    this.lastSent = at
+    const sendTime = this.io.clock.boot()
+    const asked = this.holder.askedAt
+    const heard: Record<string, number> = {}
+    for (const node of this.detector.heardNodes()) heard[node] = Math.round(this.detector.silence(node, at))
+    const heartbeat: Heartbeat = {
+      kind: 'heartbeat',
+      boot: this.self.boot,
+      session: this.self.session,
+      seq: ++this.seq,
+      sendTime,
+      renewalAgeMs: asked === undefined ? null : sendTime - asked,
+      heard,
+      appliedIndex,
+      loopLagMs: this.loopLagMs,
+    }
+    for (const [node, first] of this.self.members) {
+      if (node === this.self.node) this.received(node, 0, heartbeat, state, settings)
+      else for (const [link, to] of linksOf(state, node, first).entries()) this.io.datagrams.send(Math.min(link, this.self.links.length - 1), to, heartbeat)
+    }
+  }
+
+  /** A heartbeat came in. Answers with the boot of a ghost: one that was proved ended and showed itself twice since. */
+  received(from: NodeId, link: number, heartbeat: Heartbeat, state: Reader, settings: Settings): { readonly ghost: BootId } | undefined {
+    const now = this.io.clock.now()
+    const boot = currentBoot(state, from)
+    const known = state.get('boots', `${from}/${heartbeat.boot}`)
+    if (known?.state === 'ended' && known.proof !== null && (known.proof.kind === 'fenced' || known.proof.kind === 'operator')) return this.ghost(heartbeat.boot, now, settings)
+    const fresh = heartbeat.renewalAgeMs !== null && heartbeat.renewalAgeMs < settings.query
+    const life = this.giver === undefined || !this.answeredSessions.has(heartbeat.session) || fresh
+    this.detector.heartbeat(from, link, now, life)
+    this.silences.set(from, heartbeat)
+    for (const node of Object.keys(heartbeat.heard)) this.detector.heardElsewhere(node as NodeId)
+    const answerable = this.giver !== undefined && boot?.boot === heartbeat.boot && boot.state === 'live' && !this.giver.isWithheld(from, heartbeat.boot)
+    if (answerable) {
+      this.waiting.push({ node: from, boot: heartbeat.boot, session: heartbeat.session, sendTime: heartbeat.sendTime, received: this.io.clock.boot(), link })
+    }
+    return undefined
+  }
+
+  /** One datagram may have been on its way; a second one, sent later, cannot have been. */
+  private ghost(boot: BootId, now: Instant, settings: Settings): { readonly ghost: BootId } | undefined {
+    const first = this.ghosts.get(boot)
+    if (first === undefined) {
+      this.ghosts.set(boot, now)
+      return undefined
+    }
+    if (now - first < settings.heartbeatInterval / 2) return undefined
+    this.ghosts.delete(boot)
+    return { ghost: boot }
+  }
+
+  /** Heartbeats that wait for proof of the lead: `id` names the round that is to begin now. Undefined when none wait. */
+  takeRound(id: string): boolean {
+    if (this.waiting.length === 0) return false
+    this.rounds.set(id, this.waiting)
+    this.waiting = []
+    return true
+  }
+
+  /** The round was answered by a quorum: renew what may still be renewed. */
+  confirmed(id: string, state: Reader, settings: Settings, commitIndex: LogIndex, take: (renewed: Renewed) => void): void {
+    const round = this.rounds.get(id)
+    this.rounds.delete(id)
+    if (this.giver === undefined || round === undefined) return
+    for (const one of round) {
+      const boot = currentBoot(state, one.node)
+      if (boot?.boot !== one.boot || boot.state !== 'live' || this.giver.isWithheld(one.node, one.boot)) continue
+      this.giver.answered(one.node, one.boot, one.received)
+      this.answeredSessions.add(one.session)
+      const renewed: Renewed = { kind: 'renewed', boot: one.boot, session: one.session, sendTime: one.sendTime, leaseMs: settings.lease, commitIndex }
+      if (one.node === this.self.node) take(renewed)
+      else {
+        const first = this.self.members.get(one.node)
+        const to = first === undefined ? undefined : linksOf(state, one.node, first)[one.link]
+        if (to !== undefined) this.io.datagrams.send(Math.min(one.link, this.self.links.length - 1), to, renewed)
+      }
+    }
+  }
+
+  failed(id: string): void {
+    this.rounds.delete(id)
+  }
+
+  /** What the node last said of itself and of whom it hears. */
+  telemetry(node: NodeId): Heartbeat | undefined {
+    return this.silences.get(node)
+  }
+}
+
+function linksOf(state: Reader, node: NodeId, first: Address): readonly Address[] {
+  const links = state.get('nodes', node)?.links ?? []
+  return links.length > 0 ? links : [first]
+}

@@ -1,0 +1,123 @@
+/**
+ * Requests that wait: proposals for their entry to be applied, reads for their index, questions for their answer.
+ *
+ * A request whose fate is unknown is answered as unknown, never as failed.
+ */
+import { ClusterError, type LogIndex, type RequestId } from '../base/index.js'
+import type { Command, CommandResult } from '../core/cluster/index.js'
+
+export type Outcome<Value> = { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly error: ClusterError }
+type Callback<Value> = (outcome: Outcome<Value>) => void
+
+interface Waiting<Value> {
+  readonly callbacks: Callback<Value>[]
+  readonly deadline: number
+  /** It left this node, or entered the log here: from then on it may be carried out. */
+  sent: boolean
+}
+
+export interface Proposal {
+  readonly id: RequestId
+  readonly command: Command
+  readonly fingerprint: string | undefined
+}
+
+/** Bound on what may wait at once. */
+const waitingMax = 10_000
+
+export class Requests {
+  private readonly proposals = new Map<RequestId, Waiting<CommandResult> & { readonly proposal: Proposal }>()
+  /** Waiting for a leader to take them. */
+  private readonly unsent = new Set<RequestId>()
+  private readonly reads: { readonly index: LogIndex; readonly callback: Callback<LogIndex>; readonly deadline: number }[] = []
+  private readonly questions = new Map<string, Waiting<unknown>>()
+
+  /** False when another request of this id is already on its way: the caller then only waits with it. */
+  addProposal(proposal: Proposal, deadline: number, callback: Callback<CommandResult>): boolean {
+    const { id } = proposal
+    const known = this.proposals.get(id)
+    if (known !== undefined) {
+      known.callbacks.push(callback)
+      return false
+    }
+    if (this.proposals.size >= waitingMax) {
+      callback({ ok: false, error: new ClusterError('OVERLOADED', `${waitingMax} requests wait already`, { fix: 'try again in a moment' }) })
+      return false
+    }
+    this.proposals.set(id, { proposal, callbacks: [callback], deadline, sent: false })
+    this.unsent.add(id)
+    return true
+  }
+
+  proposalSent(id: RequestId): void {
+    const waiting = this.proposals.get(id)
+    if (waiting !== undefined) waiting.sent = true
+    this.unsent.delete(id)
+  }
+
+  /** It surely never entered the log, or surely stands in it no more: it may be sent again. */
+  proposalReturned(id: RequestId): void {
+    const waiting = this.proposals.get(id)
+    if (waiting === undefined) return
+    waiting.sent = false
+    this.unsent.add(id)
+  }
+
+  endProposal(id: RequestId, outcome: Outcome<CommandResult>): void {
+    const waiting = this.proposals.get(id)
+    if (waiting === undefined) return
+    this.proposals.delete(id)
+    this.unsent.delete(id)
+    for (const callback of waiting.callbacks) callback(outcome)
+  }
+
+  /** Proposals that wait for a leader. */
+  waitingForLeader(): readonly Proposal[] {
+    if (this.unsent.size === 0) return []
+    return [...this.unsent].flatMap((id) => this.proposals.get(id)?.proposal ?? [])
+  }
+
+  addRead(index: LogIndex, deadline: number, callback: Callback<LogIndex>): void {
+    this.reads.push({ index, deadline, callback })
+  }
+
+  applied(index: LogIndex): void {
+    for (let at = this.reads.length - 1; at >= 0; at--) {
+      const read = this.reads[at]
+      if (read === undefined || read.index > index) continue
+      this.reads.splice(at, 1)
+      read.callback({ ok: true, value: read.index })
+    }
+  }
+
+  addQuestion(id: string, deadline: number, callback: Callback<unknown>): void {
+    this.questions.set(id, { callbacks: [callback], deadline, sent: true })
+  }
+
+  answer(id: string, outcome: Outcome<unknown>): void {
+    const waiting = this.questions.get(id)
+    this.questions.delete(id)
+    for (const callback of waiting?.callbacks ?? []) callback(outcome)
+  }
+
+  /** Ends what has waited too long. */
+  expire(now: number): void {
+    for (const [id, waiting] of this.proposals) {
+      if (waiting.deadline > now) continue
+      const error = waiting.sent
+        ? new ClusterError('UNKNOWN_OUTCOME', 'the request was passed on and no answer came in time', { fix: 'read the object, or repeat with the same Idempotency-Key' })
+        : new ClusterError('NO_QUORUM', 'no leader with a quorum was found in time', { fix: 'GET /v1/status shows who is missing; nothing was changed' })
+      this.endProposal(id, { ok: false, error })
+    }
+    for (let at = this.reads.length - 1; at >= 0; at--) {
+      const read = this.reads[at]
+      if (read === undefined || read.deadline > now) continue
+      this.reads.splice(at, 1)
+      read.callback({ ok: false, error: new ClusterError('NO_QUORUM', 'this node did not catch up in time', { fix: 'ask another node, or add ?consistency=local' }) })
+    }
+    for (const [id, waiting] of this.questions) {
+      if (waiting.deadline > now) continue
+      this.answer(id, { ok: false, error: new ClusterError('NO_QUORUM', 'the other node did not answer in time', { fix: 'GET /v1/links shows who hears whom' }) })
+    }
+  }
+}
