@@ -83,9 +83,23 @@ function installPackages() {
   if (existsSync(packagesStamp) && readFileSync(packagesStamp, 'utf8') === checksum) return
   if (!isInstalled(JSON.parse(wanted))) {
     say('installing the npm packages of package-lock.json')
-    run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], 'the npm packages could not be installed')
+    npmInstall()
+    if (!isInstalled(JSON.parse(wanted)))
+      throw new SetupError('what npm installed is not what package-lock.json names: run npm install and look at the difference')
   }
   writeFileSync(packagesStamp, checksum)
+}
+
+/**
+ * `npm ci`, or `npm install --no-save` where that refuses: it wants the packages of all other platforms in the lock file, which
+ * npm itself does not write where the registry has not got them (npm/cli issue 9846).
+ */
+function npmInstall() {
+  const options = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error']
+  const ci = spawnSync('npm', ['ci', ...options], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' })
+  if (ci.status === 0) return
+  if (ci.stderr?.includes('EUSAGE')) return run('npm', ['install', '--no-save', ...options], 'the npm packages could not be installed')
+  throw new SetupError(`the npm packages could not be installed\n${ci.error?.message ?? ci.stderr}`)
 }
 
 /** Whether node_modules, made by other means, holds just what the lock file names. */
