@@ -79,16 +79,12 @@ export class Emergency {
   }
 
   onMethodDone(event: Extract<GuardianEvent, { kind: 'method-done' }>, now: BootInstant) {
-    const found = this.#ownerOf(event.action)
-    this.#actions.delete(event.action)
-    if (found !== undefined) found.run.onMethodDone(found.resource, event.result, now)
+    this.#takeOwner(event.action)?.onMethodDone(event.result, now)
     this.#advance(now)
   }
 
   onKilled(event: Extract<GuardianEvent, { kind: 'killed' }>, now: BootInstant) {
-    const found = this.#ownerOf(event.action)
-    this.#actions.delete(event.action)
-    if (found !== undefined) found.run.onKilled(found.resource, event.empty)
+    this.#takeOwner(event.action)?.onKilled(event.empty)
     this.#advance(now)
   }
 
@@ -121,11 +117,10 @@ export class Emergency {
     }
   }
 
-  #ownerOf(action: number) {
+  #takeOwner(action: number) {
     const group = this.#actions.get(action)
-    const run = group === undefined ? undefined : this.#endings.get(group)?.run
-    const resource = run?.ownerOf(action)
-    return run === undefined || resource === undefined ? undefined : { run, resource }
+    this.#actions.delete(action)
+    return group === undefined ? undefined : this.#endings.get(group)?.run.ownerOf(action)
   }
 
   #problemOf(run: GroupRun): string {

@@ -17,9 +17,10 @@ import {
 } from '../../base/index.js'
 import { Calls } from './calls.js'
 import type { MonitorEffect, MonitorEvent } from './events.js'
-import { type GroupHost, GroupRun } from './group-run.js'
+import { GroupRun } from './group-run.js'
 import type { GroupReport, MonitorOrder } from './protocol.js'
 import type { ContainmentPlace, UnreadableRecord } from './record.js'
+import type { GroupHost } from './resource-run.js'
 import { resultOf, StrayProbes } from './stray.js'
 
 export interface MonitorCoreConfig {
@@ -91,23 +92,23 @@ export class MonitorCore {
         if (this.#strays.onMethodDone(event.action, event.result)) return
         const owner = this.#ownerOf(event.action)
         this.#actions.delete(event.action)
-        return owner?.run.onMethodDone(owner.resource, event.result, now)
+        return owner?.onMethodDone(event.result, now)
       }
       case 'spawned': {
         const owner = this.#ownerOf(event.action)
-        return owner?.run.onSpawned(owner.resource, event.process)
+        return owner?.onSpawned(event.process)
       }
       case 'killed': {
         const owner = this.#ownerOf(event.action)
         this.#actions.delete(event.action)
-        return owner?.run.onKilled(owner.resource, event.empty)
+        return owner?.onKilled(event.empty)
       }
       case 'learnt':
-        return this.#touch(event.group)?.onLearnt(event.resource, event.processes)
+        return this.#touch(event.group)?.resource(event.resource)?.onLearnt(event.processes)
       case 'ended':
-        return this.#touch(event.group)?.onEnded(event.resource, event.process, event.detail, now)
+        return this.#touch(event.group)?.resource(event.resource)?.onEnded(event.process, event.detail, now)
       case 'emptied':
-        return this.#touch(event.group)?.onEmptied(event.resource, now)
+        return this.#touch(event.group)?.resource(event.resource)?.onEmptied(now)
       case 'called':
         return this.#calls.onCalled(event)
       case 'woke':
@@ -288,9 +289,7 @@ export class MonitorCore {
 
   #ownerOf(action: number) {
     const group = this.#actions.get(action)
-    const run = group === undefined ? undefined : this.#touch(group)
-    const resource = run?.ownerOf(action)
-    return run === undefined || resource === undefined ? undefined : { run, resource }
+    return group === undefined ? undefined : this.#touch(group)?.ownerOf(action)
   }
 
   #touch(group: GroupName): GroupRun | undefined {

@@ -1,95 +1,442 @@
-/** What the monitor knows of one resource of a group that it runs. Only `GroupRun` changes it. */
-import type { BootInstant, ResourceName } from '../../base/index.js'
+/**
+ * One resource of a group that runs here: what it is doing, and what each outcome makes of it.
+ *
+ * Knows nothing of the others. The group says when to start, stop and probe; how a stop becomes a kill, a verification
+ * and the word UNKNOWN is decided here.
+ */
+import { type BootInstant, bootInstant, type ResourceName } from '../../base/index.js'
 import type { ResourceDefinition } from '../cluster/index.js'
+import type { MethodRequest, MonitorEffect } from './events.js'
 import type { ResourceFailure, ResourceReport, ResourceRunState } from './protocol.js'
-import type { ProcessIdentity, ResourceRecord } from './record.js'
+import type { ProcessIdentity, ResourceRecord, RunRecord } from './record.js'
 import { behaviourOf, type ResourceBehaviour } from './resource-type.js'
-import type { ProbePurpose } from './verdict.js'
+import { judgeProbe, type MethodResult, type ProbePurpose } from './verdict.js'
+
+/** What a group needs of the process around it. */
+export interface GroupHost {
+  emit(effect: MonitorEffect): void
+  /** A number for an action that has not been used before. */
+  newAction(): number
+  /** From 0 up to 1. */
+  jitter(): number
+  /** Whether the lease still allows anything to be started. */
+  mayStart(now: BootInstant): boolean
+  deadline(): BootInstant
+  /** Milliseconds that a method may take at most, whatever the definition says: an emergency has less time. */
+  limit?(method: MethodRequest['method'], type: string): number
+}
+
+export type RunStart = Omit<RunRecord, 'wanted' | 'restartNumber' | 'restarting' | 'progress'>
+
+/** What a resource shares with its group. */
+export interface RunContext {
+  readonly host: GroupHost
+  readonly start: RunStart
+  /** Everything is being ended, asking nobody. */
+  readonly emergency: boolean
+  /** Orders the failures of the group. */
+  nextFailure(): number
+  /** A start found its token sealed. */
+  onSealed(): void
+}
+
+type Failure = Pick<ResourceFailure, 'event' | 'detail'>
 
 /** The one thing that is being done with a resource: never two at once. */
-export type Activity =
+type Activity =
   | { readonly kind: 'start' | 'settle' | 'stop' | 'kill' | 'verify'; readonly action: number; cancelled: boolean }
   | { readonly kind: 'probe'; readonly action: number; readonly purpose: ProbePurpose; cancelled: boolean }
 
-export interface ResourceRun {
+/** A main process that has lived this long after its resource came ONLINE is no leftover of the start. */
+const provenAfter = 3_000
+
+export class ResourceRun {
   readonly name: ResourceName
   readonly definition: ResourceDefinition
   readonly behaviour: ResourceBehaviour
   /** Names of the resources of this group that need this one. */
   readonly dependents: readonly ResourceName[]
-  state: ResourceRunState
-  detail: string | undefined
-  touched: boolean
-  escaped: boolean
-  processes: readonly ProcessIdentity[]
-  starting: ProcessIdentity | undefined
-  failure: Pick<ResourceFailure, 'event' | 'detail'> | undefined
-  activity: Activity | undefined
+  readonly #context: RunContext
+  #state: ResourceRunState = 'STOPPED'
+  #detail: string | undefined
+  #touched = false
+  #escaped = false
+  #processes: readonly ProcessIdentity[] = []
+  #starting: ProcessIdentity | undefined
+  #failure: (Failure & { readonly order: number }) | undefined
+  #activity: Activity | undefined
   /** When to probe next, and why; meaningful while ONLINE. */
-  probeAt: BootInstant
-  probePurpose: 'periodic' | 'death' | 'adopted'
-  onlineSince: BootInstant
+  #probeAt = bootInstant(0)
+  #probePurpose: 'periodic' | 'death' | 'adopted' = 'periodic'
+  #onlineSince = bootInstant(0)
   /** Its main processes have outlived the start for long enough that their end means its death, without a probe. */
-  proven: boolean
+  #proven = false
   /** What went wrong with the stop that is now being made up for by a kill. */
-  stopTrouble: Pick<ResourceFailure, 'event' | 'detail'> | undefined
+  #stopTrouble: Failure | undefined
   /** UNKNOWN, and another try is allowed. */
-  retry: boolean
+  #retry = false
   /** An emergency stop has tried once. */
-  endTried: boolean
-}
+  #endTried = false
+  /** A start that a dead monitor left behind could not be taken over: stop, verify, start. */
+  #startAgain = false
 
-export function newResourceRun(name: ResourceName, definition: ResourceDefinition, dependents: readonly ResourceName[]): ResourceRun {
-  return {
-    name,
-    definition,
-    behaviour: behaviourOf(definition),
-    dependents,
-    state: 'STOPPED',
-    detail: undefined,
-    touched: false,
-    escaped: false,
-    processes: [],
-    starting: undefined,
-    failure: undefined,
-    activity: undefined,
-    probeAt: 0 as BootInstant,
-    probePurpose: 'periodic',
-    onlineSince: 0 as BootInstant,
-    proven: false,
-    stopTrouble: undefined,
-    retry: false,
-    endTried: false,
+  constructor(context: RunContext, name: ResourceName, definition: ResourceDefinition, dependents: readonly ResourceName[]) {
+    this.#context = context
+    this.name = name
+    this.definition = definition
+    this.behaviour = behaviourOf(definition)
+    this.dependents = dependents
+  }
+
+  get state(): ResourceRunState {
+    return this.#state
+  }
+  /** Something of it may be running: from before its start until it was verified stopped. */
+  get touched(): boolean {
+    return this.#touched
+  }
+  get busy(): boolean {
+    return this.#activity !== undefined
+  }
+  get action(): number | undefined {
+    return this.#activity?.action
+  }
+  /** UNKNOWN, and nothing more will be tried with it unless somebody orders so. */
+  get stuck(): boolean {
+    return this.#state === 'UNKNOWN' && !this.#retry
+  }
+  /** Its stop is over, whether or not it has been verified yet. */
+  get down(): boolean {
+    return !this.#touched || this.stuck || this.#activity?.kind === 'kill' || this.#activity?.kind === 'verify'
+  }
+  get failure(): (Failure & { readonly order: number }) | undefined {
+    return this.#failure
+  }
+  get probeAt(): BootInstant {
+    return this.#probeAt
+  }
+
+  /** Whether its start has to be repeated; says so once. */
+  takeStartAgain(): boolean {
+    const again = this.#startAgain
+    this.#startAgain = false
+    return again
+  }
+
+  /** Allows what is UNKNOWN another try. */
+  allowRetry() {
+    if (this.#state === 'UNKNOWN') this.#retry = true
+  }
+
+  // What the group has done with it.
+
+  start() {
+    this.#state = 'STARTING'
+    this.#touched = true
+    this.#processes = []
+    this.#starting = undefined
+    this.#begin('start')
+  }
+
+  /** Stops it, or goes on stopping it; `hurried` goes straight to the kill. The group has seen to the order. */
+  stop(hurried: boolean) {
+    this.#retry = false
+    this.#endTried = true
+    if (this.behaviour.holdsNothing) return this.becomeStopped()
+    this.#leaveOnline()
+    this.#state = 'STOPPING'
+    this.#detail = undefined
+    this.#stopTrouble = undefined
+    if (hurried) this.#kill()
+    else this.#begin('stop')
+  }
+
+  /**
+   * Makes way for a stop. A probe is never waited for. A start is, where killing it would leave nobody able to say
+   * what it left behind; a kept process and a check only stop being waited for.
+   */
+  yieldToStop() {
+    const kind = this.#activity?.kind
+    const mayEndStart = this.#holds || this.behaviour.kept || this.behaviour.holdsNothing
+    if (kind === 'probe' || ((kind === 'start' || kind === 'settle') && mayEndStart)) this.#cancel()
+  }
+
+  /** The time for an orderly stop is over. */
+  hurry() {
+    this.allowRetry()
+    if (this.#activity?.kind === 'stop') this.#cancel()
+  }
+
+  probe() {
+    const purpose = this.#probePurpose
+    this.#probePurpose = 'periodic'
+    this.#begin('probe', purpose)
+  }
+
+  putOffProbe(until: BootInstant) {
+    this.#probeAt = until
+  }
+
+  becomeStopped() {
+    this.#leaveOnline()
+    this.#state = 'STOPPED'
+    this.#detail = undefined
+    this.#touched = false
+    this.#processes = []
+    this.#starting = undefined
+    this.#stopTrouble = undefined
+    this.#failure = undefined
+  }
+
+  // What happened to it.
+
+  onSpawned(process: ProcessIdentity) {
+    if (this.#activity?.kind !== 'start') return
+    this.#starting = process
+    if (this.behaviour.kept) this.#processes = [process]
+  }
+
+  onMethodDone(result: MethodResult, now: BootInstant) {
+    const activity = this.#activity
+    this.#activity = undefined
+    switch (activity?.kind) {
+      case 'start':
+        return this.#onStarted(result, now)
+      case 'settle':
+        return this.#onSettled(result)
+      case 'stop':
+        if (result.outcome === 'failed') this.#stopTrouble = { event: 'stop-failed', detail: result.detail }
+        if (result.outcome === 'timed-out') this.#stopTrouble = { event: 'stop-timeout', detail: result.detail }
+        return this.#kill()
+      case 'verify':
+        return this.#onVerified(result)
+      case 'probe':
+        return this.#onProbed(activity.purpose, result, now)
+      default:
+        return
+    }
+  }
+
+  onKilled(empty: boolean) {
+    if (this.#activity?.kind !== 'kill') return
+    this.#activity = undefined
+    if (empty) this.#begin('verify')
+    else this.#becomeUnknown('its processes could not be killed')
+  }
+
+  onLearnt(processes: readonly ProcessIdentity[]) {
+    if (this.#state === 'ONLINE' && !this.behaviour.kept) this.#processes = processes
+  }
+
+  onEnded(process: ProcessIdentity, detail: string, now: BootInstant) {
+    const known = (other: ProcessIdentity) => other.pid === process.pid && other.startTime === process.startTime
+    if (this.#state !== 'ONLINE' || !this.#processes.some(known)) return
+    this.#processes = this.#processes.filter((other) => !known(other))
+    if (this.behaviour.kept) this.#fail('died', detail)
+    else this.#probeForDeath(now)
+  }
+
+  onEmptied(now: BootInstant) {
+    if (this.#state !== 'ONLINE' || this.behaviour.kept) return
+    if (this.#proven) this.#fail('died', 'no process of it is left')
+    else if (this.#processes.length > 0) this.#probeForDeath(now)
+  }
+
+  // What others read of it.
+
+  report(): ResourceReport {
+    return { state: this.#state, ...(this.#detail === undefined ? {} : { detail: this.#detail }) }
+  }
+
+  record(): ResourceRecord {
+    const failure = this.#failure
+    return {
+      state: this.#state,
+      touched: this.#touched,
+      processes: this.#processes,
+      ...(this.#detail === undefined ? {} : { detail: this.#detail }),
+      ...(this.#starting === undefined ? {} : { starting: this.#starting }),
+      ...(this.#escaped ? { escaped: true } : {}),
+      ...(failure === undefined ? {} : { failure: { event: failure.event, detail: failure.detail } }),
+    }
+  }
+
+  /** Goes on where the process before this one left it. */
+  resume(record: ResourceRecord, now: BootInstant) {
+    this.#state = record.state
+    this.#detail = record.detail
+    this.#touched = record.touched
+    this.#escaped = record.escaped === true
+    this.#processes = record.processes
+    this.#starting = record.starting
+    if (record.failure !== undefined) this.#failure = { ...record.failure, order: this.#context.nextFailure() }
+    if (this.#context.emergency) return this.#resumeToEnd()
+    if (this.#state === 'ONLINE') {
+      this.#onlineSince = now
+      this.#watch(this.#processes.length === 0)
+      this.#probeAt = now
+      this.#probePurpose = 'adopted'
+    } else if (this.#state === 'STARTING') {
+      if (this.#starting === undefined && !this.#holds && !this.behaviour.holdsNothing) this.#becomeEscaped()
+      else this.#begin('settle')
+    }
+  }
+
+  /** A start in flight is killed first: nothing may come up any more. */
+  #resumeToEnd() {
+    this.allowRetry()
+    if (this.#state !== 'STARTING' || this.behaviour.kept || this.behaviour.holdsNothing) return
+    if (!this.#holds) this.#escaped = true
+    this.#kill()
+  }
+
+  #onStarted(result: MethodResult, now: BootInstant) {
+    switch (result.outcome) {
+      case 'done':
+        return this.#becomeOnline(now)
+      case 'refused':
+        this.#touched = false
+        this.#state = 'STOPPED'
+        if (result.because === 'sealed') this.#context.onSealed()
+        return
+      case 'cancelled':
+        return // A stop follows.
+      case 'timed-out':
+        this.#fail('start-timeout', result.detail)
+        if (!this.#holds && !this.behaviour.holdsNothing) this.#becomeEscaped()
+        return
+      default:
+        return this.#fail('start-failed', 'detail' in result ? result.detail : `the start answered ${result.outcome}`)
+    }
+  }
+
+  #onSettled(result: MethodResult) {
+    if (result.outcome === 'cancelled') return
+    if (result.outcome === 'done') return this.#begin('probe', 'adopted')
+    if (result.outcome === 'timed-out' && !this.#holds) this.#becomeEscaped()
+    this.#startAgain = true
+  }
+
+  #onVerified(result: MethodResult) {
+    const verdict = judgeProbe('verify', result)
+    if (verdict.verdict !== 'stopped') {
+      return this.#becomeUnknown('detail' in verdict ? verdict.detail : 'its verification was interrupted')
+    }
+    if (this.#escaped) return this.#becomeUnknown(escapedDetail)
+    this.becomeStopped()
+  }
+
+  #onProbed(purpose: ProbePurpose, result: MethodResult, now: BootInstant) {
+    const verdict = judgeProbe(purpose, result)
+    if (verdict.verdict === 'none') return this.#scheduleProbe(now)
+    if (this.#state === 'STARTING') {
+      if (verdict.verdict === 'running') this.#becomeOnline(now)
+      else this.#startAgain = true
+      return
+    }
+    if (this.#state !== 'ONLINE') return
+    if (verdict.verdict === 'failed') return this.#fail(verdict.event, verdict.detail)
+    if (purpose === 'periodic' && this.#processes.length > 0 && now - this.#onlineSince >= provenAfter) this.#proven = true
+    if (purpose === 'death') this.#watch(true)
+    this.#scheduleProbe(now)
+  }
+
+  #becomeOnline(now: BootInstant) {
+    this.#state = 'ONLINE'
+    this.#detail = undefined
+    this.#onlineSince = now
+    this.#proven = false
+    this.#starting = undefined
+    this.#watch(true)
+    this.#scheduleProbe(now)
+  }
+
+  #becomeUnknown(detail: string) {
+    const trouble = this.#stopTrouble
+    this.#state = 'UNKNOWN'
+    this.#detail = trouble === undefined ? detail : `${trouble.detail}; ${detail}`
+    if (trouble !== undefined) this.#remember(trouble)
+    if (this.#context.emergency && !this.#endTried) this.#retry = true
+  }
+
+  /** Its start was, or may have been, killed where nothing holds its processes together. */
+  #becomeEscaped() {
+    this.#escaped = true
+    this.#becomeUnknown(escapedDetail)
+  }
+
+  #fail(event: ResourceFailure['event'], detail: string) {
+    this.#leaveOnline()
+    if (this.#activity?.kind === 'probe') this.#cancel()
+    this.#state = 'FAILED'
+    this.#detail = detail
+    this.#remember({ event, detail })
+  }
+
+  #remember(failure: Failure) {
+    this.#failure = { ...failure, order: this.#failure?.order ?? this.#context.nextFailure() }
+  }
+
+  #leaveOnline() {
+    if (this.#state === 'ONLINE' && !this.behaviour.holdsNothing) this.#emit({ kind: 'unwatch', ...this.#reference })
+  }
+
+  #watch(learn: boolean) {
+    if (this.behaviour.holdsNothing) return
+    this.#emit({ kind: 'watch', ...this.#reference, processes: this.#processes, learn: learn && !this.behaviour.kept })
+  }
+
+  #probeForDeath(now: BootInstant) {
+    this.#probeAt = now
+    this.#probePurpose = 'death'
+  }
+
+  #scheduleProbe(now: BootInstant) {
+    if (this.#probePurpose === 'death') return // Noticed while the last probe was under way: the next one is due already.
+    this.#probeAt = bootInstant(now + this.definition.probe.interval * (0.9 + 0.2 * this.#context.host.jitter()))
+  }
+
+  #begin(kind: Activity['kind'], purpose: ProbePurpose = 'periodic') {
+    const { host } = this.#context
+    const action = host.newAction()
+    this.#activity = kind === 'probe' ? { kind, action, purpose, cancelled: false } : { kind, action, cancelled: false }
+    const method = kind === 'verify' || kind === 'kill' ? 'probe' : kind
+    this.#emit({ kind: 'begin', action, request: this.#request(method), deadline: host.deadline() })
+  }
+
+  #kill() {
+    const action = this.#context.host.newAction()
+    this.#activity = { kind: 'kill', action, cancelled: false }
+    this.#emit({ kind: 'kill', action, ...this.#reference })
+  }
+
+  #cancel() {
+    if (this.#activity === undefined || this.#activity.cancelled) return
+    this.#activity.cancelled = true
+    this.#emit({ kind: 'cancel', action: this.#activity.action })
+  }
+
+  #request(method: MethodRequest['method']): MethodRequest {
+    const { group, token, node, boot } = this.#context.start
+    const { start, stop, probe, type } = this.definition
+    const defined = method === 'probe' ? probe.timeout : method === 'stop' ? stop.timeout : start.timeout
+    const timeout = Math.min(defined, this.#context.host.limit?.(method, type) ?? defined)
+    const processes = this.#starting === undefined ? this.#processes : [this.#starting]
+    return { group, token, node, boot, resource: this.name, definition: this.definition, method, timeout, processes }
+  }
+
+  #emit(effect: MonitorEffect) {
+    this.#context.host.emit(effect)
+  }
+
+  get #reference() {
+    return { group: this.#context.start.group, resource: this.name }
+  }
+
+  get #holds(): boolean {
+    return this.#context.start.containment.kind !== 'sweep'
   }
 }
 
-export function restoreResourceRun(fresh: ResourceRun, record: ResourceRecord): ResourceRun {
-  return {
-    ...fresh,
-    state: record.state,
-    detail: record.detail,
-    touched: record.touched,
-    escaped: record.escaped === true,
-    processes: record.processes,
-    starting: record.starting,
-    failure: record.failure,
-  }
-}
-
-export function recordOf(run: ResourceRun): ResourceRecord {
-  return {
-    state: run.state,
-    touched: run.touched,
-    processes: run.processes,
-    ...(run.detail === undefined ? {} : { detail: run.detail }),
-    ...(run.starting === undefined ? {} : { starting: run.starting }),
-    ...(run.escaped ? { escaped: true } : {}),
-    ...(run.failure === undefined ? {} : { failure: run.failure }),
-  }
-}
-
-export function reportOf(run: ResourceRun): ResourceReport {
-  return { state: run.state, ...(run.detail === undefined ? {} : { detail: run.detail }) }
-}
-
-export const sameProcess = (a: ProcessIdentity, b: ProcessIdentity) => a.pid === b.pid && a.startTime === b.startTime
+const escapedDetail =
+  'its start was killed where nothing holds its processes together, so some may be left: power the node off or reboot it'
