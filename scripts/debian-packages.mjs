@@ -71,11 +71,15 @@ function install(names) {
   return apt(['install', '-y', '--no-install-recommends', ...names])
 }
 
+/** Its output is shown only where it fails. */
 function apt(args) {
-  const { status } = spawnSync('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Dpkg::Use-Pty=0', ...args], {
-    stdio: ['ignore', 'inherit', 'inherit'],
+  const { status, stdout, stderr } = spawnSync('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Dpkg::Use-Pty=0', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_MODE: 'l' },
   })
+  if (status !== 0) console.log(`apt-get ${args.join(' ')} failed:\n${stdout ?? ''}${stderr ?? ''}`)
   return status === 0
 }
 
