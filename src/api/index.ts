@@ -1,0 +1,2 @@
+/** The HTTP API. */
+export { type RunningApi, startApi } from './server.js'

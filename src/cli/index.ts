@@ -1,0 +1,2 @@
+/** The command line: a thin client of the HTTP API. */
+export { runCli } from './cli.js'

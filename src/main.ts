@@ -1,0 +1,92 @@
+#!/usr/bin/env node
+/** The `quorate` command: dispatches to the processes of a node and to the command line. */
+import { fileURLToPath } from 'node:url'
+import { startApi } from './api/index.js'
+import { ClusterError } from './base/index.js'
+import { runCli } from './cli/index.js'
+import { runGuardian } from './guardian/index.js'
+import { readBootId } from './io/run-folder/index.js'
+import { runMonitor } from './monitor/index.js'
+import { type NodeConfig, readNodeConfig, startDaemon } from './node/index.js'
+
+const self = fileURLToPath(import.meta.url)
+const processes: Readonly<Record<string, (config: NodeConfig) => Promise<void>>> = { guardian, daemon, monitor }
+
+const [, , command, ...rest] = process.argv
+const run = command === undefined ? undefined : processes[command]
+if (run !== undefined && !rest.includes('--help')) {
+  try {
+    await run(readNodeConfig(configPath(rest)))
+  } catch (error) {
+    fail(error)
+  }
+} else {
+  process.exitCode = await runCli(process.argv)
+}
+
+function configPath(args: readonly string[]): string {
+  const at = args.findIndex((arg) => arg === '--config' || arg === '-c')
+  return (at >= 0 ? args[at + 1] : undefined) ?? '/etc/quorate/node.yaml'
+}
+
+/** How a process of this node is started. */
+function argv(role: string, config: NodeConfig): readonly string[] {
+  return [process.execPath, self, role, '--config', config.file]
+}
+
+async function guardian(config: NodeConfig): Promise<void> {
+  const running = await runGuardian({
+    node: config.node,
+    boot: readBootId({ bootIdFile: config.bootIdFile }),
+    runDir: config.runDir,
+    logDir: config.logDir,
+    secret: config.secret,
+    guardian: { addresses: config.links.map((link) => link.host), port: config.guardianPort },
+    emergencyStop: config.emergencyStop,
+    daemonArgv: argv('daemon', config),
+    monitorArgv: argv('monitor', config),
+    containment: config.containment,
+  })
+  void running
+}
+
+async function monitor(config: NodeConfig): Promise<void> {
+  const running = await runMonitor({
+    node: config.node,
+    boot: readBootId({ bootIdFile: config.bootIdFile }),
+    runDir: config.runDir,
+    logDir: config.logDir,
+    containment: config.containment,
+  })
+  void running
+}
+
+async function daemon(config: NodeConfig): Promise<void> {
+  const log = (level: string, text: string): void => {
+    process.stdout.write(`${new Date().toISOString()} ${config.node} ${level === 'info' ? '' : `${level}: `}${text}\n`)
+  }
+  const running = await startDaemon({
+    config,
+    guardianArgv: argv('guardian', config),
+    log,
+    // What the disk or the log holds is judged again at the next start; nothing is retried in place.
+    fatal: (error) => fail(error),
+  })
+  const api = await startApi(running, log)
+  const leave = (): void => {
+    // Orderly or not, the guardian decides what becomes of the services; the daemon only goes.
+    setTimeout(() => process.exit(0), 3_000).unref()
+    void api
+      .close()
+      .then(() => running.close())
+      .then(() => process.exit(0))
+  }
+  process.on('SIGTERM', leave)
+  process.on('SIGINT', leave)
+}
+
+function fail(error: unknown): never {
+  if (error instanceof ClusterError) process.stderr.write(`quorate: ${error.code}: ${error.message}${error.fix === undefined ? '' : `\n  next: ${error.fix}`}\n`)
+  else process.stderr.write(`quorate: ${error instanceof Error ? error.stack : String(error)}\n`)
+  process.exit(70)
+}

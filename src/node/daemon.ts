@@ -1,0 +1,278 @@
+/** The daemon process: opens the real rooms, forms the cluster or finds it formed, and runs the node. */
+import { randomBytes, randomInt } from 'node:crypto'
+import { type BootId, ClusterError, type MemberId, type NodeId, type SessionId } from '../base/index.js'
+import { ClusterState, Formation, type FormationEffect, type FormationMessage } from '../core/cluster/index.js'
+import type { MonitorOrder, MonitorReport } from '../core/monitor/index.js'
+import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
+import { openClock } from '../io/clock/index.js'
+import { deriveKey, openDatagrams } from '../io/datagram/index.js'
+import { openGuardianLink } from '../io/guardian-link/index.js'
+import { openMonitorLink } from '../io/monitor-link/index.js'
+import { openPeers } from '../io/peers/index.js'
+import { openRunFolder, readBootId } from '../io/run-folder/index.js'
+import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
+import type { NodeConfig } from './config.js'
+import type { NodeIdentity, NodeIo } from './io.js'
+import { kindOf, type Question } from './messages.js'
+import { QuorateNode, tickInterval } from './node.js'
+
+export type Called = Extract<MonitorReport, { kind: 'called' }>
+
+export interface Daemon {
+  readonly config: NodeConfig
+  readonly boot: BootId
+  /** Undefined until the cluster has formed. */
+  readonly node: QuorateNode | undefined
+  /** What it waits for while there is no node. */
+  readonly waitingFor: string
+  /** Peers that were turned away, newest last: another cluster's, another version's, garbled. */
+  readonly turnedAway: readonly { readonly address: string; readonly reason: string; readonly at: number }[]
+  /** Runs a program through the monitor, away from this process. Errors: NO_QUORUM when the monitor does not answer. */
+  call(program: { readonly argv: readonly string[]; readonly environment: Readonly<Record<string, string>>; readonly input?: string; readonly timeoutMs: number }): Promise<Called>
+  /** Resolves when the node runs. */
+  readonly formed: Promise<QuorateNode>
+  close(): Promise<void>
+}
+
+export interface DaemonDoors {
+  readonly config: NodeConfig
+  /** How the guardian is started again when it is silent. */
+  readonly guardianArgv: readonly string[]
+  readonly log: (level: 'info' | 'warn' | 'error', text: string) => void
+  readonly fatal: (error: unknown) => void
+  /** Answers that only the faces can give, such as resource types. */
+  readonly answers?: (question: Question) => Promise<unknown> | undefined
+}
+
+const formationInterval = 100
+const guardianSilence = 1_000
+const turnedAwayKept = 20
+
+export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
+  const { config, log } = doors
+  const boot = readBootId({ bootIdFile: config.bootIdFile })
+  const run = openRunFolder(config.runDir)
+  run.beginBoot(boot)
+  const clock = openClock()
+  const processId = randomBytes(12).toString('hex')
+  const session = `${boot}/${run.nextSession(boot)}` as SessionId
+  const lease = run.openLease(boot)
+  const turnedAway: { address: string; reason: string; at: number }[] = []
+  const calls = new Map<string, (called: Called) => void>()
+
+  let node: QuorateNode | undefined
+  const storeListener: StoreListener = {
+    onPersisted: (sequence) => node?.persisted(sequence),
+    onFailure: (error) => doors.fatal(error),
+  }
+  const { store, restored } = await openStore(config.dataDir, storeListener)
+  const { identity } = restored
+  if (identity !== undefined && identity.node !== config.node) {
+    throw new ClusterError('INVALID', `the data folder ${config.dataDir} belongs to node ${identity.node}, the file says ${config.node}`, { fix: 'give each node a data folder of its own' })
+  }
+
+  let onFormation: ((from: NodeId, message: FormationMessage) => void) | undefined
+  const peers = await openPeers({
+    self: config.node,
+    clusterName: config.clusterName,
+    secret: config.secret,
+    processId,
+    listen: config.links,
+    peers: new Map([...config.members].map(([name, address]) => [name, [address]])),
+    ...(identity?.phase === 'formed' ? { identity: { clusterId: identity.clusterId, memberId: identity.memberId } } : {}),
+    listener: {
+      onFrame: (from, frame) => (kindOf(frame) === 'formation' ? onFormation?.(from, frame as FormationMessage) : node?.frame(from, frame)),
+      onConnected: (peer) => log('info', `connected with ${peer.node}`),
+      onDisconnected: (peer) => log('info', `connection with ${peer} ended`),
+      onRefused: (peer) => node?.peerRefused(peer),
+      onTurnedAway: (address, reason) => {
+        log('warn', `turned away ${address}: ${reason}`)
+        turnedAway.push({ address, reason, at: Date.now() })
+        if (turnedAway.length > turnedAwayKept) turnedAway.shift()
+      },
+    },
+  })
+  const clusterKey = deriveKey(config.secret, clusterKeyPurpose)
+  const keys = new Map<string, Uint8Array>([...config.members.keys()].flatMap((name) => [[name, clusterKey] as const, [guardianSender(name), deriveKey(config.secret, guardianSender(name))] as const]))
+  const datagrams = await openDatagrams({
+    self: config.node,
+    key: (sender) => keys.get(sender),
+    sendKey: clusterKey,
+    links: config.links,
+    listener: {
+      onDatagram: (sender, link, message) => {
+        // A guardian speaks for its own node only, and nobody else gives a guardian's answers.
+        const guardian = kindOf(message) === 'guardian-answer'
+        if (guardian !== sender.startsWith('guardian:')) return
+        if (guardian && guardianSender((message as { node: NodeId }).node) !== sender) return
+        node?.datagram(sender, link, message)
+      },
+    },
+  })
+  const monitor = openMonitorLink(run.socket('monitor'), {
+    onReport: (report) => {
+      if (report.kind === 'called') calls.get(report.callId)?.(report)
+      monitorReport(report)
+    },
+    onConnected: () => undefined,
+    onDisconnected: () => {
+      hello = undefined
+      node?.monitorDisconnected()
+    },
+  })
+  // What the monitor says first is kept until there is a node to hear it.
+  let hello: MonitorReport | undefined
+  const monitorReport = (report: MonitorReport): void => {
+    if (report.kind === 'hello') hello = report
+    node?.monitorReport(report)
+  }
+  let guardianHeard = clock.now() as number
+  let guardianState: Parameters<QuorateNode['guardianReported']>[0]
+  const guardian = openGuardianLink(run.socket('guardian'), {
+    onState: (state) => {
+      guardianState = state
+      node?.guardianReported(state)
+    },
+    onConnected: () => undefined,
+    onDisconnected: () => {
+      guardianState = undefined
+      guardianHeard = clock.now()
+      node?.guardianReported(undefined)
+    },
+  })
+
+  const self: NodeIdentity = {
+    node: config.node,
+    boot,
+    session,
+    clusterName: config.clusterName,
+    members: config.members,
+    links: config.links,
+    guardian: { host: config.links[0]?.host ?? '127.0.0.1', port: config.guardianPort },
+    api: config.api.listen === undefined ? null : `${config.api.listen.host}:${config.api.listen.port}`,
+    guard: { guarded: false, watchdog: 'none', watchdogTimeout: 0, emergencyStop: config.emergencyStop },
+  }
+  const io: NodeIo = {
+    clock,
+    store,
+    peers,
+    datagrams,
+    monitor,
+    guardian,
+    lease: { write: (deadline) => lease.extend(deadline) },
+    freshId: () => randomBytes(9).toString('base64url'),
+    seed: randomInt(1, 2 ** 31),
+    defer: (task) => void setImmediate(task),
+    log,
+    fatal: doors.fatal,
+  }
+
+  const ticker = setInterval(() => {
+    node?.tick()
+    if (guardianState === undefined && clock.now() - guardianHeard > guardianSilence) {
+      guardianHeard = clock.now()
+      log('warn', 'the guardian is silent: starting it again')
+      startGuardian(doors.guardianArgv, config.logDir)
+    }
+  }, tickInterval)
+
+  const startNode = (known: Identity): QuorateNode => {
+    const { rows, ...rest } = restored
+    const state = ClusterState.restored(restored.appliedIndex, rows)
+    const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, doors.answers)
+    node = started
+    peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
+    if (hello !== undefined) started.monitorReport(hello)
+    if (guardianState !== undefined) started.guardianReported(guardianState)
+    return started
+  }
+  const forming = form(config, restored, store, (to, message) => peers.send(to, message))
+  onFormation = forming.received
+  const formed = forming.done.then(startNode)
+  formed.catch(doors.fatal)
+
+  return {
+    config,
+    boot,
+    get node() {
+      return node
+    },
+    get waitingFor() {
+      return forming.waitingFor()
+    },
+    turnedAway,
+    formed,
+    call: (program) =>
+      new Promise((resolve, reject) => {
+        const callId = `call-${io.freshId()}`
+        const settle = setTimeout(() => {
+          calls.delete(callId)
+          reject(new ClusterError('NO_QUORUM', 'the monitor of this node did not answer', { fix: 'look at its log; the guardian starts it again' }))
+        }, program.timeoutMs + 2_000)
+        calls.set(callId, (called) => {
+          clearTimeout(settle)
+          calls.delete(callId)
+          resolve(called)
+        })
+        const order: MonitorOrder = { kind: 'call', callId, argv: program.argv, environment: program.environment, input: program.input ?? '', hold: false, timeout: program.timeoutMs }
+        monitor.send(order)
+      }),
+    close: async () => {
+      clearInterval(ticker)
+      forming.stop()
+      node?.stop()
+      guardian.send({ kind: 'daemon-leaving' })
+      monitor.close()
+      guardian.close()
+      await Promise.all([peers.close(), datagrams.close()])
+      await store.close()
+      lease.close()
+      clock.close()
+    },
+  }
+}
+
+/** Runs the formation until the identity is known; a formed member goes on telling stragglers. */
+function form(config: NodeConfig, restored: Restored, store: Store, send: (to: NodeId, message: FormationMessage) => void) {
+  const { identity } = restored
+  const found = identity === undefined ? undefined : { phase: identity.phase, plan: { clusterId: identity.clusterId, voters: identity.voters } }
+  const formation = new Formation(config.node, [...config.members.keys()], found, (what) => `${what}-${randomBytes(8).toString('hex')}`)
+  let settle: (identity: Identity) => void
+  let fail: (error: unknown) => void
+  const done = new Promise<Identity>((resolve, reject) => {
+    settle = resolve
+    fail = reject
+  })
+  const perform = (effects: readonly FormationEffect[]): void => {
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case 'send':
+          send(effect.to, effect.message)
+          break
+        case 'write': {
+          const memberId = effect.plan.voters.find((voter) => voter.node === config.node)?.member as MemberId
+          const written: Identity = { clusterId: effect.plan.clusterId, memberId, node: config.node, phase: effect.phase, voters: effect.plan.voters }
+          store.writeIdentity(written).then(() => {
+            perform(formation.written())
+            if (written.phase === 'formed') settle(written)
+          }, fail)
+          break
+        }
+        case 'formed':
+        case 'refused':
+          break
+      }
+    }
+  }
+  const timer = setInterval(() => perform(formation.tick()), formationInterval)
+  if (identity?.phase === 'formed') {
+    clearInterval(timer)
+    queueMicrotask(() => settle(identity))
+  } else void done.then(() => clearInterval(timer))
+  return {
+    done,
+    received: (from: NodeId, message: FormationMessage) => perform(formation.received(from, message)),
+    waitingFor: () => formation.waitingFor,
+    stop: () => clearInterval(timer),
+  }
+}
