@@ -4,9 +4,10 @@
  * While packages are installed, a policy-rc.d of ours tells their scripts to start no service (Debian policy §9.3.3.1); what stood
  * there before is put back, whatever happens. Units that an installation enabled are disabled again.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { SetupError } from './setup.mjs'
 
 /** Name and what the tests need it for. */
 export const packages = [
@@ -25,8 +26,8 @@ const policy = '/usr/sbin/policy-rc.d'
 const kept = '/usr/sbin/policy-rc.d.before-quorate-test'
 const ours = '#!/bin/sh\n# Placed by Quorate’s npm test while it installs packages: no service is started.\nexit 101\n'
 
-/** Installs what is missing and returns the names that could not be had. */
-export function installMissing() {
+/** Installs what is missing and resolves with the names that could not be had. Rejects where a signal came, after cleaning up. */
+export async function installMissing() {
   if (isOurs()) restorePolicy() // An earlier run was killed.
   if (spawnSync('dpkg-query', ['--version']).error !== undefined) return packages.map(([name]) => name)
   const missing = packages.filter(([name]) => !isInstalled(name))
@@ -37,22 +38,26 @@ export function installMissing() {
   const names = missing.map(([name]) => name)
   const enabledBefore = new Set(enabledUnits())
   placePolicy()
-  // A signal ends apt-get; that it ends this process only after the clean-up is due to there being a handler.
+  // With a handler, a signal ends apt-get and then this process, and not this process alone.
+  let signalled = false
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
-  const stop = () => process.exit(1)
+  const stop = () => {
+    signalled = true
+  }
   for (const signal of signals) process.on(signal, stop)
   try {
-    if (!names.every(isKnown)) apt(['update'])
-    if (!install(names)) {
-      // The lists may name versions that the mirror no longer has.
-      apt(['update'])
-      if (!install(names)) for (const name of names) install([name])
+    if (!names.every(isKnown)) await apt(['update'])
+    // The lists may name versions that the mirror no longer has.
+    if (!(await install(names)) && !signalled) {
+      await apt(['update'])
+      if (!signalled && !(await install(names))) for (const name of names) if (!signalled) await install([name])
     }
   } finally {
     restorePolicy()
     for (const signal of signals) process.off(signal, stop)
     disable(enabledUnits().filter((path) => !enabledBefore.has(path)))
   }
+  if (signalled) throw new SetupError('interrupted')
   return names.filter((name) => !isInstalled(name))
 }
 
@@ -71,16 +76,30 @@ function install(names) {
   return apt(['install', '-y', '--no-install-recommends', ...names])
 }
 
-/** Its output is shown only where it fails. */
+/** Its output is shown only where it fails. Signals are passed on. */
 function apt(args) {
-  const { status, stdout, stderr } = spawnSync('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Dpkg::Use-Pty=0', ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    encoding: 'utf8',
-    maxBuffer: 64 * 1024 * 1024,
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_MODE: 'l' },
+  return new Promise((resolve) => {
+    const child = spawn('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Dpkg::Use-Pty=0', ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_MODE: 'l' },
+    })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        output += text
+      })
+    }
+    const pass = (signal) => child.kill(signal)
+    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
+    for (const signal of signals) process.on(signal, pass)
+    const done = (succeeded) => {
+      for (const signal of signals) process.off(signal, pass)
+      if (!succeeded) console.log(`apt-get ${args.join(' ')} failed:\n${output}`)
+      resolve(succeeded)
+    }
+    child.once('error', () => done(false))
+    child.once('close', (status) => done(status === 0))
   })
-  if (status !== 0) console.log(`apt-get ${args.join(' ')} failed:\n${stdout ?? ''}${stderr ?? ''}`)
-  return status === 0
 }
 
 function placePolicy() {

@@ -42,7 +42,7 @@ async function main() {
   const asRoot = chosen.filter((file) => file.startsWith('test/root/'))
   const plain = chosen.filter((file) => !asRoot.includes(file))
 
-  const missing = isRoot && (patterns.length === 0 || asRoot.length > 0) ? installMissing() : []
+  const missing = isRoot && (patterns.length === 0 || asRoot.length > 0) ? await installMissing() : []
   if (patterns.length === 0) {
     await check('biome', [join('node_modules', '@biomejs', 'biome', 'bin', 'biome'), 'check', '.'])
     await check('layout', [join('dist', 'scripts', 'check-layout.js')])
