@@ -42,7 +42,7 @@ test('what waits for a batch is merged: one operation a row, the latest', async 
     },
     close: async () => undefined,
   }
-  const state = new AppliedState(database, assert.fail, nothingLoaded())
+  const state = new AppliedState(database, (error) => assert.fail(String(error)), nothingLoaded())
   state.apply(logIndex(1), [change('a', 1)])
   await new Promise((resolve) => setImmediate(resolve))
   for (let index = 2; index <= 50; index++) state.apply(logIndex(index), [change('a', index), change('b', undefined)])
