@@ -225,3 +225,34 @@ function checkAddress(value: ParameterValue): string | undefined {
   if (prefix === undefined) return 'needs its prefix length, such as /24'
   return Number(prefix) >= 1 && Number(prefix) <= 32 ? undefined : 'must have a prefix length from 1 to 32'
 }
+
+const ocfRoot = '/usr/lib/ocf'
+
+/** Where an agent's program lies; undefined for a type that names none. */
+export function ocfAgentPath(type: string): string | undefined {
+  const name = parseOcfType(type)
+  return name === undefined ? undefined : `${ocfRoot}/resource.d/${name.provider}/${name.agent}`
+}
+
+/** What every action of an agent finds in its environment, its metadata included. */
+export function ocfBaseEnvironment(type: string): Record<string, string> {
+  const name = parseOcfType(type)
+  return {
+    OCF_ROOT: ocfRoot,
+    OCF_RA_VERSION_MAJOR: '1',
+    OCF_RA_VERSION_MINOR: '1',
+    OCF_RESOURCE_PROVIDER: name?.provider ?? '',
+    OCF_RESOURCE_TYPE: name?.agent ?? '',
+    // With no log file, what the agents have to say goes to standard error, where we want it.
+    HA_LOGFACILITY: 'none',
+    HA_debug: '0',
+  }
+}
+
+/** The program that prints an agent's metadata, as a `call` order has it. Undefined for a type that names no agent. */
+export function ocfMetadataCall(
+  type: string,
+): { readonly argv: readonly string[]; readonly environment: Record<string, string> } | undefined {
+  const path = ocfAgentPath(type)
+  return path === undefined ? undefined : { argv: [path, 'meta-data'], environment: ocfBaseEnvironment(type) }
+}

@@ -3,4 +3,4 @@ export { type Agents, type AgentsConfig, type AgentsListener, openAgents } from 
 export { beginCall, type CallRequest } from './call.js'
 export { safePath } from './environment.js'
 export type { Method } from './method.js'
-export { agentPath, judgeOcfStatus } from './ocf.js'
+export { installedOcfTypes, judgeOcfStatus } from './ocf.js'

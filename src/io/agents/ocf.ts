@@ -1,20 +1,29 @@
 /** OCF resource agents as installed: environment in, exit codes out (OCF 1.1 resource agent API). */
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { type MethodResult, parseOcfType } from '../../core/monitor/index.js'
+import { type MethodResult, ocfAgentPath, ocfBaseEnvironment, parseOcfType } from '../../core/monitor/index.js'
 import { isResult, judgeExit, type MethodContext } from './method.js'
 
-const ocfRoot = '/usr/lib/ocf'
+const providers = '/usr/lib/ocf/resource.d'
 
-/** Where the agent of a type such as `ocf:heartbeat:nginx` lies; undefined for a type that names none. */
-export function agentPath(type: string): string | undefined {
-  const name = parseOcfType(type)
-  return name === undefined ? undefined : join(ocfRoot, 'resource.d', name.provider, name.agent)
+/** The types of all agents on this machine, such as `ocf:heartbeat:nginx`. */
+export function installedOcfTypes(): readonly string[] {
+  const namesIn = (folder: string) => {
+    try {
+      return readdirSync(folder, { withFileTypes: true })
+    } catch {
+      return []
+    }
+  }
+  return namesIn(providers)
+    .flatMap((provider) => namesIn(join(providers, provider.name)).map((agent) => `ocf:${provider.name}:${agent.name}`))
+    .filter((type) => parseOcfType(type) !== undefined)
+    .sort()
 }
 
 export async function runOcf(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
   const { definition, token } = context.request
-  const path = agentPath(definition.type)
+  const path = ocfAgentPath(definition.type)
   // Nobody can have started what was never granted here with an agent that is not there.
   const neverThere: MethodResult | undefined = method === 'probe' && token === 0 ? { outcome: 'stopped' } : undefined
   if (path === undefined || !existsSync(path)) return neverThere ?? { outcome: 'failed', detail: `${definition.type} is not installed` }
@@ -55,14 +64,9 @@ const ocfStatus: Readonly<Record<number, string>> = {
 
 function ocfEnvironment(context: MethodContext): Record<string, string> {
   const { request, world } = context
-  const name = parseOcfType(request.definition.type)
   const parameters = Object.entries(request.definition.parameters).map(([key, value]) => [`OCF_RESKEY_${key}`, textOf(value)])
   return {
-    OCF_ROOT: ocfRoot,
-    OCF_RA_VERSION_MAJOR: '1',
-    OCF_RA_VERSION_MINOR: '1',
-    OCF_RESOURCE_PROVIDER: name?.provider ?? '',
-    OCF_RESOURCE_TYPE: name?.agent ?? '',
+    ...ocfBaseEnvironment(request.definition.type),
     OCF_RESOURCE_INSTANCE: request.resource,
     // Agents compare it; ocf-shellfuncs would overwrite a bare OCF_CHECK_LEVEL with 0.
     OCF_RESKEY_crm_feature_set: '3.16.2',
@@ -72,9 +76,6 @@ function ocfEnvironment(context: MethodContext): Record<string, string> {
     OCF_RESKEY_CRM_meta_interval: request.method === 'probe' && request.token !== 0 ? String(request.definition.probe.interval) : '0',
     OCF_RESKEY_CRM_meta_on_node: request.node,
     OCF_RESKEY_CRM_meta_quorate_grant_token: String(request.token),
-    // With no log file, what the agents have to say goes to standard error, where we want it.
-    HA_LOGFACILITY: 'none',
-    HA_debug: '0',
     // Its own per node: agents keep their state files here, and two nodes of one kernel must not share them.
     HA_RSCTMP: world.runFolder.folder('rsctmp'),
   }

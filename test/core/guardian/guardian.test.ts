@@ -1,0 +1,317 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type BootId, bootInstant, type GroupName, type NodeId, type Token } from '../../../src/base/index.js'
+import { GuardianCore, type GuardianEffect, type GuardianEvent } from '../../../src/core/guardian/index.js'
+import type { ContainmentPlace, MethodResult, ResourceRecord, RunRecord } from '../../../src/core/monitor/index.js'
+import { agent, definitions, kept, shows } from '../monitor/script.js'
+
+const node = 'n1' as NodeId
+const boot = 'boot-1' as BootId
+const g = 'g' as GroupName
+const one = 1 as Token
+
+function record(states: Record<string, Partial<ResourceRecord>>, kind: ContainmentPlace['kind'] = 'cgroup2'): RunRecord {
+  const types: Parameters<typeof definitions>[0] = {
+    ip: { type: 'logical-hostname', parameters: { address: '10.0.0.1/24' } },
+    db: agent(),
+    web: { ...kept('db', 'ip') },
+  }
+  const resources = definitions(Object.fromEntries(Object.keys(states).map((name) => [name, types[name] as (typeof types)[string]])))
+  const progress = Object.entries(states).map(([name, state]) => [name, { state: 'ONLINE', touched: true, processes: [], ...state }])
+  return {
+    group: g,
+    token: one,
+    sequence: 1,
+    node,
+    boot,
+    resources,
+    containment: { kind, root: '/cells' },
+    wanted: 'run',
+    restartNumber: 0,
+    restarting: [],
+    progress: Object.fromEntries(progress),
+  }
+}
+
+class Script {
+  readonly core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000 })
+  now = 1_000
+  deadline = 2_000
+  open = new Map<GroupName, Token>()
+  seals = new Map<GroupName, Token>()
+  answer: Extract<GuardianEffect, { kind: 'answer' }>['answer'] | undefined
+
+  constructor(
+    running: readonly ('daemon' | 'monitor')[] = ['daemon', 'monitor'],
+    emergency?: Extract<GuardianEvent, { kind: 'resumed' }>['emergency'],
+  ) {
+    this.step({ kind: 'resumed', running, emergency })
+  }
+
+  step(event: GuardianEvent): string[] {
+    return this.core.step(event, bootInstant(this.now)).flatMap((effect) => this.#show(effect))
+  }
+
+  look(now = this.now): string[] {
+    this.now = now
+    return this.step({ kind: 'looked', deadline: bootInstant(this.deadline), open: new Map(this.open), seals: new Map(this.seals) })
+  }
+
+  done(action: number, outcome: 'done' | 'stopped' | 'running' | 'failed' | 'cancelled' = 'done'): string[] {
+    return this.step({ kind: 'method-done', action, result: { outcome, detail: 'because' } as MethodResult })
+  }
+
+  killed(action: number, empty = true): string[] {
+    return this.step({ kind: 'killed', action, empty })
+  }
+
+  records(...readable: RunRecord[]): string[] {
+    return this.step({ kind: 'records', readable, unreadable: [] })
+  }
+
+  ask() {
+    this.step({ kind: 'queried', query: { kind: 'guardian-query', nonce: 'x' }, from: undefined })
+    return this.answer
+  }
+
+  #show(effect: GuardianEffect): string[] {
+    switch (effect.kind) {
+      case 'spawn':
+        return [`spawn ${effect.role}`]
+      case 'signal':
+        return [`${effect.signal} to ${effect.role}`]
+      case 'seal':
+        this.seals.set(effect.group, effect.token)
+        return [`seal ${effect.group} ${effect.token}`]
+      case 'write-emergency':
+        return [`emergency ${effect.left.phase}`]
+      case 'delete-record':
+        this.open.delete(effect.group)
+        return [`delete ${effect.group}`]
+      case 'write-record':
+        return [] // The monitor's tests say when.
+      case 'begin':
+        return [`${effect.action} ${effect.request.method} ${effect.request.resource}`]
+      case 'kill':
+        return [`${effect.action} kill ${effect.resource}`]
+      case 'cancel':
+        return [`cancel ${effect.action}`]
+      case 'answer':
+        this.answer = effect.answer
+        return []
+      case 'tell-daemon':
+        return []
+      case 'log':
+        return []
+      default:
+        return [effect.kind]
+    }
+  }
+}
+
+/** The lease of a node with one open group has run out; monitors are dead, and this is its record. */
+function ending(found: RunRecord): { script: Script; lines: string[] } {
+  const script = new Script()
+  script.open.set(g, one)
+  script.look()
+  shows(script.look(1_990), 'emergency stopping \n seal g 1 \n kill-monitors')
+  shows(script.step({ kind: 'monitors-killed', gone: true }), 'read-records')
+  return { script, lines: script.records(found) }
+}
+
+test('at the deadline, grain included, tokens are sealed before monitors are killed, and records read after that', () => {
+  const script = new Script()
+  script.open.set(g, one)
+  shows(script.look(1_989), '')
+  shows(script.look(1_990), 'emergency stopping \n seal g 1 \n kill-monitors')
+})
+
+test('with nothing open there is nothing to end', () => {
+  shows(new Script().look(5_000), '')
+})
+
+test('addresses go first, then each resource before what it needs; all is killed and verified', () => {
+  const { script, lines } = ending(record({ ip: {}, db: {}, web: {} }))
+  shows(lines, '1 stop ip')
+  shows(script.done(1), '2 kill ip \n 3 stop web')
+  shows(script.killed(2), '4 probe ip')
+  shows(script.done(4, 'stopped'), '')
+  shows(script.done(3), '5 kill web')
+  shows(script.killed(5), '6 probe web')
+  shows(script.done(6, 'stopped'), '7 stop db')
+  script.done(7)
+  script.killed(8)
+  shows(script.done(9, 'stopped'), 'delete g \n emergency stopped')
+  assert.deepEqual([script.ask()?.emergency, script.ask()?.sealed, script.ask()?.open], ['stopped', { g: 1 }, {}])
+})
+
+test('when the time for orderly stops is over, everything is killed and verified in no order', () => {
+  const { script } = ending(record({ db: {}, web: {} }))
+  shows(script.look(4_980), '')
+  shows(script.look(4_990), 'cancel 1 \n 2 kill db')
+  shows(script.done(1, 'cancelled'), '3 kill web')
+  shows(script.killed(2), '4 probe db')
+  shows(script.killed(3), '5 probe web')
+  script.done(4, 'stopped')
+  shows(script.done(5, 'stopped'), 'delete g \n emergency stopped')
+})
+
+test('what cannot be verified does not keep the others up, and is not called stopped', () => {
+  const { script } = ending(record({ db: {}, web: {} }))
+  script.done(1)
+  script.killed(2)
+  shows(script.done(3, 'failed'), '4 stop db')
+  script.done(4)
+  script.killed(5)
+  shows(script.done(6, 'stopped'), 'emergency cannot-verify')
+  assert.deepEqual([script.ask()?.emergency, script.ask()?.sealed, script.ask()?.open], ['cannot-verify', {}, { g: 1 }])
+})
+
+test('a start in flight is killed before anything is stopped; where nothing holds it, it cannot be verified', () => {
+  const held = ending(record({ db: { state: 'STARTING' } }))
+  shows(held.lines, '1 kill db')
+  held.script.killed(1)
+  shows(held.script.done(2, 'running'), '3 stop db')
+  held.script.done(3)
+  held.script.killed(4)
+  shows(held.script.done(5, 'stopped'), 'delete g \n emergency stopped')
+  const swept = ending(record({ db: { state: 'STARTING' } }, 'sweep'))
+  swept.script.killed(1)
+  shows(swept.script.done(2, 'stopped'), '3 stop db')
+  swept.script.done(3)
+  swept.script.killed(4)
+  shows(swept.script.done(5, 'stopped'), 'emergency cannot-verify')
+})
+
+test('a monitor that cannot be killed leaves nothing verified', () => {
+  const script = new Script()
+  script.open.set(g, one)
+  script.look(1_990)
+  script.step({ kind: 'monitors-killed', gone: false })
+  script.records(record({ web: {} }))
+  script.done(1)
+  script.killed(2)
+  shows(script.done(3, 'stopped'), 'delete g \n emergency cannot-verify')
+})
+
+test('a stop once begun is finished, though the lease returns; then the node may act again', () => {
+  const { script } = ending(record({ web: {} }))
+  script.deadline = 9_000
+  shows(script.look(), '')
+  script.done(1)
+  script.killed(2)
+  shows(script.done(3, 'stopped'), 'delete g \n emergency stopped')
+  shows(script.look(), 'clear-emergency')
+  assert.equal(script.ask()?.emergency, 'none')
+})
+
+test('a guardian that finds a stop begun goes on with it, lease or not', () => {
+  const script = new Script(['daemon'], { phase: 'stopping', tokens: { [g]: one } })
+  script.open.set(g, one)
+  assert.equal(script.ask()?.emergency, 'stopping')
+  shows(script.look(), 'emergency stopping \n seal g 1 \n kill-monitors')
+})
+
+test('the monitor is not started again before the stop has ended', () => {
+  const { script } = ending(record({ web: {} }))
+  shows(script.step({ kind: 'process-ended', role: 'monitor' }), '')
+  shows(script.look(), '')
+  script.done(1)
+  script.killed(2)
+  script.done(3, 'stopped')
+  shows(script.look(), 'spawn monitor')
+})
+
+test('what could not be verified is tried again while the lease is gone', () => {
+  const { script } = ending(record({ web: {} }))
+  script.done(1)
+  script.killed(2)
+  script.done(3, 'running')
+  shows(script.look(11_989), '')
+  shows(script.look(11_990), 'emergency stopping \n seal g 1 \n kill-monitors')
+})
+
+test('what dies is started again at once, then with growing pauses', () => {
+  const script = new Script([])
+  shows(script.look(), 'spawn monitor \n spawn daemon')
+  const starts: number[] = []
+  for (let round = 0; round < 9; round++) {
+    script.step({ kind: 'process-up', role: 'daemon' })
+    script.step({ kind: 'process-ended', role: 'daemon' })
+    const died = script.now
+    while (!script.look(script.now + 25).includes('spawn daemon'));
+    starts.push(script.now - died)
+  }
+  assert.deepEqual(starts, [25, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000])
+  script.step({ kind: 'process-up', role: 'daemon' })
+  script.now += 10_000
+  script.step({ kind: 'process-ended', role: 'daemon' })
+  shows(script.look(), 'spawn daemon')
+})
+
+test('a daemon that says it leaves is not started again, until one says that it lives', () => {
+  const script = new Script()
+  script.step({ kind: 'ordered', order: { kind: 'daemon-leaving' } })
+  script.step({ kind: 'process-ended', role: 'daemon' })
+  shows(script.look(), '')
+  script.step({ kind: 'ordered', order: { kind: 'alive' } })
+  shows(script.look(), 'spawn daemon')
+})
+
+test('a daemon counts as up while it runs and has lately said so', () => {
+  const script = new Script()
+  script.look()
+  assert.equal(script.ask()?.daemonUp, false)
+  script.step({ kind: 'ordered', order: { kind: 'alive' } })
+  script.now += 1_000
+  assert.equal(script.ask()?.daemonUp, true)
+  script.now += 1
+  assert.equal(script.ask()?.daemonUp, false)
+  script.step({ kind: 'ordered', order: { kind: 'alive' } })
+  script.step({ kind: 'process-ended', role: 'daemon' })
+  assert.equal(script.ask()?.daemonUp, false)
+})
+
+test('the lease that is left counts the grain of the clock against the node', () => {
+  const script = new Script()
+  script.look(1_500)
+  assert.equal(script.ask()?.leaseRemainingMs, 490)
+  script.look(3_000)
+  assert.equal(script.ask()?.leaseRemainingMs, 0)
+})
+
+test('a seal is stated only where no record is left under it', () => {
+  const script = new Script()
+  script.seals.set(g, one).set('other' as GroupName, 7 as Token)
+  script.open.set(g, one)
+  script.look()
+  assert.deepEqual(script.ask()?.sealed, { other: 7 })
+  script.open.set(g, 2 as Token)
+  script.look()
+  assert.deepEqual(script.ask()?.sealed, { g: 1, other: 7 })
+})
+
+test('told to stop: the daemon leaves, the monitor ends, what is open is ended, then it goes', () => {
+  const script = new Script()
+  script.open.set(g, one)
+  script.look()
+  shows(script.step({ kind: 'terminated' }), 'SIGTERM to daemon')
+  shows(script.look(), '')
+  script.step({ kind: 'process-ended', role: 'daemon' })
+  shows(script.look(), 'SIGTERM to monitor')
+  script.step({ kind: 'process-ended', role: 'monitor' })
+  shows(script.look(), 'emergency stopping \n seal g 1 \n kill-monitors')
+  script.step({ kind: 'monitors-killed', gone: true })
+  script.records(record({ web: {} }))
+  script.done(1)
+  script.killed(2)
+  script.done(3, 'stopped')
+  shows(script.look(), 'clear-emergency \n exit')
+})
+
+test('a daemon that does not leave in time is ended', () => {
+  const script = new Script()
+  script.look()
+  script.step({ kind: 'terminated' })
+  shows(script.look(2_000), 'SIGKILL to daemon \n SIGTERM to monitor')
+})

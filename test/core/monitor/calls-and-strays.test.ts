@@ -1,0 +1,64 @@
+import { test } from 'node:test'
+import { agent, definitions, g, kept, Script, shows } from './script.js'
+
+const call = { kind: 'call', callId: 'c', argv: ['/bin/true'], environment: {}, input: '', hold: false, timeout: 1_000 } as const
+const called = { kind: 'called', callId: 'c', outcome: { outcome: 'exited', code: 0, stdout: '', stderr: '', elapsedMs: 1 } } as const
+
+test('a call that is asked for again is not run again, but answered', () => {
+  const script = new Script()
+  shows(script.order(call), 'call c')
+  shows(script.order(call), '')
+  shows(script.step(called), 'called c exited')
+  shows(script.order(call), 'called c exited')
+})
+
+test('a held call is released once, and ended when nobody releases it', () => {
+  const script = new Script()
+  shows(script.order({ ...call, hold: true }), 'call c')
+  shows(script.order({ kind: 'call-release', callId: 'c' }), 'call-release c')
+  shows(script.order({ kind: 'call-release', callId: 'c' }), '')
+  const forgotten = new Script()
+  forgotten.order({ ...call, hold: true })
+  shows(forgotten.wake(200_000), 'call-cancel c')
+})
+
+const probe = (resources: Parameters<typeof definitions>[0], probeId = 'p') =>
+  ({ kind: 'probe', group: g, probeId, resources: definitions(resources) }) as const
+
+test('strays: clean when all are stopped, running when one runs, else unknown', () => {
+  for (const [answers, result] of [
+    [['stopped', 'stopped'], 'clean'],
+    [['stopped', 'running'], 'running'],
+    [['running', 'failed'], 'running'],
+    [['stopped', 'timed-out'], 'unknown'],
+  ] as const) {
+    const script = new Script()
+    shows(script.order(probe({ a: agent(), b: kept() })), '1 probe a \n 2 probe b')
+    shows(script.done(1, answers[0]), '')
+    shows(script.done(2, answers[1]), `probed p ${result}`)
+  }
+})
+
+test('what holds nothing needs no probe', () => {
+  shows(new Script().order(probe({ check: { type: 'tcp', parameters: { host: 'h', port: 1 } } })), 'probed p clean')
+})
+
+test('no more than eight probes for strays run at a time', () => {
+  const script = new Script()
+  const many = Object.fromEntries(Array.from({ length: 10 }, (_, at) => [`r${at}`, agent()]))
+  shows(script.order(probe(many)), Array.from({ length: 8 }, (_, at) => `${at + 1} probe r${at}`).join('\n'))
+  shows(script.done(1, 'stopped'), '9 probe r8')
+})
+
+test('a probe of a group that runs here is answered from what is known', () => {
+  const script = new Script()
+  script.run({ a: agent() })
+  shows(script.order(probe({ a: agent() })), 'probed p running')
+})
+
+test('a newer probe, or a start, ends the one under way as unknown', () => {
+  const script = new Script()
+  script.order(probe({ a: agent() }))
+  shows(script.order(probe({ a: agent() }, 'q')), 'cancel 1 \n probed p unknown \n 2 probe a')
+  shows(script.run({ a: agent() }), 'record \n cancel 2 \n probed q unknown \n 3 start a \n says STARTING a=STARTING')
+})

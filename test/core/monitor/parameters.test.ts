@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { checkOcfParameters, checkResourceParameters, parseOcfMetadata, parseOcfType } from '../../../src/core/monitor/index.js'
+
+const good: readonly (readonly [string, object])[] = [
+  ['command', { run: 'sleep 1' }],
+  [
+    'command',
+    { run: ['/bin/sleep', '1'], readyPort: 80, stopSignal: 'SIGINT', environment: { A: 'b' }, workingDirectory: '/', user: 'nobody' },
+  ],
+  ['command', { start: 'a', stop: 'b', probe: 'c' }],
+  ['logical-hostname', { address: '10.0.0.100/24', device: 'eth0' }],
+  ['logical-hostname', { address: '127.0.0.100' }],
+  ['tcp', { host: 'localhost', port: 80, timeout: '1s' }],
+  ['http', { url: 'http://localhost/', status: 200, contains: 'x' }],
+  ['ocf:heartbeat:nginx', { anything: 'is the agent’s to say' }],
+]
+
+const bad: readonly (readonly [string, object, string])[] = [
+  ['comand', {}, 'did you mean "command"?'],
+  ['ocf:heartbeat:../../x', {}, 'does not name an OCF agent'],
+  ['command', {}, 'nothing to run'],
+  ['command', { run: '' }, 'must be a shell command'],
+  ['command', { run: 'a', probe: 'b' }, 'does not go with run'],
+  ['command', { start: 'a', stop: 'b' }, 'without a probe nobody can prove'],
+  ['command', { start: 'a', stop: 'b', probe: 'c', readyPort: 1 }, 'goes with run only'],
+  ['command', { run: 'a', stopSignal: 'SIGNONE' }, 'must be one of SIGTERM'],
+  ['command', { run: 'a', environment: { '1x': 'b' } }, 'must map names'],
+  ['command', { run: 'a', workingDirectory: 'x' }, 'absolute path'],
+  ['command', { runn: 'a' }, 'did you mean "run"?'],
+  ['command', { run: 'a', constructor: 'b' }, 'no parameter "constructor"'],
+  ['logical-hostname', {}, 'needs the parameter "address"'],
+  ['logical-hostname', { address: '10.0.0.300/24' }, 'must be an IPv4 address'],
+  ['logical-hostname', { address: '10.0.0.100' }, 'needs its prefix length'],
+  ['logical-hostname', { address: '10.0.0.100/33' }, 'from 1 to 32'],
+  ['logical-hostname', { address: '10.0.0.1/24', device: 'a b' }, 'name of a network device'],
+  ['tcp', { host: 'x', port: 0 }, '1 to 65535'],
+  ['tcp', { host: 'x', port: 1, timeout: 'soon' }, 'duration'],
+  ['http', { url: 'ftp://x' }, 'must begin with http://'],
+]
+
+for (const [type, parameters] of good) {
+  test(`${type} takes ${JSON.stringify(parameters)}`, () => assert.deepEqual(checkResourceParameters(type, parameters as never), []))
+}
+
+for (const [type, parameters, expected] of bad) {
+  test(`${type} with ${JSON.stringify(parameters)} is refused: ${expected}`, () => {
+    const problems = checkResourceParameters(type, parameters as never)
+    assert.ok(problems.length > 0)
+    assert.match(JSON.stringify(problems).replaceAll('\\"', '"'), new RegExp(expected.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')))
+  })
+}
+
+test('an OCF type names a provider and an agent, and no path', () => {
+  assert.deepEqual(parseOcfType('ocf:heartbeat:IPaddr2'), { provider: 'heartbeat', agent: 'IPaddr2' })
+  for (const wrong of ['ocf:heartbeat', 'ocf::x', 'ocf:.:x', 'ocf:a/b:c', 'ocf:a:.x']) assert.equal(parseOcfType(wrong), undefined)
+})
+
+const metadata = `<?xml version="1.0"?>
+<!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">
+<resource-agent name="Test" version="1.0">
+<!-- a comment -->
+<version>1.1</version>
+<shortdesc lang="en">A &quot;test&quot; &amp; more</shortdesc>
+<longdesc><![CDATA[any <text>]]></longdesc>
+<parameters>
+<parameter name="ip" unique="1" required="1"><longdesc>Address</longdesc><content type="string" default="" /></parameter>
+<parameter name="port" required="1"><content type="integer"/></parameter>
+<parameter name="old"><deprecated/><content type="boolean" default="false"/></parameter>
+</parameters>
+<actions><action name="start" timeout="20s" /><action name="monitor" depth="10" timeout="20" interval="10s"/></actions>
+</resource-agent>
+`
+
+test('metadata become a schema', () => {
+  const parsed = parseOcfMetadata(metadata)
+  assert.equal(parsed?.shortdesc, 'A "test" & more')
+  assert.equal(parsed?.longdesc, 'any <text>')
+  assert.deepEqual(parsed?.actions[1], { name: 'monitor', timeout: 20_000, interval: 10_000, depth: 10 })
+  assert.deepEqual(
+    parsed?.parameters.map(({ name, type, required, deprecated }) => [name, type, required, deprecated]),
+    [
+      ['ip', 'string', true, false],
+      ['port', 'integer', true, false],
+      ['old', 'boolean', false, true],
+    ],
+  )
+})
+
+test('parameters are held against them', () => {
+  const parsed = parseOcfMetadata(metadata)
+  assert.ok(parsed)
+  assert.deepEqual(checkOcfParameters(parsed, { port: 1, old: 'yes' }), [])
+  const details = checkOcfParameters(parsed, { prt: 1, old: 'perhaps', port: 'x' }).map((problem) => problem.detail)
+  assert.deepEqual(details, ['the agent Test has no parameter "prt"', 'old must be true or false', 'port must be a whole number'])
+  assert.match(checkOcfParameters(parsed, {})[0]?.detail ?? '', /needs the parameter "port"/)
+})
+
+test('what is no metadata is none, and nothing hangs on it', () => {
+  for (const wrong of [
+    '',
+    'usage: x',
+    '<a>',
+    '<a><b></a></b>',
+    '<resource-agent',
+    `${'<a>'.repeat(100_000)}`,
+    metadata.slice(0, 300),
+    `${metadata}x`,
+  ]) {
+    assert.equal(parseOcfMetadata(wrong), undefined)
+  }
+})
