@@ -86,7 +86,8 @@ async function daemon(config: NodeConfig): Promise<void> {
 }
 
 function fail(error: unknown): never {
-  if (error instanceof ClusterError) process.stderr.write(`quorate: ${error.code}: ${error.message}${error.fix === undefined ? '' : `\n  next: ${error.fix}`}\n`)
+  if (error instanceof ClusterError)
+    process.stderr.write(`quorate: ${error.code}: ${error.message}${error.fix === undefined ? '' : `\n  next: ${error.fix}`}\n`)
   else process.stderr.write(`quorate: ${error instanceof Error ? error.stack : String(error)}\n`)
   process.exit(70)
 }

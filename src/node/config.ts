@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
-import { ClusterError, isName, type Milliseconds, nearestName, type NodeId, nodeId, parseDuration } from '../base/index.js'
+import { ClusterError, isName, type Milliseconds, type NodeId, nearestName, nodeId, parseDuration } from '../base/index.js'
 import type { Address } from '../core/cluster/index.js'
 
 export interface ApiConfig {
@@ -46,7 +46,9 @@ export function readNodeConfig(file: string): NodeConfig {
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
-    throw new ClusterError('INVALID', `the node's file ${path} cannot be read: ${(error as Error).message}`, { fix: 'name it with --config' })
+    throw new ClusterError('INVALID', `the node's file ${path} cannot be read: ${(error as Error).message}`, {
+      fix: 'name it with --config',
+    })
   }
   let document: unknown
   try {
@@ -54,21 +56,44 @@ export function readNodeConfig(file: string): NodeConfig {
   } catch (error) {
     throw new ClusterError('BAD_YAML', `${path}: ${(error as Error).message.split('\n')[0]}`)
   }
-  const root = section(document, path, ['node', 'dataDir', 'runDir', 'logDir', 'links', 'guardian', 'api', 'cluster', 'boot', 'emergencyStop', 'containment'])
+  const root = section(document, path, [
+    'node',
+    'dataDir',
+    'runDir',
+    'logDir',
+    'links',
+    'guardian',
+    'api',
+    'cluster',
+    'boot',
+    'emergencyStop',
+    'containment',
+  ])
   const here = (value: string): string => resolve(dirname(path), value)
   const cluster = section(root.cluster, 'cluster', ['name', 'secretFile', 'members'])
   const api = section(root.api ?? {}, 'api', ['listen', 'socket', 'insecure'])
   const guardian = section(root.guardian ?? {}, 'guardian', ['port'])
   const boot = section(root.boot ?? {}, 'boot', ['idFile'])
   const node = nodeId(text_(root.node, 'node'))
-  const members = new Map(Object.entries(section(cluster.members, 'cluster.members')).map(([name, value]) => [nodeId(name), address(value, `cluster.members.${name}`)]))
-  if (!members.has(node)) throw new ClusterError('INVALID', `cluster.members does not list this node, ${node}`, { fix: `add ${node}: "address:port" to cluster.members` })
-  const links = root.links === undefined ? [members.get(node) as Address] : list(root.links, 'links').map((value, at) => link(value, `links[${at}]`))
+  const members = new Map(
+    Object.entries(section(cluster.members, 'cluster.members')).map(([name, value]) => [
+      nodeId(name),
+      address(value, `cluster.members.${name}`),
+    ]),
+  )
+  if (!members.has(node))
+    throw new ClusterError('INVALID', `cluster.members does not list this node, ${node}`, {
+      fix: `add ${node}: "address:port" to cluster.members`,
+    })
+  const links =
+    root.links === undefined ? [members.get(node) as Address] : list(root.links, 'links').map((value, at) => link(value, `links[${at}]`))
   const runDir = here(text_(root.runDir ?? '/run/quorate', 'runDir'))
   const listen = api.listen === undefined ? undefined : address(api.listen, 'api.listen')
   const insecure = api.insecure === true
   if (listen !== undefined && !insecure) {
-    throw new ClusterError('INVALID', 'api.listen opens a TCP port, and this version has no API keys yet', { fix: 'take api.listen out and use the unix socket, or set api.insecure: true' })
+    throw new ClusterError('INVALID', 'api.listen opens a TCP port, and this version has no API keys yet', {
+      fix: 'take api.listen out and use the unix socket, or set api.insecure: true',
+    })
   }
   const name = text_(cluster.name, 'cluster.name')
   if (!isName(name)) throw new ClusterError('INVALID_NAME', `"${name}" cannot name a cluster`)
@@ -95,28 +120,34 @@ function section(value: unknown, what: string, keys?: readonly string[]): Record
   for (const key of keys === undefined ? [] : Object.keys(value)) {
     if (keys?.includes(key) === true) continue
     const nearest = nearestName(key, keys ?? [])
-    throw new ClusterError('UNKNOWN_KEY', `${what} has no key "${key}"`, { fix: nearest === undefined ? `its keys are ${keys?.join(', ')}` : `did you mean "${nearest}"?` })
+    throw new ClusterError('UNKNOWN_KEY', `${what} has no key "${key}"`, {
+      fix: nearest === undefined ? `its keys are ${keys?.join(', ')}` : `did you mean "${nearest}"?`,
+    })
   }
   return value as Record<string, unknown>
 }
 
 function text_(value: unknown, what: string): string {
-  if (typeof value !== 'string' || value === '') throw new ClusterError('INVALID', `${what} has to be a text`, { fix: `set ${what} in the node's file` })
+  if (typeof value !== 'string' || value === '')
+    throw new ClusterError('INVALID', `${what} has to be a text`, { fix: `set ${what} in the node's file` })
   return value
 }
 
 function list(value: unknown, what: string): readonly unknown[] {
-  if (!Array.isArray(value) || value.length === 0 || value.length > 8) throw new ClusterError('INVALID', `${what} has to be a list of one to eight entries`)
+  if (!Array.isArray(value) || value.length === 0 || value.length > 8)
+    throw new ClusterError('INVALID', `${what} has to be a list of one to eight entries`)
   return value
 }
 
 function oneOf<Value extends string>(value: unknown, what: string, values: readonly Value[]): Value {
-  if (!values.includes(value as Value)) throw new ClusterError('INVALID', `${what} is ${JSON.stringify(value)}`, { fix: `choose one of ${values.join(', ')}` })
+  if (!values.includes(value as Value))
+    throw new ClusterError('INVALID', `${what} is ${JSON.stringify(value)}`, { fix: `choose one of ${values.join(', ')}` })
   return value as Value
 }
 
 function port(value: unknown, what: string): number {
-  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > 65_535) throw new ClusterError('INVALID', `${what} is ${JSON.stringify(value)}`, { fix: 'use a port number' })
+  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > 65_535)
+    throw new ClusterError('INVALID', `${what} is ${JSON.stringify(value)}`, { fix: 'use a port number' })
   return value as number
 }
 
@@ -128,7 +159,8 @@ function link(value: unknown, what: string): Address {
 
 function address(value: unknown, what: string): Address {
   const match = /^\[?([0-9a-zA-Z.:_-]+?)\]?:(\d+)$/.exec(String(value))
-  if (match?.[1] === undefined) throw new ClusterError('INVALID', `${what} is ${JSON.stringify(value)}`, { fix: 'write it as "address:port"' })
+  if (match?.[1] === undefined)
+    throw new ClusterError('INVALID', `${what} is ${JSON.stringify(value)}`, { fix: 'write it as "address:port"' })
   return { host: match[1], port: port(Number(match[2]), what) }
 }
 
@@ -137,8 +169,13 @@ function readSecret(path: string): string {
   try {
     secret = readFileSync(path, 'utf8').trim()
   } catch (error) {
-    throw new ClusterError('INVALID', `the cluster secret ${path} cannot be read: ${(error as Error).message}`, { fix: 'make one, the same on every node: openssl rand -hex 32' })
+    throw new ClusterError('INVALID', `the cluster secret ${path} cannot be read: ${(error as Error).message}`, {
+      fix: 'make one, the same on every node: openssl rand -hex 32',
+    })
   }
-  if (secret.length < secretBytesMin) throw new ClusterError('INVALID', `the cluster secret has ${secret.length} characters`, { fix: 'use at least 16; openssl rand -hex 32 makes a good one' })
+  if (secret.length < secretBytesMin)
+    throw new ClusterError('INVALID', `the cluster secret has ${secret.length} characters`, {
+      fix: 'use at least 16; openssl rand -hex 32 makes a good one',
+    })
   return secret
 }

@@ -28,7 +28,12 @@ export interface Daemon {
   /** Peers that were turned away, newest last: another cluster's, another version's, garbled. */
   readonly turnedAway: readonly { readonly address: string; readonly reason: string; readonly at: number }[]
   /** Runs a program through the monitor, away from this process. Errors: NO_QUORUM when the monitor does not answer. */
-  call(program: { readonly argv: readonly string[]; readonly environment: Readonly<Record<string, string>>; readonly input?: string; readonly timeoutMs: number }): Promise<Called>
+  call(program: {
+    readonly argv: readonly string[]
+    readonly environment: Readonly<Record<string, string>>
+    readonly input?: string
+    readonly timeoutMs: number
+  }): Promise<Called>
   /** Resolves when the node runs. */
   readonly formed: Promise<QuorateNode>
   close(): Promise<void>
@@ -68,7 +73,9 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const { store, restored } = await openStore(config.dataDir, storeListener)
   const { identity } = restored
   if (identity !== undefined && identity.node !== config.node) {
-    throw new ClusterError('INVALID', `the data folder ${config.dataDir} belongs to node ${identity.node}, the file says ${config.node}`, { fix: 'give each node a data folder of its own' })
+    throw new ClusterError('INVALID', `the data folder ${config.dataDir} belongs to node ${identity.node}, the file says ${config.node}`, {
+      fix: 'give each node a data folder of its own',
+    })
   }
 
   let onFormation: ((from: NodeId, message: FormationMessage) => void) | undefined
@@ -93,7 +100,12 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     },
   })
   const clusterKey = deriveKey(config.secret, clusterKeyPurpose)
-  const keys = new Map<string, Uint8Array>([...config.members.keys()].flatMap((name) => [[name, clusterKey] as const, [guardianSender(name), deriveKey(config.secret, guardianSender(name))] as const]))
+  const keys = new Map<string, Uint8Array>(
+    [...config.members.keys()].flatMap((name) => [
+      [name, clusterKey] as const,
+      [guardianSender(name), deriveKey(config.secret, guardianSender(name))] as const,
+    ]),
+  )
   const datagrams = await openDatagrams({
     self: config.node,
     key: (sender) => keys.get(sender),
@@ -207,14 +219,26 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
         const callId = `call-${io.freshId()}`
         const settle = setTimeout(() => {
           calls.delete(callId)
-          reject(new ClusterError('NO_QUORUM', 'the monitor of this node did not answer', { fix: 'look at its log; the guardian starts it again' }))
+          reject(
+            new ClusterError('NO_QUORUM', 'the monitor of this node did not answer', {
+              fix: 'look at its log; the guardian starts it again',
+            }),
+          )
         }, program.timeoutMs + 2_000)
         calls.set(callId, (called) => {
           clearTimeout(settle)
           calls.delete(callId)
           resolve(called)
         })
-        const order: MonitorOrder = { kind: 'call', callId, argv: program.argv, environment: program.environment, input: program.input ?? '', hold: false, timeout: program.timeoutMs }
+        const order: MonitorOrder = {
+          kind: 'call',
+          callId,
+          argv: program.argv,
+          environment: program.environment,
+          input: program.input ?? '',
+          hold: false,
+          timeout: program.timeoutMs,
+        }
         monitor.send(order)
       }),
     close: async () => {
@@ -235,7 +259,8 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
 /** Runs the formation until the identity is known; a formed member goes on telling stragglers. */
 function form(config: NodeConfig, restored: Restored, store: Store, send: (to: NodeId, message: FormationMessage) => void) {
   const { identity } = restored
-  const found = identity === undefined ? undefined : { phase: identity.phase, plan: { clusterId: identity.clusterId, voters: identity.voters } }
+  const found =
+    identity === undefined ? undefined : { phase: identity.phase, plan: { clusterId: identity.clusterId, voters: identity.voters } }
   const formation = new Formation(config.node, [...config.members.keys()], found, (what) => `${what}-${randomBytes(8).toString('hex')}`)
   let settle: (identity: Identity) => void
   let fail: (error: unknown) => void
@@ -251,7 +276,13 @@ function form(config: NodeConfig, restored: Restored, store: Store, send: (to: N
           break
         case 'write': {
           const memberId = effect.plan.voters.find((voter) => voter.node === config.node)?.member as MemberId
-          const written: Identity = { clusterId: effect.plan.clusterId, memberId, node: config.node, phase: effect.phase, voters: effect.plan.voters }
+          const written: Identity = {
+            clusterId: effect.plan.clusterId,
+            memberId,
+            node: config.node,
+            phase: effect.phase,
+            voters: effect.plan.voters,
+          }
           store.writeIdentity(written).then(() => {
             perform(formation.written())
             if (written.phase === 'formed') settle(written)

@@ -45,7 +45,11 @@ export interface Renewed extends Renewal {
   readonly boot: BootId
 }
 
-export type Message = Heartbeat | Renewed | { readonly kind: 'guardian-query'; readonly nonce: string; readonly caseId?: string } | { readonly kind: 'guardian-answer' }
+export type Message =
+  | Heartbeat
+  | Renewed
+  | { readonly kind: 'guardian-query'; readonly nonce: string; readonly caseId?: string }
+  | { readonly kind: 'guardian-answer' }
 
 export function kindOf(value: unknown): string | undefined {
   return typeof value === 'object' && value !== null && 'kind' in value && typeof value.kind === 'string' ? value.kind : undefined

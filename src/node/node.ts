@@ -14,8 +14,8 @@ import {
   type Instant,
   invariant,
   type LogIndex,
-  logIndex,
   type LogTime,
+  logIndex,
   type MemberId,
   type NodeId,
   type PlainError,
@@ -24,7 +24,20 @@ import {
   unreachable,
 } from '../base/index.js'
 import { type AttemptEffect, AttemptRunner, type DeviceCall } from '../core/arbiter/index.js'
-import { type Applied, apply, type Change, type ClusterState, type Command, type CommandResult, currentBoot, type Envelope, type EventRow, type Guard, metaOf, openCases } from '../core/cluster/index.js'
+import {
+  type Applied,
+  apply,
+  type Change,
+  type ClusterState,
+  type Command,
+  type CommandResult,
+  currentBoot,
+  type Envelope,
+  type EventRow,
+  type Guard,
+  metaOf,
+  openCases,
+} from '../core/cluster/index.js'
 import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
 import type { MonitorReport } from '../core/monitor/index.js'
 import { NodeAgent } from '../core/node-agent/index.js'
@@ -99,7 +112,13 @@ export class QuorateNode {
   private batch: { changes: RowChange[]; events: EventRow[] } = { changes: [], events: [] }
   private readonly typeAnswers: (question: Question) => Promise<unknown> | undefined
 
-  constructor(self: NodeIdentity, io: NodeIo, restored: Restored & { readonly identity: Identity }, state: ClusterState, answers: (question: Question) => Promise<unknown> | undefined = () => undefined) {
+  constructor(
+    self: NodeIdentity,
+    io: NodeIo,
+    restored: Restored & { readonly identity: Identity },
+    state: ClusterState,
+    answers: (question: Question) => Promise<unknown> | undefined = () => undefined,
+  ) {
     this.self = self
     this.io = io
     this.identity = restored.identity
@@ -189,7 +208,9 @@ export class QuorateNode {
     if (node === this.self.node) return this.answerTo(question)
     return new Promise((resolve, reject) => {
       const id = this.io.freshId()
-      this.requests.addQuestion(id, this.io.clock.now() + timeoutMs, (outcome) => (outcome.ok ? resolve(outcome.value) : reject(outcome.error)))
+      this.requests.addQuestion(id, this.io.clock.now() + timeoutMs, (outcome) =>
+        outcome.ok ? resolve(outcome.value) : reject(outcome.error),
+      )
       this.send(node, { kind: 'ask', id, question })
     })
   }
@@ -319,7 +340,10 @@ export class QuorateNode {
 
   private roleChanged(effect: Extract<RaftEffect, { kind: 'role-changed' }>): void {
     const leader = effect.leader === undefined ? undefined : this.members.get(effect.leader)
-    this.io.log('info', effect.role === 'leader' ? `leads in term ${effect.term}` : `${effect.role} in term ${effect.term}, leader ${leader ?? 'unknown'}`)
+    this.io.log(
+      'info',
+      effect.role === 'leader' ? `leads in term ${effect.term}` : `${effect.role} in term ${effect.term}, leader ${leader ?? 'unknown'}`,
+    )
     if (effect.role === 'leader') {
       this.leadSince = { at: this.io.clock.now(), base: metaOf(this.state).logTime }
       this.presence.lead()
@@ -407,11 +431,18 @@ export class QuorateNode {
       return
     }
     const node = leader === undefined ? undefined : this.members.get(leader)
-    if (node !== undefined && this.send(node, { kind: 'forward', requestId: id, command, fingerprint: fingerprint ?? null })) this.requests.proposalSent(id)
+    if (node !== undefined && this.send(node, { kind: 'forward', requestId: id, command, fingerprint: fingerprint ?? null }))
+      this.requests.proposalSent(id)
   }
 
   private envelope(requestId: RequestId, command: Command, fingerprint: string | undefined): Uint8Array {
-    const envelope: Envelope = { requestId, at: this.logTime(), wall: this.io.clock.wall(), command, ...(fingerprint === undefined ? {} : { fingerprint }) }
+    const envelope: Envelope = {
+      requestId,
+      at: this.logTime(),
+      wall: this.io.clock.wall(),
+      command,
+      ...(fingerprint === undefined ? {} : { fingerprint }),
+    }
     return encode(envelope)
   }
 
@@ -442,7 +473,9 @@ export class QuorateNode {
     if (node === undefined) return this.retryConfirm(deadline, done)
     const id = this.io.freshId()
     const patience = Math.min(deadline, this.io.clock.now() + 1_000)
-    this.requests.addQuestion(id, patience, (outcome) => settle(outcome.ok && typeof outcome.value === 'number' ? logIndex(outcome.value) : undefined))
+    this.requests.addQuestion(id, patience, (outcome) =>
+      settle(outcome.ok && typeof outcome.value === 'number' ? logIndex(outcome.value) : undefined),
+    )
     if (!this.send(node, { kind: 'read-index', id })) this.requests.answer(id, { ok: true, value: null })
   }
 
@@ -451,7 +484,13 @@ export class QuorateNode {
 
   private retryConfirm(deadline: number, done: (outcome: Outcome<LogIndex>) => void): void {
     if (this.io.clock.now() + 50 < deadline) this.retries.push({ deadline, done })
-    else done({ ok: false, error: new ClusterError('NO_QUORUM', 'no leader with a quorum answered in time', { fix: 'add ?consistency=local for what this node last knew, or GET /v1/status' }) })
+    else
+      done({
+        ok: false,
+        error: new ClusterError('NO_QUORUM', 'no leader with a quorum answered in time', {
+          fix: 'add ?consistency=local for what this node last knew, or GET /v1/status',
+        }),
+      })
   }
 
   private confirmLead(settle: (index: LogIndex | undefined) => void): void {
@@ -485,7 +524,8 @@ export class QuorateNode {
     if (!unguarded) this.presence.send(this.state, this.settings, this.raft.status.appliedIndex)
     const transitions = this.presence.detector.tick(now, this.settings)
     for (const { node, from, to, silenceMs } of transitions) {
-      if (to !== 'MISSED' && !(from === 'MISSED' && to === 'HEALTHY')) this.io.log('info', `${node}: ${from} → ${to} after ${Math.round(silenceMs)} ms`)
+      if (to !== 'MISSED' && !(from === 'MISSED' && to === 'HEALTHY'))
+        this.io.log('info', `${node}: ${from} → ${to} after ${Math.round(silenceMs)} ms`)
     }
     if (transitions.length > 0) this.leadership?.livenessChanged()
     if (now - this.lastAlive > 200) {
@@ -530,7 +570,14 @@ export class QuorateNode {
       this.leadership.tick()
     }
     const { deadline } = this.presence.holder
-    for (const effect of this.agent.step({ self: this.self.node, boot: this.self.boot, state: this.state, mayAct, deadline, now: this.io.clock.now() })) {
+    for (const effect of this.agent.step({
+      self: this.self.node,
+      boot: this.self.boot,
+      state: this.state,
+      mayAct,
+      deadline,
+      now: this.io.clock.now(),
+    })) {
       if (effect.kind === 'order') this.io.monitor.send(effect.order)
       else this.proposeAgain(effect.key, effect.command)
     }
@@ -550,7 +597,15 @@ export class QuorateNode {
       JSON.stringify(row.guard) === JSON.stringify(guard) &&
       JSON.stringify([node.links, node.guardian, node.api]) === JSON.stringify([this.self.links, this.self.guardian, this.self.api])
     if (known) return
-    const command: Command = { kind: 'register-boot', node: this.self.node, boot: this.self.boot, guard, links: this.self.links, guardian: this.self.guardian, api: this.self.api }
+    const command: Command = {
+      kind: 'register-boot',
+      node: this.self.node,
+      boot: this.self.boot,
+      guard,
+      links: this.self.links,
+      guardian: this.self.guardian,
+      api: this.self.api,
+    }
     this.proposeAgain(`register/${JSON.stringify(guard)}`, command)
   }
 
@@ -573,7 +628,8 @@ export class QuorateNode {
     this.proposedAt.set(key, now)
     this.post(() =>
       this.submit(command, { timeoutMs: 2_000 }, (outcome) => {
-        if (outcome.ok && !outcome.value.ok && outcome.value.error.code !== 'STALE_TOKEN') this.io.log('warn', `${command.kind} was refused: ${outcome.value.error.detail}`)
+        if (outcome.ok && !outcome.value.ok && outcome.value.error.code !== 'STALE_TOKEN')
+          this.io.log('warn', `${command.kind} was refused: ${outcome.value.error.detail}`)
       }),
     )
   }
@@ -581,7 +637,8 @@ export class QuorateNode {
   /** A suspect that can still reach the log says so there; whichever comes first in the log holds. */
   private answerChallenge(): void {
     for (const row of openCases(this.state)) {
-      if (row.node !== this.self.node || row.boot !== this.self.boot || row.stage !== 'CHALLENGE' || row.trigger.startsWith('asked by')) continue
+      if (row.node !== this.self.node || row.boot !== this.self.boot || row.stage !== 'CHALLENGE' || row.trigger.startsWith('asked by'))
+        continue
       this.proposeAgain(`nonce/${row.id}`, { kind: 'register-nonce', caseId: row.id, nonce: row.nonce, boot: this.self.boot })
     }
   }
@@ -628,7 +685,10 @@ export class QuorateNode {
     this.agent.reported(report, this.io.clock.now())
     if (report.kind !== 'called') return
     const code = report.outcome === 'exited' ? report.code : undefined
-    const detail = report.outcome === 'exited' ? `${report.stderr || report.stdout}`.trim().split('\n').at(-1)?.slice(0, 300) || `exit ${report.code}` : report.outcome
+    const detail =
+      report.outcome === 'exited'
+        ? `${report.stderr || report.stdout}`.trim().split('\n').at(-1)?.slice(0, 300) || `exit ${report.code}`
+        : report.outcome
     this.performAttempts(this.runner.called({ callId: report.callId, code, detail }))
   }
 
@@ -674,7 +734,10 @@ export class QuorateNode {
       case 'forward-refused':
         return this.onForwardRefused(frame as Extract<Frame, { kind: 'forward-refused' }>)
       case 'forward-result':
-        return this.requests.endProposal((frame as Extract<Frame, { kind: 'forward-result' }>).requestId, { ok: true, value: (frame as Extract<Frame, { kind: 'forward-result' }>).result })
+        return this.requests.endProposal((frame as Extract<Frame, { kind: 'forward-result' }>).requestId, {
+          ok: true,
+          value: (frame as Extract<Frame, { kind: 'forward-result' }>).result,
+        })
       case 'read-index': {
         const { id } = frame as Extract<Frame, { kind: 'read-index' }>
         if (this.raft.status.role !== 'leader') this.send(from, { kind: 'read-index-answer', id, index: null })
@@ -704,7 +767,11 @@ export class QuorateNode {
   /** One hop: a node that does not lead sends the request back instead of passing it on. */
   private onForward(from: NodeId, frame: Extract<Frame, { kind: 'forward' }>): void {
     if (this.raft.status.role !== 'leader') {
-      this.send(from, { kind: 'forward-refused', requestId: frame.requestId, error: new ClusterError('NOT_LEADER', `${this.self.node} does not lead`).toPlain() })
+      this.send(from, {
+        kind: 'forward-refused',
+        requestId: frame.requestId,
+        error: new ClusterError('NOT_LEADER', `${this.self.node} does not lead`).toPlain(),
+      })
       return
     }
     this.forwardedBy.set(frame.requestId, from)
@@ -712,7 +779,8 @@ export class QuorateNode {
     const added = this.requests.addProposal(proposal, this.io.clock.now() + defaultTimeout, (outcome) => {
       this.forwardedBy.delete(frame.requestId)
       if (outcome.ok) this.send(from, { kind: 'forward-result', requestId: frame.requestId, result: outcome.value })
-      else if (outcome.error.code === 'NOT_LEADER') this.send(from, { kind: 'forward-refused', requestId: frame.requestId, error: outcome.error.toPlain() })
+      else if (outcome.error.code === 'NOT_LEADER')
+        this.send(from, { kind: 'forward-refused', requestId: frame.requestId, error: outcome.error.toPlain() })
     })
     if (added) this.sendProposal(proposal)
   }
@@ -728,7 +796,11 @@ export class QuorateNode {
       case 'detector':
         return this.detectorReport()
       case 'leader-view':
-        return { lives: [...this.memberOf.keys()].filter((node) => this.liveness().isAlive(node, currentBoot(this.state, node)?.boot ?? ('' as never))) }
+        return {
+          lives: [...this.memberOf.keys()].filter((node) =>
+            this.liveness().isAlive(node, currentBoot(this.state, node)?.boot ?? ('' as never)),
+          ),
+        }
       case 'transfer-lead':
         this.transferLead(question.to)
         return {}

@@ -79,7 +79,9 @@ export class Presence {
     }
     for (const [node, first] of this.self.members) {
       if (node === this.self.node) this.received(node, 0, heartbeat, state, settings)
-      else for (const [link, to] of linksOf(state, node, first).entries()) this.io.datagrams.send(Math.min(link, this.self.links.length - 1), to, heartbeat)
+      else
+        for (const [link, to] of linksOf(state, node, first).entries())
+          this.io.datagrams.send(Math.min(link, this.self.links.length - 1), to, heartbeat)
     }
   }
 
@@ -88,15 +90,24 @@ export class Presence {
     const now = this.io.clock.now()
     const boot = currentBoot(state, from)
     const known = state.get('boots', `${from}/${heartbeat.boot}`)
-    if (known?.state === 'ended' && known.proof !== null && (known.proof.kind === 'fenced' || known.proof.kind === 'operator')) return this.ghost(heartbeat.boot, now, settings)
+    if (known?.state === 'ended' && known.proof !== null && (known.proof.kind === 'fenced' || known.proof.kind === 'operator'))
+      return this.ghost(heartbeat.boot, now, settings)
     const fresh = heartbeat.renewalAgeMs !== null && heartbeat.renewalAgeMs < settings.query
     const life = this.giver === undefined || !this.answeredSessions.has(heartbeat.session) || fresh
     this.detector.heartbeat(from, link, now, life)
     this.silences.set(from, heartbeat)
     for (const node of Object.keys(heartbeat.heard)) this.detector.heardElsewhere(node as NodeId)
-    const answerable = this.giver !== undefined && boot?.boot === heartbeat.boot && boot.state === 'live' && !this.giver.isWithheld(from, heartbeat.boot)
+    const answerable =
+      this.giver !== undefined && boot?.boot === heartbeat.boot && boot.state === 'live' && !this.giver.isWithheld(from, heartbeat.boot)
     if (answerable) {
-      this.waiting.push({ node: from, boot: heartbeat.boot, session: heartbeat.session, sendTime: heartbeat.sendTime, received: this.io.clock.boot(), link })
+      this.waiting.push({
+        node: from,
+        boot: heartbeat.boot,
+        session: heartbeat.session,
+        sendTime: heartbeat.sendTime,
+        received: this.io.clock.boot(),
+        link,
+      })
     }
     return undefined
   }
@@ -131,7 +142,14 @@ export class Presence {
       if (boot?.boot !== one.boot || boot.state !== 'live' || this.giver.isWithheld(one.node, one.boot)) continue
       this.giver.answered(one.node, one.boot, one.received)
       this.answeredSessions.add(one.session)
-      const renewed: Renewed = { kind: 'renewed', boot: one.boot, session: one.session, sendTime: one.sendTime, leaseMs: settings.lease, commitIndex }
+      const renewed: Renewed = {
+        kind: 'renewed',
+        boot: one.boot,
+        session: one.session,
+        sendTime: one.sendTime,
+        leaseMs: settings.lease,
+        commitIndex,
+      }
       if (one.node === this.self.node) take(renewed)
       else {
         const first = this.self.members.get(one.node)

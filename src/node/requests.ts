@@ -41,7 +41,10 @@ export class Requests {
       return false
     }
     if (this.proposals.size >= waitingMax) {
-      callback({ ok: false, error: new ClusterError('OVERLOADED', `${waitingMax} requests wait already`, { fix: 'try again in a moment' }) })
+      callback({
+        ok: false,
+        error: new ClusterError('OVERLOADED', `${waitingMax} requests wait already`, { fix: 'try again in a moment' }),
+      })
       return false
     }
     this.proposals.set(id, { proposal, callbacks: [callback], deadline, sent: false })
@@ -105,19 +108,29 @@ export class Requests {
     for (const [id, waiting] of this.proposals) {
       if (waiting.deadline > now) continue
       const error = waiting.sent
-        ? new ClusterError('UNKNOWN_OUTCOME', 'the request was passed on and no answer came in time', { fix: 'read the object, or repeat with the same Idempotency-Key' })
-        : new ClusterError('NO_QUORUM', 'no leader with a quorum was found in time', { fix: 'GET /v1/status shows who is missing; nothing was changed' })
+        ? new ClusterError('UNKNOWN_OUTCOME', 'the request was passed on and no answer came in time', {
+            fix: 'read the object, or repeat with the same Idempotency-Key',
+          })
+        : new ClusterError('NO_QUORUM', 'no leader with a quorum was found in time', {
+            fix: 'GET /v1/status shows who is missing; nothing was changed',
+          })
       this.endProposal(id, { ok: false, error })
     }
     for (let at = this.reads.length - 1; at >= 0; at--) {
       const read = this.reads[at]
       if (read === undefined || read.deadline > now) continue
       this.reads.splice(at, 1)
-      read.callback({ ok: false, error: new ClusterError('NO_QUORUM', 'this node did not catch up in time', { fix: 'ask another node, or add ?consistency=local' }) })
+      read.callback({
+        ok: false,
+        error: new ClusterError('NO_QUORUM', 'this node did not catch up in time', { fix: 'ask another node, or add ?consistency=local' }),
+      })
     }
     for (const [id, waiting] of this.questions) {
       if (waiting.deadline > now) continue
-      this.answer(id, { ok: false, error: new ClusterError('NO_QUORUM', 'the other node did not answer in time', { fix: 'GET /v1/links shows who hears whom' }) })
+      this.answer(id, {
+        ok: false,
+        error: new ClusterError('NO_QUORUM', 'the other node did not answer in time', { fix: 'GET /v1/links shows who hears whom' }),
+      })
     }
   }
 }

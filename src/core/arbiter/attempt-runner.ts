@@ -118,7 +118,8 @@ export class AttemptRunner {
     this.runs.set(runId(row.id, open.number), run)
     effects.push({ kind: 'heartbeat-now' })
     if (devices.length === 0) finish(run, false, 'the node has no such fence device')
-    else if (run.startedAfterRestart) for (const [at] of devices.entries()) effects.push({ kind: 'cancel', callId: `${runId(row.id, open.number)}/${open.action}/${at}` })
+    else if (run.startedAfterRestart)
+      for (const [at] of devices.entries()) effects.push({ kind: 'cancel', callId: `${runId(row.id, open.number)}/${open.action}/${at}` })
     else if (open.action !== 'status') this.prepareCalls(run, open.action, effects)
     return run
   }
@@ -167,7 +168,9 @@ export class AttemptRunner {
     invariant(device < run.devices.length, 'an answer is of a device of the attempt', { callId: outcome.callId })
     const agent = run.devices[device]?.agent ?? ''
     const off = action === 'off' ? outcome.code === 0 : outcome.code === 2
-    run.notes.push(`${agent} ${action}: ${action === 'status' ? (off ? 'off' : outcome.code === 0 ? 'on' : `unclear (${outcome.detail})`) : outcome.code === 0 ? 'confirmed' : outcome.detail}`)
+    run.notes.push(
+      `${agent} ${action}: ${action === 'status' ? (off ? 'off' : outcome.code === 0 ? 'on' : `unclear (${outcome.detail})`) : outcome.code === 0 ? 'confirmed' : outcome.detail}`,
+    )
     if (action === 'on') finish(run, outcome.code === 0, run.notes.join('; '))
     else if (off) run.offReadings[device] = (run.offReadings[device] ?? 0) + 1
     else if (action === 'status') finish(run, false, run.notes.join('; '))

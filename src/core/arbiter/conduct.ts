@@ -4,7 +4,20 @@
  * the last word.
  */
 import type { BootId, BootInstant, CaseId, Instant, NodeId, Settings, Term } from '../../base/index.js'
-import { type Attempt, type AttemptOrder, bootsOf, type CaseRow, type Command, currentBoot, heldBy, mayStillRun, type NodeRow, nodesOf, openCaseOf, type Reader } from '../cluster/index.js'
+import {
+  type Attempt,
+  type AttemptOrder,
+  bootsOf,
+  type CaseRow,
+  type Command,
+  currentBoot,
+  heldBy,
+  mayStillRun,
+  type NodeRow,
+  nodesOf,
+  openCaseOf,
+  type Reader,
+} from '../cluster/index.js'
 import type { Detector, LeaseGiver } from '../detector/index.js'
 import type { GuardianAnswer } from '../guardian/index.js'
 
@@ -34,7 +47,7 @@ export interface ConductView {
 }
 
 export type Conduct =
-  | { readonly kind: 'propose'; readonly command: Command; /** One proposal of a key at a time. */ readonly key: string }
+  | { readonly kind: 'propose'; readonly command: Command /** One proposal of a key at a time. */; readonly key: string }
   | { readonly kind: 'withhold'; readonly node: NodeId; readonly boot: BootId }
   | { readonly kind: 'resume'; readonly node: NodeId; readonly boot: BootId }
   /** Ask the node's guardian, over its own port. */
@@ -73,7 +86,12 @@ function suspect(view: ConductView, node: NodeRow): readonly Conduct[] {
 /** A guardian that says "daemon down, lease until D" holds the case while it answers each query (HELD). */
 export function isHeld(view: Pick<ConductView, 'guardians' | 'now' | 'settings'>, node: NodeId): boolean {
   const heard = view.guardians.get(node)
-  return heard !== undefined && view.now - heard.at <= view.settings.query && !heard.answer.daemonUp && heard.answer.leaseRemainingMs - (view.now - heard.at) > 0
+  return (
+    heard !== undefined &&
+    view.now - heard.at <= view.settings.query &&
+    !heard.answer.daemonUp &&
+    heard.answer.leaseRemainingMs - (view.now - heard.at) > 0
+  )
 }
 
 function openCase(view: ConductView, node: NodeRow, boot: BootId, trigger: string): Conduct {
@@ -106,7 +124,10 @@ function dossier(view: ConductView, node: NodeId): Record<string, unknown> {
 function chooseArbiter(view: ConductView, target: NodeId): NodeId {
   const fit = nodesOf(view.state)
     .map((node) => node.name)
-    .filter((name) => name !== target && (name === view.self || (view.detector.stage(name) === 'HEALTHY' && openCaseOf(view.state, name) === undefined)))
+    .filter(
+      (name) =>
+        name !== target && (name === view.self || (view.detector.stage(name) === 'HEALTHY' && openCaseOf(view.state, name) === undefined)),
+    )
     .filter((name) => currentBoot(view.state, name)?.state === 'live')
   return fit.find((name) => name !== view.self) ?? view.self
 }
@@ -128,7 +149,10 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
   const byOperator = row.trigger.startsWith('asked by')
   const stage = view.detector.stage(row.node)
   if (!byOperator && (stage === 'HEALTHY' || stage === 'MISSED')) {
-    return [resume(row), { kind: 'propose', key: `case/${row.node}`, command: { kind: 'close-case', caseId: row.id, conclusion: 'a sign of life came' } }]
+    return [
+      resume(row),
+      { kind: 'propose', key: `case/${row.node}`, command: { kind: 'close-case', caseId: row.id, conclusion: 'a sign of life came' } },
+    ]
   }
   const wanted: Conduct[] = [{ kind: 'ask-guardian', node: row.node, caseId: row.id, nonce: row.nonce }]
   const statement = guardianStatement(view, row)
@@ -139,7 +163,9 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
   const due = byOperator || (stage === 'CONDEMNED' && waited >= view.settings.condemned - view.settings.challenge)
   if (!due) return wanted
   const attempt = node.fencing.levels.length > 0 && brakesAllow(view) ? attemptOrder(view, node, row, 'off') : null
-  const reason = byOperator ? row.trigger : `silent for ${Math.round(view.detector.silence(row.node, view.now))} ms, no answer to the challenge`
+  const reason = byOperator
+    ? row.trigger
+    : `silent for ${Math.round(view.detector.silence(row.node, view.now))} ms, no answer to the challenge`
   return [
     ...wanted,
     { kind: 'withhold', node: row.node, boot: row.boot },
@@ -164,16 +190,29 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
   const replaced = currentBoot(view.state, row.node)?.boot !== row.boot
   if (boot !== undefined && leaseCounts(view, boot.guard)) {
     const left = view.leases.untilExpired(row.node, row.boot, view.settings.lease, boot.guard.emergencyStop, view.boot)
-    if (left === 0) wanted.push({ kind: 'propose', key: `lease/${row.node}`, command: { kind: 'lease-proof', node: row.node, boot: row.boot, judgedTerm: view.term, waitedMs: 0 } })
+    if (left === 0)
+      wanted.push({
+        kind: 'propose',
+        key: `lease/${row.node}`,
+        command: { kind: 'lease-proof', node: row.node, boot: row.boot, judgedTerm: view.term, waitedMs: 0 },
+      })
   }
   // Back before it was cut off, and nothing left in its hands: let it in again.
   const alive = view.detector.stage(row.node) === 'HEALTHY'
   if (alive && !replaced && heldBy(view.state, row.node, row.boot).length === 0) {
-    wanted.push({ kind: 'propose', key: `case/${row.node}`, command: { kind: 'readmit', node: row.node, boot: row.boot, reason: 'it came back before it was cut off and has stopped everything' } })
+    wanted.push({
+      kind: 'propose',
+      key: `case/${row.node}`,
+      command: { kind: 'readmit', node: row.node, boot: row.boot, reason: 'it came back before it was cut off and has stopped everything' },
+    })
     return wanted
   }
   if (!replaced && node.fencing.levels.length > 0 && pauseOver(view, row) && brakesAllow(view)) {
-    wanted.push({ kind: 'propose', key: `case/${row.node}`, command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'off') } })
+    wanted.push({
+      kind: 'propose',
+      key: `case/${row.node}`,
+      command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'off') },
+    })
   }
   return wanted
 }
@@ -184,9 +223,18 @@ function leaseCounts(view: ConductView, guard: { readonly guarded: boolean; read
 
 function guardianStatement(view: ConductView, row: CaseRow): Conduct | undefined {
   const heard = view.guardians.get(row.node)
-  if (heard === undefined || heard.answer.nonce !== row.nonce || heard.answer.boot !== row.boot || heard.answer.emergency !== 'stopped') return undefined
+  if (heard === undefined || heard.answer.nonce !== row.nonce || heard.answer.boot !== row.boot || heard.answer.emergency !== 'stopped')
+    return undefined
   if (Object.keys(heard.answer.open).length > 0) return undefined
-  const command: Command = { kind: 'guardian-proof', caseId: row.id, node: row.node, boot: row.boot, nonce: row.nonce, tokens: heard.answer.sealed, verified: true }
+  const command: Command = {
+    kind: 'guardian-proof',
+    caseId: row.id,
+    node: row.node,
+    boot: row.boot,
+    nonce: row.nonce,
+    tokens: heard.answer.sealed,
+    verified: true,
+  }
   return { kind: 'propose', key: `guardian/${row.node}`, command }
 }
 
@@ -213,7 +261,10 @@ function attemptOrder(view: ConductView, node: NodeRow, row: CaseRow, action: 'o
   const offs = row.attempts.filter((attempt) => attempt.action === 'off').length
   const level = action === 'on' ? 0 : offs % Math.max(1, node.fencing.levels.length)
   const timeout = Math.max(1_000, ...(node.fencing.levels[level] ?? []).map((device) => device.timeout))
-  const arbiter = view.detector.stage(row.arbiter) === 'HEALTHY' && row.attempts.at(-1)?.state !== 'abandoned' ? row.arbiter : chooseArbiter(view, node.name)
+  const arbiter =
+    view.detector.stage(row.arbiter) === 'HEALTHY' && row.attempts.at(-1)?.state !== 'abandoned'
+      ? row.arbiter
+      : chooseArbiter(view, node.name)
   return { number: row.attempts.length + 1, level, arbiter, action, timeout }
 }
 
@@ -230,16 +281,25 @@ export function brakesAllow(view: Pick<ConductView, 'state' | 'settings'>): bool
   const at = view.state.get('meta', 'cluster')?.logTime ?? 0
   let recent = 0
   for (const [, row] of view.state.rows('cases')) {
-    recent += row.attempts.filter((attempt) => attempt.action === 'off' && attempt.state === 'confirmed' && attempt.at > at - view.settings.fencingWindow).length
+    recent += row.attempts.filter(
+      (attempt) => attempt.action === 'off' && attempt.state === 'confirmed' && attempt.at > at - view.settings.fencingWindow,
+    ).length
   }
   return recent < view.settings.fencingMax
 }
 
 function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduct[] {
-  if (row.attempts.some((attempt) => attempt.state === 'open')) return watchAttempt(view, row, row.attempts.find((attempt) => attempt.state === 'open') as Attempt)
+  if (row.attempts.some((attempt) => attempt.state === 'open'))
+    return watchAttempt(view, row, row.attempts.find((attempt) => attempt.state === 'open') as Attempt)
   const turnedOn = row.attempts.some((attempt) => attempt.action === 'on')
   if (row.proof?.kind === 'fenced' && node.fencing.then === 'on' && !turnedOn && currentBoot(view.state, row.node)?.boot === row.boot) {
-    return [{ kind: 'propose', key: `case/${row.node}`, command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'on') } }]
+    return [
+      {
+        kind: 'propose',
+        key: `case/${row.node}`,
+        command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'on') },
+      },
+    ]
   }
   const waiting = row.groups.filter((name) => {
     const group = view.state.get('groups', name)
@@ -268,7 +328,8 @@ function fenceOnRequest(view: ConductView, node: NodeRow, boot: BootId, detail: 
 }
 
 function handOver(view: ConductView): readonly Conduct[] {
-  const to = view.voters.find((voter) => voter !== view.self && view.detector.stage(voter) === 'HEALTHY' && openCaseOf(view.state, voter) === undefined)
+  const to = view.voters.find(
+    (voter) => voter !== view.self && view.detector.stage(voter) === 'HEALTHY' && openCaseOf(view.state, voter) === undefined,
+  )
   return to === undefined ? [] : [{ kind: 'transfer-lead', to }]
 }
-

@@ -39,7 +39,12 @@ export class Formation {
   private refusal: string | undefined
 
   /** `mint` gives a fresh identifier for a purpose; `found` is the identity on disk, if any. */
-  constructor(self: NodeId, members: readonly NodeId[], found: { readonly phase: 'forming' | 'formed'; readonly plan: FormationPlan } | undefined, mint: (what: string) => string) {
+  constructor(
+    self: NodeId,
+    members: readonly NodeId[],
+    found: { readonly phase: 'forming' | 'formed'; readonly plan: FormationPlan } | undefined,
+    mint: (what: string) => string,
+  ) {
     this.self = self
     this.members = [...members].sort()
     this.mint = mint
@@ -57,7 +62,8 @@ export class Formation {
     const silent = this.members.filter((member) => member !== this.self && !this.heard.has(member))
     if (silent.length > 0) return `waiting to hear from ${silent.join(', ')}`
     const formed = [...this.heard].find(([, message]) => message.phase === 'formed' && message.plan?.clusterId !== this.plan?.clusterId)
-    if (formed !== undefined) return `${formed[0]} belongs to the formed cluster ${formed[1].plan?.clusterId}; this node is empty and has to be added to it`
+    if (formed !== undefined)
+      return `${formed[0]} belongs to the formed cluster ${formed[1].plan?.clusterId}; this node is empty and has to be added to it`
     return 'waiting for every member to confirm the plan'
   }
 
@@ -120,7 +126,8 @@ export class Formation {
       return
     }
     if (this.phase !== 'forming' || this.plan === null) return
-    const same = (member: NodeId): boolean => this.heard.get(member)?.plan?.clusterId === this.plan?.clusterId && this.heard.get(member)?.phase !== 'empty'
+    const same = (member: NodeId): boolean =>
+      this.heard.get(member)?.plan?.clusterId === this.plan?.clusterId && this.heard.get(member)?.phase !== 'empty'
     const someFormed = others.some((member) => same(member) && this.heard.get(member)?.phase === 'formed')
     if (someFormed || others.every(same)) this.write('formed', this.plan, effects)
   }
@@ -132,7 +139,12 @@ export class Formation {
   }
 
   private fits(plan: FormationPlan): boolean {
-    return plan.voters.map((voter) => voter.node).sort().join() === this.members.join()
+    return (
+      plan.voters
+        .map((voter) => voter.node)
+        .sort()
+        .join() === this.members.join()
+    )
   }
 
   private message(): FormationMessage {

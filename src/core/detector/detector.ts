@@ -4,7 +4,7 @@
  * Thresholds are cumulative silence, less the observer's own stalls. Pure: the caller brings the time. It says how
  * silent a node is; what to do about that is the arbiter's.
  */
-import { instant, type Instant, type NodeId, type Settings } from '../../base/index.js'
+import { type Instant, instant, type NodeId, type Settings } from '../../base/index.js'
 
 export type Stage = 'JOINING' | 'HEALTHY' | 'MISSED' | 'QUERY' | 'CHALLENGE' | 'CONDEMNED'
 

@@ -3,7 +3,7 @@
  *
  * All readings are of the boot clock, each on its own node; the two ends never compare their clocks, only spans.
  */
-import { bootClockGrain, type BootId, type BootInstant, clockDrift, type LogIndex, type NodeId, type SessionId } from '../../base/index.js'
+import { type BootId, type BootInstant, bootClockGrain, clockDrift, type LogIndex, type NodeId, type SessionId } from '../../base/index.js'
 
 export interface Renewal {
   readonly session: SessionId

@@ -32,7 +32,10 @@ export class NodeAgent {
   private readonly reports = new Map<GroupName, GroupReport>()
   private readonly sealed = new Map<GroupName, Token>()
   private readonly ordered = new Map<GroupName, { readonly what: string; readonly at: number }>()
-  private readonly probes = new Map<string, { readonly at: number; readonly result: Extract<MonitorReport, { kind: 'probed' }> | undefined; answeredAt: number }>()
+  private readonly probes = new Map<
+    string,
+    { readonly at: number; readonly result: Extract<MonitorReport, { kind: 'probed' }> | undefined; answeredAt: number }
+  >()
   private monitorKnown = false
 
   /** The monitor is gone or came anew: nothing ordered before counts as received. */
@@ -158,12 +161,25 @@ export class NodeAgent {
     effects.push({
       kind: 'propose',
       key: `report/${group.name}/${report.token}/${report.sequence}/${JSON.stringify(told)}`,
-      command: { kind: 'report', node: view.self, boot: view.boot, group: group.name, token: report.token, sequence: report.sequence, report: told },
+      command: {
+        kind: 'report',
+        node: view.self,
+        boot: view.boot,
+        group: group.name,
+        token: report.token,
+        sequence: report.sequence,
+        report: told,
+      },
     })
   }
 
   /** Looks whether a group runs here before it may be granted to this boot. */
-  private probe(view: NodeAgentView, group: GroupRow, committed: { readonly definition: LogIndex; readonly result: string } | undefined, effects: NodeAgentEffect[]): void {
+  private probe(
+    view: NodeAgentView,
+    group: GroupRow,
+    committed: { readonly definition: LogIndex; readonly result: string } | undefined,
+    effects: NodeAgentEffect[],
+  ): void {
     const earlierLife = mayStillRun(group) && group.holder.node === view.self ? group.holder : undefined
     if (earlierLife === undefined && (!group.definition.nodes.includes(view.self) || group.deleting)) return
     const definition = earlierLife?.pinnedRevision ?? group.resourcesRevision
@@ -176,11 +192,21 @@ export class NodeAgent {
     if (result !== undefined) {
       const sameAsCommitted = committed?.definition === definition && committed.result === result.result
       if (!sameAsCommitted) {
-        const detail = Object.entries(result.resources).map(([name, seen]) => `${name} ${seen.state}${seen.detail === undefined ? '' : `: ${seen.detail}`}`).join(', ')
+        const detail = Object.entries(result.resources)
+          .map(([name, seen]) => `${name} ${seen.state}${seen.detail === undefined ? '' : `: ${seen.detail}`}`)
+          .join(', ')
         effects.push({
           kind: 'propose',
           key: `probed/${probeId}/${result.result}`,
-          command: { kind: 'probed', node: view.self, boot: view.boot, group: group.name, definition, result: result.result, detail: detail.slice(0, 500) },
+          command: {
+            kind: 'probed',
+            node: view.self,
+            boot: view.boot,
+            group: group.name,
+            definition,
+            result: result.result,
+            detail: detail.slice(0, 500),
+          },
         })
       }
       if (result.result === 'clean' || view.now - asked!.answeredAt < probeAgainAfter) return
@@ -193,7 +219,12 @@ export class NodeAgent {
   private stopStrays(view: NodeAgentView, effects: NodeAgentEffect[]): void {
     for (const [name, report] of this.reports) {
       const group = view.state.get('groups', name)
-      const held = group !== undefined && mayStillRun(group) && group.holder.node === view.self && group.holder.boot === view.boot && group.holder.token === report.token
+      const held =
+        group !== undefined &&
+        mayStillRun(group) &&
+        group.holder.node === view.self &&
+        group.holder.boot === view.boot &&
+        group.holder.token === report.token
       if (held || (this.sealed.get(name) ?? 0) >= report.token) continue
       this.order(view, name, { kind: 'stop', group: name, token: report.token, sequence: report.sequence + 1_000 }, effects)
     }

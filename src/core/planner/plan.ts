@@ -42,7 +42,12 @@ export interface GroupInput {
     readonly wanted: 'run' | 'stop'
     readonly definitionChanged: boolean
     readonly state: string
-    readonly failure: { readonly resource: ResourceName; readonly event: string; readonly detail: string; readonly restartNumber: number } | null
+    readonly failure: {
+      readonly resource: ResourceName
+      readonly event: string
+      readonly detail: string
+      readonly restartNumber: number
+    } | null
     readonly restartNumber: number
     /** Failures of the failed resource on this node within its window, this one included; and what is allowed. */
     readonly failuresInWindow: number
@@ -61,17 +66,28 @@ type Verdict = Omit<PlannedDecision, 'group' | 'input' | 'candidates'> & { reado
 export function decideGroup(input: GroupInput): PlannedDecision | undefined {
   const verdict = judge(input)
   if (verdict === undefined) return undefined
-  return { group: input.group, input: { ...input }, candidates: verdict.candidates ?? [], action: verdict.action, rule: verdict.rule, text: verdict.text }
+  return {
+    group: input.group,
+    input: { ...input },
+    candidates: verdict.candidates ?? [],
+    action: verdict.action,
+    rule: verdict.rule,
+    text: verdict.text,
+  }
 }
 
 function judge(input: GroupInput): Verdict | undefined {
   const { holder } = input
   const held = holder !== null && holder.proved === null
   if (input.frozen !== null) {
-    if (input.frozen.until <= input.at) return act({ kind: 'unfreeze' }, 'freeze-ended', `the freeze of ${input.group} by ${input.frozen.owner} has ended`)
+    if (input.frozen.until <= input.at)
+      return act({ kind: 'unfreeze' }, 'freeze-ended', `the freeze of ${input.group} by ${input.frozen.owner} has ended`)
     return undefined
   }
-  if (input.deleting) return held ? stopHeld(input, 'delete', `${input.group} is to be deleted`) : act({ kind: 'forget' }, 'delete', `${input.group} has stopped everywhere and is forgotten`)
+  if (input.deleting)
+    return held
+      ? stopHeld(input, 'delete', `${input.group} is to be deleted`)
+      : act({ kind: 'forget' }, 'delete', `${input.group} has stopped everywhere and is forgotten`)
   if (input.intent === 'OFFLINE') return held ? stopHeld(input, 'intent', `${input.group} is to be offline`) : undefined
   if (held) return judgeHeld(input, holder)
   return place(input)
@@ -86,7 +102,13 @@ function wait(input: GroupInput, rule: string, text: string, candidates?: readon
   return input.waitingFor === text ? undefined : act({ kind: 'wait' }, rule, text, candidates)
 }
 
-function stopHeld(input: GroupInput, rule: string, text: string, ban: { node: NodeId; forMs: number } | null = null, candidates?: readonly Candidate[]): Verdict | undefined {
+function stopHeld(
+  input: GroupInput,
+  rule: string,
+  text: string,
+  ban: { node: NodeId; forMs: number } | null = null,
+  candidates?: readonly Candidate[],
+): Verdict | undefined {
   const { holder } = input
   if (holder === null) return undefined
   if (holder.wanted === 'stop') return stopping(input, holder)
@@ -97,7 +119,11 @@ function stopHeld(input: GroupInput, rule: string, text: string, ban: { node: No
 function stopping(input: GroupInput, holder: NonNullable<GroupInput['holder']>): Verdict | undefined {
   if (!holder.alive) return waitForProof(input, holder)
   if (holder.state !== 'UNKNOWN') return undefined
-  return wait(input, 'stop-failed', `${holder.node} could not verify that ${input.group} has stopped; fence ${holder.node} to go on: POST /v1/nodes/${holder.node}/fence`)
+  return wait(
+    input,
+    'stop-failed',
+    `${holder.node} could not verify that ${input.group} has stopped; fence ${holder.node} to go on: POST /v1/nodes/${holder.node}/fence`,
+  )
 }
 
 function waitForProof(input: GroupInput, holder: NonNullable<GroupInput['holder']>): Verdict | undefined {
@@ -113,26 +139,49 @@ function judgeHeld(input: GroupInput, holder: NonNullable<GroupInput['holder']>)
     const target = input.candidates.find((candidate) => candidate.node === input.move?.to)
     const refusal = target === undefined ? 'it is not in the list of the group' : ruledOut(target)
     if (refusal !== undefined) {
-      return act({ kind: 'end-move', done: false }, 'move-refused', `${input.group} stays on ${holder.node}: ${input.move.to} cannot take it (${refusal})`, table(input))
+      return act(
+        { kind: 'end-move', done: false },
+        'move-refused',
+        `${input.group} stays on ${holder.node}: ${input.move.to} cannot take it (${refusal})`,
+        table(input),
+      )
     }
     return stopHeld(input, 'move', `${input.group} moves from ${holder.node} to ${input.move.to}, as asked`, null, table(input))
   }
-  if (holder.failure !== null && holder.state === 'FAILED' && holder.failure.restartNumber === holder.restartNumber) return judgeFailure(input, holder, holder.failure)
-  if (input.restartAsked === holder.token) return stopHeld(input, 'restart-asked', `${input.group} is restarted on ${holder.node}, as asked`)
-  if (holder.definitionChanged) return stopHeld(input, 'definition-changed', `the resources of ${input.group} were changed: it is stopped as it was and started as it is now`)
-  if (here !== undefined && here.duty !== 'active') return stopHeld(input, 'standby', `${holder.node} is ${here.duty}: ${input.group} leaves it`, null, table(input))
+  if (holder.failure !== null && holder.state === 'FAILED' && holder.failure.restartNumber === holder.restartNumber)
+    return judgeFailure(input, holder, holder.failure)
+  if (input.restartAsked === holder.token)
+    return stopHeld(input, 'restart-asked', `${input.group} is restarted on ${holder.node}, as asked`)
+  if (holder.definitionChanged)
+    return stopHeld(
+      input,
+      'definition-changed',
+      `the resources of ${input.group} were changed: it is stopped as it was and started as it is now`,
+    )
+  if (here !== undefined && here.duty !== 'active')
+    return stopHeld(input, 'standby', `${holder.node} is ${here.duty}: ${input.group} leaves it`, null, table(input))
   return undefined
 }
 
 /** Restart in place first; after `restartMax` in the window, or a failed start, go elsewhere. */
-function judgeFailure(input: GroupInput, holder: NonNullable<GroupInput['holder']>, failure: NonNullable<NonNullable<GroupInput['holder']>['failure']>): Verdict | undefined {
+function judgeFailure(
+  input: GroupInput,
+  holder: NonNullable<GroupInput['holder']>,
+  failure: NonNullable<NonNullable<GroupInput['holder']>['failure']>,
+): Verdict | undefined {
   const what = `${failure.resource} on ${holder.node}: ${failure.event} (${failure.detail})`
   const startFailed = failure.event === 'start-failed' || failure.event === 'start-timeout'
   if (!startFailed && holder.failuresInWindow <= holder.restartMax) {
-    return act({ kind: 'restart', token: holder.token, resource: failure.resource }, 'restart-in-place', `${what}; restart ${holder.failuresInWindow} of ${holder.restartMax} in its window`)
+    return act(
+      { kind: 'restart', token: holder.token, resource: failure.resource },
+      'restart-in-place',
+      `${what}; restart ${holder.failuresInWindow} of ${holder.restartMax} in its window`,
+    )
   }
   const rule = startFailed ? 'start-failed' : 'restarts-exhausted'
-  const why = startFailed ? 'a start that fails is not repeated on the same node' : `${holder.failuresInWindow} failures, ${holder.restartMax} restarts allowed in the window`
+  const why = startFailed
+    ? 'a start that fails is not repeated on the same node'
+    : `${holder.failuresInWindow} failures, ${holder.restartMax} restarts allowed in the window`
   return stopHeld(input, rule, `${what}; ${why}`, { node: holder.node, forMs: pingPongInterval }, table(input))
 }
 
@@ -144,7 +193,9 @@ function place(input: GroupInput): Verdict | undefined {
   if (chosen === undefined) {
     const reasons = candidates.map((candidate) => `${candidate.node}: ${candidate.seen}`).join('; ')
     const allBanned = input.candidates.length > 0 && input.candidates.every((candidate) => candidate.banned !== null)
-    const text = allBanned ? `${input.group} failed on every node (${reasons}); POST /v1/groups/${input.group}/clear to try again` : `no node can take ${input.group} now (${reasons})`
+    const text = allBanned
+      ? `${input.group} failed on every node (${reasons}); POST /v1/groups/${input.group}/clear to try again`
+      : `no node can take ${input.group} now (${reasons})`
     return wait(input, allBanned ? 'failed-everywhere' : 'no-candidate', text, candidates)
   }
   const former = input.holder
@@ -156,14 +207,19 @@ function place(input: GroupInput): Verdict | undefined {
         : chosen.rule === 'stay'
           ? 'it stays where it ran'
           : 'it is the first in the list that can take it'
-  const marked = candidates.map((candidate) => (candidate.node === chosen.candidate.node ? { ...candidate, rule: chosen.rule, seen: 'chosen' } : candidate))
+  const marked = candidates.map((candidate) =>
+    candidate.node === chosen.candidate.node ? { ...candidate, rule: chosen.rule, seen: 'chosen' } : candidate,
+  )
   const { node, boot } = chosen.candidate
   if (boot === null) return undefined
   return act({ kind: 'grant', node, boot }, chosen.rule, `${input.group} goes to ${node}: ${why}`, marked)
 }
 
 /** Order of comparison: a move that was asked for, staying where it ran, rank, name. */
-function choose(input: GroupInput, open: readonly CandidateInput[]): { readonly candidate: CandidateInput; readonly rule: string } | undefined {
+function choose(
+  input: GroupInput,
+  open: readonly CandidateInput[],
+): { readonly candidate: CandidateInput; readonly rule: string } | undefined {
   const wanted = open.find((candidate) => candidate.node === input.move?.to)
   if (wanted !== undefined) return { candidate: wanted, rule: 'move' }
   const stay = input.holder === null ? open.find((candidate) => candidate.node === input.lastNode) : undefined
@@ -185,7 +241,15 @@ function ruledOut(candidate: CandidateInput): string | undefined {
 export function table(input: GroupInput): readonly Candidate[] {
   return input.candidates.map((candidate) => {
     const refusal = ruledOut(candidate)
-    const rule = !candidate.alive ? 'alive' : candidate.duty !== 'active' ? 'duty' : candidate.banned !== null ? 'banned' : candidate.obstacle !== null ? 'grantable' : 'rank'
+    const rule = !candidate.alive
+      ? 'alive'
+      : candidate.duty !== 'active'
+        ? 'duty'
+        : candidate.banned !== null
+          ? 'banned'
+          : candidate.obstacle !== null
+            ? 'grantable'
+            : 'rank'
     return { node: candidate.node, eligible: refusal === undefined, rule, seen: refusal ?? `rank ${candidate.rank}` }
   })
 }

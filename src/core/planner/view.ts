@@ -1,6 +1,17 @@
 /** Makes the planner's inputs from the committed state and what the leader knows of who is alive. */
 import type { BootId, LogTime, NodeId } from '../../base/index.js'
-import { type BootRow, currentBoot, type GroupRow, groupsOf, mayStillRun, type NodeRow, openCases, type PlannedDecision, type Reader, whyNotGrantable } from '../cluster/index.js'
+import {
+  type BootRow,
+  currentBoot,
+  type GroupRow,
+  groupsOf,
+  mayStillRun,
+  type NodeRow,
+  openCases,
+  type PlannedDecision,
+  type Reader,
+  whyNotGrantable,
+} from '../cluster/index.js'
 import { type CandidateInput, decideGroup, type GroupInput } from './plan.js'
 
 export interface Liveness {
@@ -76,7 +87,8 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
             state: holder.report.state,
             failure,
             restartNumber: holder.order.restart?.number ?? 0,
-            failuresInWindow: failures.filter((one) => one.resource === failure?.resource && one.at > view.at - (restart?.window ?? 0)).length,
+            failuresInWindow: failures.filter((one) => one.resource === failure?.resource && one.at > view.at - (restart?.window ?? 0))
+              .length,
             restartMax: restart?.max ?? 0,
           },
     lastNode: group.lastNode,
@@ -95,7 +107,12 @@ function candidateInput(view: PlannerView, shared: Shared, group: GroupRow, node
   const obstacle =
     boot === undefined
       ? 'it has not registered'
-      : whyNotGrantable({ draft: view.state, at: view.at, groups: () => shared.groups, currentBoot: (name) => shared.boots.get(name) }, freed, node, boot.boot)
+      : whyNotGrantable(
+          { draft: view.state, at: view.at, groups: () => shared.groups, currentBoot: (name) => shared.boots.get(name) },
+          freed,
+          node,
+          boot.boot,
+        )
   return {
     node,
     rank,

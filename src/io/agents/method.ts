@@ -1,7 +1,7 @@
 /** One run of one method: its time, its cancellation, and the programs it starts on the way. */
 import { type BootInstant, bootClockGrain, InvariantError } from '../../base/index.js'
 import type { MethodRequest, MethodResult, ProcessIdentity } from '../../core/monitor/index.js'
-import type { Clock } from '../clock/contract.js'
+import type { Clock } from '../clock/index.js'
 import { type Action, type ActionOutcome, type ActionRequest, type Cell, spawnAction, tailOf } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
 import { methodEnvironment } from './environment.js'

@@ -1,0 +1,156 @@
+/**
+ * `npm start`: three nodes on 127.0.0.1–3 keep a small web service alive at 127.0.0.100.
+ *
+ * Each node is three real processes, started through a power supply of its own that this process plays. No root is
+ * needed. Ctrl-C removes processes, cgroups and sockets; the data stays for the next start; `--fresh` wipes it.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { follow, request, waitFor } from '../lib/http.js'
+import { freePort, type Lab, type LabNode, makeLab, projectRoot } from '../lib/lab.js'
+
+const names = ['n1', 'n2', 'n3'] as const
+const serviceAddress = '127.0.0.100'
+const fresh = process.argv.includes('--fresh')
+const home = join(projectRoot, '.demo')
+const run = join(tmpdir(), `quorate-demo-${createHash('sha256').update(home).digest('hex').slice(0, 8)}`)
+
+const say = (text = ''): void => void process.stdout.write(`${text}\n`)
+
+let lab: Lab | undefined
+let leaving = false
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void leave(0))
+
+try {
+  await demo()
+} catch (error) {
+  process.stderr.write(`demo: ${(error as Error).message}\n`)
+  await leave(1)
+}
+
+async function demo(): Promise<void> {
+  if (fresh) for (const folder of [home, run]) rmSync(folder, { recursive: true, force: true })
+  mkdirSync(home, { recursive: true })
+  const lock = join(run, 'demo.pid')
+  mkdirSync(run, { recursive: true, mode: 0o711 })
+  const again = existsSync(join(home, 'n1', 'data'))
+  const nodes = await placeNodes()
+  lab = await makeLab({
+    name: 'demo',
+    home,
+    run,
+    nodes,
+    emergencyStop: '5s',
+    onPower: (node, action) => say(`  ⚡ power supply of ${node}: ${action}`),
+  })
+  writeFileSync(lock, String(process.pid))
+  say(again ? 'Starting three nodes on the data of the last demo (npm start -- --fresh begins anew) …' : 'Starting three nodes …')
+  await Promise.all([...lab.power.values()].map((supply) => supply.on()))
+  const cluster = lab
+  await waitFor('the cluster to form', 60_000, async () => {
+    const status = await request(cluster.url('n1'), 'GET', '/v1/status')
+    return status.body.quorate === true && (status.body.nodes as { state?: string }[] | undefined)?.length === 3
+  })
+  const servicePort = await configure(lab)
+  void follow(() => names.map((name) => cluster.url(name)), tell)
+  await waitFor(
+    'the service to answer',
+    60_000,
+    async () => (await request(`http://${serviceAddress}:${servicePort}`, 'GET', '/health')).status === 200,
+  )
+  explain(lab, servicePort)
+}
+
+async function placeNodes(): Promise<LabNode[]> {
+  const addresses = names.map((_, at) => `127.0.0.${at + 1}`)
+  const port = await freePort(addresses, 7400)
+  const guardianPort = await freePort(addresses, Math.max(7401, port + 1))
+  const apiBase = await freePort(addresses, 7481)
+  const nodes: LabNode[] = []
+  for (const [at, name] of names.entries()) {
+    const apiPort = await freePort([addresses[at] as string], apiBase + at)
+    nodes.push({ name, address: addresses[at] as string, port, guardianPort, apiPort })
+  }
+  return nodes
+}
+
+/** The first time: fence devices, and the group. Later starts find them in the database. */
+async function configure(cluster: Lab): Promise<number> {
+  const url = cluster.url('n1')
+  for (const name of names) {
+    await waitFor(
+      `node ${name} to take its fence device`,
+      30_000,
+      async () => (await request(url, 'PATCH', `/v1/nodes/${name}`, { fencing: cluster.fencing(name) })).status === 200,
+    )
+  }
+  await waitFor('the profile', 10_000, async () => (await request(url, 'PATCH', '/v1/settings', { profile: 'fast' })).status === 200)
+  const port = await freePort([serviceAddress], 8080)
+  const definition = {
+    nodes: [...names],
+    priority: 10,
+    resources: {
+      address: { type: 'logical-hostname', parameters: { address: serviceAddress } },
+      app: {
+        type: 'command',
+        parameters: {
+          run: [
+            process.execPath,
+            join(projectRoot, 'scripts/demo/app.mjs'),
+            serviceAddress,
+            String(port),
+            url,
+            join(home, 'journal.jsonl'),
+          ],
+          readyHost: serviceAddress,
+          readyPort: port,
+        },
+        dependsOn: ['address'],
+        probe: { interval: '2s', timeout: '5s' },
+        stop: { timeout: '5s' },
+      },
+    },
+  }
+  await waitFor('the group to be defined', 30_000, async () => {
+    const answer = await request(url, 'PUT', '/v1/groups/web', definition)
+    if (answer.status >= 400 && answer.status < 500) throw new Error(`the group was refused: ${JSON.stringify(answer.body)}`)
+    return answer.status < 300
+  })
+  return port
+}
+
+function tell(event: Readonly<Record<string, unknown>>): void {
+  const kind = String(event.kind)
+  if (kind.startsWith('settings') || kind.startsWith('decision.wait')) return
+  const time = new Date(Number(event.wall)).toISOString().slice(11, 23)
+  say(`  ${time}  ${kind.padEnd(24)} ${event.text}`)
+}
+
+function explain(cluster: Lab, port: number): void {
+  const url = cluster.url('n1')
+  say()
+  say(`The service answers at http://${serviceAddress}:${port}/ . Try, in another terminal:`)
+  say()
+  say(`  curl http://${serviceAddress}:${port}/                     # the service: who serves it, how many visits`)
+  say(`  curl ${url}/v1/status                        # any node answers: ${names.map((name) => cluster.url(name)).join(' ')}`)
+  say(`  scripts/chaos/kill-node n1                             # kill -9 of everything on n1; its power supply turns it on again`)
+  say(`  curl ${url}/v1/groups/web/why                # why is it where it is?`)
+  say(`  curl -X POST ${url}/v1/groups/web/move -d '{"to":"n3"}'`)
+  say(`  curl ${url}/v1/cases                         # every suspected node's story, with its proof`)
+  say(`  scripts/chaos/pause-node n2    scripts/chaos/cut-node n3     # --undo takes them back`)
+  say(`  node dist/src/main.js --url ${url} status`)
+  say()
+  say('Ctrl-C ends the demo; its data stays. What happens now, live:')
+  say()
+}
+
+async function leave(code: number): Promise<void> {
+  if (leaving) return
+  leaving = true
+  say('\nEnding the demo …')
+  await lab?.close().catch((error: Error) => process.stderr.write(`${error.message}\n`))
+  rmSync(run, { recursive: true, force: true })
+  process.exit(code)
+}

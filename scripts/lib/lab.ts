@@ -1,0 +1,134 @@
+/** Makes the folders and files of a cluster whose nodes share this kernel, and the power supply of each node. */
+import { randomBytes } from 'node:crypto'
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { stringify } from 'yaml'
+import { Power } from './power.js'
+import { type PowerServer, servePower } from './power-server.js'
+
+/** The root of the project, from the compiled place of this file (`dist/scripts/lib`). */
+export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
+export const mainScript = join(projectRoot, 'dist/src/main.js')
+export const fenceAgentSource = join(projectRoot, 'scripts/lib/fence_outlet.mjs')
+
+export interface LabNode {
+  readonly name: string
+  readonly address: string
+  readonly port: number
+  readonly guardianPort: number
+  readonly apiPort: number
+  /** Put before the node's command, such as `ip netns exec`. */
+  readonly prefix?: readonly string[]
+}
+
+export interface LabOptions {
+  readonly name: string
+  /** Data folders, logs, secret. */
+  readonly home: string
+  /** Run folders: short, for the sockets in it. */
+  readonly run: string
+  readonly nodes: readonly LabNode[]
+  readonly emergencyStop?: string
+  readonly onPower?: (node: string, action: string) => void
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+export interface Lab {
+  readonly nodes: readonly LabNode[]
+  readonly power: ReadonlyMap<string, Power>
+  readonly agent: string
+  readonly powerSocket: string
+  readonly home: string
+  readonly run: string
+  url(node: string): string
+  /** The `fencing` of a node, as the API takes it. */
+  fencing(node: string): Record<string, unknown>
+  close(): Promise<void>
+}
+
+export async function makeLab(options: LabOptions): Promise<Lab> {
+  mkdirSync(options.home, { recursive: true })
+  mkdirSync(options.run, { recursive: true, mode: 0o711 })
+  const secret = join(options.home, 'secret')
+  if (!existsSync(secret)) writeFileSync(secret, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
+  const agent = join(options.home, 'fence_outlet')
+  // The agents' environment is clean and need not know where this node binary is.
+  writeFileSync(agent, `#!/bin/sh\nexec ${process.execPath} ${fenceAgentSource}\n`)
+  chmodSync(agent, 0o755)
+  const power = new Map<string, Power>()
+  for (const node of options.nodes) {
+    const home = join(options.home, node.name)
+    const runDir = join(options.run, node.name)
+    mkdirSync(home, { recursive: true })
+    writeFileSync(join(home, 'node.yaml'), nodeFile(options, node, home, runDir, secret))
+    const argv = [process.execPath, mainScript, 'guardian', '--config', join(home, 'node.yaml')]
+    power.set(
+      node.name,
+      new Power({
+        node: node.name,
+        home,
+        runDir,
+        argv,
+        ...(node.prefix === undefined ? {} : { prefix: node.prefix }),
+        ...(options.environment === undefined ? {} : { environment: options.environment }),
+      }),
+    )
+  }
+  const powerSocket = join(options.run, 'power.sock')
+  const server: PowerServer = await servePower(powerSocket, power, options.onPower)
+  return {
+    nodes: options.nodes,
+    power,
+    agent,
+    powerSocket,
+    home: options.home,
+    run: options.run,
+    url: (name) => {
+      const node = options.nodes.find((candidate) => candidate.name === name)
+      return `http://${node?.address}:${node?.apiPort}`
+    },
+    fencing: (name) => ({ levels: [[{ agent, parameters: { node: name, socket: powerSocket }, timeout: '10s' }]], then: 'on' }),
+    close: async () => {
+      await Promise.all([...power.values()].map((supply) => supply.clean()))
+      await server.close()
+    },
+  }
+}
+
+function nodeFile(options: LabOptions, node: LabNode, home: string, runDir: string, secret: string): string {
+  return stringify({
+    node: node.name,
+    dataDir: join(home, 'data'),
+    runDir,
+    logDir: join(home, 'log'),
+    links: [{ address: node.address, port: node.port }],
+    guardian: { port: node.guardianPort },
+    api: { listen: `${node.address}:${node.apiPort}`, insecure: true },
+    boot: { idFile: join(home, 'boot-id') },
+    ...(options.emergencyStop === undefined ? {} : { emergencyStop: options.emergencyStop }),
+    cluster: {
+      name: options.name,
+      secretFile: secret,
+      members: Object.fromEntries(options.nodes.map((other) => [other.name, `${other.address}:${other.port}`])),
+    },
+  })
+}
+
+/** `wanted` when nobody uses it on any of the addresses, else the next port above that is free on all. */
+export async function freePort(addresses: readonly string[], wanted: number): Promise<number> {
+  for (let port = wanted; port < wanted + 500; port++) {
+    const free = await Promise.all(addresses.map((address) => isFree(address, port)))
+    if (free.every(Boolean)) return port
+  }
+  throw new Error(`no free port from ${wanted} to ${wanted + 499} on ${addresses.join(', ')}`)
+}
+
+function isFree(address: string, port: number): Promise<boolean> {
+  return new Promise((resolve_) => {
+    const server = createServer()
+    server.once('error', () => resolve_(false))
+    server.listen({ host: address, port, exclusive: true }, () => server.close(() => resolve_(true)))
+  })
+}
