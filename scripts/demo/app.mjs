@@ -11,7 +11,10 @@ import { appendFileSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 
 const { QUORATE_NODE: node, QUORATE_GROUP: group, QUORATE_GRANT_TOKEN: token, QUORATE_CHECKPOINT_DIR: checkpoints } = process.env
-const [host, port, api, journal] = process.argv.slice(2)
+/** `n1=http://…,n2=http://…`: the API of the own node is asked, the others' where it does not answer. */
+const [host, port, apis, journal] = process.argv.slice(2)
+const urls = new Map(apis.split(',').map((entry) => entry.split('=')))
+const api = urls.get(node) ?? [...urls.values()][0]
 
 let visits = 0
 try {

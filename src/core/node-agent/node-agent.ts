@@ -209,7 +209,7 @@ export class NodeAgent {
           },
         })
       }
-      if (result.result === 'clean' || view.now - asked!.answeredAt < probeAgainAfter) return
+      if (result.result === 'clean' || view.now - (asked?.answeredAt ?? 0) < probeAgainAfter) return
     } else if (asked !== undefined && view.now - asked.at < 60_000) return
     this.probes.set(probeId, { at: view.now, result: undefined, answeredAt: 0 })
     effects.push({ kind: 'order', order: { kind: 'probe', group: group.name, probeId, resources } })
