@@ -2,9 +2,10 @@
 import { type BootInstant, bootInstant } from '../../base/index.js'
 
 const firstPause = 100
-const longestPause = 5_000
+/** Short enough that a daemon that ends again and again is still back within its lease. */
+const longestPause = 1_000
 /** A process that has lived this long has not failed to start. */
-const settledAfter = 10_000
+const settledAfter = 1_000
 
 export class Supervision {
   #up = false
@@ -23,7 +24,7 @@ export class Supervision {
     this.#startAt = undefined
   }
 
-  /** At once the first time, then after 100 ms, doubling up to 5 s while it keeps ending early. */
+  /** At once the first time, then after 100 ms, doubling up to 1 s while it keeps ending early. */
   onEnded(now: BootInstant) {
     if (this.#up && now - this.#since >= settledAfter) this.#failures = 0
     const pause = this.#failures === 0 ? 0 : Math.min(longestPause, firstPause * 2 ** (this.#failures - 1))
