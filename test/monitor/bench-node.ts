@@ -209,6 +209,13 @@ export class BenchNode {
     )
   }
 
+  /** The failure of a group, whether told by itself or in the first words of a new monitor. */
+  async failureOf(name: string, from = 0) {
+    const within = (report: MonitorReport) => (report.kind === 'hello' ? report.groups : report.kind === 'group' ? [report] : [])
+    const failure = (report: MonitorReport) => within(report).find((said) => said.group === name)?.failure
+    return failure(await this.until(`${name} to have failed`, (report) => failure(report) !== undefined, from))
+  }
+
   pidOf(name: string, resourceName: string): number | undefined {
     const record = this.runFolder.readRecords().readable.find((known) => known.group === name)
     return record?.progress[resourceName as ResourceName]?.processes[0]?.pid
