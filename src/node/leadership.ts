@@ -168,6 +168,7 @@ export class Leadership {
         const stage = this.presence.detector.stage(node)
         return stage !== 'JOINING' && stage !== 'CONDEMNED'
       },
+      isJoining: (node) => this.presence.detector.stage(node) === 'JOINING',
     }
   }
 }

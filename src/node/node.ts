@@ -253,7 +253,7 @@ export class QuorateNode {
 
   /** Who lives, as the leader sees it; on other nodes nobody does. For plans and explanations. */
   liveness() {
-    return this.leadership?.liveness() ?? { isAlive: () => false }
+    return this.leadership?.liveness() ?? { isAlive: () => false, isJoining: () => false }
   }
 
   get agentReports(): NodeAgent {

@@ -88,7 +88,7 @@ export function isHeld(view: Pick<ConductView, 'guardians' | 'now' | 'settings'>
   const heard = view.guardians.get(node)
   return (
     heard !== undefined &&
-    view.now - heard.at <= view.settings.query &&
+    view.now - heard.at <= view.settings.challenge &&
     !heard.answer.daemonUp &&
     heard.answer.leaseRemainingMs - (view.now - heard.at) > 0
   )

@@ -65,7 +65,7 @@ export function decide(context: Context, command: CommandOf<'decide'>): Record<s
   const outcomes = command.decisions.map((decision) => {
     const refusal = carryOut(context, decision)
     if (refusal !== undefined) return { group: decision.group, refused: refusal }
-    // A wait is a state, kept with the group; everything else is an act and gets its record.
+    if (decision.action.kind === 'wait' && decision.text === '') return { group: decision.group } // What it waited for has come.
     const id = context.decision({
       group: decision.group,
       action: describe(decision),
@@ -111,8 +111,8 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
       context.putGroup({ ...group, move: null })
       return undefined
     case 'wait':
-      if (group.waitingFor === decision.text) return 'it waits already'
-      context.putGroup({ ...group, waitingFor: decision.text })
+      if ((group.waitingFor ?? '') === decision.text) return 'it waits already'
+      context.putGroup({ ...group, waitingFor: decision.text === '' ? null : decision.text })
       return undefined
     case 'forget':
       if (!group.deleting || mayStillRun(group)) return 'what it was may still run'

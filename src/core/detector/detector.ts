@@ -42,6 +42,7 @@ export class Detector {
   private readonly startedAt: Instant
   private readonly watched = new Map<NodeId, Watched>()
   private lastTick: Instant
+  private readonly recovered: Transition[] = []
   /** Sum of the observer's own stalls. Milliseconds. */
   stalledMs = 0
 
@@ -61,7 +62,12 @@ export class Detector {
     watched.heard = true
     const known = watched.links.get(link) ?? { last: now, count: 0 }
     watched.links.set(link, { last: now, count: known.count + 1 })
-    if (life) watched.alive = Math.max(watched.alive, now)
+    if (!life) return
+    watched.alive = Math.max(watched.alive, now)
+    if (watched.stage === 'HEALTHY') return
+    // A sign of life ends the suspicion at once, not with the next tick.
+    this.recovered.push({ node, from: watched.stage, to: 'HEALTHY', silenceMs: 0 })
+    watched.stage = 'HEALTHY'
   }
 
   /** Judges anew. Call it after everything that waits has been taken in. */
@@ -72,7 +78,7 @@ export class Detector {
       this.stalledMs += gap
       for (const watched of this.watched.values()) watched.alive = Math.min(now, watched.alive + gap)
     }
-    const transitions: Transition[] = []
+    const transitions: Transition[] = this.recovered.splice(0)
     for (const [node, watched] of this.watched) {
       const silenceMs = now - watched.alive
       const to = this.stageFor(watched, silenceMs, now, settings)

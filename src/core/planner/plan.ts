@@ -39,6 +39,10 @@ export interface GroupInput {
     /** Its token has ended by proof. */
     readonly proved: string | null
     readonly alive: boolean
+    /** A case of its node is open. */
+    readonly suspected: boolean
+    /** Nobody has heard its node since it was last started. */
+    readonly joining: boolean
     readonly wanted: 'run' | 'stop'
     readonly definitionChanged: boolean
     readonly state: string
@@ -127,7 +131,10 @@ function stopping(input: GroupInput, holder: NonNullable<GroupInput['holder']>):
 }
 
 function waitForProof(input: GroupInput, holder: NonNullable<GroupInput['holder']>): Verdict | undefined {
-  return wait(input, 'no-proof', `waiting for proof that ${holder.node} can no longer act`)
+  if (holder.suspected) return wait(input, 'no-proof', `waiting for proof that ${holder.node} can no longer act`)
+  if (holder.joining)
+    return wait(input, 'joining', `waiting for ${holder.node}, which may still be starting; after startGrace a case opens`)
+  return undefined // The leader has only begun to hear it.
 }
 
 /** Policies for a group that runs, or should, under an open token. */
@@ -160,7 +167,7 @@ function judgeHeld(input: GroupInput, holder: NonNullable<GroupInput['holder']>)
     )
   if (here !== undefined && here.duty !== 'active')
     return stopHeld(input, 'standby', `${holder.node} is ${here.duty}: ${input.group} leaves it`, null, table(input))
-  return undefined
+  return input.waitingFor === null || holder.state === 'UNKNOWN' ? undefined : act({ kind: 'wait' }, 'resolved', '')
 }
 
 /** Restart in place first; after `restartMax` in the window, or a failed start, go elsewhere. */

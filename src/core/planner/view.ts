@@ -17,6 +17,8 @@ import { type CandidateInput, decideGroup, type GroupInput } from './plan.js'
 export interface Liveness {
   /** The leader answers this boot's heartbeats and heard one lately. */
   isAlive(node: NodeId, boot: BootId): boolean
+  /** Nobody has heard the node since the leader's own start. */
+  isJoining(node: NodeId): boolean
 }
 
 export interface PlannerView {
@@ -82,6 +84,8 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
             token: holder.token,
             proved: group.proof === null ? null : group.proof.kind,
             alive: isAlive(view, shared, holder.node) && shared.boots.get(holder.node)?.boot === holder.boot,
+            suspected: shared.suspects.has(holder.node),
+            joining: view.liveness.isJoining(holder.node),
             wanted: holder.order.wanted,
             definitionChanged: holder.pinnedRevision !== group.resourcesRevision,
             state: holder.report.state,

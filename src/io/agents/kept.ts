@@ -2,7 +2,6 @@
  * Kept foreground processes: `command` with `run`. The process is the service; its death is noticed as our child's
  * exit, or after a restart of this process by its start time in /proc.
  */
-import { closeSync } from 'node:fs'
 import type { MethodResult, ProcessIdentity } from '../../core/monitor/index.js'
 import { isAlive, LogTail, pause, signalProcess, spawnMember, tailOf, waitUntil } from '../processes/index.js'
 import { argvOf, commandOptions } from './command-line.js'
@@ -66,22 +65,22 @@ export async function startKept(
     stdout: log.fd,
     stderr: log.fd,
   })
+  log.close()
   if (identity === undefined) {
     const problem = await new Promise<string>((resolve) => child.once('error', (error) => resolve(error.message)))
-    closeSync(log.fd)
     return { outcome: 'failed', detail: `it could not be started: ${problem}` }
   }
   kept.add(identity)
   child.once('exit', (code, signal) => {
-    const how = signal === null ? `it ended with status ${code}` : `it was killed by ${signal}`
+    const said = tailOf(log.read())
+    const how = (signal === null ? `it ended with status ${code}` : `it was killed by ${signal}`) + (said === '' ? '' : `: ${said}`)
     kept.end(identity, how)
     onEnded(identity, how)
   })
   context.world.onSpawned(identity)
   const result = await untilReady(context, identity, kept)
-  const said = tailOf(log.finish())
   if (result.outcome === 'timed-out') await context.world.cell.kill(5_000)
-  return result.outcome === 'failed' && said !== '' ? { outcome: 'failed', detail: `${result.detail}: ${said}` } : result
+  return result
 }
 
 /** Takes over the wait for a process that is there already. */

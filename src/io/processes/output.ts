@@ -63,10 +63,24 @@ export class LogTail {
     boundServiceLog(this.#path)
   }
 
-  /** What has been appended since, at most the last `outputMax` bytes; closes our hold of the file. */
-  finish(): string {
+  /** Lets go of our hold of the file; whoever was started with it keeps theirs. */
+  close() {
     closeSync(this.fd)
-    const file = openSync(this.#path, 'r')
+  }
+
+  finish(): string {
+    this.close()
+    return this.read()
+  }
+
+  /** What has been appended since, at most the last `outputMax` bytes; empty when the log is gone. */
+  read(): string {
+    let file: number
+    try {
+      file = openSync(this.#path, 'r')
+    } catch {
+      return ''
+    }
     try {
       const size = fstatSync(file).size
       const from = Math.max(size < this.#from ? 0 : this.#from, size - outputMax)
