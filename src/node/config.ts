@@ -27,6 +27,8 @@ export interface NodeConfig {
   readonly logDir: string
   readonly links: readonly Address[]
   readonly guardianPort: number
+  /** Where the other nodes reach this one: as many links as it has, and its guardian. Its own addresses unless something lies between. */
+  readonly advertise: { readonly links: readonly Address[]; readonly guardian: Address }
   readonly api: ApiConfig
   readonly clusterName: string
   readonly secret: string
@@ -63,6 +65,7 @@ export function readNodeConfig(file: string): NodeConfig {
     'logDir',
     'links',
     'guardian',
+    'advertise',
     'api',
     'cluster',
     'boot',
@@ -73,6 +76,7 @@ export function readNodeConfig(file: string): NodeConfig {
   const cluster = section(root.cluster, 'cluster', ['name', 'secretFile', 'members'])
   const api = section(root.api ?? {}, 'api', ['listen', 'socket', 'insecure'])
   const guardian = section(root.guardian ?? {}, 'guardian', ['port'])
+  const advertise = section(root.advertise ?? {}, 'advertise', ['links', 'guardian'])
   const boot = section(root.boot ?? {}, 'boot', ['idFile'])
   const node = nodeId(text_(root.node, 'node'))
   const members = new Map(
@@ -87,6 +91,15 @@ export function readNodeConfig(file: string): NodeConfig {
     })
   const links =
     root.links === undefined ? [members.get(node) as Address] : list(root.links, 'links').map((value, at) => link(value, `links[${at}]`))
+  const guardianPort = port(guardian.port ?? 7401, 'guardian.port')
+  const advertisedLinks =
+    advertise.links === undefined
+      ? links
+      : list(advertise.links, 'advertise.links').map((value, at) => link(value, `advertise.links[${at}]`))
+  if (advertisedLinks.length !== links.length)
+    throw new ClusterError('INVALID', `advertise.links has ${advertisedLinks.length} entries, links has ${links.length}`, {
+      fix: 'give one address for each link, in the same order',
+    })
   const runDir = here(text_(root.runDir ?? '/run/quorate', 'runDir'))
   const listen = api.listen === undefined ? undefined : address(api.listen, 'api.listen')
   const insecure = api.insecure === true
@@ -104,7 +117,14 @@ export function readNodeConfig(file: string): NodeConfig {
     runDir,
     logDir: here(text_(root.logDir ?? '/var/log/quorate', 'logDir')),
     links,
-    guardianPort: port(guardian.port ?? 7401, 'guardian.port'),
+    guardianPort,
+    advertise: {
+      links: advertisedLinks,
+      guardian:
+        advertise.guardian === undefined
+          ? { host: (advertisedLinks[0] as Address).host, port: guardianPort }
+          : link(advertise.guardian, 'advertise.guardian'),
+    },
     api: { listen, socket: api.socket === undefined ? `${runDir}/api.sock` : here(text_(api.socket, 'api.socket')), insecure },
     clusterName: name,
     secret: readSecret(here(text_(cluster.secretFile, 'cluster.secretFile'))),

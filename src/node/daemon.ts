@@ -1,5 +1,6 @@
 /** The daemon process: opens the real rooms, forms the cluster or finds it formed, and runs the node. */
 import { randomBytes, randomInt } from 'node:crypto'
+import { isIP } from 'node:net'
 import { type BootId, ClusterError, type MemberId, type NodeId, type SessionId } from '../base/index.js'
 import { ClusterState, Formation, type FormationEffect, type FormationMessage } from '../core/cluster/index.js'
 import type { MonitorOrder, MonitorReport } from '../core/monitor/index.js'
@@ -78,6 +79,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     })
   }
 
+  const dialFrom = config.links[0]?.host
   let onFormation: ((from: NodeId, message: FormationMessage) => void) | undefined
   const peers = await openPeers({
     self: config.node,
@@ -86,6 +88,8 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     processId,
     listen: config.links,
     peers: new Map([...config.members].map(([name, address]) => [name, [address]])),
+    // From the address by which the others know this node; on loopback the system would choose another one.
+    ...(dialFrom === undefined || isIP(dialFrom) === 0 || /^[0.:]*$/.test(dialFrom) ? {} : { localAddress: dialFrom }),
     ...(identity?.phase === 'formed' ? { identity: { clusterId: identity.clusterId, memberId: identity.memberId } } : {}),
     listener: {
       onFrame: (from, frame) => (kindOf(frame) === 'formation' ? onFormation?.(from, frame as FormationMessage) : node?.frame(from, frame)),
@@ -159,8 +163,8 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     session,
     clusterName: config.clusterName,
     members: config.members,
-    links: config.links,
-    guardian: { host: config.links[0]?.host ?? '127.0.0.1', port: config.guardianPort },
+    links: config.advertise.links,
+    guardian: config.advertise.guardian,
     api: config.api.listen === undefined ? null : `${config.api.listen.host}:${config.api.listen.port}`,
     guard: { guarded: false, watchdog: 'none', watchdogTimeout: 0, emergencyStop: config.emergencyStop },
   }

@@ -6,7 +6,7 @@
  */
 import type { BootId, CaseId, Instant, LogTime, NodeId, Settings, Term } from '../base/index.js'
 import { type Conduct, conduct, type HeardGuardian } from '../core/arbiter/index.js'
-import type { ClusterState, Command, CommandResult, EventRow } from '../core/cluster/index.js'
+import { type ClusterState, type Command, type CommandResult, type EventRow, leaseBound } from '../core/cluster/index.js'
 import type { GuardianAnswer } from '../core/guardian/index.js'
 import { decide, type Liveness, plannerVersion } from '../core/planner/index.js'
 import type { NodeIdentity, NodeIo } from './io.js'
@@ -53,10 +53,32 @@ export class Leadership {
     this.dirty = true
     for (const event of events) {
       const id = event.data.case as CaseId | undefined
+      const readmitted =
+        event.kind === 'node.readmitted'
+          ? (event.data.boot as BootId)
+          : event.kind === 'case.closed'
+            ? this.state.get('cases', id ?? '')?.boot
+            : undefined
+      if (readmitted !== undefined) this.presence.giver?.resume(event.subject as NodeId, readmitted)
       if (id === undefined) continue
       if (event.kind === 'case.opened') this.caseSeenAt.set(id, now)
       if (event.kind.startsWith('case.attempt-')) this.attemptEndedAt.set(id, now)
     }
+  }
+
+  /** Whether nothing was heard of the boot for as long as any lease it may have lasts: what an operator's word needs beside it. */
+  isUnheard(node: NodeId, boot: BootId): boolean {
+    const giver = this.presence.giver
+    if (giver === undefined) return false
+    const { detector } = this.presence
+    const now = this.io.clock.now()
+    const settings = this.doors.settings()
+    const lease = leaseBound(this.state, settings)
+    const guard = this.state.get('boots', `${node}/${boot}`)?.guard
+    return (
+      detector.quiet(node, now) > lease &&
+      giver.untilExpired(node, boot, lease, guard?.emergencyStop ?? settings.emergencyStop, this.io.clock.boot()) === 0
+    )
   }
 
   livenessChanged(): void {

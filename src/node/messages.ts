@@ -22,6 +22,8 @@ export type Frame =
 export type Question =
   | { readonly kind: 'detector' }
   | { readonly kind: 'leader-view' }
+  /** Asked of the leader: nothing was heard of the boot for as long as any lease of it may last. */
+  | { readonly kind: 'unheard'; readonly node: NodeId; readonly boot: BootId }
   | { readonly kind: 'transfer-lead'; readonly to: NodeId }
   | { readonly kind: 'type'; readonly name: string }
 

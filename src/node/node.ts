@@ -801,6 +801,8 @@ export class QuorateNode {
             this.liveness().isAlive(node, currentBoot(this.state, node)?.boot ?? ('' as never)),
           ),
         }
+      case 'unheard':
+        return { unheard: this.leadership?.isUnheard(question.node, question.boot) ?? false }
       case 'transfer-lead':
         this.transferLead(question.to)
         return {}

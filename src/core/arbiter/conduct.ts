@@ -12,6 +12,7 @@ import {
   type Command,
   currentBoot,
   heldBy,
+  leaseBound,
   mayStillRun,
   type NodeRow,
   nodesOf,
@@ -189,7 +190,7 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
   const boot = bootsOf(view.state, row.node).find((candidate) => candidate.boot === row.boot)
   const replaced = currentBoot(view.state, row.node)?.boot !== row.boot
   if (boot !== undefined && leaseCounts(view, boot.guard)) {
-    const left = view.leases.untilExpired(row.node, row.boot, view.settings.lease, boot.guard.emergencyStop, view.boot)
+    const left = view.leases.untilExpired(row.node, row.boot, leaseBound(view.state, view.settings), boot.guard.emergencyStop, view.boot)
     if (left === 0)
       wanted.push({
         kind: 'propose',
@@ -198,7 +199,7 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
       })
   }
   // Back before it was cut off, and nothing left in its hands: let it in again.
-  const alive = view.detector.stage(row.node) === 'HEALTHY'
+  const alive = view.detector.quiet(row.node, view.now) < view.settings.query
   if (alive && !replaced && heldBy(view.state, row.node, row.boot).length === 0) {
     wanted.push({
       kind: 'propose',
@@ -251,8 +252,9 @@ function watchAttempt(view: ConductView, row: CaseRow, open: Attempt): readonly 
   const earlier = bootsOf(view.state, open.arbiter).find((boot) => boot.state === 'ended' && (boot.proof?.index ?? 0) > row.openedIndex)
   if (earlier !== undefined) return [abandon(`its arbiter ${open.arbiter} is itself proved ended`)]
   if (arbiterBoot === undefined) return []
-  const left = view.leases.untilExpired(open.arbiter, arbiterBoot.boot, view.settings.lease, 0, view.boot)
-  return left === 0 && view.leases.untilExpired(open.arbiter, arbiterBoot.boot, view.settings.lease + open.timeout, 0, view.boot) === 0
+  const lease = leaseBound(view.state, view.settings)
+  const left = view.leases.untilExpired(open.arbiter, arbiterBoot.boot, lease, 0, view.boot)
+  return left === 0 && view.leases.untilExpired(open.arbiter, arbiterBoot.boot, lease + open.timeout, 0, view.boot) === 0
     ? [abandon(`the lease of its arbiter ${open.arbiter} and the time of its call have passed`)]
     : []
 }

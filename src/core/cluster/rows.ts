@@ -291,6 +291,8 @@ export interface MetaRow {
   readonly journalFrom: LogIndex
   readonly journalRows: number
   readonly decisionRows: number
+  /** A longer lease that may still have been given before the setting was lowered, and until when it counts. */
+  readonly formerLease: { readonly ms: number; readonly until: LogTime } | null
 }
 
 export type CommandResult =

@@ -5,7 +5,7 @@
  * commits them. Tables are copy-on-write B+ trees, so a snapshot of the whole state costs nothing.
  */
 import BTreeModule from 'sorted-btree'
-import { type GroupName, invariant, type LogIndex, logIndex, logTime, type NodeId, wallTime } from '../../base/index.js'
+import { type GroupName, invariant, type LogIndex, logIndex, logTime, type NodeId, type Settings, wallTime } from '../../base/index.js'
 import type { BootRow, CaseRow, GroupRow, MetaRow, NodeRow, TableName, Tables } from './rows.js'
 
 // CommonJS class under an ES module import: the constructor is the `default` of the default.
@@ -175,6 +175,7 @@ const emptyMeta: MetaRow = {
   journalFrom: logIndex(1),
   journalRows: 0,
   decisionRows: 0,
+  formerLease: null,
 }
 
 export function metaOf(reader: Reader): MetaRow {
@@ -220,4 +221,10 @@ export function heldBy(reader: Reader, node: NodeId, boot: string): readonly Gro
   return groupsOf(reader)
     .filter((group) => group.holder?.node === node && group.holder.boot === boot && group.proof === null)
     .map((group) => group.name)
+}
+
+/** The longest lease that may be in anybody's hands: the present one, or a longer one that was in force until lately. Milliseconds. */
+export function leaseBound(reader: Reader, settings: Settings): number {
+  const { formerLease, logTime: at } = metaOf(reader)
+  return formerLease !== null && at < formerLease.until ? Math.max(formerLease.ms, settings.lease) : settings.lease
 }

@@ -1,8 +1,9 @@
 /** Settings, the store, checkpoints and operations. */
-import { patchSettings } from '../../base/index.js'
+import { clockDrift, effectiveSettings, type LogTime, patchSettings } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import { mayStillRun } from './ownership.js'
+import { leaseBound } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 type Value = Record<string, unknown>
@@ -13,6 +14,11 @@ export const storeKeyMax = 512
 export function changeSettings(context: Context, command: CommandOf<'patch-settings'>): Value {
   const chosen = context.draft.get('settings', 'cluster') ?? {}
   const merged = patchSettings(chosen, command.patch)
+  const before = leaseBound(context.draft, context.settings)
+  if (effectiveSettings(merged).lease < before) {
+    const until = (context.at + before * (1 + clockDrift) + 1_000) as LogTime
+    context.putMeta({ ...context.meta, formerLease: { ms: before, until } })
+  }
   context.draft.put('settings', 'cluster', merged)
   context.event('settings.changed', 'settings', `settings were changed: ${Object.keys(command.patch).join(', ')}`, { patch: command.patch })
   return { revision: context.index }

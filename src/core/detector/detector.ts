@@ -19,6 +19,8 @@ interface Watched {
   stage: Stage
   /** Last sign of life, moved forward by the observer's own stalls. */
   alive: number
+  /** Last authenticated heartbeat, whether it proved life or not. */
+  reached: number
   /** Heard at all since this observer started. */
   heard: boolean
   readonly links: Map<number, { last: number; count: number }>
@@ -51,7 +53,15 @@ export class Detector {
     this.startedAt = now
     this.lastTick = now
     for (const node of nodes) {
-      if (node !== self) this.watched.set(node, { stage: 'JOINING', alive: now, heard: false, links: new Map(), missed: 0 })
+      if (node !== self)
+        this.watched.set(node, {
+          stage: 'JOINING',
+          alive: now,
+          reached: Number.NEGATIVE_INFINITY,
+          heard: false,
+          links: new Map(),
+          missed: 0,
+        })
     }
   }
 
@@ -60,6 +70,7 @@ export class Detector {
     const watched = this.watched.get(node)
     if (watched === undefined) return
     watched.heard = true
+    watched.reached = now
     const known = watched.links.get(link) ?? { last: now, count: 0 }
     watched.links.set(link, { last: now, count: known.count + 1 })
     if (!life) return
@@ -111,6 +122,11 @@ export class Detector {
 
   silence(node: NodeId, now: Instant): number {
     return node === this.self ? 0 : now - (this.watched.get(node)?.alive ?? instant(0))
+  }
+
+  /** How long nothing at all has come from the node; a condemned one is not renewed, so that its heartbeats prove no life but show that it is there. */
+  quiet(node: NodeId, now: Instant): number {
+    return node === this.self ? 0 : now - (this.watched.get(node)?.reached ?? Number.NEGATIVE_INFINITY)
   }
 
   heardNodes(): readonly NodeId[] {
