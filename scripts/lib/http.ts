@@ -1,5 +1,5 @@
 /** A small client for the scripts: JSON requests, waiting for a condition, following the events. */
-import { request as httpRequest } from 'node:http'
+import { request as httpRequest, type RequestOptions } from 'node:http'
 
 export interface Answer {
   /** 0 when nothing answered. */
@@ -8,7 +8,7 @@ export interface Answer {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
 }
 
-/** Never throws: what cannot be reached answers with status 0. */
+/** `base` is `http://host:port`, or `unix:` and the path of a socket. Never throws: what cannot be reached answers with status 0. */
 export function request(
   base: string,
   method: string,
@@ -19,7 +19,7 @@ export function request(
   return new Promise((resolve) => {
     const text = body === undefined ? undefined : JSON.stringify(body)
     const headers = { ...(text === undefined ? {} : { 'content-type': 'application/json' }), ...options.headers }
-    const outgoing = httpRequest(`${base}${path}`, { method, headers, timeout: options.timeoutMs ?? 5_000, agent: false }, (incoming) => {
+    const outgoing = httpRequest(...target(base, path, { method, headers, timeout: options.timeoutMs ?? 5_000 }), (incoming) => {
       let received = ''
       incoming.setEncoding('utf8')
       incoming.on('data', (chunk: string) => {
@@ -32,6 +32,12 @@ export function request(
     outgoing.on('error', () => resolve({ status: 0, body: {}, headers: {} }))
     outgoing.end(text)
   })
+}
+
+function target(base: string, path: string, options: RequestOptions): [string, RequestOptions] {
+  const own = { ...options, agent: false as const }
+  if (!base.startsWith('unix:')) return [`${base}${path}`, own]
+  return [`http://localhost${path}`, { ...own, socketPath: base.slice('unix:'.length) }]
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> {
@@ -69,8 +75,7 @@ export async function follow(
     if (next !== undefined) {
       await new Promise<void>((resolve) => {
         const outgoing = httpRequest(
-          `${base}/v1/events?from=${next}`,
-          { headers: { accept: 'application/x-ndjson' }, agent: false },
+          ...target(base, `/v1/events?from=${next}`, { headers: { accept: 'application/x-ndjson' } }),
           (incoming) => {
             let text = ''
             incoming.setEncoding('utf8')

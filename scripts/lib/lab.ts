@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { Power } from './power.js'
-import { type PowerServer, servePower } from './power-server.js'
+import { type Cable, type PowerServer, servePower } from './power-server.js'
 
 /** The root of the project, from the compiled place of this file (`dist/scripts/lib`). */
 export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
@@ -21,6 +21,10 @@ export interface LabNode {
   readonly apiPort: number
   /** Put before the node's command, such as `ip netns exec`. */
   readonly prefix?: readonly string[]
+  /** What its loss of power takes away besides processes. */
+  readonly reset?: () => Promise<void>
+  /** The address by which other nodes reach it, with the same ports, where a relay lies between. */
+  readonly front?: string
 }
 
 export interface LabOptions {
@@ -33,6 +37,8 @@ export interface LabOptions {
   readonly emergencyStop?: string
   readonly onPower?: (node: string, action: string) => void
   readonly environment?: Readonly<Record<string, string>>
+  /** Cuts nodes from each other. */
+  readonly cable?: Cable
 }
 
 export interface Lab {
@@ -43,6 +49,8 @@ export interface Lab {
   readonly home: string
   readonly run: string
   url(node: string): string
+  /** The same through the node's unix socket, which no network hides. For `request`. */
+  local(node: string): string
   /** The `fencing` of a node, as the API takes it. */
   fencing(node: string): Record<string, unknown>
   close(): Promise<void>
@@ -72,12 +80,13 @@ export async function makeLab(options: LabOptions): Promise<Lab> {
         runDir,
         argv,
         ...(node.prefix === undefined ? {} : { prefix: node.prefix }),
+        ...(node.reset === undefined ? {} : { reset: node.reset }),
         ...(options.environment === undefined ? {} : { environment: options.environment }),
       }),
     )
   }
   const powerSocket = join(options.run, 'power.sock')
-  const server: PowerServer = await servePower(powerSocket, power, options.onPower)
+  const server: PowerServer = await servePower(powerSocket, power, options.onPower, options.cable)
   return {
     nodes: options.nodes,
     power,
@@ -89,6 +98,7 @@ export async function makeLab(options: LabOptions): Promise<Lab> {
       const node = options.nodes.find((candidate) => candidate.name === name)
       return `http://${node?.address}:${node?.apiPort}`
     },
+    local: (name) => `unix:${join(options.run, name, 'api.sock')}`,
     fencing: (name) => ({ levels: [[{ agent, parameters: { node: name, socket: powerSocket }, timeout: '10s' }]], then: 'on' }),
     close: async () => {
       await Promise.all([...power.values()].map((supply) => supply.clean()))
@@ -106,12 +116,15 @@ function nodeFile(options: LabOptions, node: LabNode, home: string, runDir: stri
     links: [{ address: node.address, port: node.port }],
     guardian: { port: node.guardianPort },
     api: { listen: `${node.address}:${node.apiPort}`, insecure: true },
+    ...(node.front === undefined
+      ? {}
+      : { advertise: { links: [`${node.front}:${node.port}`], guardian: `${node.front}:${node.guardianPort}` } }),
     boot: { idFile: join(home, 'boot-id') },
     ...(options.emergencyStop === undefined ? {} : { emergencyStop: options.emergencyStop }),
     cluster: {
       name: options.name,
       secretFile: secret,
-      members: Object.fromEntries(options.nodes.map((other) => [other.name, `${other.address}:${other.port}`])),
+      members: Object.fromEntries(options.nodes.map((other) => [other.name, `${other.front ?? other.address}:${other.port}`])),
     },
   })
 }

@@ -1,4 +1,7 @@
-/** Lets fence agents reach the power supplies: one JSON line in, one out, over a unix socket that only its owner may open. */
+/**
+ * Lets fence agents reach the power supplies, and chaos scripts break nodes: one JSON line in, one out, over a unix socket
+ * that only its owner may open. `{"node", "action"}` is answered with `{"ok", "on"}` or `{"ok": false, "detail"}`.
+ */
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import type { Power } from './power.js'
@@ -7,10 +10,21 @@ export interface PowerServer {
   close(): Promise<void>
 }
 
+/** What can come between a node and the others. */
+export interface Cable {
+  cut(node: string, direction: Direction): Promise<void>
+  heal(node: string): Promise<void>
+}
+
+/** `in`: the node does not hear the others; `out`: they do not hear it. */
+export const directions = ['both', 'in', 'out'] as const
+export type Direction = (typeof directions)[number]
+
 export function servePower(
   path: string,
   supplies: ReadonlyMap<string, Power>,
   onAction: (node: string, action: string) => void = () => undefined,
+  cable?: Cable,
 ): Promise<PowerServer> {
   rmSync(path, { force: true })
   const server: Server = createServer((socket) => {
@@ -31,17 +45,48 @@ export function servePower(
   })
   const answer = async (line: string): Promise<Record<string, unknown>> => {
     try {
-      const { node, action } = JSON.parse(line) as { node: string; action: string }
+      const { node, action, direction = 'both' } = JSON.parse(line) as { node: string; action: string; direction?: Direction }
       const supply = supplies.get(node)
-      if (supply === undefined) return { ok: false, detail: `there is no outlet for "${node}"` }
-      if (action !== 'status') onAction(node, action)
-      if (action === 'off') await supply.off()
-      else if (action === 'on') await supply.on()
-      else if (action === 'reboot') await supply.on()
-      else if (action !== 'status') return { ok: false, detail: `unknown action "${action}"` }
-      return { ok: true, on: supply.isOn() }
+      if (supply === undefined) return { ok: false, detail: `there is no node "${node}", only ${[...supplies.keys()].join(', ')}` }
+      if (action !== 'status' && action !== 'pids') onAction(node, action)
+      const answered = await perform(supply, node, action, direction)
+      return { ok: true, on: supply.isOn(), ...answered }
     } catch (error) {
       return { ok: false, detail: (error as Error).message }
+    }
+  }
+  const perform = async (
+    supply: Power,
+    node: string,
+    action: string,
+    direction: Direction,
+  ): Promise<Record<string, unknown> | undefined> => {
+    switch (action) {
+      case 'status':
+        return undefined
+      case 'off':
+        await supply.off()
+        return undefined
+      case 'on':
+      case 'reboot':
+        await supply.on()
+        return undefined
+      case 'pids':
+        return { pids: supply.pids() }
+      case 'kill':
+        return { pids: supply.crash() }
+      case 'pause':
+        return { pids: supply.pause() }
+      case 'resume':
+        return { pids: supply.resume() }
+      case 'cut':
+      case 'heal':
+        if (cable === undefined) throw new Error('nothing lies between these nodes that could be cut')
+        if (!directions.includes(direction)) throw new Error(`the direction is one of ${directions.join(', ')}`)
+        await (action === 'cut' ? cable.cut(node, direction) : cable.heal(node))
+        return undefined
+      default:
+        throw new Error(`unknown action "${action}"`)
     }
   }
   return new Promise((resolve, reject) => {

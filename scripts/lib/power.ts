@@ -21,6 +21,8 @@ export interface PowerOptions {
   /** Put before the command: another network namespace, for example. */
   readonly prefix?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
+  /** Takes away what a machine loses with its power besides its processes, such as the addresses of its network namespace. */
+  readonly reset?: () => Promise<void>
 }
 
 const killTimeout = 5_000
@@ -56,6 +58,22 @@ export class Power {
     return this.queue(() => this.killAll())
   }
 
+  /** A crash: everything of the node is killed, nothing is verified, no boot id is renewed. Answers with who was met. */
+  crash(): readonly number[] {
+    const met = this.pids()
+    for (const cgroup of this.cgroups()) if (isPopulated(cgroup)) writeFileSync(join(cgroup, 'cgroup.kill'), '1')
+    return [...new Set([...met, ...this.signal('SIGKILL')])]
+  }
+
+  /** Everything of the node stands still until `resume`. */
+  pause(): readonly number[] {
+    return this.signal('SIGSTOP')
+  }
+
+  resume(): readonly number[] {
+    return this.signal('SIGCONT')
+  }
+
   /** Whether anything of the node is left. */
   isOn(): boolean {
     return this.processes().length > 0 || this.cgroups().some(isPopulated)
@@ -73,6 +91,20 @@ export class Power {
     for (const cgroup of this.cgroups()) removeTree(cgroup)
   }
 
+  /** Looks again until it finds nobody new: what is signalled late may have started others meanwhile. */
+  private signal(name: NodeJS.Signals): readonly number[] {
+    const told = new Set<number>()
+    for (let before = -1; before !== told.size; ) {
+      before = told.size
+      for (const pid of this.pids()) {
+        if (told.has(pid)) continue
+        told.add(pid)
+        signalPid(pid, name)
+      }
+    }
+    return [...told]
+  }
+
   private queue(work: () => Promise<void>): Promise<void> {
     const done = this.working.then(work)
     this.working = done.catch(() => undefined)
@@ -84,7 +116,7 @@ export class Power {
     for (;;) {
       for (const cgroup of this.cgroups()) if (isPopulated(cgroup)) writeFileSync(join(cgroup, 'cgroup.kill'), '1')
       const swept = await killSwept(() => this.processes(), Math.max(1, end - Date.now()))
-      if (swept && !this.isOn()) return
+      if (swept && !this.isOn()) return this.options.reset?.()
       if (Date.now() > end) throw new Error(`processes of ${this.options.node} could not be ended: ${this.pids().join(', ')}`)
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
@@ -117,6 +149,14 @@ export class Power {
   private cgroups(): readonly string[] {
     if (this.cgroup === undefined) return []
     return [this.cgroup, join(this.cgroup, '..', `quorate-${this.options.node}-${this.runKey}`)].filter((path) => existsSync(path))
+  }
+}
+
+function signalPid(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch {
+    // It has ended by itself.
   }
 }
 

@@ -1,0 +1,133 @@
+/**
+ * A small network of its own: hosts as network namespaces on a bridge that lies in a namespace too. Needs root.
+ *
+ * Nothing is made outside these namespaces, so nothing of the machine's own network is touched, and deleting them removes
+ * all. Their names carry a tag: what an earlier run of the same tag left behind is removed before a new one begins.
+ */
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+
+export interface Host {
+  readonly name: string
+  /** IPv4; all hosts are in one /24. */
+  readonly address: string
+}
+
+export interface Network {
+  /** Put before a command to run it in the host's network; everything else stays as it is (`ip netns exec` would hide cgroups). */
+  prefix(host: string): readonly string[]
+  /** The same, in a pid and mount namespace of its own, with `files` mounted over `at`. All ends with its first process. */
+  machine(host: string, files: string, at: string): readonly string[]
+  /** Pulls the host's cable. */
+  cut(host: string): Promise<void>
+  heal(host: string): Promise<void>
+  /** A file below /proc/net of the host, without starting a process. */
+  proc(host: string, file: string): string
+  close(): Promise<void>
+}
+
+export const device = 'eth0'
+
+/** `tag`: at most eight letters and digits. */
+export async function makeNetwork(tag: string, hosts: readonly Host[]): Promise<Network> {
+  await removeNetwork(tag)
+  const bridge = namespaceOf(tag, 'switch')
+  const holders = new Map<string, ChildProcess>()
+  const prefix = (host: string): readonly string[] => ['nsenter', `--net=/run/netns/${namespaceOf(tag, host)}`, '--']
+  try {
+    ip('netns', 'add', bridge)
+    ip('-n', bridge, 'link', 'add', 'br0', 'type', 'bridge')
+    ip('-n', bridge, 'link', 'set', 'br0', 'up')
+    for (const [at, { name, address }] of hosts.entries()) {
+      const host = namespaceOf(tag, name)
+      const mac = `02:00:00:00:00:${(at + 1).toString(16).padStart(2, '0')}`
+      ip('netns', 'add', host)
+      ip('-n', host, 'link', 'set', 'lo', 'up')
+      ip('link', 'add', device, 'netns', host, 'address', mac, 'type', 'veth', 'peer', 'name', portOf(name), 'netns', bridge)
+      ip('-n', bridge, 'link', 'set', portOf(name), 'master', 'br0', 'up')
+      ip('-n', host, 'addr', 'add', `${address}/24`, 'brd', '+', 'dev', device)
+      ip('-n', host, 'link', 'set', device, 'up')
+      const [program, ...rest] = [...prefix(name), 'sleep', 'infinity']
+      holders.set(name, spawn(program as string, rest, { stdio: 'ignore' }))
+    }
+  } catch (error) {
+    for (const holder of holders.values()) holder.kill('SIGKILL')
+    await removeNetwork(tag)
+    throw error
+  }
+  return {
+    prefix,
+    machine: (host, files, at) => [
+      ...prefix(host),
+      ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'],
+      // The first process of a machine reaps what others leave, and stays when the cluster's processes have ended.
+      ...['/bin/sh', '-c', 'mount --bind "$1" "$2" && shift 2 && { "$@" & } && while :; do wait; sleep 1; done', 'init', files, at],
+    ],
+    cut: (host) => run('ip', ['-n', bridge, 'link', 'set', portOf(host), 'down']),
+    heal: (host) => run('ip', ['-n', bridge, 'link', 'set', portOf(host), 'up']),
+    proc: (host, file) => readFileSync(`/proc/${holders.get(host)?.pid}/net/${file}`, 'utf8'),
+    close: async () => {
+      for (const holder of holders.values()) holder.kill('SIGKILL')
+      await removeNetwork(tag)
+    },
+  }
+}
+
+/** Ends what still runs in the namespaces of this tag, and deletes them. */
+export async function removeNetwork(tag: string): Promise<void> {
+  const own = ip('netns', 'list')
+    .split('\n')
+    .map((line) => line.split(' ')[0] as string)
+    .filter((name) => name.startsWith(namespaceOf(tag, '')))
+  for (const name of own) {
+    for (const pid of ip('netns', 'pids', name).split('\n').filter(Boolean)) kill(Number(pid))
+    ip('netns', 'del', name)
+  }
+}
+
+/** IPv4 addresses that the kernel holds in a namespace, by its own routing table (`fib_trie`). */
+export function localAddresses(fibTrie: string): ReadonlySet<string> {
+  const found = new Set<string>()
+  let last = ''
+  for (const line of fibTrie.split('\n')) {
+    const leaf = /\|-- ([\d.]+)/.exec(line)
+    if (leaf !== null) last = leaf[1] as string
+    else if (line.includes('/32 host LOCAL')) found.add(last)
+  }
+  return found
+}
+
+/** Ports on which somebody listens, by `/proc/net/tcp`. */
+export function listeningPorts(tcp: string): ReadonlySet<number> {
+  const lines = tcp.split('\n').map((line) => line.trim().split(/\s+/))
+  return new Set(
+    lines.filter((fields) => fields[3] === '0A').map((fields) => Number.parseInt((fields[1] as string).split(':')[1] as string, 16)),
+  )
+}
+
+function namespaceOf(tag: string, host: string): string {
+  return `quorate-${tag}-${host}`
+}
+
+/** Names of devices have at most 15 characters. */
+function portOf(host: string): string {
+  return `p-${host}`
+}
+
+function ip(...args: readonly string[]): string {
+  return execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
+function run(program: string, args: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    execFile(program, args, (error, _stdout, stderr) => (error === null ? resolve() : reject(new Error(stderr.trim() || error.message))))
+  })
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended by itself.
+  }
+}
