@@ -58,6 +58,17 @@ export class Power {
     return this.queue(() => this.killAll())
   }
 
+  /** Those of the node's processes whose command line has `word` in it. */
+  pidsOf(word: string): readonly number[] {
+    return this.pids().filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(word)
+      } catch {
+        return false
+      }
+    })
+  }
+
   /** A crash: everything of the node is killed, nothing is verified, no boot id is renewed. Answers with who was met. */
   crash(): readonly number[] {
     const met = this.pids()

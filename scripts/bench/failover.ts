@@ -1,0 +1,116 @@
+/**
+ * `npm run bench:failover`: the gap that a client polling every 10 ms sees, by cause.
+ *
+ * Options: --runs N (20), --profiles fast,normal, --arenas loopback,namespaces, --only kill,cut,move,death. Every run that
+ * loses a node is fenced with proof before the takeover; a journal that the service writes itself shows whether two copies
+ * ever ran at one instant. Prints a table, and JSON with --json.
+ */
+import { pause } from '../lib/http.js'
+import { overlaps, readCopies } from '../lib/journal.js'
+import { type Arena, names, openArena, placeLead, settled } from './arena.js'
+import { type Figures, figures } from './watch.js'
+
+const option = (name: string, fallback: string): string => {
+  const at = process.argv.indexOf(`--${name}`)
+  return at < 0 ? fallback : (process.argv[at + 1] ?? fallback)
+}
+const runs = Number(option('runs', '20'))
+const profiles = option('profiles', 'fast,normal').split(',')
+const root = process.getuid?.() === 0
+const arenas = option('arenas', root ? 'loopback,namespaces' : 'loopback').split(',') as Arena['kind'][]
+const only = option('only', 'kill,cut,move,death').split(',')
+
+interface Row {
+  readonly arena: string
+  readonly profile: string
+  readonly what: string
+  readonly gap: Figures
+}
+const rows: Row[] = []
+let doubles = 0
+
+for (const kind of arenas) {
+  const arena = await openArena(kind)
+  try {
+    for (const profile of profiles) {
+      const changed = await arena.api('PATCH', '/v1/settings', { profile })
+      if (changed.status !== 200) throw new Error(`the profile was refused: ${JSON.stringify(changed.body)}`)
+      for (const atLeader of [true, false]) {
+        const who = atLeader ? 'leader' : 'not the leader'
+        if (only.includes('kill')) await measure(arena, profile, `node killed, ${who}`, () => loseNode(arena, atLeader, 'kill'))
+        if (only.includes('cut') && arena.cut !== undefined)
+          await measure(arena, profile, `node cut off, ${who}`, () => loseNode(arena, atLeader, 'cut'))
+      }
+      if (only.includes('move')) await measure(arena, profile, 'planned move', () => move(arena))
+      if (only.includes('death')) await measure(arena, profile, 'service process killed', () => serviceDeath(arena))
+    }
+    doubles += overlaps(readCopies(arena.journal)).length
+  } finally {
+    await arena.close()
+  }
+}
+print()
+
+async function measure(arena: Arena, profile: string, what: string, once: () => Promise<number>): Promise<void> {
+  const gaps: number[] = []
+  for (let run = 0; run < runs; run++) {
+    gaps.push(await once())
+    process.stderr.write(`\r${arena.kind} ${profile} ${what}: ${gaps.length}/${runs}, last ${gaps.at(-1)} ms   `)
+  }
+  process.stderr.write('\n')
+  rows.push({ arena: arena.kind, profile, what, gap: figures(gaps) })
+}
+
+async function loseNode(arena: Arena, atLeader: boolean, how: 'kill' | 'cut'): Promise<number> {
+  const { holder } = await placeLead(arena, atLeader)
+  const since = Date.now()
+  if (how === 'kill') arena.lab.power.get(holder)?.crash()
+  else await arena.cut?.(holder)
+  const back = await arena.watch.until(since, (success) => !success.text.includes(`by ${holder},`), 60_000)
+  const gap = arena.watch.longestGap(since, back.at)
+  if (how === 'cut') await arena.heal?.(holder)
+  const after = await settled(arena)
+  const proved = JSON.stringify((await arena.api('GET', '/v1/cases')).body).includes('"kind":"fenced"')
+  if (!proved || after.holder === holder) throw new Error(`${holder} was lost and no fencing is recorded`)
+  return gap
+}
+
+async function move(arena: Arena): Promise<number> {
+  const { holder } = await settled(arena)
+  const to = names.find((name) => name !== holder) as string
+  const since = Date.now()
+  await arena.api('POST', '/v1/groups/web/move', { to })
+  const back = await arena.watch.until(since, (success) => success.text.includes(`by ${to},`), 60_000)
+  return arena.watch.longestGap(since, back.at)
+}
+
+async function serviceDeath(arena: Arena): Promise<number> {
+  await settled(arena)
+  const copy = readCopies(arena.journal).at(-1)
+  if (copy === undefined) throw new Error('the service has no journal')
+  const since = Date.now()
+  killService(arena, copy.node)
+  await pause(30)
+  const back = await arena.watch.until(Date.now(), () => true, 60_000)
+  return arena.watch.longestGap(since, back.at)
+}
+
+/** The service's pid as this process sees it, whatever namespace it lives in. */
+function killService(arena: Arena, node: string): void {
+  const pids = arena.lab.power.get(node)?.pidsOf('app.mjs') ?? []
+  for (const pid of pids) process.kill(pid, 'SIGKILL')
+}
+
+function print(): void {
+  if (process.argv.includes('--json')) {
+    process.stdout.write(`${JSON.stringify({ runs, rows, doubles })}\n`)
+    return
+  }
+  process.stdout.write(
+    '\n| where | profile | what | runs | min | median | p95 | max (ms) |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n',
+  )
+  for (const { arena, profile, what, gap } of rows) {
+    process.stdout.write(`| ${arena} | ${profile} | ${what} | ${gap.count} | ${gap.min} | ${gap.median} | ${gap.p95} | ${gap.max} |\n`)
+  }
+  process.stdout.write(`\nInstants with two copies, by the service's own journal: ${doubles}\n`)
+}
