@@ -4,18 +4,16 @@
  * Each node is three real processes, started through a power supply of its own that this process plays. No root is
  * needed. Ctrl-C removes processes, cgroups and sockets; the data stays for the next start; `--fresh` wipes it.
  */
-import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { follow, request, waitFor } from '../lib/http.js'
 import { freePort, type Lab, type LabNode, makeLab, projectRoot } from '../lib/lab.js'
+import { demoPlace } from '../lib/places.js'
 
 const names = ['n1', 'n2', 'n3'] as const
 const serviceAddress = '127.0.0.100'
 const fresh = process.argv.includes('--fresh')
-const home = join(projectRoot, '.demo')
-const run = join(tmpdir(), `quorate-demo-${createHash('sha256').update(home).digest('hex').slice(0, 8)}`)
+const { home, run } = demoPlace()
 
 const say = (text = ''): void => void process.stdout.write(`${text}\n`)
 

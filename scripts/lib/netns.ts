@@ -21,6 +21,8 @@ export interface Network {
   /** Pulls the host's cable. */
   cut(host: string): Promise<void>
   heal(host: string): Promise<void>
+  /** Leaves the host the addresses that it was made with, as a restart of its machine does. */
+  reset(host: string): Promise<void>
   /** A file below /proc/net of the host, without starting a process. */
   proc(host: string, file: string): string
   close(): Promise<void>
@@ -33,7 +35,7 @@ export async function makeNetwork(tag: string, hosts: readonly Host[]): Promise<
   await removeNetwork(tag)
   const bridge = namespaceOf(tag, 'switch')
   const holders = new Map<string, ChildProcess>()
-  const prefix = (host: string): readonly string[] => ['nsenter', `--net=/run/netns/${namespaceOf(tag, host)}`, '--']
+  const prefix = (host: string): readonly string[] => hostPrefix(tag, host)
   try {
     ip('netns', 'add', bridge)
     ip('-n', bridge, 'link', 'add', 'br0', 'type', 'bridge')
@@ -65,11 +67,40 @@ export async function makeNetwork(tag: string, hosts: readonly Host[]): Promise<
     ],
     cut: (host) => run('ip', ['-n', bridge, 'link', 'set', portOf(host), 'down']),
     heal: (host) => run('ip', ['-n', bridge, 'link', 'set', portOf(host), 'up']),
+    reset: (host) =>
+      run(
+        'ip',
+        ['-n', namespaceOf(tag, host), '-batch', '-'],
+        [`addr flush dev ${device}`, `addr add ${hosts.find(({ name }) => name === host)?.address}/24 brd + dev ${device}`],
+      ),
     proc: (host, file) => readFileSync(`/proc/${holders.get(host)?.pid}/net/${file}`, 'utf8'),
     close: async () => {
       for (const holder of holders.values()) holder.kill('SIGKILL')
       await removeNetwork(tag)
     },
+  }
+}
+
+/** Put before a command to run it on a host of the network of this tag. */
+export function hostPrefix(tag: string, host: string): readonly string[] {
+  return ['nsenter', `--net=/run/netns/${namespaceOf(tag, host)}`, '--']
+}
+
+/** Put before a command to run it on a machine that runs (`Network.machine`), among its processes. Undefined where it does not run. */
+export function machinePrefix(tag: string, host: string): readonly string[] | undefined {
+  const first = ip('netns', 'pids', namespaceOf(tag, host))
+    .split('\n')
+    .filter(Boolean)
+    .find((pid) => isFirst(pid))
+  return first === undefined ? undefined : ['nsenter', '--target', first, '--net', '--pid', '--mount', '--']
+}
+
+/** Whether it is the first process of a pid namespace below ours. */
+function isFirst(pid: string): boolean {
+  try {
+    return /^NSpid:.*\t1$/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
   }
 }
 
@@ -118,9 +149,12 @@ function ip(...args: readonly string[]): string {
   return execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
-function run(program: string, args: readonly string[]): Promise<void> {
+function run(program: string, args: readonly string[], input: readonly string[] = []): Promise<void> {
   return new Promise((resolve, reject) => {
-    execFile(program, args, (error, _stdout, stderr) => (error === null ? resolve() : reject(new Error(stderr.trim() || error.message))))
+    const child = execFile(program, args, (error, _stdout, stderr) =>
+      error === null ? resolve() : reject(new Error(stderr.trim() || error.message)),
+    )
+    child.stdin?.end(input.map((line) => `${line}\n`).join(''))
   })
 }
 
