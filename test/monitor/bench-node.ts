@@ -47,6 +47,8 @@ export class BenchNode {
   readonly clock = openClock()
   readonly containment: ContainmentPreference
   monitor: ChildProcess | undefined
+  /** Milliseconds that orders to the monitor may still be carried out. */
+  lease = 3_600_000
   #link: MonitorLink | undefined
   #changed: (() => void)[] = []
   readonly #guardians: ChildProcess[] = []
@@ -74,7 +76,7 @@ export class BenchNode {
         this.reports.push(report)
         for (const changed of this.#changed) changed()
       },
-      onConnected: () => {},
+      onConnected: () => this.order({ kind: 'deadline', deadline: this.deadline() }), // As every daemon does.
       onDisconnected: () => {},
     })
   }
@@ -138,7 +140,7 @@ export class BenchNode {
     await ended
   }
 
-  deadline(ms = 3_600_000): BootInstant {
+  deadline(ms = this.lease): BootInstant {
     return bootInstant(this.clock.boot() + ms)
   }
 

@@ -1,6 +1,6 @@
 /** A real monitor process, as this user, with whatever holds processes together here. */
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -118,7 +118,7 @@ test('the death of a kept process is reported, and a restart brings it up again'
   const { failure } = await bench.groupIs(name, 'FAILED')
   assert.deepEqual(
     [failure?.resource, failure?.event, failure?.restartNumber, failure?.detail],
-    ['app', 'died', 0, 'it was killed by SIGKILL'],
+    ['app', 'died', 0, 'it was killed by SIGKILL: up'],
   )
   bench.run(name, { app: sleeper }, { sequence: 2, restart: { resource: 'app' as never, number: 1 } })
   await bench.groupIs(name, 'ONLINE', 0, (report) => report.sequence === 2)
@@ -164,8 +164,6 @@ test('a stop that ends well but leaves it running makes the group UNKNOWN, with 
   const { resources } = await bench.groupIs(name, 'UNKNOWN')
   assert.match(JSON.stringify(resources), /its probe says that it still runs/)
   assert.equal(bench.runFolder.seals.isSealed(group(name), token(1)), false)
-  writeFileSync(file('note'), '')
-  const { rmSync } = await import('node:fs')
   rmSync(file('up'))
   bench.stop(name, 1, 101)
   await bench.groupIs(name, 'STOPPED')
@@ -197,11 +195,12 @@ test('nothing is started under a token that the guardian has sealed', async () =
 test('nothing is started past its deadline', async () => {
   const late = new BenchNode()
   try {
+    late.lease = 0
     late.startMonitor()
     await late.hello()
     const up = join(late.dir, 'up')
     const app = resource({ type: 'command', parameters: { start: `touch ${up}`, stop: `rm ${up}`, probe: `test -e ${up} || exit 7` } })
-    late.run('g', { app }, { deadline: late.deadline(0) })
+    late.run('g', { app })
     await late.groupIs('g', 'STARTING')
     await new Promise((resolve) => setTimeout(resolve, 300))
     assert.equal(existsSync(up), false)

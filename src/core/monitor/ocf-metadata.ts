@@ -94,7 +94,7 @@ export function checkOcfParameters(metadata: OcfMetadata, parameters: { readonly
     if (wrong !== undefined) problems.push({ parameter: name, detail: `${name} ${wrong}` })
   }
   for (const parameter of metadata.parameters) {
-    if (!parameter.required || parameter.fallback !== undefined || parameters[parameter.name] !== undefined) continue
+    if (!parameter.required || (parameter.fallback ?? '') !== '' || parameters[parameter.name] !== undefined) continue
     problems.push({
       parameter: parameter.name,
       detail: `the agent ${metadata.agent} needs the parameter "${parameter.name}"`,

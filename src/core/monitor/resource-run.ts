@@ -49,6 +49,11 @@ type Activity =
 
 /** A main process that has lived this long after its resource came ONLINE is no leftover of the start. */
 const provenAfter = 3_000
+/**
+ * A probe that still says "running" just after a main process has ended is asked again after these times: until the
+ * dead one has been reaped, an agent that looks for it with `kill -0` takes it for alive.
+ */
+const askAgainAfter = [100, 400, 1_500, 3_000]
 
 export class ResourceRun {
   readonly name: ResourceName
@@ -69,6 +74,8 @@ export class ResourceRun {
   #probeAt = bootInstant(0)
   #probePurpose: 'periodic' | 'death' | 'adopted' = 'periodic'
   #onlineSince = bootInstant(0)
+  /** How often it was asked again since a main process ended. */
+  #askedAgain: number = askAgainAfter.length
   /** Its main processes have outlived the start for long enough that their end means its death, without a probe. */
   #proven = false
   /** What went wrong with the stop that is now being made up for by a kill. */
@@ -346,6 +353,7 @@ export class ResourceRun {
     this.#detail = undefined
     this.#onlineSince = now
     this.#proven = false
+    this.#askedAgain = askAgainAfter.length
     this.#starting = undefined
     this.#watch(true)
     this.#scheduleProbe(now)
@@ -387,13 +395,16 @@ export class ResourceRun {
   }
 
   #probeForDeath(now: BootInstant) {
+    this.#askedAgain = 0
     this.#probeAt = now
     this.#probePurpose = 'death'
   }
 
   #scheduleProbe(now: BootInstant) {
     if (this.#probePurpose === 'death') return // Noticed while the last probe was under way: the next one is due already.
-    this.#probeAt = bootInstant(now + this.definition.probe.interval * (0.9 + 0.2 * this.#context.host.jitter()))
+    const soon = askAgainAfter[this.#askedAgain++] ?? Number.POSITIVE_INFINITY
+    const interval = this.definition.probe.interval * (0.9 + 0.2 * this.#context.host.jitter())
+    this.#probeAt = bootInstant(now + Math.min(soon, interval))
   }
 
   #begin(kind: Activity['kind'], purpose: ProbePurpose = 'periodic') {

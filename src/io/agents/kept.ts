@@ -3,7 +3,7 @@
  * exit, or after a restart of this process by its start time in /proc.
  */
 import type { MethodResult, ProcessIdentity } from '../../core/monitor/index.js'
-import { isAlive, LogTail, pause, signalProcess, spawnMember, tailOf, waitUntil } from '../processes/index.js'
+import { exitSealed, isAlive, LogTail, pause, signalProcess, spawnMember, tailOf, waitUntil } from '../processes/index.js'
 import { argvOf, commandOptions } from './command-line.js'
 import { tryConnect } from './connect.js'
 import type { MethodContext } from './method.js'
@@ -80,7 +80,8 @@ export async function startKept(
   context.world.onSpawned(identity)
   const result = await untilReady(context, identity, kept)
   if (result.outcome === 'timed-out') await context.world.cell.kill(5_000)
-  return result
+  const sealed = result.outcome === 'failed' && child.exitCode === exitSealed
+  return sealed ? { outcome: 'refused', because: 'sealed', detail: 'the token was sealed meanwhile' } : result
 }
 
 /** Takes over the wait for a process that is there already. */

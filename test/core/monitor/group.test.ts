@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { bootInstant } from '../../../src/base/index.js'
 import { agent, boot, g, kept, node, Script, shows, token } from './script.js'
@@ -109,10 +110,23 @@ test('the death of a main process is judged by a probe at once', () => {
 })
 
 test('a main process that ends while the resource runs on is no failure', () => {
-  const script = online()
-  script.ended('ip', 10)
-  shows(script.done(3, 'running'), 'watch ip, learn')
+  const script = new Script()
+  script.run({ ip: { ...agent(), probe: { interval: 60_000, timeout: 500 } } })
+  script.done(1)
+  script.learnt('ip', 10)
+  shows(script.ended('ip', 10), 'record \n 2 probe ip')
+  shows(script.done(2, 'running'), 'watch ip, learn')
   shows(script.learnt('ip', 11), 'record')
+  // The dead one may not have been reaped when the agent looked: it is asked a few more times.
+  const began = script.now
+  const asked = [3, 4, 5, 6].map((action) => {
+    shows(script.wake(), `${action} probe ip`)
+    script.done(action, 'running')
+    return script.now - began
+  })
+  assert.deepEqual(asked, [100, 500, 2_000, 5_000])
+  script.wake(70_000)
+  assert.ok(script.now - began > 50_000)
 })
 
 test('a restart number is carried out once: dependents down first, then up again', () => {

@@ -90,10 +90,11 @@ test('metadata become a schema', () => {
 test('parameters are held against them', () => {
   const parsed = parseOcfMetadata(metadata)
   assert.ok(parsed)
-  assert.deepEqual(checkOcfParameters(parsed, { port: 1, old: 'yes' }), [])
-  const details = checkOcfParameters(parsed, { prt: 1, old: 'perhaps', port: 'x' }).map((problem) => problem.detail)
+  assert.deepEqual(checkOcfParameters(parsed, { ip: 'x', port: 1, old: 'yes' }), [])
+  const details = checkOcfParameters(parsed, { ip: 'x', prt: 1, old: 'perhaps', port: 'x' }).map((problem) => problem.detail)
   assert.deepEqual(details, ['the agent Test has no parameter "prt"', 'old must be true or false', 'port must be a whole number'])
-  assert.match(checkOcfParameters(parsed, {})[0]?.detail ?? '', /needs the parameter "port"/)
+  // A fallback that is empty is none.
+  assert.match(checkOcfParameters(parsed, { port: 1 })[0]?.detail ?? '', /needs the parameter "ip"/)
 })
 
 test('what is no metadata is none, and nothing hangs on it', () => {
