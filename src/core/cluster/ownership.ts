@@ -9,7 +9,7 @@ import type { Command, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { claimsOf } from './definition.js'
 import type { BootRow, Failure, GroupRow, Holder, Proof, ProofKind } from './rows.js'
-import { openCases, type Reader } from './state.js'
+import { bootsOf, openCases, type Reader } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 
@@ -311,13 +311,12 @@ export function settleDuty(context: Context, name: NodeId): void {
   }
 }
 
-/** Ends every open token of a boot. */
+/** Ends every open token of a boot; where the node is without power, those of its earlier boots too. */
 export function proveBoot(context: Context, boot: BootRow, kind: ProofKind, caseId: CaseId | null, detail: string): void {
   const proof: Proof = { kind, index: context.index, at: context.at, boot: boot.boot, caseId, detail }
-  context.putBoot({ ...boot, state: 'ended', proof })
-  for (const group of context.groups()) {
-    if (mayStillRun(group) && group.holder.node === boot.node && group.holder.boot === boot.boot) prove(context, group, proof)
-  }
+  const withoutPower = kind === 'fenced' || kind === 'operator'
+  const earlier = withoutPower ? bootsOf(context.draft, boot.node).filter((other) => other.registeredIndex < boot.registeredIndex) : []
+  for (const ended of [...earlier, boot]) endTokens(context, ended, { ...proof, boot: ended.boot })
   const open = caseId === null ? undefined : context.draft.get('cases', caseId)
   if (open !== undefined && open.stage !== 'RECOVERED' && open.stage !== 'CLOSED') {
     context.putCase({
@@ -328,6 +327,13 @@ export function proveBoot(context: Context, boot: BootRow, kind: ProofKind, case
     })
   }
   context.event('node.proved', boot.node, `${boot.node} can no longer act: ${detail}`, { proof: kind, boot: boot.boot, case: caseId })
+}
+
+function endTokens(context: Context, boot: BootRow, proof: Proof): void {
+  context.putBoot({ ...boot, state: 'ended', proof })
+  for (const group of context.groups()) {
+    if (mayStillRun(group) && group.holder.node === boot.node && group.holder.boot === boot.boot) prove(context, group, proof)
+  }
 }
 
 /** Ends one token. */
@@ -349,7 +355,7 @@ export function voidProof(context: Context, command: CommandOf<'void-proof'>): R
   const { proof } = boot
   const withdrawn: string[] = []
   for (const group of context.groups()) {
-    if (group.holder?.node !== boot.node || group.holder.boot !== boot.boot || group.proof?.index !== proof.index) continue
+    if (group.holder?.node !== boot.node || group.proof?.index !== proof.index) continue // Earlier boots' tokens ended with it.
     context.putGroup({ ...group, proof: null })
     withdrawn.push(group.name)
   }
