@@ -1,8 +1,8 @@
 /** `kill-node`, `pause-node`, `cut-node`: break a node of the demo or the laboratory, whose power supplies carry it out. */
 import { connect } from 'node:net'
 import { parseArgs } from 'node:util'
+import { type Direction, directions } from '../lib/cable.js'
 import { demoPlace, labPlace, powerSocketOf } from '../lib/places.js'
-import { type Direction, directions } from '../lib/power-server.js'
 
 interface Fault {
   readonly action: string

@@ -5,9 +5,10 @@
  * needed. Ctrl-C removes processes, cgroups and sockets; the data stays for the next start; `--fresh` wipes it.
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { follow, request, waitFor } from '../lib/http.js'
 import { freePort, type Lab, type LabNode, makeLab, projectRoot } from '../lib/lab.js'
+import { frontOf, wireLoopback } from '../lib/loopback.js'
 import { demoPlace } from '../lib/places.js'
 
 const names = ['n1', 'n2', 'n3'] as const
@@ -34,12 +35,13 @@ async function demo(): Promise<void> {
   const lock = join(run, 'demo.pid')
   mkdirSync(run, { recursive: true, mode: 0o711 })
   const again = existsSync(join(home, 'n1', 'data'))
-  const nodes = await placeNodes()
+  const { nodes, cable } = await wireLoopback(await placeNodes(), basename(run).replaceAll('-', '_'))
   lab = await makeLab({
     name: 'demo',
     home,
     run,
     nodes,
+    cable,
     emergencyStop: '5s',
     onPower: (node, action) => say(`  ⚡ power supply of ${node}: ${action}`),
   })
@@ -63,8 +65,9 @@ async function demo(): Promise<void> {
 
 async function placeNodes(): Promise<LabNode[]> {
   const addresses = names.map((_, at) => `127.0.0.${at + 1}`)
-  const port = await freePort(addresses, 7400)
-  const guardianPort = await freePort(addresses, Math.max(7401, port + 1))
+  const fronts = addresses.map(frontOf)
+  const port = await freePort([...addresses, ...fronts], 7400)
+  const guardianPort = await freePort([...addresses, ...fronts], Math.max(7401, port + 1))
   const apiBase = await freePort(addresses, 7481)
   const nodes: LabNode[] = []
   for (const [at, name] of names.entries()) {

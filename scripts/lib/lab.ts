@@ -5,8 +5,9 @@ import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
+import type { Cable } from './cable.js'
 import { Power } from './power.js'
-import { type Cable, type PowerServer, servePower } from './power-server.js'
+import { type PowerServer, servePower } from './power-server.js'
 
 /** The root of the project, from the compiled place of this file (`dist/scripts/lib`). */
 export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
@@ -103,6 +104,7 @@ export async function makeLab(options: LabOptions): Promise<Lab> {
     close: async () => {
       await Promise.all([...power.values()].map((supply) => supply.clean()))
       await server.close()
+      await options.cable?.close()
     },
   }
 }

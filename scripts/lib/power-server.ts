@@ -4,21 +4,12 @@
  */
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
+import { type Cable, type Direction, directions } from './cable.js'
 import type { Power } from './power.js'
 
 export interface PowerServer {
   close(): Promise<void>
 }
-
-/** What can come between a node and the others. */
-export interface Cable {
-  cut(node: string, direction: Direction): Promise<void>
-  heal(node: string): Promise<void>
-}
-
-/** `in`: the node does not hear the others; `out`: they do not hear it. */
-export const directions = ['both', 'in', 'out'] as const
-export type Direction = (typeof directions)[number]
 
 export function servePower(
   path: string,

@@ -1,0 +1,160 @@
+/** The relay between the demo's nodes passes what it should, is silent where it is cut, and refuses where nobody listens. */
+import assert from 'node:assert/strict'
+import { createSocket, type Socket as UdpSocket } from 'node:dgram'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { after, before, describe, test } from 'node:test'
+import { pause, waitFor } from '../../scripts/lib/http.js'
+import { freePort } from '../../scripts/lib/lab.js'
+import { openRelay, type Relay } from '../../scripts/lib/relay.js'
+
+const addresses = ['127.83.0.1', '127.83.0.2', '127.83.0.3'] as const
+const fronts = ['127.83.1.1', '127.83.1.2', '127.83.1.3'] as const
+
+describe('relay', () => {
+  let port: number
+  let guardianPort: number
+  let relay: Relay
+
+  before(async () => {
+    port = await freePort([...addresses, ...fronts], 23_400)
+    guardianPort = await freePort([...addresses, ...fronts], port + 1)
+    relay = await openRelay(
+      addresses.map((address, at) => ({ name: `n${at + 1}`, address, front: fronts[at] as string, port, guardianPort })),
+    )
+  })
+  after(() => relay.close())
+
+  const dial = (from: number, to: number): Promise<Socket> =>
+    new Promise((resolve, reject) => {
+      const socket = connect({ host: fronts[to] as string, port, localAddress: addresses[from] as string })
+      socket.once('error', reject)
+      socket.once('connect', () => resolve(socket))
+    })
+
+  test('a stream passes in both directions, and either side sees the other at its front', async () => {
+    const server = await echo(1)
+    const socket = await dial(0, 1)
+    assert.equal(await said(socket, 'hello'), '127.83.1.1 hello')
+    socket.destroy()
+    await close(server)
+  })
+
+  test('a cut is silence for what stands and what comes; healed, nothing of what stands is lost', async () => {
+    const server = await echo(1)
+    const standing = await dial(0, 1)
+    assert.equal(await said(standing, 'before'), '127.83.1.1 before')
+    await relay.cut('n2', 'both')
+    const waiting = said(standing, 'during')
+    const late = await dial(0, 1)
+    let heard = 0
+    late.on('data', () => heard++)
+    late.write('anybody?')
+    const result = await Promise.race([waiting, pause(300).then(() => 'silence')])
+    assert.equal(result, 'silence')
+    assert.equal(heard, 0)
+    assert.equal(standing.destroyed || late.destroyed, false)
+    await relay.heal('n2')
+    assert.equal(await waiting, '127.83.1.1 during')
+    standing.destroy()
+    late.destroy()
+    await close(server)
+  })
+
+  test('a one-way cut leaves the other way open', async () => {
+    const server = await echo(1)
+    const socket = await dial(0, 1)
+    assert.equal(await said(socket, 'one'), '127.83.1.1 one')
+    relay.cutPair('n2', 'n1')
+    const answer = said(socket, 'two')
+    assert.equal(await Promise.race([answer, pause(200).then(() => 'silence')]), 'silence')
+    assert.deepEqual(server.heard, ['one', 'two'])
+    relay.healPair('n2', 'n1')
+    assert.equal(await answer, '127.83.1.1 two')
+    socket.destroy()
+    await close(server)
+  })
+
+  test('where nobody listens the front refuses, and accepts again when somebody does', async () => {
+    await assert.rejects(dial(0, 2).then((socket) => said(socket, 'x')))
+    await assert.rejects(dial(0, 2), { code: 'ECONNREFUSED' })
+    const server = await echo(2)
+    await waitFor('the front to open', 2_000, () => dial(0, 2).then(answers, () => false))
+    const socket = await dial(1, 2)
+    const ended = new Promise((resolve) => socket.once('close', resolve))
+    assert.equal(await said(socket, 'up'), '127.83.1.2 up')
+    await close(server)
+    await ended
+    await assert.rejects(dial(1, 2), { code: 'ECONNREFUSED' }, 'refused as soon as the connection is seen to end')
+  })
+
+  test('datagrams pass between all known ports, and the answer finds its way back', async () => {
+    const first = await udp(addresses[0], port)
+    const guardian = await udp(addresses[1], guardianPort)
+    guardian.on('message', (packet, from) => guardian.send(`${from.address}:${from.port} ${packet}`, from.port, from.address))
+    const ask = (): Promise<string> => {
+      const answer = new Promise<string>((resolve) => first.once('message', (packet) => resolve(String(packet))))
+      first.send('lease?', guardianPort, fronts[1])
+      return Promise.race([answer, pause(200).then(() => 'silence')])
+    }
+    assert.equal(await ask(), `127.83.1.1:${port} lease?`)
+    await relay.cut('n1', 'in')
+    assert.equal(await ask(), 'silence')
+    first.removeAllListeners('message')
+    await relay.heal('n1')
+    assert.equal(await ask(), `127.83.1.1:${port} lease?`)
+    first.close()
+    guardian.close()
+  })
+
+  /** Answers with the sender's address and what it sent. */
+  async function echo(at: number): Promise<Server & { readonly heard: string[]; readonly sockets: Set<Socket> }> {
+    const heard: string[] = []
+    const sockets = new Set<Socket>()
+    const server = createServer((socket) => {
+      sockets.add(socket)
+      socket.on('close', () => sockets.delete(socket))
+      socket.on('error', () => undefined)
+      socket.on('data', (chunk) => {
+        heard.push(String(chunk))
+        socket.write(`${socket.remoteAddress} ${chunk}`)
+      })
+    })
+    await new Promise<void>((resolve) => server.listen({ host: addresses[at] as string, port }, resolve))
+    await waitFor('the front to open', 2_000, () => dial(0, at).then(answers, () => false))
+    heard.length = 0
+    return Object.assign(server, { heard, sockets })
+  }
+})
+
+function said(socket: Socket, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    socket.once('data', (chunk) => resolve(String(chunk)))
+    socket.once('close', () => reject(new Error('closed')))
+    socket.once('error', reject)
+    socket.write(text)
+  })
+}
+
+async function answers(socket: Socket): Promise<boolean> {
+  return said(socket, 'there?').then(
+    () => {
+      socket.destroy()
+      return true
+    },
+    () => false,
+  )
+}
+
+function close(server: Server & { readonly sockets: Set<Socket> }): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    for (const socket of server.sockets) socket.destroy()
+  })
+}
+
+function udp(address: string, port: number): Promise<UdpSocket> {
+  return new Promise((resolve) => {
+    const socket = createSocket('udp4')
+    socket.bind(port, address, () => resolve(socket))
+  })
+}
