@@ -72,6 +72,7 @@ export class Answers {
   }
 
   #receive(link: number, message: unknown, address: PeerAddress) {
+    if (typeof message !== 'object' || message === null) return
     const query = message as Partial<GuardianQuery>
     if (query.kind !== 'guardian-query' || typeof query.nonce !== 'string' || query.nonce.length > 256) return
     const groups = Array.isArray(query.groups) ? query.groups.filter((group): group is GroupName => typeof group === 'string') : undefined

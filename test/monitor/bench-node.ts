@@ -46,6 +46,7 @@ export class BenchNode {
   readonly reports: MonitorReport[] = []
   readonly clock = openClock()
   readonly containment: ContainmentPreference
+  readonly prefix: readonly string[]
   monitor: ChildProcess | undefined
   /** Milliseconds that orders to the monitor may still be carried out. */
   lease = 3_600_000
@@ -53,8 +54,10 @@ export class BenchNode {
   #changed: (() => void)[] = []
   readonly #guardians: ChildProcess[] = []
 
-  constructor(containment: ContainmentPreference = 'auto') {
+  /** `prefix` is put before the monitor's program, such as `ip netns exec x`. */
+  constructor(containment: ContainmentPreference = 'auto', prefix: readonly string[] = []) {
     this.containment = containment
+    this.prefix = prefix
   }
 
   config() {
@@ -63,7 +66,8 @@ export class BenchNode {
 
   startMonitor() {
     const main = fileURLToPath(new URL('./monitor-main.js', import.meta.url))
-    this.monitor = spawn(process.execPath, [main, JSON.stringify(this.config())], {
+    const [program = '', ...rest] = [...this.prefix, process.execPath, main, JSON.stringify(this.config())]
+    this.monitor = spawn(program, rest, {
       stdio: ['ignore', 'ignore', 'inherit'],
       detached: true,
     })
