@@ -54,9 +54,12 @@ export function tokenAt(epoch: number, index: LogIndex): Token {
 
 const namePattern = /^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/i
 
-/** Whether `value` may name a node, group or resource: 1–63 letters, digits, `.`, `_`, `-`, no punctuation at the ends. */
+/**
+ * Whether `value` may name a node, group or resource: 1–63 letters, digits, `.`, `_`, `-`, no punctuation at the ends.
+ * Words that every JavaScript object knows (`constructor`) are no names: rows are kept in plain objects by name.
+ */
 export function isName(value: string): boolean {
-  return namePattern.test(value)
+  return namePattern.test(value) && !(value in {})
 }
 
 function named<Name extends string>(value: string, what: string): Brand<string, Name> {
