@@ -72,12 +72,14 @@ export interface NodeStatus {
   /** A leader is known and, by its renewals or its own rounds, has a quorum. */
   readonly quorate: boolean
   readonly leaseRemainingMs: number
+  /** Age of the newest renewal: what was committed before it is in the state here. Undefined before the first. */
+  readonly renewedAgoMs: number | undefined
   readonly guardian: boolean
   readonly monitor: boolean
   readonly loopLagMs: number
 }
 
-type Listener = (applied: { readonly index: LogIndex; readonly events: readonly EventRow[] }) => void
+type Listener = (applied: { readonly index: LogIndex; readonly events: readonly EventRow[]; readonly changes: readonly RowChange[] }) => void
 
 export class QuorateNode {
   readonly state: ClusterState
@@ -217,6 +219,7 @@ export class QuorateNode {
 
   get status(): NodeStatus {
     const { role, term, leader, commitIndex, appliedIndex } = this.raft.status
+    const { askedAt } = this.presence.holder
     return {
       node: this.self.node,
       role,
@@ -226,6 +229,7 @@ export class QuorateNode {
       appliedIndex,
       quorate: leader !== undefined,
       leaseRemainingMs: this.presence.holder.remaining(this.io.clock.boot()),
+      renewedAgoMs: askedAt === undefined ? undefined : this.io.clock.boot() - askedAt,
       guardian: this.guardianState !== undefined,
       monitor: this.agent.isMonitorKnown,
       loopLagMs: this.presence.loopLagMs,
@@ -394,7 +398,7 @@ export class QuorateNode {
     this.requests.applied(index)
     this.leadership?.applied(events)
     this.changed = true
-    for (const listener of this.listeners) listener({ index, events })
+    for (const listener of this.listeners) listener({ index, events, changes })
   }
   private storedIndex: LogIndex = logIndex(0)
 
@@ -800,6 +804,7 @@ export class QuorateNode {
           lives: [...this.memberOf.keys()].filter((node) =>
             this.liveness().isAlive(node, currentBoot(this.state, node)?.boot ?? ('' as never)),
           ),
+          joining: [...this.memberOf.keys()].filter((node) => this.liveness().isJoining(node)),
         }
       case 'unheard':
         return { unheard: this.leadership?.isUnheard(question.node, question.boot) ?? false }
