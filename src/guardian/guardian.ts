@@ -3,7 +3,7 @@
  * processes, the daemon's socket and the guardian's own port about it.
  */
 import { mkdirSync } from 'node:fs'
-import { type BootInstant, ClusterError, type GroupName, type Token } from '../base/index.js'
+import { bootInstant, ClusterError, type GroupName, type Token } from '../base/index.js'
 import { GuardianCore, type GuardianEvent, type GuardianOrder } from '../core/guardian/index.js'
 import { openClock } from '../io/clock/index.js'
 import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
@@ -15,6 +15,8 @@ import type { GuardianConfig } from './config.js'
 import { GuardianPerformer } from './performer.js'
 
 const lookEvery = 25
+/** A guardian that was just killed may take a moment to be gone. */
+const lockPatience = 1_000
 /** Seals change only with the records, except where nothing was ever started: those may be stated a little late. */
 const readSealsEvery = 1_000
 const boundLogsEvery = 10_000
@@ -35,7 +37,7 @@ export interface RunningGuardian {
 export async function runGuardian(config: GuardianConfig, log: (text: string) => void = console.log): Promise<RunningGuardian> {
   const runFolder = openRunFolder(config.runDir)
   mkdirSync(config.logDir, { recursive: true })
-  const lock = await acquireLock(`quorate-guardian-${runFolder.key}`)
+  const lock = await acquireLock(`quorate-guardian-${runFolder.key}`, lockPatience)
   if (lock === undefined) throw new ClusterError('CONFLICT', `another guardian guards ${runFolder.path}`)
   runFolder.beginBoot(config.boot)
   const self = identify(process.pid)
@@ -73,7 +75,7 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
     log,
     onExit: () => void close().then(ended),
   })
-  const look = new Look(runFolder, config)
+  const look = new Look(runFolder, boot, log)
   const inbox: GuardianEvent[] = []
   let busy = false
   let closed = false
@@ -129,26 +131,38 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
 class Look {
   readonly #runFolder: RunFolder
   readonly #boot: GuardianConfig['boot']
+  readonly #log: (text: string) => void
   #open: ReadonlyMap<GroupName, Token> = new Map()
   #seals: ReadonlyMap<GroupName, Token> = new Map()
   #sealsRead = Number.NEGATIVE_INFINITY
+  #deadline = bootInstant(0)
 
-  constructor(runFolder: RunFolder, config: GuardianConfig) {
+  constructor(runFolder: RunFolder, boot: GuardianConfig['boot'], log: (text: string) => void) {
     this.#runFolder = runFolder
-    this.#boot = config.boot
+    this.#boot = boot
+    this.#log = log
+  }
+
+  /** What cannot be read just now is as it was last: a deadline only grows, and what was open is not proved stopped. */
+  now(fresh: boolean): Extract<GuardianEvent, { kind: 'looked' }> {
+    this.#deadline = bootInstant(Math.max(this.#deadline, this.#runFolder.readDeadline(this.#boot)))
+    try {
+      this.#read(fresh)
+    } catch (error) {
+      this.#log(`the run folder cannot be read: ${String(error)}`)
+    }
+    return { kind: 'looked', deadline: this.#deadline, open: this.#open, seals: this.#seals }
   }
 
   /** Seals first: a record that appears meanwhile only makes the statement weaker. */
-  now(fresh: boolean): Extract<GuardianEvent, { kind: 'looked' }> {
-    const deadline: BootInstant = this.#runFolder.readDeadline(this.#boot)
+  #read(fresh: boolean) {
     const open = this.#runFolder.openTokens()
     const changed = open.size !== this.#open.size || [...open].some(([group, token]) => this.#open.get(group) !== token)
-    if (fresh || changed || performance.now() - this.#sealsRead >= readSealsEvery) {
-      this.#seals = this.#runFolder.seals.all()
-      this.#sealsRead = performance.now()
-      this.#open = this.#runFolder.openTokens()
-    }
-    return { kind: 'looked', deadline, open: this.#open, seals: this.#seals }
+    if (!fresh && !changed && performance.now() - this.#sealsRead < readSealsEvery) return
+    const seals = this.#runFolder.seals.all()
+    this.#open = this.#runFolder.openTokens()
+    this.#seals = seals
+    this.#sealsRead = performance.now()
   }
 }
 

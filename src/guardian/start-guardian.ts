@@ -2,12 +2,20 @@
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { signalProcess } from '../io/processes/index.js'
+import type { RunFolder } from '../io/run-folder/index.js'
 import { roleMarker } from './children.js'
 
-/** Detached, with a log file of its own. The lock makes a second guardian end quietly, so asking once too often is harmless. */
-export function startGuardian(argv: readonly string[], logDir: string) {
+/**
+ * Detached, with a log file of its own. The lock makes a second guardian end quietly, so asking once too often is
+ * harmless. With `hung`, the guardian that its pid file names is killed first: one that hangs keeps its lock, and what
+ * it had begun the next one finishes.
+ */
+export function startGuardian(argv: readonly string[], logDir: string, hung?: RunFolder) {
   const [program, ...rest] = argv
   if (program === undefined) return
+  const before = hung?.readPid('guardian')
+  if (before !== undefined) signalProcess(before, 'SIGKILL')
   mkdirSync(logDir, { recursive: true })
   const output = openSync(join(logDir, 'guardian.log'), 'a', 0o640)
   const child = spawn(program, rest, {

@@ -78,7 +78,13 @@ export class Performer {
 
   #call(call: Extract<MonitorEffect, { kind: 'call' }>['call']) {
     const { runFolder, containment, post } = this.#world
-    const action = beginCall(call, runFolder, containment)
+    let action: Action
+    try {
+      action = beginCall(call, runFolder, containment)
+    } catch (error) {
+      const outcome = { outcome: 'failed-to-start', stdout: '', stderr: String(error), elapsedMs: 0 } as const
+      return post({ kind: 'called', callId: call.callId, outcome })
+    }
     this.#calls.set(call.callId, action)
     void action.done.then((outcome) => {
       this.#calls.delete(call.callId)

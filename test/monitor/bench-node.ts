@@ -236,7 +236,7 @@ export class BenchNode {
     const containment = openContainment({ preference: this.containment, key: this.runFolder.key, node: this.node })
     for (const record of this.runFolder.readRecords().readable) {
       for (const name of Object.keys(record.resources)) {
-        const cell = containment.cell(`${record.group}.${name}`, { QUORATE_GROUP: record.group, QUORATE_RESOURCE: name })
+        const cell = containment.cell(`${record.group}@${name}`, { QUORATE_GROUP: record.group, QUORATE_RESOURCE: name })
         await cell.kill(5_000)
         cell.remove()
       }

@@ -32,6 +32,8 @@ export interface GuardianCoreConfig {
 const aliveFor = 1_000
 /** What could not be verified is tried again so often, while the lease is gone. */
 const retryAfter = 10_000
+/** The daemon hears from a guardian that is well at least so often. */
+const tellEvery = 250
 /** How long a monitor may take to end when asked. */
 const monitorEndMax = 2_000
 
@@ -49,6 +51,7 @@ export class GuardianCore {
   #lastAlive: BootInstant | undefined
   #leaving: Leaving | undefined
   #told = ''
+  #toldAt = bootInstant(0)
   #lastAction = 0
   #effects: GuardianEffect[] = []
 
@@ -62,7 +65,7 @@ export class GuardianCore {
     this.#handle(event, now)
     this.#concludeEmergency(now)
     if (event.kind === 'looked') this.#act(now)
-    this.#tellDaemon()
+    this.#tellDaemon(now)
     return this.#effects
   }
 
@@ -223,7 +226,8 @@ export class GuardianCore {
     return proved
   }
 
-  #tellDaemon() {
+  /** At every change, and now and then without one: a guardian that hangs keeps its connection but falls silent. */
+  #tellDaemon(now: BootInstant) {
     const state: GuardianState = {
       kind: 'guardian-state',
       emergency: this.#emergencyState(),
@@ -232,8 +236,9 @@ export class GuardianCore {
       monitorUp: this.#kept.monitor.up,
     }
     const told = JSON.stringify(state)
-    if (told === this.#told) return
+    if (told === this.#told && now - this.#toldAt < tellEvery) return
     this.#told = told
+    this.#toldAt = now
     this.#emit({ kind: 'tell-daemon', state })
   }
 

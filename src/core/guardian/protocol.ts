@@ -37,7 +37,7 @@ export type GuardianOrder =
   /** The daemon is about to stop in an orderly way; the guardian does not restart it. */
   | { readonly kind: 'daemon-leaving' }
 
-/** Guardian → daemon, on connection and at every change. */
+/** Guardian → daemon, on connection, at every change, and at least every 250 ms: its silence is a sign. */
 export interface GuardianState {
   readonly kind: 'guardian-state'
   readonly emergency: GuardianAnswer['emergency']

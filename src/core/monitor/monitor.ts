@@ -46,6 +46,8 @@ export class MonitorCore {
   /** What the run folder and the daemon last heard of each group, to send changes only. */
   readonly #written = new Map<GroupName, string>()
   readonly #reported = new Map<GroupName, string>()
+  /** When each group has something to do by itself. */
+  readonly #wakes = new Map<GroupName, BootInstant>()
   #deadline = bootInstant(0)
   #lastAction = 0
   #jitter: number
@@ -76,8 +78,9 @@ export class MonitorCore {
 
   /** When `woke` is due at the latest. */
   nextWake(): BootInstant | undefined {
-    const wakes = [this.#calls.wakeAt, ...[...this.#groups.values()].map((run) => run.wakeAt)].filter((at) => at !== undefined)
-    return wakes.length === 0 ? undefined : bootInstant(Math.min(...wakes))
+    let earliest = this.#calls.wakeAt
+    for (const at of this.#wakes.values()) if (earliest === undefined || at < earliest) earliest = at
+    return earliest
   }
 
   #handle(event: MonitorEvent, now: BootInstant) {
@@ -112,7 +115,8 @@ export class MonitorCore {
       case 'called':
         return this.#calls.onCalled(event)
       case 'woke':
-        return this.#touchAll()
+        for (const [group, at] of this.#wakes) if (at <= now) this.#touched.add(group)
+        return
       default:
         return unreachable(event)
     }
@@ -127,8 +131,10 @@ export class MonitorCore {
       case 'probe':
         return this.#orderProbe(order)
       case 'deadline':
+        // While the lease holds nobody waits for its renewal, and there are many renewals.
+        if (!this.#mayStart(now)) this.#touchAll()
         this.#deadline = bootInstant(Math.max(this.#deadline, order.deadline))
-        return this.#touchAll()
+        return
       case 'call':
         return this.#calls.order(order, now)
       case 'call-release':
@@ -246,11 +252,15 @@ export class MonitorCore {
       this.#emit({ kind: 'delete-record', group, token: run.token })
       this.#groups.delete(group)
       this.#written.delete(group)
+      this.#wakes.delete(group)
       this.#reported.delete(group)
       this.#emit({ kind: 'report', report: { kind: 'group', ...report } })
       this.#emit({ kind: 'report', report: { kind: 'sealed', group, token: report.token } })
       return
     }
+    const wakeAt = run.wakeAt
+    if (wakeAt === undefined) this.#wakes.delete(group)
+    else this.#wakes.set(group, wakeAt)
     const record = run.record(this.#config.containment)
     const text = JSON.stringify(record)
     if (this.#written.get(group) !== text) {
@@ -292,6 +302,10 @@ export class MonitorCore {
     return group === undefined ? undefined : this.#touch(group)?.ownerOf(action)
   }
 
+  #mayStart(now: BootInstant): boolean {
+    return now + bootClockGrain < this.#deadline
+  }
+
   #touch(group: GroupName): GroupRun | undefined {
     this.#touched.add(group)
     return this.#groups.get(group)
@@ -310,7 +324,7 @@ export class MonitorCore {
         return action
       },
       jitter: () => this.#nextJitter(),
-      mayStart: (now) => now + bootClockGrain < this.#deadline,
+      mayStart: (now) => this.#mayStart(now),
       deadline: () => this.#deadline,
     }
   }

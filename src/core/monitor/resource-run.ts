@@ -49,6 +49,10 @@ type Activity =
 
 /** A main process that has lived this long after its resource came ONLINE is no leftover of the start. */
 const provenAfter = 3_000
+/** For so long after the start it is looked again which its main processes are: some come late, some were only helpers. */
+const learnFor = 10_000
+/** The first probe comes soon after the start: one that said "done" too early is found out. */
+const firstProbeAfter = 500
 /**
  * A probe that still says "running" just after a main process has ended is asked again after these times: until the
  * dead one has been reaped, an agent that looks for it with `kill -0` takes it for alive.
@@ -343,8 +347,9 @@ export class ResourceRun {
     }
     if (this.#state !== 'ONLINE') return
     if (verdict.verdict === 'failed') return this.#fail(verdict.event, verdict.detail)
-    if (purpose === 'periodic' && this.#processes.length > 0 && now - this.#onlineSince >= provenAfter) this.#proven = true
-    if (purpose === 'death') this.#watch(true)
+    const age = now - this.#onlineSince
+    if (purpose === 'periodic' && this.#processes.length > 0 && age >= provenAfter) this.#proven = true
+    else if (purpose === 'death' || (age < learnFor && !this.behaviour.kept && !this.#proven)) this.#watch(true)
     this.#scheduleProbe(now)
   }
 
@@ -356,7 +361,8 @@ export class ResourceRun {
     this.#askedAgain = askAgainAfter.length
     this.#starting = undefined
     this.#watch(true)
-    this.#scheduleProbe(now)
+    this.#probePurpose = 'periodic'
+    this.#probeAt = bootInstant(now + Math.min(firstProbeAfter, this.definition.probe.interval) * (0.5 + 0.5 * this.#context.host.jitter()))
   }
 
   #becomeUnknown(detail: string) {

@@ -60,13 +60,14 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
   }, logCheckEvery)
   logCheck.unref()
 
+  const logOf = (group: GroupName, resource: ResourceName) => join(config.logDir, `${cellName({ group, resource })}.log`)
   const cellOf = (group: GroupName, resource: ResourceName): Cell =>
     config.containment.cell(cellName({ group, resource }), markersOf({ group, resource }))
 
   return {
     begin: (request, deadline, onSpawned = () => {}) => {
       const { group, resource } = request
-      const log = join(config.logDir, `${cellName(request)}.log`)
+      const log = logOf(group, resource)
       if (request.method === 'start') logs.add(log)
       const world = { ...config, cell: cellOf(group, resource), outputFolder, log, onSpawned }
       return beginMethod(new MethodContext(request, deadline, world), async (context) =>
@@ -83,6 +84,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
     watch: (group, resource, processes, learn) => {
       const key = cellName({ group, resource })
       unwatch(group, resource)
+      logs.add(logOf(group, resource))
       const cell = cellOf(group, resource)
       const known = learn ? mainProcesses(cell) : processes
       if (known.length === 0) return

@@ -1,5 +1,4 @@
 /** What every method and every service finds in its environment: nothing inherited, our markers, the grant. */
-import { basename } from 'node:path'
 import type { MethodRequest } from '../../core/monitor/index.js'
 import { methodMarker, runMarker } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
@@ -31,5 +30,5 @@ export function markersOf(request: Pick<MethodRequest, 'group' | 'resource'>) {
   return { QUORATE_GROUP: request.group, QUORATE_RESOURCE: request.resource }
 }
 
-/** `basename` guards a folder of ours against a name that is none; names of groups and resources cannot hold a slash anyway. */
-export const cellName = (request: Pick<MethodRequest, 'group' | 'resource'>) => basename(`${request.group}.${request.resource}`)
+/** Names may hold dots, but no `@`: `a.b` of `c` and `a` of `b.c` are two cells. */
+export const cellName = (request: Pick<MethodRequest, 'group' | 'resource'>) => `${request.group}@${request.resource}`

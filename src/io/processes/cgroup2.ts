@@ -27,10 +27,14 @@ function cgroup2Cell(folder: string): Cell {
     watch: (onChange) => {
       const events = join(folder, 'cgroup.events')
       if (!existsSync(events)) return undefined
-      // The kernel announces a change of this file to inotify.
-      const watcher = watch(events, { persistent: false }, () => onChange())
-      watcher.on('error', () => watcher.close())
-      return () => watcher.close()
+      try {
+        // The kernel announces a change of this file to inotify.
+        const watcher = watch(events, { persistent: false }, () => onChange())
+        watcher.on('error', () => watcher.close())
+        return () => watcher.close()
+      } catch {
+        return undefined // No watches are left: the looks at /proc and the probes remain.
+      }
     },
     remove: () => removeBelow(folder),
   }

@@ -9,7 +9,7 @@ export type Part = 'service' | 'action'
 
 export interface Containment {
   readonly place: ContainmentPlace
-  /** The cell of a resource, by a name such as `group.resource`. Made when it is first joined. */
+  /** The cell of a resource, by a name such as `group@resource`. Made when it is first joined. */
   cell(name: string, markers: CellMarkers): Cell
   /** Kills what is in flight in all cells, calls included, and touches no service and no start. */
   killActions(timeout: number): Promise<boolean>

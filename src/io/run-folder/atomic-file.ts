@@ -24,7 +24,12 @@ export function writeChecked(path: string, value: unknown): void {
 
 /** `missing` and `garbled` are told apart: a file that was there may have said anything. */
 export function readChecked(path: string): { readonly kind: 'read'; readonly value: unknown } | { readonly kind: 'missing' | 'garbled' } {
-  const text = readWhole(path)
+  let text: string | undefined
+  try {
+    text = readWhole(path)
+  } catch {
+    return { kind: 'garbled' }
+  }
   if (text === undefined) return { kind: 'missing' }
   const end = text.indexOf('\n')
   const json = text.slice(end + 1, -1)
@@ -36,13 +41,17 @@ export function readChecked(path: string): { readonly kind: 'read'; readonly val
   }
 }
 
+/** Undefined when there is no such file. Throws when nobody can tell. */
 export function readWhole(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
-  } catch {
-    return undefined
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
   }
 }
+
+export const isMissing = (error: unknown) => (error as NodeJS.ErrnoException).code === 'ENOENT'
 
 export function makeFolder(path: string, mode = 0o700): string {
   mkdirSync(path, { recursive: true, mode })

@@ -44,18 +44,19 @@ export class Seals {
   }
 
   #read(group: GroupName): Token | 'garbled' | undefined {
-    const text = readWhole(this.pathOf(group))
+    let text: string | undefined
+    try {
+      text = readWhole(this.pathOf(group))
+    } catch {
+      return 'garbled'
+    }
     if (text === undefined) return undefined
     const [token = '', check] = text.split('\n')
     return /^\d+$/.test(token) && check === checksum(token) ? (Number(token) as Token) : 'garbled'
   }
 }
 
-/** Names of the files of a folder, without those that are being written. */
+/** Names of the files of a folder, without those that are being written. Throws when it cannot be listed: "none" would be a statement. */
 export function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder).filter((name) => !name.endsWith('.new'))
-  } catch {
-    return []
-  }
+  return readdirSync(folder).filter((name) => !name.endsWith('.new'))
 }

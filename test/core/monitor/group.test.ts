@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { bootInstant } from '../../../src/base/index.js'
-import { agent, boot, g, kept, node, Script, shows, token } from './script.js'
+import { agent, boot, g, kept, named, node, Script, shows, token } from './script.js'
 
 const pair = { web: kept('ip'), ip: agent() }
 
@@ -219,12 +219,28 @@ test('probes come by their interval, never two at a time, and their time-out is 
     const script = new Script()
     script.run({ ip: agent() })
     script.done(1)
-    shows(script.wake(), '2 probe ip')
+    shows(script.wake(500), '2 probe ip')
     shows(script.passes(5_000), '')
-    shows(script.done(2, 'running'), '')
+    shows(script.done(2, 'running'), 'watch ip, learn')
     shows(script.wake(), '3 probe ip')
     shows(script.done(3, answer), `record \n unwatch ip \n says FAILED ip=FAILED — ip ${event} (0): because`)
   }
+})
+
+test('processes that have outlived the start are watched so closely that an empty cell is its death, without a probe', () => {
+  const script = new Script()
+  script.run({ ip: agent() })
+  script.done(1)
+  script.learnt('ip', 10)
+  shows(script.step({ kind: 'emptied', group: g, resource: named('ip') }), '2 probe ip')
+  script.done(2, 'running')
+  script.learnt('ip', 11)
+  script.passes(4_000)
+  shows(script.done(3, 'running'), '')
+  shows(
+    script.step({ kind: 'emptied', group: g, resource: named('ip') }),
+    'record \n unwatch ip \n says FAILED ip=FAILED — ip died (0): no process of it is left',
+  )
 })
 
 test('a stop does not wait for a probe', () => {

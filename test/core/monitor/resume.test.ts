@@ -18,7 +18,7 @@ function online(containment: 'cgroup2' | 'sweep' = 'cgroup2'): Script {
 test('what is ONLINE is adopted, probed at once, and its death noticed', () => {
   const script = new Script('cgroup2', online())
   shows(script.lines, 'record \n watch ip 10 \n watch web 20 \n 1 probe ip \n 2 probe web \n says ONLINE ip=ONLINE web=ONLINE')
-  shows(script.done(1, 'running'), '')
+  shows(script.done(1, 'running'), 'watch ip, learn')
   shows(script.done(2, 'running'), '')
   shows(script.ended('web', 20), 'record \n unwatch web \n says FAILED ip=ONLINE web=FAILED — web died (0): it was killed by SIGKILL')
 })
