@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
-import { readStat } from '../../src/io/processes/index.js'
+import type { GuardianAnswer } from '../../src/core/guardian/index.js'
+import { clusterKeyPurpose, guardianSender, startGuardian } from '../../src/guardian/index.js'
+import { deriveKey, openDatagrams } from '../../src/io/datagram/index.js'
+import { pause, readStat } from '../../src/io/processes/index.js'
 import { BenchNode, group, resource, token } from '../monitor/bench-node.js'
 
 let bench: BenchNode
@@ -110,6 +113,63 @@ test('told to stop, it lets the daemon leave and ends what still runs', async ()
   await bench.eventually('all to be gone', () => !alive(service) && bench.pid('guardian') === undefined)
   assert.deepEqual([bench.pid('daemon'), bench.pid('monitor')], [undefined, undefined])
   assert.ok(bench.runFolder.seals.isSealed(group('g'), token(1)))
+})
+
+test('a guardian that hangs is killed and replaced, and the services run on', async () => {
+  const service = await withService(60_000)
+  const hung = bench.pid('guardian')
+  bench.signal('guardian', 'SIGSTOP')
+  startGuardian(bench.guardianArgv({ lease: 60_000 }), bench.logDir, bench.runFolder)
+  await bench.eventually('another guardian', () => bench.pid('guardian') !== undefined && bench.pid('guardian') !== hung)
+  await bench.eventually('adoption', () => bench.log('guardian').includes('adopted daemon and monitor'))
+  assert.equal(alive(hung), false)
+  assert.ok(alive(service))
+})
+
+test('other nodes are answered under the guardian’s own key, also while the daemon is down', async () => {
+  const port = 30_000 + Math.floor(Math.random() * 10_000)
+  bench.startGuardian({ lease: 60_000, addresses: ['127.0.0.1'], port })
+  await bench.hello()
+  bench.run('g', { app: sleeper })
+  await bench.groupIs('g', 'ONLINE')
+  bench.runFolder.seals.seal(group('old'), token(7))
+  const answers: { sender: string; answer: GuardianAnswer }[] = []
+  const cluster = deriveKey(bench.secret, clusterKeyPurpose)
+  const own = deriveKey(bench.secret, guardianSender(bench.node))
+  const asker = (sendKey: Uint8Array) =>
+    openDatagrams({
+      self: 'n2',
+      key: (sender) => (sender === guardianSender(bench.node) ? own : undefined),
+      sendKey,
+      links: [{ host: '127.0.0.1', port: 0 }],
+      listener: { onDatagram: (sender, _link, message) => answers.push({ sender, answer: message as GuardianAnswer }) },
+    })
+  const stranger = await asker(deriveKey('another secret', clusterKeyPurpose))
+  const leader = await asker(cluster)
+  const ask = async (nonce: string, more: object = {}) => {
+    const answered = () => answers.find(({ answer }) => answer.nonce === nonce)
+    for (let end = performance.now() + 20_000; answered() === undefined && performance.now() < end; ) {
+      leader.send(0, { host: '127.0.0.1', port }, { kind: 'guardian-query', nonce, ...more })
+      await pause(50)
+    }
+    return answered()?.answer
+  }
+  try {
+    stranger.send(0, { host: '127.0.0.1', port }, { kind: 'guardian-query', nonce: 'forged' })
+    const answer = await ask('one')
+    assert.deepEqual([answer?.node, answer?.boot, answer?.daemonUp, answer?.emergency], [bench.node, bench.boot, true, 'none'])
+    assert.deepEqual([answer?.open, answer?.sealed], [{ g: 1 }, { old: 7 }])
+    assert.ok((answer?.leaseRemainingMs ?? 0) > 50_000)
+    assert.deepEqual((await ask('two', { groups: ['old', 'nowhere'] }))?.open, {})
+    for (const garbage of [null, 7, 'x', {}, { kind: 'guardian-query' }]) leader.send(0, { host: '127.0.0.1', port }, garbage)
+    bench.signal('daemon', 'SIGSTOP')
+    await pause(1_200)
+    assert.equal((await ask('three'))?.daemonUp, false)
+    assert.equal(answers.filter(({ answer }) => answer.nonce === 'forged').length, 0)
+  } finally {
+    await stranger.close()
+    await leader.close()
+  }
 })
 
 test('a second guardian ends quietly', async () => {

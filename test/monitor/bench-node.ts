@@ -36,7 +36,15 @@ export function resource(definition: Partial<ResourceDefinition> & Pick<Resource
 
 type RunOptions = Partial<Omit<Extract<MonitorOrder, { kind: 'run' }>, 'kind' | 'resources' | 'group'>>
 
+interface GuardianOptions {
+  readonly lease?: number
+  readonly port?: number
+  readonly emergencyStop?: number
+  readonly addresses?: readonly string[]
+}
+
 export class BenchNode {
+  readonly secret = 'a secret of the tests'
   readonly dir = mkdtempSync(join(tmpdir(), 'quorate-test-'))
   readonly runDir = join(this.dir, 'run')
   readonly logDir = join(this.dir, 'log')
@@ -86,35 +94,30 @@ export class BenchNode {
   }
 
   /** A guardian, which starts the monitor and a daemon that only renews the lease. */
-  startGuardian(
-    options: {
-      readonly lease?: number
-      readonly port?: number
-      readonly emergencyStop?: number
-      readonly addresses?: readonly string[]
-    } = {},
-  ) {
+  startGuardian(options: GuardianOptions = {}) {
+    const [program = '', ...rest] = this.guardianArgv(options)
+    mkdirSync(this.logDir, { recursive: true })
+    const log = openSync(join(this.logDir, 'guardian.log'), 'a')
+    const guardian = spawn(program, rest, { stdio: ['ignore', log, log], detached: true })
+    closeSync(log)
+    this.#guardians.push(guardian)
+    this.#connect()
+    return guardian
+  }
+
+  guardianArgv(options: GuardianOptions = {}): readonly string[] {
     const { lease = 1_000, port = 0, emergencyStop = 5_000, addresses = [] } = options
     const main = (path: string) => fileURLToPath(new URL(path, import.meta.url))
     const config = {
       ...this.config(),
-      secret: 'a secret of the tests',
+      secret: this.secret,
       guardian: { addresses, port },
       emergencyStop,
       leaveTimeout: 2_000,
       monitorArgv: [process.execPath, main('./monitor-main.js'), JSON.stringify(this.config())],
       daemonArgv: [process.execPath, main('../guardian/daemon-main.js'), JSON.stringify({ runDir: this.runDir, boot: this.boot, lease })],
     }
-    mkdirSync(this.logDir, { recursive: true })
-    const log = openSync(join(this.logDir, 'guardian.log'), 'a')
-    const guardian = spawn(process.execPath, [main('../guardian/guardian-main.js'), JSON.stringify(config)], {
-      stdio: ['ignore', log, log],
-      detached: true,
-    })
-    closeSync(log)
-    this.#guardians.push(guardian)
-    this.#connect()
-    return guardian
+    return [process.execPath, main('../guardian/guardian-main.js'), JSON.stringify(config)]
   }
 
   pid(role: 'guardian' | 'daemon' | 'monitor'): number | undefined {
