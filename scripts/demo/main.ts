@@ -4,7 +4,8 @@
  * Each node is three real processes, started through a power supply of its own that this process plays. No root is
  * needed. Ctrl-C removes processes, cgroups and sockets; the data stays for the next start; `--fresh` wipes it.
  */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { basename, join } from 'node:path'
 import { follow, request, waitFor } from '../lib/http.js'
 import { freePort, type Lab, type LabNode, makeLab, projectRoot } from '../lib/lab.js'
@@ -22,6 +23,7 @@ let lab: Lab | undefined
 let leaving = false
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void leave(0))
 
+await onlyOne()
 try {
   await demo()
 } catch (error) {
@@ -29,10 +31,24 @@ try {
   await leave(1)
 }
 
+/** One demo a checkout at a time: the name is the kernel's, and goes with this process. */
+function onlyOne(): Promise<void> {
+  return new Promise((resolve) => {
+    const lock = createServer()
+    lock.once('error', () => {
+      process.stderr.write('demo: another demo of this checkout runs already; end it with Ctrl-C first\n')
+      process.exit(1)
+    })
+    lock.listen(`\0quorate-demo-${run}`, () => {
+      lock.unref()
+      resolve()
+    })
+  })
+}
+
 async function demo(): Promise<void> {
   if (fresh) for (const folder of [home, run]) rmSync(folder, { recursive: true, force: true })
   mkdirSync(home, { recursive: true })
-  const lock = join(run, 'demo.pid')
   mkdirSync(run, { recursive: true, mode: 0o711 })
   const again = existsSync(join(home, 'n1', 'data'))
   const { nodes, cable } = await wireLoopback(await placeNodes(), basename(run).replaceAll('-', '_'))
@@ -45,7 +61,6 @@ async function demo(): Promise<void> {
     emergencyStop: '5s',
     onPower: (node, action) => say(`  ⚡ power supply of ${node}: ${action}`),
   })
-  writeFileSync(lock, String(process.pid))
   say(again ? 'Starting three nodes on the data of the last demo (npm start -- --fresh begins anew) …' : 'Starting three nodes …')
   await Promise.all([...lab.power.values()].map((supply) => supply.on()))
   const cluster = lab
@@ -102,7 +117,7 @@ async function configure(cluster: Lab): Promise<number> {
             join(projectRoot, 'scripts/demo/app.mjs'),
             serviceAddress,
             String(port),
-            url,
+            names.map((name) => `${name}=${cluster.url(name)}`).join(),
             join(home, 'journal.jsonl'),
           ],
           readyHost: serviceAddress,
@@ -132,16 +147,17 @@ function tell(event: Readonly<Record<string, unknown>>): void {
 function explain(cluster: Lab, port: number): void {
   const url = cluster.url('n1')
   say()
+  const hint = (command: string, text: string): void => say(`  ${command.padEnd(72)} # ${text}`)
   say(`The service answers at http://${serviceAddress}:${port}/ . Try, in another terminal:`)
   say()
-  say(`  curl http://${serviceAddress}:${port}/                     # the service: who serves it, how many visits`)
-  say(`  curl ${url}/v1/status                        # any node answers: ${names.map((name) => cluster.url(name)).join(' ')}`)
-  say(`  scripts/chaos/kill-node n1                             # kill -9 of everything on n1; its power supply turns it on again`)
-  say(`  curl ${url}/v1/groups/web/why                # why is it where it is?`)
-  say(`  curl -X POST ${url}/v1/groups/web/move -d '{"to":"n3"}'`)
-  say(`  curl ${url}/v1/cases                         # every suspected node's story, with its proof`)
-  say(`  scripts/chaos/pause-node n2    scripts/chaos/cut-node n3     # --undo takes them back`)
-  say(`  node dist/src/main.js --url ${url} status`)
+  hint(`curl http://${serviceAddress}:${port}/`, 'the service: who serves it, how many visits')
+  hint(`curl ${url}/v1/status`, `any node answers: ${names.map((name) => cluster.url(name)).join(' ')}`)
+  hint('scripts/chaos/kill-node n1', 'kill -9 of everything on n1; the cluster turns it on again')
+  hint(`curl ${url}/v1/groups/web/why`, 'why is it where it is?')
+  hint(`curl -X POST ${url}/v1/groups/web/move -d '{"to":"n3"}'`, 'move it')
+  hint(`curl ${url}/v1/cases`, "every suspected node's story, with its proof")
+  hint('scripts/chaos/pause-node n2', 'and scripts/chaos/cut-node n3; --undo takes them back')
+  hint(`node dist/src/main.js --url ${url} status`, 'the command line')
   say()
   say('Ctrl-C ends the demo; its data stays. What happens now, live:')
   say()

@@ -15,6 +15,9 @@ type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 
 const failuresKept = 50
 
+/** The obstacle that passes by itself within a moment. */
+export const notProbedYet = 'the node has not looked yet whether it runs there already'
+
 /** Whether the holder's token is still open: it may act, or may have acted without our knowing. */
 export function mayStillRun(group: GroupRow): group is GroupRow & { readonly holder: Holder } {
   return group.holder !== null && group.proof === null
@@ -48,8 +51,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
     return 'a call to the fence device of the node is not over'
   }
   const probe = row.probes[group.name]
-  if (probe === undefined || probe.definition !== group.resourcesRevision)
-    return 'the node has not looked yet whether it runs there already'
+  if (probe === undefined || probe.definition !== group.resourcesRevision) return notProbedYet
   if (probe.result !== 'clean')
     return probe.result === 'running' ? 'something of the group runs there without a grant' : `its probe there failed: ${probe.detail}`
   const claims = claimsOf(group.definition.resources)

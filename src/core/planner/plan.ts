@@ -6,7 +6,7 @@
  * by rule, rank and name, never by scores.
  */
 import type { BootId, GroupName, LogTime, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { Candidate, PlannedAction, PlannedDecision } from '../cluster/index.js'
+import { type Candidate, notProbedYet, type PlannedAction, type PlannedDecision } from '../cluster/index.js'
 
 /** Changes when the same input may give another decision. */
 export const plannerVersion = 1
@@ -195,8 +195,13 @@ function judgeFailure(
 /** Chooses where a group without a holder goes. */
 function place(input: GroupInput): Verdict | undefined {
   const candidates = table(input)
+  // At a first start the better ranked are given the moment that their probes take; a takeover waits for nobody.
+  const looking = input.holder === null ? input.candidates.find((candidate) => isLooking(candidate)) : undefined
   const open = input.candidates.filter((candidate) => ruledOut(candidate) === undefined)
   const chosen = choose(input, open)
+  if (looking !== undefined && chosen?.rule === 'rank' && looking.rank < chosen.candidate.rank) {
+    return wait(input, 'probing', `${looking.node} is looking whether ${input.group} runs there already`, candidates)
+  }
   if (chosen === undefined) {
     const reasons = candidates.map((candidate) => `${candidate.node}: ${candidate.seen}`).join('; ')
     const allBanned = input.candidates.length > 0 && input.candidates.every((candidate) => candidate.banned !== null)
@@ -233,6 +238,10 @@ function choose(
   if (stay !== undefined) return { candidate: stay, rule: 'stay' }
   const first = [...open].sort((a, b) => a.rank - b.rank || (a.node < b.node ? -1 : 1))[0]
   return first === undefined ? undefined : { candidate: first, rule: input.holder?.proved == null ? 'rank' : 'takeover' }
+}
+
+function isLooking(candidate: CandidateInput): boolean {
+  return candidate.alive && candidate.duty === 'active' && candidate.banned === null && candidate.obstacle === notProbedYet
 }
 
 /** The first rule that keeps a node from taking the group; undefined when none does. */
