@@ -137,8 +137,8 @@ export async function settled(arena: Arena): Promise<{ readonly holder: string; 
     const group = (
       body.groups as readonly { readonly name: string; readonly state: string; readonly holders: readonly { readonly node: string }[] }[]
     ).find((one) => one.name === 'web')
-    const cases = (await arena.api('GET', '/v1/cases')).body as unknown
-    const open = JSON.stringify(cases).match(/"stage":"(CHALLENGE|CONDEMNED|PROVED)"/) !== null
+    const cases = (await arena.api('GET', '/v1/cases')).body.cases as readonly { readonly stage: string }[] | undefined
+    const open = cases?.some((one) => one.stage !== 'RECOVERED' && one.stage !== 'CLOSED') ?? true
     const here = nodes.length === names.length && nodes.every((node) => node.state === 'ONLINE' || node.state === 'HEALTHY')
     const holder = group?.holders[0]?.node
     if (!here || open || group?.state !== 'ONLINE' || holder === undefined || typeof body.leader !== 'string') return false
