@@ -58,10 +58,11 @@ export async function raiseLoopback(third: number): Promise<LoopbackLab> {
   const lab = await makeLab({ name: 'test', home, run, nodes, cable, emergencyStop: '2s' })
   const journal = join(home, 'journal.jsonl')
   const api: LoopbackLab['api'] = async (method, path, body, node) => {
-    if (node !== undefined) return request(lab.url(node), method, path, body)
-    let answer = await request(lab.url('n1'), method, path, body)
-    for (const other of names.slice(1))
-      if (answer.status === 0 || answer.status === 503) answer = await request(lab.url(other), method, path, body)
+    // Longer than the API itself waits for a quorum.
+    const ask = (name: string): Promise<Answer> => request(lab.url(name), method, path, body, { timeoutMs: 15_000 })
+    if (node !== undefined) return ask(node)
+    let answer = await ask('n1')
+    for (const other of names.slice(1)) if (answer.status === 0 || answer.status === 503) answer = await ask(other)
     return answer
   }
   const statusOf = async (node?: string): Promise<Status> => (await api('GET', '/v1/status', undefined, node)).body as Status
@@ -95,7 +96,7 @@ export async function raiseLoopback(third: number): Promise<LoopbackLab> {
   }
   try {
     await Promise.all([...lab.power.values()].map((supply) => supply.on()))
-    await waitFor('the cluster to form', patience, async () => (await statusOf('n1')).quorate === true)
+    await waitFor('the cluster to form', patience, async () => (await statusOf('n1')).nodes?.length === names.length)
     await configure(loopback, service, servicePort)
     return loopback
   } catch (error) {
