@@ -1,10 +1,9 @@
 /** Carries out what `GuardianCore` wants. What takes time comes back as an event. */
 import { type BootId, bootInstant, unreachable } from '../base/index.js'
 import type { GuardianEffect, GuardianEvent } from '../core/guardian/index.js'
-import type { ContainmentPlace } from '../core/monitor/index.js'
 import { type Agents, type Method, openAgents } from '../io/agents/index.js'
 import type { Clock } from '../io/clock/index.js'
-import { type Containment, reopenContainment } from '../io/processes/index.js'
+import { allContainments, type Containment } from '../io/processes/index.js'
 import type { RunFolder } from '../io/run-folder/index.js'
 import type { Answers, Asker } from './answers.js'
 import type { Children } from './children.js'
@@ -29,11 +28,13 @@ const killMonitorsMax = 2_000
 export class GuardianPerformer {
   readonly #world: GuardianWorld
   readonly #methods = new Map<number, Method>()
-  /** One for each place that run records name: an upgrade may have changed what this node would choose today. */
-  readonly #agents = new Map<string, Agents>()
+  readonly #agents: Agents
 
   constructor(world: GuardianWorld) {
     this.#world = world
+    const { runFolder, logDir, clock } = world
+    const nobody = { onLearnt: () => {}, onEnded: () => {}, onEmptied: () => {} }
+    this.#agents = openAgents({ runFolder, logDir, clock }, nobody)
   }
 
   perform(effect: GuardianEffect) {
@@ -62,7 +63,7 @@ export class GuardianPerformer {
         return runFolder.deleteRecord(effect.group, effect.token)
       case 'begin': {
         const { action } = effect
-        const method = this.#agentsAt(effect.place).begin(effect.request, bootInstant(0))
+        const method = this.#agents.begin(effect.request, bootInstant(0)) // Never a start.
         this.#methods.set(action, method)
         void method.result.then((result) => {
           this.#methods.delete(action)
@@ -72,13 +73,9 @@ export class GuardianPerformer {
       }
       case 'cancel':
         return this.#methods.get(effect.action)?.cancel()
-      case 'kill': {
-        const { action, group, resource, timeout } = effect
-        void this.#agentsAt(effect.place)
-          .kill(group, resource, timeout)
-          .then((empty) => post({ kind: 'killed', action, empty }))
+      case 'kill':
+        void this.#agents.kill(effect, effect.timeout).then((empty) => post({ kind: 'killed', action: effect.action, empty }))
         return
-      }
       case 'answer':
         return this.#world.answers.send(effect.answer, effect.to as Asker)
       case 'tell-daemon':
@@ -93,26 +90,15 @@ export class GuardianPerformer {
   }
 
   close() {
-    for (const agents of this.#agents.values()) agents.close()
+    this.#agents.close()
   }
 
   #containments(): readonly Containment[] {
     const { containment, runFolder } = this.#world
-    const places = new Map([[JSON.stringify(containment.place), containment]])
-    for (const record of runFolder.readRecords().readable) {
-      places.set(JSON.stringify(record.containment), reopenContainment(record.containment))
-    }
-    return [...places.values()]
-  }
-
-  #agentsAt(place: ContainmentPlace): Agents {
-    const key = JSON.stringify(place)
-    const known = this.#agents.get(key)
-    if (known !== undefined) return known
-    const { runFolder, logDir, clock } = this.#world
-    const nobody = { onLearnt: () => {}, onEnded: () => {}, onEmptied: () => {} }
-    const opened = openAgents({ runFolder, logDir, clock, containment: reopenContainment(place) }, nobody)
-    this.#agents.set(key, opened)
-    return opened
+    const { readable } = runFolder.readRecords()
+    return allContainments(
+      containment,
+      readable.map((record) => record.containment),
+    )
   }
 }

@@ -9,7 +9,7 @@ import { MonitorCore, type MonitorEvent, type MonitorOrder, type MonitorReport }
 import { openAgents } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
 import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
-import { identify, openContainment } from '../io/processes/index.js'
+import { allContainments, identify, openContainment } from '../io/processes/index.js'
 import { openRunFolder } from '../io/run-folder/index.js'
 import type { MonitorConfig } from './config.js'
 import { Performer } from './performer.js'
@@ -47,7 +47,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   const containment = openContainment({ preference: config.containment ?? 'auto', key: runFolder.key, node: config.node })
   const core = new MonitorCore({ node: config.node, boot: config.boot, containment: containment.place, jitterSeed: process.pid })
   const agents = openAgents(
-    { runFolder, logDir: config.logDir, containment, clock },
+    { runFolder, logDir: config.logDir, clock },
     {
       onLearnt: (group, resource, processes) => post({ kind: 'learnt', group, resource, processes }),
       onEnded: (group, resource, ended, detail) => post({ kind: 'ended', group, resource, process: ended, detail }),
@@ -63,8 +63,9 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   let wake: NodeJS.Timeout | undefined
 
   // What a dead monitor had in flight would only disturb; services and starts are left to the records.
-  await containment.killActions(killActionsMax)
   const { readable, unreadable } = runFolder.readRecords()
+  const places = readable.map((record) => record.containment)
+  await Promise.all(allContainments(containment, places).map((each) => each.killActions(killActionsMax)))
   inbox.unshift({
     kind: 'resumed',
     records: readable,

@@ -44,10 +44,10 @@ export class Performer {
       case 'cancel':
         return this.#methods.get(effect.action)?.cancel()
       case 'kill':
-        void agents.kill(effect.group, effect.resource, killMax).then((empty) => post({ kind: 'killed', action: effect.action, empty }))
+        void agents.kill(effect, killMax).then((empty) => post({ kind: 'killed', action: effect.action, empty }))
         return
       case 'watch':
-        return agents.watch(effect.group, effect.resource, effect.processes, effect.learn)
+        return agents.watch(effect, effect.processes, effect.learn)
       case 'unwatch':
         return agents.unwatch(effect.group, effect.resource)
       case 'call':

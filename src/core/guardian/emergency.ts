@@ -6,7 +6,7 @@
  * the time is used up is killed; then everything is verified, by its empty cell and by its own probe.
  */
 import { type BootInstant, bootInstant, type GroupName, type Token } from '../../base/index.js'
-import { type GroupHost, GroupRun, isAddress, type MonitorEffect, type RunRecord } from '../monitor/index.js'
+import { type GroupHost, GroupRun, isAddress, type MonitorEffect } from '../monitor/index.js'
 import type { GuardianEffect, GuardianEvent } from './events.js'
 
 /** Share of the time that orderly stops may take; the rest is for killing and verifying. */
@@ -21,18 +21,13 @@ export interface EmergencyHost {
   newAction(): number
 }
 
-interface Ending {
-  readonly run: GroupRun
-  readonly record: RunRecord
-}
-
 export class Emergency {
   readonly reason: string
   readonly tokens = new Map<GroupName, Token>()
   readonly #host: EmergencyHost
   readonly #hurryAt: BootInstant
   readonly #end: BootInstant
-  readonly #endings = new Map<GroupName, Ending>()
+  readonly #endings = new Map<GroupName, GroupRun>()
   readonly #actions = new Map<number, GroupName>()
   #phase: 'killing-monitors' | 'reading' | 'ending' = 'killing-monitors'
   #unproved: string[] = []
@@ -52,8 +47,8 @@ export class Emergency {
 
   /** Undefined until everything that can be done has been. `problems` is empty when all is verified stopped. */
   get outcome(): { readonly problems: readonly string[] } | undefined {
-    if (this.#phase !== 'ending' || [...this.#endings.values()].some(({ run }) => !run.finished && !run.settled)) return undefined
-    const problems = [...this.#endings.values()].flatMap(({ run }) => (run.finished ? [] : [this.#problemOf(run)]))
+    if (this.#phase !== 'ending' || [...this.#endings.values()].some((run) => !run.finished && !run.settled)) return undefined
+    const problems = [...this.#endings.values()].flatMap((run) => (run.finished ? [] : [this.#problemOf(run)]))
     return { problems: [...this.#unproved, ...problems] }
   }
 
@@ -72,8 +67,7 @@ export class Emergency {
     this.#sealAll(new Map([...event.readable, ...event.unreadable].map(({ group, token }) => [group, token])))
     for (const lost of event.unreadable) this.#unproved.push(`${lost.group}: ${lost.reason}`)
     for (const record of event.readable) {
-      const run = GroupRun.resume(this.#hostOf(record), record, now, { sealed: true, emergency: true })
-      this.#endings.set(record.group, { run, record })
+      this.#endings.set(record.group, GroupRun.resume(this.#hostOf(record.group), record, now, { sealed: true, emergency: true }))
     }
     this.#advance(now)
   }
@@ -91,20 +85,20 @@ export class Emergency {
   onTime(now: BootInstant) {
     if (this.#phase !== 'ending' || this.#hurried || now < this.#hurryAt) return
     this.#hurried = true
-    for (const { run } of this.#endings.values()) run.hurry()
+    for (const run of this.#endings.values()) run.hurry()
     this.#advance(now)
   }
 
   #advance(now: BootInstant) {
     this.#now = now
-    for (const [group, { run, record }] of [...this.#endings]) {
-      const before = JSON.stringify(run.record(record.containment))
+    for (const [group, run] of [...this.#endings]) {
+      const before = JSON.stringify(run.record())
       run.advance(now)
       if (run.finished) {
         this.#endings.delete(group)
         this.#host.emit({ kind: 'delete-record', group, token: run.token })
-      } else if (JSON.stringify(run.record(record.containment)) !== before) {
-        this.#host.emit({ kind: 'write-record', record: run.record(record.containment) })
+      } else if (JSON.stringify(run.record()) !== before) {
+        this.#host.emit({ kind: 'write-record', record: run.record() })
       }
     }
   }
@@ -120,7 +114,7 @@ export class Emergency {
   #takeOwner(action: number) {
     const group = this.#actions.get(action)
     this.#actions.delete(action)
-    return group === undefined ? undefined : this.#endings.get(group)?.run.ownerOf(action)
+    return group === undefined ? undefined : this.#endings.get(group)?.ownerOf(action)
   }
 
   #problemOf(run: GroupRun): string {
@@ -130,12 +124,12 @@ export class Emergency {
     return `${run.group}: ${stuck.join(', ')}`
   }
 
-  #hostOf(record: RunRecord): GroupHost {
+  #hostOf(group: GroupName): GroupHost {
     return {
-      emit: (effect) => this.#pass(effect, record),
+      emit: (effect) => this.#pass(effect),
       newAction: () => {
         const action = this.#host.newAction()
-        this.#actions.set(action, record.group)
+        this.#actions.set(action, group)
         return action
       },
       jitter: () => 0,
@@ -149,13 +143,11 @@ export class Emergency {
     }
   }
 
-  #pass(effect: MonitorEffect, record: RunRecord) {
-    const place = record.containment
+  #pass(effect: MonitorEffect) {
     if (effect.kind === 'begin') {
-      this.#host.emit({ kind: 'begin', action: effect.action, request: effect.request, place })
+      this.#host.emit({ kind: 'begin', action: effect.action, request: effect.request })
     } else if (effect.kind === 'kill') {
-      const timeout = Math.max(leastTime, this.#end - this.#now)
-      this.#host.emit({ kind: 'kill', action: effect.action, group: effect.group, resource: effect.resource, place, timeout })
+      this.#host.emit({ ...effect, timeout: Math.max(leastTime, this.#end - this.#now) })
     } else if (effect.kind === 'cancel') {
       this.#host.emit(effect)
     }

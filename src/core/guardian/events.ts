@@ -52,8 +52,8 @@ export type GuardianEffect =
   | { readonly kind: 'read-records' }
   | { readonly kind: 'write-record'; readonly record: RunRecord }
   | { readonly kind: 'delete-record'; readonly group: GroupName; readonly token: Token }
-  /** As the monitor's; `place` is where the run record says that its processes are. */
-  | { readonly kind: 'begin'; readonly action: number; readonly request: MethodRequest; readonly place: ContainmentPlace }
+  /** As the monitor's. */
+  | { readonly kind: 'begin'; readonly action: number; readonly request: MethodRequest }
   | { readonly kind: 'cancel'; readonly action: number }
   | {
       readonly kind: 'kill'

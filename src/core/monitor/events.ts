@@ -2,7 +2,7 @@
 import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
 import type { ResourceDefinition } from '../cluster/index.js'
 import type { MonitorOrder, MonitorReport } from './protocol.js'
-import type { ProcessIdentity, RunRecord, UnreadableRecord } from './record.js'
+import type { ContainmentPlace, ProcessIdentity, RunRecord, UnreadableRecord } from './record.js'
 import type { MethodResult } from './verdict.js'
 
 export type MonitorEvent =
@@ -50,6 +50,8 @@ export interface MethodRequest {
   readonly node: NodeId
   readonly boot: BootId
   readonly resource: ResourceName
+  /** Where its processes are, or are to be. */
+  readonly place: ContainmentPlace
   readonly definition: ResourceDefinition
   /** `settle` waits for a start that a dead monitor left behind; it ends as `done` when that start is over. */
   readonly method: 'start' | 'stop' | 'probe' | 'settle'
@@ -79,12 +81,19 @@ export type MonitorEffect =
   /** Kill the action whole; it still ends as `method-done`, usually `cancelled`. */
   | { readonly kind: 'cancel'; readonly action: number }
   /** Kill everything that the resource runs. Ends as `killed`. */
-  | { readonly kind: 'kill'; readonly action: number; readonly group: GroupName; readonly resource: ResourceName }
+  | {
+      readonly kind: 'kill'
+      readonly action: number
+      readonly group: GroupName
+      readonly resource: ResourceName
+      readonly place: ContainmentPlace
+    }
   /** Watch these processes, or learn them when there are none. Replaces what was watched of the resource before. */
   | {
       readonly kind: 'watch'
       readonly group: GroupName
       readonly resource: ResourceName
+      readonly place: ContainmentPlace
       readonly processes: readonly ProcessIdentity[]
       readonly learn: boolean
     }

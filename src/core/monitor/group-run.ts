@@ -8,7 +8,7 @@
 import { type BootInstant, bootInstant, type ResourceName, type Token } from '../../base/index.js'
 import { startOrder } from '../cluster/index.js'
 import type { GroupReport, GroupRunState, ResourceFailure } from './protocol.js'
-import type { ContainmentPlace, RunRecord } from './record.js'
+import type { RunRecord } from './record.js'
 import { type GroupHost, ResourceRun, type RunContext, type RunStart } from './resource-run.js'
 import { isAddress } from './resource-type.js'
 
@@ -153,11 +153,10 @@ export class GroupRun {
     }
   }
 
-  record(containment: ContainmentPlace): RunRecord {
+  record(): RunRecord {
     return {
       ...this.#start,
       sequence: this.#sequence,
-      containment,
       wanted: this.#wanted,
       restartNumber: this.#restartNumber,
       restarting: [...this.#restarting],

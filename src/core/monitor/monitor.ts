@@ -58,7 +58,13 @@ export class MonitorCore {
     this.#jitter = config.jitterSeed
     const emit = (effect: MonitorEffect) => this.#emit(effect)
     this.#calls = new Calls(emit)
-    this.#strays = new StrayProbes({ emit, newAction: () => ++this.#lastAction, node: config.node, boot: config.boot })
+    this.#strays = new StrayProbes({
+      emit,
+      newAction: () => ++this.#lastAction,
+      node: config.node,
+      boot: config.boot,
+      place: config.containment,
+    })
   }
 
   /** Handles one event to the end. Records come before the effects that rely on them, seals before what is said about them. */
@@ -261,7 +267,7 @@ export class MonitorCore {
     const wakeAt = run.wakeAt
     if (wakeAt === undefined) this.#wakes.delete(group)
     else this.#wakes.set(group, wakeAt)
-    const record = run.record(this.#config.containment)
+    const record = run.record()
     const text = JSON.stringify(record)
     if (this.#written.get(group) !== text) {
       this.#written.set(group, text)

@@ -397,7 +397,7 @@ export class ResourceRun {
 
   #watch(learn: boolean) {
     if (this.behaviour.holdsNothing) return
-    this.#emit({ kind: 'watch', ...this.#reference, processes: this.#processes, learn: learn && !this.behaviour.kept })
+    this.#emit({ kind: 'watch', ...this.#reference, place: this.#place, processes: this.#processes, learn: learn && !this.behaviour.kept })
   }
 
   #probeForDeath(now: BootInstant) {
@@ -424,7 +424,7 @@ export class ResourceRun {
   #kill() {
     const action = this.#context.host.newAction()
     this.#activity = { kind: 'kill', action, cancelled: false }
-    this.#emit({ kind: 'kill', action, ...this.#reference })
+    this.#emit({ kind: 'kill', action, ...this.#reference, place: this.#place })
   }
 
   #cancel() {
@@ -439,7 +439,7 @@ export class ResourceRun {
     const defined = method === 'probe' ? probe.timeout : method === 'stop' ? stop.timeout : start.timeout
     const timeout = Math.min(defined, this.#context.host.limit?.(method, type) ?? defined)
     const processes = this.#starting === undefined ? this.#processes : [this.#starting]
-    return { group, token, node, boot, resource: this.name, definition: this.definition, method, timeout, processes }
+    return { group, token, node, boot, resource: this.name, place: this.#place, definition: this.definition, method, timeout, processes }
   }
 
   #emit(effect: MonitorEffect) {
@@ -450,8 +450,12 @@ export class ResourceRun {
     return { group: this.#context.start.group, resource: this.name }
   }
 
+  get #place() {
+    return this.#context.start.containment
+  }
+
   get #holds(): boolean {
-    return this.#context.start.containment.kind !== 'sweep'
+    return this.#place.kind !== 'sweep'
   }
 }
 

@@ -3,6 +3,7 @@ import type { BootId, GroupName, NodeId, ResourceName, Token } from '../../base/
 import { startOrder } from '../cluster/index.js'
 import type { MonitorEffect } from './events.js'
 import type { MonitorOrder, MonitorReport, ResourceReport } from './protocol.js'
+import type { ContainmentPlace } from './record.js'
 import { behaviourOf } from './resource-type.js'
 import { judgeProbe, type MethodResult } from './verdict.js'
 
@@ -28,6 +29,7 @@ export interface StrayHost {
   newAction(): number
   readonly node: NodeId
   readonly boot: BootId
+  readonly place: ContainmentPlace
 }
 
 export class StrayProbes {
@@ -107,6 +109,7 @@ export class StrayProbes {
           node: this.#host.node,
           boot: this.#host.boot,
           resource: question.resource,
+          place: this.#host.place,
           definition,
           method: 'probe',
           timeout: definition.probe.timeout,

@@ -8,7 +8,7 @@ import type { BootInstant, GroupName, ResourceName } from '../../base/index.js'
 import type { ResourceDefinition } from '../../core/cluster/index.js'
 import { behaviourOf, type MethodRequest, type MethodResult, type ProcessIdentity } from '../../core/monitor/index.js'
 import type { Clock } from '../clock/index.js'
-import { boundServiceLog, type Cell, type Containment, DeathWatch, readStat } from '../processes/index.js'
+import { boundServiceLog, type Cell, type Containment, DeathWatch, readStat, reopenContainment } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
 import { probeCheck, startCheck } from './checks.js'
 import { runCommand, settleStart } from './commands.js'
@@ -21,9 +21,11 @@ import { runOcf } from './ocf.js'
 export interface AgentsConfig {
   readonly runFolder: RunFolder
   readonly logDir: string
-  readonly containment: Containment
   readonly clock: Clock
 }
+
+/** One resource, and where its processes are. */
+export type Whereabouts = Pick<MethodRequest, 'group' | 'resource' | 'place'>
 
 export interface AgentsListener {
   onLearnt(group: GroupName, resource: ResourceName, processes: readonly ProcessIdentity[]): void
@@ -34,11 +36,10 @@ export interface AgentsListener {
 export interface Agents {
   /** A start is refused when its token is sealed or the boot clock, plus its grain, has reached `deadline`. */
   begin(request: MethodRequest, deadline: BootInstant, onSpawned?: (process: ProcessIdentity) => void): Method
-  /** Kills everything of the resource, or only its probes and stops in flight. False when something is left after `timeout` milliseconds. */
-  kill(group: GroupName, resource: ResourceName, timeout: number, part?: 'action'): Promise<boolean>
-  isEmpty(group: GroupName, resource: ResourceName): boolean
+  /** Kills everything of the resource. False when something is left after `timeout` milliseconds. */
+  kill(of: Whereabouts, timeout: number): Promise<boolean>
   /** With `learn`, finds the main processes itself and tells them. */
-  watch(group: GroupName, resource: ResourceName, processes: readonly ProcessIdentity[], learn: boolean): void
+  watch(of: Whereabouts, processes: readonly ProcessIdentity[], learn: boolean): void
   unwatch(group: GroupName, resource: ResourceName): void
   /** Stops watching; touches nothing that runs. */
   close(): void
@@ -61,31 +62,36 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
   logCheck.unref()
 
   const logOf = (group: GroupName, resource: ResourceName) => join(config.logDir, `${cellName({ group, resource })}.log`)
-  const cellOf = (group: GroupName, resource: ResourceName): Cell =>
-    config.containment.cell(cellName({ group, resource }), markersOf({ group, resource }))
+  const containments = new Map<string, Containment>()
+  const cellOf = (of: Whereabouts): Cell => {
+    const key = `${of.place.kind}:${of.place.root}`
+    const containment = containments.get(key) ?? reopenContainment(of.place)
+    containments.set(key, containment)
+    return containment.cell(cellName(of), markersOf(of))
+  }
 
   return {
     begin: (request, deadline, onSpawned = () => {}) => {
       const { group, resource } = request
       const log = logOf(group, resource)
       if (request.method === 'start') logs.add(log)
-      const world = { ...config, cell: cellOf(group, resource), outputFolder, log, onSpawned }
+      const world = { ...config, cell: cellOf(request), outputFolder, log, onSpawned }
       return beginMethod(new MethodContext(request, deadline, world), async (context) =>
         bodyOf(request.definition, request.method)(context),
       )
     },
-    kill: async (group, resource, timeout, part) => {
-      const cell = cellOf(group, resource)
-      const done = await cell.kill(timeout, part)
-      if (part === undefined && done) cell.remove()
+    kill: async (of, timeout) => {
+      const cell = cellOf(of)
+      const done = await cell.kill(timeout)
+      if (done) cell.remove()
       return done
     },
-    isEmpty: (group, resource) => cellOf(group, resource).empty(),
-    watch: (group, resource, processes, learn) => {
+    watch: (of, processes, learn) => {
+      const { group, resource } = of
       const key = cellName({ group, resource })
       unwatch(group, resource)
       logs.add(logOf(group, resource))
-      const cell = cellOf(group, resource)
+      const cell = cellOf(of)
       const known = learn ? mainProcesses(cell) : processes
       if (known.length === 0) return
       names.set(key, { group, resource, stop: cell.watch(() => cell.empty() && listener.onEmptied(group, resource)) })

@@ -1,5 +1,5 @@
 /** Resource agents of every type: how their methods are run on this machine. */
-export { type Agents, type AgentsConfig, type AgentsListener, openAgents } from './agents.js'
+export { type Agents, type AgentsConfig, type AgentsListener, openAgents, type Whereabouts } from './agents.js'
 export { beginCall, type CallRequest } from './call.js'
 export { safePath } from './environment.js'
 export type { Method } from './method.js'

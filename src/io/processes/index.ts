@@ -3,7 +3,13 @@ export { type Action, type ActionOutcome, type ActionRequest, spawnAction } from
 export { pause, waitUntil } from './cgroup-files.js'
 export { type Cell, type CellMarkers, type Containment, callPrefix, type Part } from './containment.js'
 export { DeathWatch } from './death-watch.js'
-export { type ContainmentPreference, type ContainmentRequest, openContainment, reopenContainment } from './open-containment.js'
+export {
+  allContainments,
+  type ContainmentPreference,
+  type ContainmentRequest,
+  openContainment,
+  reopenContainment,
+} from './open-containment.js'
 export { boundServiceLog, LogTail, outputMax, tailOf } from './output.js'
 export { identify, isAlive, type ProcessStat, readStat, signalProcess } from './proc.js'
 export { exitNotJoined, exitSealed, type Member, type MemberRequest, spawnMember } from './spawn-member.js'

@@ -43,6 +43,13 @@ export function reopenContainment(place: ContainmentPlace): Containment {
   }
 }
 
+/** This node's containment today, and those of earlier processes: an upgrade may have changed what is chosen. */
+export function allContainments(current: Containment, places: readonly ContainmentPlace[]): readonly Containment[] {
+  const known = new Map([[JSON.stringify(current.place), current]])
+  for (const place of places) if (!known.has(JSON.stringify(place))) known.set(JSON.stringify(place), reopenContainment(place))
+  return [...known.values()]
+}
+
 /** The node's folder, if cells can be made in it and processes moved into them. */
 function usable(mount: string | undefined, name: string, file: string): string | undefined {
   if (mount === undefined) return undefined
