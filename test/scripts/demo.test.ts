@@ -108,6 +108,7 @@ describe('three nodes on loopback', () => {
 
   test('all three nodes are lost at once and started again: the same configuration, and the service is up under a new grant', async () => {
     const held = await loopback.settled()
+    assert.ok((await loopback.api('PUT', '/v1/store/shape', { value: 'round' })).status < 300)
     const before_ = await configuration()
     for (const supply of loopback.lab.power.values()) supply.crash()
     await Promise.all([...loopback.lab.power.values()].map((supply) => supply.on()))
@@ -115,7 +116,7 @@ describe('three nodes on loopback', () => {
     assert.deepEqual(await configuration(), before_)
     assert.ok(holder.token > held.token)
     assert.notEqual(holder.boot, held.boot)
-    assert.equal((await loopback.api('GET', '/v1/store/colour')).status, 200)
+    assert.equal((await loopback.api('GET', '/v1/store/shape')).body.value, 'round')
   })
 
   async function configuration(): Promise<unknown> {
