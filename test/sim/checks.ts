@@ -1,0 +1,169 @@
+/**
+ * What is judged at every step, against what really runs: the promises of the design.
+ *
+ * P1 one copy at any instant; P2 what was acknowledged stays; P4 nothing is granted while a copy runs; P5 what cannot
+ * renew has ended in time; and of the log: one leader a term, the same state at the same index.
+ */
+import { crc32c, encode, type LogIndex } from '../../src/base/index.js'
+import { type ClusterState, type EventRow, type GroupRow, tableNames } from '../../src/core/cluster/index.js'
+import type { RowChange } from '../../src/io/store/index.js'
+import type { Machine } from './machine.js'
+import type { Cell } from './services.js'
+import type { World } from './world.js'
+
+/** Copies of each group that really run. */
+export class Truth {
+  private readonly world: World
+  private readonly running = new Map<string, Map<Machine, number>>()
+  /** Every start of a service there was, for the story. */
+  starts = 0
+
+  constructor(world: World) {
+    this.world = world
+  }
+
+  up(cell: Cell): void {
+    const { group, machine } = cell
+    const where = this.running.get(group) ?? new Map<Machine, number>()
+    this.running.set(group, where)
+    where.set(machine, (where.get(machine) ?? 0) + 1)
+    this.starts++
+    machine.log(`RUNS ${group}/${cell.resource}`)
+    if (where.size > 1) {
+      this.world.fail(`P1: ${group} runs on ${[...where.keys()].map((one) => one.name).join(' and ')} at once`)
+    }
+  }
+
+  down(cell: Cell, how: string): void {
+    const where = this.running.get(cell.group)
+    const left = (where?.get(cell.machine) ?? 1) - 1
+    if (left <= 0) where?.delete(cell.machine)
+    else where?.set(cell.machine, left)
+    cell.machine.log(`ENDS ${cell.group}/${cell.resource}: ${how}`)
+  }
+
+  where(group: string): readonly Machine[] {
+    return [...(this.running.get(group)?.keys() ?? [])]
+  }
+
+  on(machine: Machine): readonly string[] {
+    return [...this.running].filter(([, where]) => where.has(machine)).map(([group]) => group)
+  }
+}
+
+export class Checks {
+  private readonly world: World
+  private readonly leaders = new Map<number, string>()
+  /** Checksum of the whole state, by index. */
+  private readonly sums = new Map<number, { readonly sum: number; readonly by: string }>()
+  private readonly states = new Map<Machine, Map<string, number>>()
+  private readonly totals = new Map<Machine, number>()
+  private readonly seenGrants = new Set<string>()
+  private known = 0
+  cases = 0
+  grants = 0
+  /** True time at which the last renewal of a machine ends, and its emergency stop with it. */
+  private readonly endOf = new Map<Machine, number>()
+  readonly acknowledged = new Map<string, unknown>()
+  highestTerm = 0
+
+  constructor(world: World) {
+    this.world = world
+  }
+
+  leads(machine: Machine, term: number): void {
+    const other = this.leaders.get(term)
+    if (other !== undefined && other !== machine.name) this.world.fail(`term ${term} has two leaders, ${other} and ${machine.name}`)
+    this.leaders.set(term, machine.name)
+    this.highestTerm = Math.max(this.highestTerm, term)
+  }
+
+  // The state: the same at the same index.
+
+  restored(machine: Machine, state: ClusterState): void {
+    const rows = new Map<string, number>()
+    let total = 0
+    for (const table of tableNames) {
+      for (const [key, value] of state.rows(table)) {
+        const sum = sumOf(table, key, value)
+        rows.set(`${table}\0${key}`, sum)
+        total ^= sum
+      }
+    }
+    this.states.set(machine, rows)
+    this.totals.set(machine, total)
+    this.compare(machine, state.appliedIndex)
+  }
+
+  stored(machine: Machine, index: LogIndex, changes: readonly RowChange[]): void {
+    const rows = this.states.get(machine) ?? new Map<string, number>()
+    let total = this.totals.get(machine) ?? 0
+    for (const { table, key, value } of changes) {
+      const name = `${table}\0${key}`
+      total ^= rows.get(name) ?? 0
+      if (value === undefined) rows.delete(name)
+      else {
+        const sum = sumOf(table, key, value)
+        rows.set(name, sum)
+        total ^= sum
+      }
+    }
+    this.totals.set(machine, total)
+    this.compare(machine, index)
+  }
+
+  private compare(machine: Machine, index: number): void {
+    const sum = this.totals.get(machine) ?? 0
+    const known = this.sums.get(index)
+    if (known === undefined) this.sums.set(index, { sum, by: machine.name })
+    else if (known.sum !== sum) this.world.fail(`the states of ${known.by} and ${machine.name} differ at index ${index}`)
+  }
+
+  // What the log says.
+
+  applied(state: ClusterState, index: LogIndex, events: readonly EventRow[]): void {
+    if (index <= this.known) return
+    const from = this.known
+    this.known = index
+    for (const event of events) {
+      if (event.revision <= from) continue
+      this.world.trace.add('LOG', `${event.revision} ${event.kind} ${event.subject}: ${event.text}`)
+      if (event.kind === 'case.opened') this.cases++
+      if (event.kind === 'alarm.p1') this.world.alarm(event.text)
+    }
+    for (const [, group] of state.rows('groups')) this.grantSeen(group)
+  }
+
+  /** P4: when a grant is first applied anywhere, no copy of the group runs any more. */
+  private grantSeen({ name, holder }: GroupRow): void {
+    if (holder === null) return
+    const key = `${name}@${holder.token}`
+    if (this.seenGrants.has(key)) return
+    this.seenGrants.add(key)
+    this.grants++
+    const running = this.world.truth.where(name)
+    if (running.length > 0) {
+      this.world.fail(`P4: ${name} is granted to ${holder.node} while it runs on ${running.map((one) => one.name).join(' and ')}`)
+    }
+  }
+
+  // P5.
+
+  renewed(machine: Machine): void {
+    const { emergencyStop } = this.world.options
+    const end = machine.clock.trueTime(machine.runFolder.deadline + emergencyStop)
+    this.endOf.set(machine, end)
+    // The grain of the clock, a look of the guardian, a kill.
+    this.world.scheduler.at(end + 150, () => {
+      if (this.endOf.get(machine) !== end || !machine.powered || this.world.excused(machine)) return
+      const running = this.world.truth.on(machine)
+      if (running.length > 0) this.world.fail(`P5: ${running.join(', ')} runs on ${machine.name}, whose lease and emergency stop are over`)
+    })
+  }
+}
+
+const encoder = new TextEncoder()
+
+function sumOf(table: string, key: string, value: unknown): number {
+  return crc32c(encode(value), crc32c(encoder.encode(`${table}\0${key}`)))
+}

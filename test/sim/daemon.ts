@@ -1,0 +1,261 @@
+/**
+ * The daemon process of a simulated machine: the real `Formation` and the real `QuorateNode`, with a simulated world
+ * below them. Does what `src/node/daemon.ts` does, in virtual time.
+ */
+import type { BootInstant, MemberId, NodeId, RequestId, SessionId } from '../../src/base/index.js'
+import type { CommandResult } from '../../src/core/cluster/index.js'
+import { ClusterState, type Command, Formation, type FormationEffect, type FormationMessage } from '../../src/core/cluster/index.js'
+import type { GuardianOrder, GuardianState } from '../../src/core/guardian/index.js'
+import type { MonitorOrder, MonitorReport } from '../../src/core/monitor/index.js'
+import type { Identity } from '../../src/io/store/index.js'
+import { type NodeIdentity, type NodeIo, type Outcome, type QuorateNode, tickInterval } from '../../src/node/index.js'
+import { SimStore } from './disk.js'
+import type { SimGuardian } from './guardian.js'
+import type { Machine } from './machine.js'
+import type { SimMonitor } from './monitor.js'
+import { Process } from './process.js'
+
+const upMin = 60
+const upMax = 250
+const formationInterval = 100
+const guardianSilence = 1_000
+const linkRetry = 100
+
+export class SimDaemon {
+  readonly process: Process
+  readonly machine: Machine
+  /** It has opened its ports. */
+  listening = false
+  node: QuorateNode | undefined
+  private readonly store: SimStore
+  private readonly formation: Formation
+  private identity: Identity | undefined
+  private readonly session: SessionId
+  private monitor: SimMonitor | undefined
+  private guardian: SimGuardian | undefined
+  private hello: MonitorReport | undefined
+  private guardianState: GuardianState | undefined
+  private guardianHeard = 0
+
+  constructor(machine: Machine) {
+    this.machine = machine
+    this.process = new Process(machine, 'daemon')
+    this.session = `${machine.bootId}/${++machine.runFolder.sessions}` as SessionId
+    this.store = new SimStore(machine.disk, this.process, {
+      onPersisted: (sequence) => this.node?.persisted(sequence),
+      onFailure: (error) => machine.world.fail(`the store of ${machine.name} failed: ${String(error)}`),
+    })
+    this.identity = machine.disk.identity
+    const found =
+      this.identity === undefined
+        ? undefined
+        : { phase: this.identity.phase, plan: { clusterId: this.identity.clusterId, voters: this.identity.voters } }
+    this.formation = new Formation(machine.name, machine.world.names, found, (what) => `${what}-${machine.world.freshId()}`)
+    this.process.onEnd(() => {
+      this.node?.stop()
+      this.monitor?.disconnect(this)
+      this.guardian?.disconnect(this)
+    })
+    this.process.after(upMin + machine.random.next() * (upMax - upMin), () => this.start())
+  }
+
+  private start(): void {
+    const { machine } = this
+    this.listening = true
+    machine.world.network.daemonUp(this)
+    this.guardianHeard = machine.clock.now()
+    this.process.every(tickInterval, () => this.tick())
+    this.process.every(linkRetry, () => this.connect())
+    this.connect()
+    if (this.identity?.phase === 'formed') return this.startNode(this.identity)
+    const form = () => {
+      if (this.node !== undefined) return
+      this.performFormation(this.formation.tick())
+      this.process.after(formationInterval, form)
+    }
+    form()
+  }
+
+  private tick(): void {
+    const { machine } = this
+    this.node?.tick()
+    if (this.guardianState === undefined && machine.clock.now() - this.guardianHeard > guardianSilence) {
+      this.guardianHeard = machine.clock.now()
+      machine.startGuardian()
+    }
+  }
+
+  // Formation.
+
+  private performFormation(effects: readonly FormationEffect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'send') this.machine.world.network.frame(this, effect.to, effect.message)
+      if (effect.kind !== 'write') continue
+      const memberId = effect.plan.voters.find((voter) => voter.node === this.machine.name)?.member as MemberId
+      const written: Identity = {
+        clusterId: effect.plan.clusterId,
+        memberId,
+        node: this.machine.name,
+        phase: effect.phase,
+        voters: effect.plan.voters,
+      }
+      this.store.writeIdentityThen(written, () => {
+        this.performFormation(this.formation.written())
+        if (written.phase === 'formed') this.startNode(written)
+      })
+    }
+  }
+
+  private startNode(identity: Identity): void {
+    const { machine } = this
+    this.identity = identity
+    const { rows, ...rest } = machine.disk.restore()
+    const state = ClusterState.restored(rest.appliedIndex, rows)
+    machine.world.checks.restored(machine, state)
+    machine.log(`daemon up: applied ${rest.appliedIndex}, last ${rest.entries.length}, term ${rest.hardState.term}`)
+    const restored = { ...rest, rows: [], identity }
+    this.node = machine.world.options.makeNode(this.self(), this.io(), restored, state)
+    this.node.onApplied(({ index, events }) => machine.world.checks.applied(state, index, events))
+    if (this.hello !== undefined) this.node.monitorReport(this.hello)
+    if (this.guardianState !== undefined) this.node.guardianReported(this.guardianState)
+  }
+
+  private self(): NodeIdentity {
+    const { machine } = this
+    const { world } = machine
+    const { emergencyStop, watchdogTimeout } = world.options
+    return {
+      node: machine.name,
+      boot: machine.bootId,
+      session: this.session,
+      clusterName: 'sim',
+      members: new Map(world.names.map((name) => [name, { host: name, port: 7400 }])),
+      links: [{ host: machine.name, port: 7400 }],
+      guardian: { host: machine.name, port: 7401 },
+      api: null,
+      guard: {
+        guarded: false,
+        watchdog: watchdogTimeout === undefined ? 'none' : 'armed',
+        watchdogTimeout: watchdogTimeout ?? 0,
+        emergencyStop,
+      },
+    }
+  }
+
+  private io(): NodeIo {
+    const { machine, process } = this
+    const { world } = machine
+    const { network } = world
+    return {
+      clock: machine.clock,
+      store: this.checkedStore(),
+      peers: {
+        send: (to, frame) => network.frame(this, to, frame),
+        setIdentity: () => undefined,
+        close: () => Promise.resolve(),
+      },
+      datagrams: { send: (_link, to, message) => network.datagram(this, to, message), close: () => Promise.resolve() },
+      monitor: { send: (order) => this.orderMonitor(order) },
+      guardian: { send: (order) => this.orderGuardian(order) },
+      lease: { write: (deadline) => this.leaseRenewed(deadline) },
+      freshId: () => world.freshId(),
+      seed: machine.random.between(1, 2 ** 31),
+      defer: (run) => process.post(run),
+      log: (level, text) => {
+        machine.log(`${level === 'info' ? '' : `${level}: `}${text}`)
+        const leads = /^leads in term (\d+)$/.exec(text)
+        if (leads !== null) world.checks.leads(machine, Number(leads[1]))
+      },
+      fatal: (error) => world.fail(`${machine.name} cannot go on: ${error instanceof Error ? error.message : String(error)}`, error),
+    }
+  }
+
+  private checkedStore() {
+    const { store, machine } = this
+    return {
+      writeIdentity: (identity: Identity) => store.writeIdentity(identity),
+      append: (record: Parameters<SimStore['append']>[0]) => store.append(record),
+      apply: (...[index, changes]: Parameters<SimStore['apply']>) => {
+        machine.world.checks.stored(machine, index, changes)
+        store.apply(index, changes)
+      },
+      close: () => store.close(),
+    }
+  }
+
+  private leaseRenewed(deadline: BootInstant): void {
+    this.machine.runFolder.extendLease(deadline)
+    this.machine.world.checks.renewed(this.machine)
+  }
+
+  // The other processes of the node, over their sockets.
+
+  private connect(): void {
+    const { monitor, guardian } = this.machine
+    if (this.monitor === undefined && monitor?.process.alive === true && monitor.listening) {
+      this.monitor = monitor
+      monitor.process.onEnd(() => this.process.afterTrue(1, () => this.monitorLost(monitor)))
+      monitor.process.now(() => monitor.connect(this))
+    }
+    if (this.guardian === undefined && guardian?.process.alive === true && guardian.listening) {
+      this.guardian = guardian
+      guardian.process.onEnd(() => this.process.afterTrue(1, () => this.guardianLost(guardian)))
+      guardian.process.now(() => guardian.connect(this))
+    }
+  }
+
+  private monitorLost(monitor: SimMonitor): void {
+    if (this.monitor !== monitor) return
+    this.monitor = undefined
+    this.hello = undefined
+    this.node?.monitorDisconnected()
+  }
+
+  private guardianLost(guardian: SimGuardian): void {
+    if (this.guardian !== guardian) return
+    this.guardian = undefined
+    this.guardianState = undefined
+    this.guardianHeard = this.machine.clock.now()
+    this.node?.guardianReported(undefined)
+  }
+
+  private orderMonitor(order: MonitorOrder): void {
+    const { monitor } = this
+    monitor?.process.afterTrue(0.1, () => monitor.order(order, this))
+  }
+
+  private orderGuardian(order: GuardianOrder): void {
+    const { guardian } = this
+    guardian?.process.afterTrue(0.1, () => guardian.order(order))
+  }
+
+  report(report: MonitorReport): void {
+    this.process.afterTrue(0.1, () => {
+      if (report.kind === 'hello') this.hello = report
+      this.node?.monitorReport(report)
+    })
+  }
+
+  guardianSays(state: GuardianState): void {
+    this.process.afterTrue(0.1, () => {
+      this.guardianState = state
+      this.node?.guardianReported(state)
+    })
+  }
+
+  // The network brings.
+
+  received(from: NodeId, frame: unknown): void {
+    const { kind } = frame as { kind?: string }
+    if (kind === 'formation') this.performFormation(this.formation.received(from, frame as FormationMessage))
+    else this.node?.frame(from, frame)
+  }
+
+  submit(
+    command: Command,
+    options: { requestId?: RequestId; fingerprint?: string; timeoutMs?: number },
+    done: (outcome: Outcome<CommandResult>) => void,
+  ): void {
+    this.node?.submitCommand(command, options, done)
+  }
+}

@@ -1,0 +1,232 @@
+/** What befalls the cluster: each fault comes with what ends it. */
+import type { GroupName, NodeId } from '../../src/base/index.js'
+import type { Machine } from './machine.js'
+import type { Process } from './process.js'
+import type { Random } from './random.js'
+import { healthy } from './services.js'
+import type { World } from './world.js'
+
+export interface Fault {
+  readonly text: string
+  readonly heal: () => void
+}
+
+type Make = (world: World, random: Random) => Fault | undefined
+
+const process = (role: 'daemon' | 'monitor' | 'guardian') => (machine: Machine) => machine[role]?.process
+const none = () => undefined
+
+function kill(role: 'daemon' | 'monitor' | 'guardian'): Make {
+  return (world, random) => {
+    const machine = random.pick(world.machines)
+    machine.kill(process(role)(machine))
+    return { text: `kill the ${role} of ${machine.name}`, heal: none }
+  }
+}
+
+function pause(which: (machine: Machine) => readonly (Process | undefined)[], name: string): Make {
+  return (world, random) => {
+    const machine = random.pick(world.machines)
+    const stopped = which(machine).filter((one) => one?.alive === true)
+    for (const one of stopped) one?.pause()
+    if (stopped.some((one) => one?.role === 'guardian')) machine.guardianSince = Number.POSITIVE_INFINITY
+    return {
+      text: `pause ${name} of ${machine.name}`,
+      heal: () => {
+        for (const one of stopped) one?.resume()
+        const { guardian } = machine
+        if (
+          guardian?.listening === true &&
+          guardian.process.alive &&
+          !guardian.process.paused &&
+          machine.guardianSince === Number.POSITIVE_INFINITY
+        ) {
+          machine.guardianSince = world.scheduler.now
+        }
+      },
+    }
+  }
+}
+
+const powerLoss: Make = (world, random) => {
+  const machine = random.pick(world.machines)
+  machine.powerOff('the power fails')
+  return { text: `power loss of ${machine.name}`, heal: () => machine.powerOn() }
+}
+
+const allPowerLoss: Make = (world) => {
+  for (const machine of world.machines) machine.powerOff('all power fails')
+  return {
+    text: 'power loss of all',
+    heal: () => {
+      for (const machine of world.machines) machine.powerOn()
+    },
+  }
+}
+
+const isolate: Make = (world, random) => {
+  const machine = random.pick(world.machines)
+  const how = random.pick(['loses', 'holds'] as const)
+  const others = world.machines.filter((other) => other !== machine)
+  for (const other of others) {
+    world.network.cut(machine.name, other.name, how)
+    world.network.cut(other.name, machine.name, how)
+  }
+  return { text: `cut ${machine.name} off (${how})`, heal: () => healAround(world, machine) }
+}
+
+const oneWay: Make = (world, random) => {
+  const machine = random.pick(world.machines)
+  const hears = random.chance(0.5)
+  const how = random.pick(['loses', 'holds'] as const)
+  const others = world.machines.filter((other) => other !== machine && random.chance(0.8))
+  for (const other of others) {
+    if (hears) world.network.cut(machine.name, other.name, how)
+    else world.network.cut(other.name, machine.name, how)
+  }
+  return {
+    text: `${machine.name} ${hears ? 'is not heard by' : 'does not hear'} ${others.map((one) => one.name).join()}`,
+    heal: () => healAround(world, machine),
+  }
+}
+
+const cutPair: Make = (world, random) => {
+  const one = random.pick(world.machines)
+  const other = random.pick(world.machines)
+  if (one === other) return undefined
+  world.network.cut(one.name, other.name, 'loses')
+  world.network.cut(other.name, one.name, 'loses')
+  return {
+    text: `cut ${one.name} from ${other.name}`,
+    heal: () => {
+      world.network.heal(one.name, other.name)
+      world.network.heal(other.name, one.name)
+    },
+  }
+}
+
+const badLinks: Make = (world, random) => {
+  const machine = random.pick(world.machines)
+  const loss = random.next() * 0.6
+  const delay = random.chance(0.5) ? 0 : random.next() * 120
+  for (const other of world.machines) {
+    for (const link of [world.network.link(machine.name, other.name), world.network.link(other.name, machine.name)]) {
+      if (other === machine) continue
+      link.loss = loss
+      link.delay = delay
+    }
+  }
+  return {
+    text: `links of ${machine.name} lose ${Math.round(loss * 100)} % and take ${Math.round(delay)} ms more`,
+    heal: () => healAround(world, machine),
+  }
+}
+
+const slowDisk: Make = (world, random) => {
+  const { disk, name } = random.pick(world.machines)
+  disk.syncMax = 50 + random.next() * 1_500
+  return {
+    text: `slow disk of ${name}`,
+    heal: () => {
+      disk.syncMax = 2
+    },
+  }
+}
+
+const badDevice: Make = (world, random) => {
+  const { device, name } = random.pick(world.machines)
+  const mode = random.pick(['fails', 'unreachable', 'works', 'works'] as const)
+  device.mode = mode
+  if (mode === 'works') device.latencyMax = 500 + random.next() * 8_000
+  return {
+    text: `device of ${name} ${mode === 'works' ? 'is slow' : mode}`,
+    heal: () => {
+      device.mode = 'works'
+      device.latencyMax = 200
+    },
+  }
+}
+
+const crashService: Make = (world, random) => {
+  const cells = random
+    .pick(world.machines)
+    .allCells()
+    .filter((cell) => cell.service !== undefined)
+  if (cells.length === 0) return undefined
+  const cell = random.pick(cells)
+  cell.serviceDown('it crashed')
+  return { text: `${cell.group} crashes on ${cell.machine.name}`, heal: none }
+}
+
+const badService: Make = (world, random) => {
+  const machine = random.pick(world.machines)
+  const [, group] = random.pick([...world.machines.flatMap((one) => one.allCells().map((cell) => [one.name, cell.group] as const))]) ?? [
+    '',
+    undefined,
+  ]
+  if (group === undefined) return undefined
+  const behaviour = machine.behaviour(group as GroupName)
+  const how = random.pick(['startFails', 'stopHangs', 'probeFails', 'unkillable', 'slow'] as const)
+  if (how === 'slow') Object.assign(behaviour, { startMs: 1_500, stopMs: 1_500 })
+  else behaviour[how] = true
+  return { text: `${group} on ${machine.name}: ${how}`, heal: () => Object.assign(behaviour, healthy) }
+}
+
+const transferLead: Make = (world, random) => {
+  const { leader } = world
+  const to = random.pick(world.machines)
+  leader?.daemon?.node?.transferLead(to.name as NodeId)
+  return { text: `transfer the lead to ${to.name}`, heal: none }
+}
+
+export const faults: readonly (readonly [weight: number, make: Make])[] = [
+  [10, kill('daemon')],
+  [5, kill('monitor')],
+  [4, kill('guardian')],
+  [6, powerLoss],
+  [1, allPowerLoss],
+  [4, pause((machine) => [machine.daemon?.process], 'the daemon')],
+  [2, pause((machine) => [machine.monitor?.process], 'the monitor')],
+  [2, pause((machine) => [machine.guardian?.process], 'the guardian')],
+  [6, pause((machine) => machine.processes, 'everything')],
+  [8, isolate],
+  [5, oneWay],
+  [3, cutPair],
+  [4, badLinks],
+  [3, slowDisk],
+  [4, badDevice],
+  [4, crashService],
+  [4, badService],
+  [5, transferLead],
+]
+
+/** Only what leaves every node alive and connected: the lead moves, or its daemon dies. */
+export const elections: readonly (readonly [weight: number, make: Make])[] = [
+  [1, transferLead],
+  [
+    1,
+    (world) => {
+      const { leader } = world
+      leader?.kill(leader.daemon?.process)
+      return { text: `kill the leading daemon of ${leader?.name}`, heal: none }
+    },
+  ],
+]
+
+export function chooseFault(world: World, random: Random, from = faults): Fault | undefined {
+  const total = from.reduce((sum, [weight]) => sum + weight, 0)
+  let left = random.next() * total
+  for (const [weight, make] of from) {
+    left -= weight
+    if (left <= 0) return make(world, random)
+  }
+  return undefined
+}
+
+function healAround(world: World, machine: Machine): void {
+  for (const other of world.machines) {
+    if (other === machine) continue
+    world.network.heal(machine.name, other.name)
+    world.network.heal(other.name, machine.name)
+  }
+}

@@ -1,0 +1,174 @@
+/** The guardian process of a simulated machine: the real decisions of `core/guardian`, and the watchdog that they feed. */
+import { bootInstant } from '../../src/base/index.js'
+import {
+  type GuardianAnswer,
+  GuardianCore,
+  type GuardianEffect,
+  type GuardianEvent,
+  type GuardianOrder,
+  type GuardianQuery,
+  type GuardianState,
+} from '../../src/core/guardian/index.js'
+import type { Machine } from './machine.js'
+import { Process } from './process.js'
+import { type Method, SimAgents } from './services.js'
+
+const lookEvery = 25
+const upMin = 20
+const upMax = 80
+
+export class SimGuardian {
+  readonly process: Process
+  readonly machine: Machine
+  listening = false
+  private readonly core: GuardianCore
+  private readonly agents: SimAgents
+  private readonly methods = new Map<number, Method>()
+  private readonly daemons = new Set<{ guardianSays(state: GuardianState): void }>()
+  private readonly inbox: GuardianEvent[] = []
+  private busy = false
+
+  constructor(machine: Machine) {
+    this.machine = machine
+    this.process = new Process(machine, 'guardian')
+    const { emergencyStop } = machine.world.options
+    this.core = new GuardianCore({ node: machine.name, boot: machine.bootId, emergencyStop, leaveTimeout: 10_000 })
+    this.agents = new SimAgents(this.process, { onLearnt: () => undefined, onEnded: () => undefined, onEmptied: () => undefined })
+    this.process.after(upMin + machine.random.next() * (upMax - upMin), () => this.start())
+  }
+
+  connect(daemon: { guardianSays(state: GuardianState): void }): void {
+    this.daemons.add(daemon)
+    this.post({ kind: 'daemon-connected' })
+  }
+
+  disconnect(daemon: { guardianSays(state: GuardianState): void }): void {
+    this.daemons.delete(daemon)
+  }
+
+  order(order: GuardianOrder): void {
+    this.post({ kind: 'ordered', order })
+  }
+
+  /** A query of another node, from its port. */
+  queried(query: GuardianQuery, answer: (answer: GuardianAnswer) => void): void {
+    if (!this.listening) return
+    this.post(this.look())
+    this.post({ kind: 'queried', query, from: answer })
+  }
+
+  private start(): void {
+    const { machine } = this
+    const running = (['daemon', 'monitor'] as const).filter((role) => this.adopt(role))
+    machine.log(`guardian up, adopted ${running.join(' and ') || 'nobody'}`)
+    this.listening = true
+    machine.guardianSince = machine.scheduler.now
+    this.feed()
+    this.post({ kind: 'resumed', running, emergency: machine.runFolder.emergency })
+    this.post(this.look())
+    this.process.every(lookEvery, () => {
+      this.post(this.look())
+      this.feed()
+    })
+  }
+
+  private look(): GuardianEvent {
+    const { runFolder } = this.machine
+    return { kind: 'looked', deadline: runFolder.deadline, open: runFolder.openTokens(), seals: new Map(runFolder.seals) }
+  }
+
+  /** Fed only while the machine would be reset in time, or nothing may run (DESIGN "Watchdog"). */
+  private feed(): void {
+    const { watchdogTimeout, emergencyStop } = this.machine.world.options
+    if (watchdogTimeout === undefined) return
+    const { runFolder, clock } = this.machine
+    const inTime = clock.boot() + 10 + watchdogTimeout <= runFolder.deadline + emergencyStop
+    if (inTime || runFolder.records.size === 0) this.machine.feedWatchdog(watchdogTimeout)
+  }
+
+  /** Takes over a process that lives; its end is noticed by a sweep. */
+  private adopt(role: 'daemon' | 'monitor'): boolean {
+    const process = this.machine[role]?.process
+    if (process?.alive !== true) return false
+    this.watch(role, process, 25)
+    return true
+  }
+
+  private watch(role: 'daemon' | 'monitor', process: Process, delay: number): void {
+    process.onEnd(() => this.process.afterTrue(1 + this.machine.random.next() * delay, () => this.post({ kind: 'process-ended', role })))
+  }
+
+  private post(event: GuardianEvent): void {
+    this.inbox.push(event)
+    if (this.busy || !this.process.alive) return
+    this.busy = true
+    for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift()) {
+      for (const effect of this.core.step(next, this.machine.clock.boot())) this.perform(effect)
+    }
+    this.busy = false
+  }
+
+  private perform(effect: GuardianEffect): void {
+    const { machine } = this
+    const { runFolder } = machine
+    switch (effect.kind) {
+      case 'spawn': {
+        if (this.adopt(effect.role)) return this.post({ kind: 'process-up', role: effect.role })
+        const process = effect.role === 'daemon' ? machine.startDaemon() : machine.startMonitor()
+        machine.log(`guardian starts the ${effect.role}`)
+        this.watch(effect.role, process, 1)
+        return this.post({ kind: 'process-up', role: effect.role })
+      }
+      case 'signal':
+        return machine.kill(machine[effect.role]?.process)
+      case 'seal':
+        return runFolder.seal(effect.group, effect.token)
+      case 'write-emergency':
+        runFolder.emergency = effect.left
+        return
+      case 'clear-emergency':
+        runFolder.emergency = undefined
+        return
+      case 'kill-monitors':
+        machine.after(1 + machine.random.next() * 20, () => {
+          machine.kill(machine.monitor?.process)
+          machine.killActions()
+          this.process.post(() => this.post({ kind: 'monitors-killed', gone: true }))
+        })
+        return
+      case 'read-records':
+        return this.post({ kind: 'records', readable: [...runFolder.records.values()], unreadable: [] })
+      case 'write-record':
+        return runFolder.writeRecord(structuredClone(effect.record))
+      case 'delete-record':
+        return runFolder.deleteRecord(effect.group, effect.token)
+      case 'begin': {
+        const { action } = effect
+        const method = this.agents.begin(
+          effect.request,
+          bootInstant(0),
+          () => undefined,
+          (result) => {
+            this.methods.delete(action)
+            this.post({ kind: 'method-done', action, result })
+          },
+        )
+        this.methods.set(action, method)
+        return
+      }
+      case 'cancel':
+        return this.methods.get(effect.action)?.cancel()
+      case 'kill':
+        return this.agents.kill(effect.group, effect.resource, (empty) => this.post({ kind: 'killed', action: effect.action, empty }))
+      case 'answer':
+        return (effect.to as (answer: GuardianAnswer) => void)(effect.answer)
+      case 'tell-daemon':
+        for (const daemon of this.daemons) daemon.guardianSays(effect.state)
+        return
+      case 'log':
+        return machine.log(`guardian: ${effect.text}`)
+      case 'exit':
+        return
+    }
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * The network between the machines: streams between daemons, in order and whole while both live; datagrams, which may be
+ * lost, doubled and reordered. Links are cut in each direction by itself; a cut stream either loses what is sent, as when
+ * the connection breaks, or brings it late, as when it only stalls.
+ */
+import type { NodeId } from '../../src/base/index.js'
+import type { Address } from '../../src/core/cluster/index.js'
+import type { GuardianQuery } from '../../src/core/guardian/index.js'
+import { kindOf } from '../../src/node/messages.js'
+import type { SimDaemon } from './daemon.js'
+import type { Random } from './random.js'
+import type { World } from './world.js'
+
+interface Link {
+  cut: 'loses' | 'holds' | undefined
+  /** Share of datagrams that are lost. */
+  loss: number
+  /** Milliseconds on top of the usual. */
+  delay: number
+  lastArrival: number
+  held: (() => void)[]
+}
+
+const usualMin = 0.05
+const usualMax = 0.6
+const heldMax = 5_000
+
+export class Network {
+  private readonly world: World
+  private readonly random: Random
+  private readonly links = new Map<string, Link>()
+  doubled = 0.01
+
+  constructor(world: World) {
+    this.world = world
+    this.random = world.random.fork()
+  }
+
+  link(from: string, to: string): Link {
+    const key = `${from}>${to}`
+    let link = this.links.get(key)
+    if (link === undefined) {
+      link = { cut: undefined, loss: 0, delay: 0, lastArrival: 0, held: [] }
+      this.links.set(key, link)
+    }
+    return link
+  }
+
+  cut(from: string, to: string, how: 'loses' | 'holds'): void {
+    this.link(from, to).cut = how
+  }
+
+  heal(from: string, to: string): void {
+    const link = this.link(from, to)
+    link.cut = undefined
+    link.loss = 0
+    link.delay = 0
+    for (const bring of link.held.splice(0)) bring()
+  }
+
+  healAll(): void {
+    for (const key of this.links.keys()) {
+      const [from, to] = key.split('>') as [string, string]
+      this.heal(from, to)
+    }
+  }
+
+  isCut(from: string, to: string): boolean {
+    return from !== to && this.link(from, to).cut !== undefined
+  }
+
+  /** False when there is no connection: one of the two is not there. */
+  frame(from: SimDaemon, to: NodeId, frame: unknown): boolean {
+    const target = this.world.machine(to)?.daemon
+    if (target === undefined || !target.process.alive || !target.listening || !from.process.alive) return false
+    const link = this.link(from.machine.name, to)
+    const send = () => {
+      const { scheduler } = this.world
+      const arrival = Math.max(scheduler.now + this.latency(link), link.lastArrival)
+      link.lastArrival = arrival
+      scheduler.at(arrival, () => {
+        if (link.cut !== undefined) return this.stall(link, send)
+        if (from.process.alive || this.random.chance(0.5)) target.process.now(() => target.received(from.machine.name, frame))
+      })
+    }
+    if (link.cut === undefined) send()
+    else this.stall(link, send)
+    return true
+  }
+
+  private stall(link: Link, send: () => void): void {
+    if (link.cut === 'holds' && link.held.length < heldMax) link.held.push(send)
+  }
+
+  datagram(from: SimDaemon, to: Address, message: unknown): void {
+    const target = this.world.machine(to.host)
+    if (target === undefined) return
+    const sender = from.machine.name
+    this.carry(sender, to.host, () => {
+      if (kindOf(message) === 'guardian-query') {
+        const { guardian } = target
+        if (guardian?.listening !== true) return
+        guardian.process.now(() =>
+          guardian.queried(message as GuardianQuery, (answer) =>
+            this.carry(to.host, sender, () => {
+              const { daemon } = this.world.machine(sender) ?? {}
+              daemon?.process.now(() => daemon.node?.datagram(`guardian:${to.host}`, 0, answer))
+            }),
+          ),
+        )
+        return
+      }
+      const { daemon } = target
+      if (daemon?.listening === true) daemon.process.now(() => daemon.node?.datagram(sender, 0, message))
+    })
+  }
+
+  private carry(from: string, to: string, arrive: () => void): void {
+    const link = this.link(from, to)
+    if (link.cut !== undefined || this.random.chance(link.loss)) return
+    const copies = this.random.chance(this.doubled) ? 2 : 1
+    for (let copy = 0; copy < copies; copy++) {
+      this.world.scheduler.after(this.latency(link), () => {
+        if (link.cut === undefined) arrive()
+      })
+    }
+  }
+
+  private latency(link: Link): number {
+    const spike = this.random.chance(0.002) ? this.random.next() * 30 : 0
+    return usualMin + this.random.next() * (usualMax - usualMin) + link.delay * (0.5 + this.random.next()) + spike
+  }
+
+  /** Its port refuses until it listens again; whoever had a connection notices at once and keeps trying. */
+  daemonUp(daemon: SimDaemon): void {
+    daemon.process.onEnd((how) => {
+      if (how !== 'killed') return
+      for (const other of this.world.machines) {
+        if (other !== daemon.machine) this.refuse(daemon, other.name, 50)
+      }
+    })
+  }
+
+  private refuse(gone: SimDaemon, other: NodeId, pause: number): void {
+    const { machine } = gone
+    this.world.scheduler.after(pause === 50 ? this.random.next() * 3 : pause, () => {
+      const { daemon } = this.world.machine(other) ?? {}
+      if (!machine.powered || machine.daemon?.listening === true || daemon === undefined) return
+      if (!this.isCut(machine.name, other) && !this.isCut(other, machine.name))
+        daemon.process.now(() => daemon.node?.peerRefused(machine.name))
+      this.refuse(gone, other, Math.min(1_000, pause * 2))
+    })
+  }
+}

@@ -1,0 +1,253 @@
+/** One run: a cluster comes up, faults and clients do their worst for a while, everything is mended, and it must recover. */
+import type { NodeId, RequestId } from '../../src/base/index.js'
+import type { Command } from '../../src/core/cluster/index.js'
+import { chooseFault, type Fault } from './faults.js'
+import { Random } from './random.js'
+import { healthy } from './services.js'
+import { Broken, groupOf, World, type WorldOptions } from './world.js'
+
+export interface Run {
+  readonly seed: number
+  readonly nodes?: number
+  /** Virtual milliseconds of trouble. */
+  readonly span?: number
+  readonly live?: boolean
+}
+
+export interface Report {
+  readonly seed: number
+  readonly checksum: string
+  readonly virtualMs: number
+  readonly steps: number
+  readonly faults: number
+  readonly grants: number
+  readonly cases: number
+  readonly terms: number
+  readonly acknowledged: number
+  readonly recoveryMs: number
+}
+
+const recoveryMax = 120_000
+
+/** Throws `Broken`, with the story in its message. */
+export function runScenario({ seed, nodes, span = 20_000, live = false }: Run): Report {
+  const world = new World(optionsOf(seed, nodes, live))
+  try {
+    const random = world.random.fork()
+    const { names } = world
+    world.start({
+      kept: groupOf(names),
+      agent: groupOf([...names].reverse(), { start: 'a', stop: 'b', probe: 'c' }),
+      ...(random.chance(0.5) ? { pinned: groupOf(names.slice(0, 2)) } : {}),
+    })
+    const trouble = new Trouble(world, random.fork())
+    const clients = new Clients(world, random.fork())
+    trouble.begin()
+    clients.begin()
+    world.run(span)
+    trouble.end()
+    clients.end()
+    world.trace.add('----', 'everything is mended')
+    const recoveryMs = world.until('after the last fault everything recovers', () => world.isSettled(), recoveryMax)
+    clients.judge()
+    world.run(2_000)
+    const { checks, scheduler, trace } = world
+    return {
+      seed,
+      checksum: trace.checksum,
+      virtualMs: Math.round(scheduler.now),
+      steps: scheduler.steps,
+      faults: trouble.count,
+      grants: checks.grants,
+      cases: checks.cases,
+      terms: checks.highestTerm,
+      acknowledged: clients.acknowledged.length,
+      recoveryMs,
+    }
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error)
+    const replay = `node build/test/sim/run.js --seed ${seed} --nodes ${world.options.nodes} --minutes ${span / 60_000}`
+    const cause = error instanceof Broken ? error.cause : error
+    const stack = cause instanceof Error ? `\n${cause.stack}` : ''
+    throw new Broken(`seed ${seed}: ${text}\nagain: ${replay}\n${world.trace.last.join('\n')}${stack}`, { cause })
+  }
+}
+
+/** What kind of cluster the seed makes. */
+function optionsOf(seed: number, nodes: number | undefined, live: boolean): Partial<WorldOptions> {
+  const random = new Random(seed ^ 0x5eed)
+  const watchdog = random.chance(0.3)
+  return {
+    seed,
+    live,
+    nodes: nodes ?? (random.chance(0.15) ? 5 : 3),
+    profile: random.chance(0.5) ? 'fast' : 'normal',
+    watchdogTimeout: watchdog ? 4_000 : undefined,
+    containment: random.chance(0.85) ? 'cgroup2' : 'sweep',
+    fencing: !watchdog || random.chance(0.7),
+    emergencyStop: random.pick([2_000, 5_000]),
+    bootMax: random.pick([2_000, 8_000]),
+  }
+}
+
+class Trouble {
+  count = 0
+  private readonly world: World
+  private readonly random: Random
+  private readonly active = new Set<Fault>()
+  private over = false
+
+  constructor(world: World, random: Random) {
+    this.world = world
+    this.random = random
+  }
+
+  begin(): void {
+    this.world.scheduler.after(100 + this.random.next() * 4_000, () => {
+      if (this.over) return
+      if (this.active.size < 3) this.strike()
+      this.begin()
+    })
+  }
+
+  private strike(): void {
+    const fault = chooseFault(this.world, this.random)
+    if (fault === undefined) return
+    this.count++
+    this.world.trace.add('>>>>', fault.text)
+    this.active.add(fault)
+    const lasts = this.random.chance(0.3) ? 3_000 + this.random.next() * 12_000 : 20 + this.random.next() * 2_500
+    this.world.scheduler.after(lasts, () => this.heal(fault))
+  }
+
+  private heal(fault: Fault): void {
+    if (!this.active.delete(fault)) return
+    this.world.trace.add('<<<<', `over: ${fault.text}`)
+    fault.heal()
+  }
+
+  /** Mends everything, and does what a person would: switches on what is off, forgets bans. */
+  end(): void {
+    this.over = true
+    for (const fault of [...this.active]) this.heal(fault)
+    const { world } = this
+    world.network.healAll()
+    for (const machine of world.machines) {
+      for (const behaviour of machine.behaviours.values()) Object.assign(behaviour, healthy)
+      for (const process of machine.processes) process.resume()
+      machine.device.mode = 'works'
+      machine.device.latencyMax = 200
+      machine.disk.syncMax = 2
+      if (!machine.powered) machine.powerOn()
+    }
+  }
+}
+
+class Clients {
+  readonly acknowledged: string[] = []
+  private readonly world: World
+  private readonly random: Random
+  private written = 0
+  private over = false
+
+  constructor(world: World, random: Random) {
+    this.world = world
+    this.random = random
+  }
+
+  begin(): void {
+    this.world.scheduler.after(50 + this.random.next() * 500, () => {
+      if (this.over) return
+      this.act()
+      this.begin()
+    })
+  }
+
+  private act(): void {
+    const roll = this.random.next()
+    if (roll < 0.6) this.write()
+    else if (roll < 0.8) this.read()
+    else this.change()
+  }
+
+  private write(): void {
+    const key = `k${++this.written}`
+    const command: Command = { kind: 'store', operations: [{ kind: 'put', key, value: key }] }
+    const there = this.world.machines.filter((machine) => machine.daemon?.process.alive && machine.daemon.node !== undefined)
+    if (there.length === 0) return
+    const options = { requestId: `client-${key}` as RequestId, fingerprint: key, timeoutMs: 2_000 }
+    this.random.pick(there).daemon?.submit(command, options, (outcome) => {
+      if (outcome.ok && outcome.value.ok) this.acknowledged.push(key)
+    })
+  }
+
+  /** P3: what was acknowledged before the question is in the answer. */
+  private read(): void {
+    const machine = this.random.pick(this.world.machines)
+    const node = machine.daemon?.node
+    if (node === undefined) return
+    const known = this.acknowledged.slice(-5)
+    node.readBarrier(2_000, (outcome) => {
+      if (!outcome.ok) return
+      for (const key of known) {
+        if (node.state.get('store', key) === undefined)
+          this.world.fail(`P3: ${machine.name} reads without ${key}, which was acknowledged before`)
+      }
+    })
+  }
+
+  private change(): void {
+    const { random, world } = this
+    const group = random.pick(['kept', 'agent']) as never
+    const node = random.pick(world.names) as NodeId
+    const operation = `op-${world.freshId()}`
+    const commands: readonly Command[] = [
+      { kind: 'move-group', group, to: node, operation },
+      { kind: 'move-group', group, to: node, operation },
+      { kind: 'move-group', group, to: node, operation },
+      { kind: 'restart-group', group, operation },
+      { kind: 'set-duty', node, duty: 'standby', operation },
+      { kind: 'set-duty', node, duty: 'active', operation: null },
+      { kind: 'set-intent', group, intent: 'OFFLINE', operation },
+      { kind: 'set-intent', group, intent: 'ONLINE', operation },
+      { kind: 'freeze-group', group, forMs: 3_000, owner: 'client', reason: 'work' },
+      { kind: 'clear-group', group },
+      { kind: 'patch-settings', patch: { lease: random.pick([3_000, 4_500]) } },
+      { kind: 'start-operation', operation, operationKind: 'fence', subject: node, detail: 'client: because' },
+    ]
+    world.ask(random.pick(commands))
+  }
+
+  /** The last wishes: everything is to run, everywhere. Asked again until they are granted. */
+  end(): void {
+    this.over = true
+    const { world } = this
+    const wishes: Command[] = []
+    for (const node of world.names) wishes.push({ kind: 'set-duty', node, duty: 'active', operation: null }, { kind: 'clear-node', node })
+    for (const group of ['kept', 'agent', 'pinned'] as never[]) {
+      wishes.push({ kind: 'unfreeze-group', group }, { kind: 'clear-group', group })
+      wishes.push({ kind: 'set-intent', group, intent: 'ONLINE', operation: `end-${world.freshId()}` })
+    }
+    const wish = (command: Command) =>
+      world.ask(command, (result) => {
+        if (result === undefined) world.scheduler.after(300, () => wish(command))
+      })
+    for (const command of wishes) wish(command)
+    // What fails on the way back is forgotten too.
+    const again = () => {
+      for (const group of ['kept', 'agent', 'pinned'] as never[]) world.ask({ kind: 'clear-group', group })
+      world.scheduler.after(5_000, again)
+    }
+    world.scheduler.after(5_000, again)
+  }
+
+  /** P2. */
+  judge(): void {
+    for (const machine of this.world.machines) {
+      for (const key of this.acknowledged) {
+        if (machine.daemon?.node?.state.get('store', key) === undefined)
+          this.world.fail(`P2: ${machine.name} has lost ${key}, which was acknowledged`)
+      }
+    }
+  }
+}
