@@ -1,5 +1,6 @@
 /** Makes the folders and files of a cluster whose nodes share this kernel, and the power supply of each node. */
 import { randomBytes } from 'node:crypto'
+import { createSocket } from 'node:dgram'
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
@@ -140,10 +141,17 @@ export async function freePort(addresses: readonly string[], wanted: number): Pr
   throw new Error(`no free port from ${wanted} to ${wanted + 499} on ${addresses.join(', ')}`)
 }
 
-function isFree(address: string, port: number): Promise<boolean> {
-  return new Promise((resolve_) => {
+/** For TCP and UDP alike. */
+async function isFree(address: string, port: number): Promise<boolean> {
+  const tcp = await new Promise<boolean>((settle) => {
     const server = createServer()
-    server.once('error', () => resolve_(false))
-    server.listen({ host: address, port, exclusive: true }, () => server.close(() => resolve_(true)))
+    server.once('error', () => settle(false))
+    server.listen({ host: address, port, exclusive: true }, () => server.close(() => settle(true)))
+  })
+  if (!tcp) return false
+  return new Promise((settle) => {
+    const socket = createSocket('udp4')
+    socket.once('error', () => settle(false))
+    socket.bind({ address, port, exclusive: true }, () => socket.close(() => settle(true)))
   })
 }
