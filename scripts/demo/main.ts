@@ -62,13 +62,15 @@ async function demo(): Promise<void> {
     onPower: (node, action) => say(`  ⚡ power supply of ${node}: ${action}`),
   })
   say(again ? 'Starting three nodes on the data of the last demo (npm start -- --fresh begins anew) …' : 'Starting three nodes …')
+  // Before anything of the demo runs: its own service from the last time must not count as somebody else's.
+  const servicePort = await freePort([serviceAddress], 8080)
   await Promise.all([...lab.power.values()].map((supply) => supply.on()))
   const cluster = lab
   await waitFor('the cluster to form', 60_000, async () => {
     const status = await request(cluster.url('n1'), 'GET', '/v1/status')
     return status.body.quorate === true && (status.body.nodes as { state?: string }[] | undefined)?.length === 3
   })
-  const servicePort = await configure(lab)
+  await configure(lab, servicePort)
   void follow(() => names.map((name) => cluster.url(name)), tell)
   await waitFor(
     'the service to answer',
@@ -93,7 +95,7 @@ async function placeNodes(): Promise<LabNode[]> {
 }
 
 /** The first time: fence devices, and the group. Later starts find them in the database. */
-async function configure(cluster: Lab): Promise<number> {
+async function configure(cluster: Lab, port: number): Promise<void> {
   const url = cluster.url('n1')
   for (const name of names) {
     await waitFor(
@@ -103,7 +105,6 @@ async function configure(cluster: Lab): Promise<number> {
     )
   }
   await waitFor('the profile', 10_000, async () => (await request(url, 'PATCH', '/v1/settings', { profile: 'fast' })).status === 200)
-  const port = await freePort([serviceAddress], 8080)
   const definition = {
     nodes: [...names],
     priority: 10,
@@ -134,7 +135,6 @@ async function configure(cluster: Lab): Promise<number> {
     if (answer.status >= 400 && answer.status < 500) throw new Error(`the group was refused: ${JSON.stringify(answer.body)}`)
     return answer.status < 300
   })
-  return port
 }
 
 function tell(event: Readonly<Record<string, unknown>>): void {
