@@ -48,6 +48,7 @@ export function runScenario({ seed, nodes, span = 20_000, live = false }: Run): 
     trouble.end()
     clients.end()
     world.trace.add('----', 'everything is mended')
+    attend(world)
     const recoveryMs = world.until('after the last fault everything recovers', () => world.isSettled(), recoveryMax)
     clients.judge()
     world.run(2_000)
@@ -71,6 +72,21 @@ export function runScenario({ seed, nodes, span = 20_000, live = false }: Run): 
     const stack = cause instanceof Error ? `\n${cause.stack}` : ''
     throw new Broken(`seed ${seed}: ${text}\nagain: ${replay}\n${world.trace.last.join('\n')}${stack}`, { cause })
   }
+}
+
+/** What the cluster asks a person for: a node on which a group could not be verified stopped is switched off and on. */
+function attend(world: World): void {
+  const stuck = new Map<string, number>()
+  const look = () => {
+    for (const [, group] of world.leader?.daemon?.node?.state.rows('groups') ?? []) {
+      const unknown = group.proof === null && group.holder?.report.state === 'UNKNOWN'
+      const count = unknown ? (stuck.get(group.name) ?? 0) + 1 : 0
+      stuck.set(group.name, count)
+      if (group.holder !== null && count === 15) world.machine(group.holder.node)?.reset('a person was asked to')
+    }
+    world.scheduler.after(1_000, look)
+  }
+  look()
 }
 
 /** What kind of cluster the seed makes. */

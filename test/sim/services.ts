@@ -202,7 +202,7 @@ export class SimAgents {
     told: (result: MethodResult) => void,
   ): Method {
     const refused = this.refusal(request, deadline)
-    if (refused !== undefined) return (told(refused), nothing)
+    if (refused !== undefined) return answered(told, refused)
     let cancelled = false
     let over = false
     const finish = (result: MethodResult) => {
@@ -244,7 +244,7 @@ export class SimAgents {
     told: (result: MethodResult) => void,
   ): Method {
     const refused = this.refusal(request, deadline)
-    if (refused !== undefined) return (told(refused), nothing)
+    if (refused !== undefined) return answered(told, refused)
     const { random } = this.machine
     const { startMs, startFails } = this.machine.behaviour(request.group)
     const program = this.program(cell, request, told)
@@ -272,7 +272,7 @@ export class SimAgents {
 
   private stop(cell: Cell, request: MethodRequest, kept: boolean, told: (result: MethodResult) => void): Method {
     const { stopMs, stopHangs, unkillable } = this.machine.behaviour(request.group)
-    if (kept && !request.processes.some((process) => cell.isAlive(process))) return (told({ outcome: 'done' }), nothing)
+    if (kept && !request.processes.some((process) => cell.isAlive(process))) return answered(told, { outcome: 'done' })
     const program = this.program(cell, request, told)
     const hangs = stopHangs || unkillable
     if (!hangs) {
@@ -310,7 +310,7 @@ export class SimAgents {
 
   private settle(cell: Cell, request: MethodRequest, kept: boolean, told: (result: MethodResult) => void): Method {
     const [start] = request.processes
-    if (start === undefined) return (told({ outcome: 'failed', detail: 'nobody knows its process' }), nothing)
+    if (start === undefined) return answered(told, { outcome: 'failed', detail: 'nobody knows its process' })
     let over = false
     const end = (result: MethodResult) => {
       if (!over) told(result)
@@ -350,5 +350,10 @@ export class SimAgents {
 }
 
 const nothing: Method = { cancel: () => undefined }
+
+function answered(told: (result: MethodResult) => void, result: MethodResult): Method {
+  told(result)
+  return nothing
+}
 
 export type { Timer }
