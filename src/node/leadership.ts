@@ -62,6 +62,8 @@ export class Leadership {
       if (readmitted !== undefined) this.presence.giver?.resume(event.subject as NodeId, readmitted)
       if (id === undefined) continue
       if (event.kind === 'case.opened') this.caseSeenAt.set(id, now)
+      // An answer in the log is a sign of life; without it the next case would open in the same breath.
+      if (event.kind === 'case.closed') this.presence.detector.lives(event.subject as NodeId, now)
       if (event.kind.startsWith('case.attempt-')) this.attemptEndedAt.set(id, now)
     }
   }

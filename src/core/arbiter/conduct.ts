@@ -198,9 +198,10 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
         command: { kind: 'lease-proof', node: row.node, boot: row.boot, judgedTerm: view.term, waitedMs: 0 },
       })
   }
-  // Back before it was cut off, and nothing left in its hands: let it in again.
+  // Back before it was cut off, and nothing left in its hands: let it in again, unless a person wants it off.
+  const asked = row.trigger.startsWith('asked by')
   const alive = view.detector.quiet(row.node, view.now) < view.settings.query
-  if (alive && !replaced && heldBy(view.state, row.node, row.boot).length === 0) {
+  if (!asked && alive && !replaced && heldBy(view.state, row.node, row.boot).length === 0) {
     wanted.push({
       kind: 'propose',
       key: `case/${row.node}`,
@@ -323,6 +324,7 @@ function fenceAsked(view: ConductView, node: NodeId): string | undefined {
 }
 
 function fenceOnRequest(view: ConductView, node: NodeRow, boot: BootId, detail: string): readonly Conduct[] {
+  if (node.fencing.levels.length === 0) return [] // Its devices were taken away after the request.
   // A node that still answers is not fenced where the voters left would be no quorum.
   const left = view.voters.filter((voter) => voter !== node.name && (voter === view.self || view.detector.stage(voter) === 'HEALTHY'))
   if (left.length < Math.floor(view.voters.length / 2) + 1) return []

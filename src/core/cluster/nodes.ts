@@ -58,6 +58,9 @@ export function registerBoot(context: Context, command: CommandOf<'register-boot
     boot: command.boot,
     before: current?.boot ?? null,
   })
+  for (const operation of context.runningOperations(command.node)) {
+    if (operation.kind === 'fence') context.endOperation(operation.id, 'done', `${command.node} was started anew (boot ${command.boot})`)
+  }
   const open = openCaseOf(context.draft, command.node)
   if (open?.stage === 'CHALLENGE') {
     // The suspect is gone by itself; what it held waits for this boot's probes or for the fence device.

@@ -79,6 +79,9 @@ export function putCheckpoint(context: Context, command: CommandOf<'put-checkpoi
 }
 
 export function startOperation(context: Context, command: CommandOf<'start-operation'>): Value {
+  if (command.operationKind === 'fence' && context.node(command.subject).fencing.levels.length === 0) {
+    refuse('CONFLICT', `${command.subject} has no fence device`, { fix: `PATCH /v1/nodes/${command.subject} with "fencing" first` })
+  }
   context.startOperation(command.operation, command.operationKind, command.subject, command.detail)
   return { operation: command.operation }
 }

@@ -73,10 +73,15 @@ export class Detector {
     watched.reached = now
     const known = watched.links.get(link) ?? { last: now, count: 0 }
     watched.links.set(link, { last: now, count: known.count + 1 })
-    if (!life) return
+    if (life) this.lives(node, now)
+  }
+
+  /** A sign of life, in a heartbeat or through the log, ends the suspicion at once, not with the next tick. */
+  lives(node: NodeId, now: Instant): void {
+    const watched = this.watched.get(node)
+    if (watched === undefined) return
     watched.alive = Math.max(watched.alive, now)
     if (watched.stage === 'HEALTHY') return
-    // A sign of life ends the suspicion at once, not with the next tick.
     this.recovered.push({ node, from: watched.stage, to: 'HEALTHY', silenceMs: 0 })
     watched.stage = 'HEALTHY'
   }
