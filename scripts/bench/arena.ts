@@ -46,7 +46,7 @@ export async function openArena(kind: 'loopback' | 'namespaces'): Promise<Arena>
     port: base,
     guardianPort: base + 1,
     apiPort: base + 80 + at,
-    ...(place.network === undefined ? {} : { prefix: place.network.prefix(name) }),
+    ...wiring(place.network, name),
   }))
   const lab = await makeLab({ name: 'bench', home: folder, run: join(folder, 'run'), nodes })
   const url = (name: string): string => (kind === 'loopback' ? lab.url(name) : `unix:${join(folder, 'run', name, 'api.sock')}`)
@@ -105,6 +105,11 @@ export async function openArena(kind: 'loopback' | 'namespaces'): Promise<Arena>
       rmSync(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** In a namespace of its own, a node loses its addresses with its power. */
+function wiring(network: Network | undefined, name: string) {
+  return network === undefined ? {} : { prefix: network.prefix(name), reset: () => network.reset(name) }
 }
 
 function onLoopback(): Place {
