@@ -53,7 +53,7 @@ export interface MethodRequest {
   /** Where its processes are, or are to be. */
   readonly place: ContainmentPlace
   readonly definition: ResourceDefinition
-  /** `settle` waits for a start that a dead monitor left behind; it ends as `done` when that start is over. */
+  /** `settle` waits for a start that a dead monitor left behind; it ends as `done` when that start is over. It may still tell its process. */
   readonly method: 'start' | 'stop' | 'probe' | 'settle'
   /** Milliseconds. */
   readonly timeout: number

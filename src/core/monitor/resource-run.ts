@@ -202,7 +202,7 @@ export class ResourceRun {
   // What happened to it.
 
   onSpawned(process: ProcessIdentity) {
-    if (this.#activity?.kind !== 'start') return
+    if (this.#activity?.kind !== 'start' && this.#activity?.kind !== 'settle') return
     this.#starting = process
     if (this.behaviour.kept) this.#processes = [process]
   }
@@ -288,7 +288,9 @@ export class ResourceRun {
       this.#probeAt = now
       this.#probePurpose = 'adopted'
     } else if (this.#state === 'STARTING') {
-      if (this.#starting === undefined && !this.#holds && !this.behaviour.holdsNothing) this.#becomeEscaped()
+      // Of a kept process it can often still be found out which it is.
+      const lost = this.#starting === undefined && !this.#holds && !this.behaviour.holdsNothing && !this.behaviour.kept
+      if (lost) this.#becomeEscaped()
       else this.#begin('settle')
     }
   }
@@ -324,7 +326,9 @@ export class ResourceRun {
   #onSettled(result: MethodResult) {
     if (result.outcome === 'cancelled') return
     if (result.outcome === 'done') return this.#begin('probe', 'adopted')
-    if (result.outcome === 'timed-out' && !this.#holds) this.#becomeEscaped()
+    // What nobody has found may still be there, where its processes are found by their environment alone.
+    const lost = result.outcome === 'timed-out' || this.#starting === undefined
+    if (lost && !this.#holds && !this.behaviour.holdsNothing) this.#becomeEscaped()
     this.#startAgain = true
   }
 
@@ -460,4 +464,4 @@ export class ResourceRun {
 }
 
 const escapedDetail =
-  'its start was killed where nothing holds its processes together, so some may be left: power the node off or reboot it'
+  'its start was killed or lost sight of where nothing holds its processes together, so some may be left: power the node off or reboot it'

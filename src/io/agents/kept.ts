@@ -3,7 +3,7 @@
  * exit, or after a restart of this process by its start time in /proc.
  */
 import type { MethodResult, ProcessIdentity } from '../../core/monitor/index.js'
-import { exitSealed, isAlive, LogTail, pause, signalProcess, spawnMember, tailOf, waitUntil } from '../processes/index.js'
+import { exitSealed, isAlive, LogTail, pause, readStat, signalProcess, spawnMember, tailOf, waitUntil } from '../processes/index.js'
 import { argvOf, commandOptions } from './command-line.js'
 import { tryConnect } from './connect.js'
 import type { MethodContext } from './method.js'
@@ -11,6 +11,8 @@ import type { MethodContext } from './method.js'
 /** A process without a port to wait for counts as started once it has lived this long. */
 const settleTime = 50
 const readyEvery = 20
+const looksForStarted = 5
+const betweenLooks = 50
 /** How long it is known how a process ended, for whoever asks late. */
 const forgetAfter = 60_000
 
@@ -85,10 +87,25 @@ export async function startKept(
 }
 
 /** Takes over the wait for a process that is there already. */
-export function settleKept(context: MethodContext, kept: KeptProcesses): Promise<MethodResult> {
-  const [process] = context.request.processes
-  if (process === undefined) return Promise.resolve({ outcome: 'failed', detail: 'nobody knows its process' })
+export async function settleKept(context: MethodContext, kept: KeptProcesses): Promise<MethodResult> {
+  const [known] = context.request.processes
+  const process = known ?? (await findStarted(context))
+  if (process === undefined) return { outcome: 'failed', detail: 'no process of it was found' }
+  if (known === undefined) context.world.onSpawned(process)
   return untilReady(context, process, kept)
+}
+
+/** The process of a start whose monitor died before it could write its pid. */
+async function findStarted(context: MethodContext): Promise<ProcessIdentity | undefined> {
+  for (let look = 0; look < looksForStarted; look++) {
+    if (look > 0) await pause(betweenLooks)
+    const stats = context.world.cell.pids('service').flatMap((pid) => readStat(pid) ?? [])
+    const inside = new Set(stats.map((stat) => stat.pid))
+    const leaders = stats.filter((stat) => stat.session === stat.pid && !inside.has(stat.parent))
+    const [first] = leaders.sort((a, b) => a.startTime - b.startTime || a.pid - b.pid)
+    if (first !== undefined) return { pid: first.pid, startTime: first.startTime }
+  }
+  return undefined
 }
 
 async function untilReady(context: MethodContext, process: ProcessIdentity, kept: KeptProcesses): Promise<MethodResult> {

@@ -109,3 +109,18 @@ test('a record that cannot be read makes its group UNKNOWN, whatever is ordered'
   shows(script.stop(), 'says UNKNOWN')
   shows(script.order({ kind: 'probe', group: g, probeId: 'p', resources: {} }), 'probed p unknown')
 })
+
+test('a kept process whose start nobody wrote down is looked for: found, it is taken over; not found, it is UNKNOWN where it may hide', () => {
+  const before = new Script('sweep')
+  before.run({ app: kept() })
+  const found = new Script('sweep', before)
+  shows(found.lines, 'record \n 1 settle app \n says STARTING app=STARTING')
+  shows(found.spawned(1, 20), 'record')
+  found.done(1)
+  shows(found.done(2, 'running'), 'record \n watch app 20 \n says ONLINE app=ONLINE')
+  const lost = new Script('sweep', before)
+  shows(lost.done(1, 'failed').slice(-1), 'says STARTING app=STOPPING')
+  lost.done(2)
+  lost.killed(3)
+  shows(lost.done(4, 'stopped'), 'record \n says UNKNOWN app=UNKNOWN')
+})
