@@ -105,6 +105,7 @@ export class Leadership {
       self: this.self.node,
       term: this.term,
       now,
+      since: this.since,
       boot: this.io.clock.boot(),
       state: this.state,
       settings: this.doors.settings(),

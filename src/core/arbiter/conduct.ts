@@ -32,6 +32,8 @@ export interface ConductView {
   readonly self: NodeId
   readonly term: Term
   readonly now: Instant
+  /** Since when this leader may judge. */
+  readonly since: Instant
   readonly boot: BootInstant
   readonly state: Reader
   readonly settings: Settings
@@ -79,7 +81,9 @@ function suspect(view: ConductView, node: NodeRow): readonly Conduct[] {
   const stage = view.detector.stage(node.name)
   if (stage === 'JOINING' || stage === 'HEALTHY' || stage === 'MISSED') return []
   const ask: Conduct = { kind: 'ask-guardian', node: node.name, caseId: null, nonce: null }
-  if (stage === 'QUERY' || isHeld(view, node.name)) return [ask]
+  // A new leader brings the silence that it measured, not the answers: it asks first and leaves the guardian the usual time.
+  const askedLately = view.now - view.since < view.settings.challenge - view.settings.query
+  if (stage === 'QUERY' || askedLately || isHeld(view, node.name)) return [ask]
   const silence = Math.round(view.detector.silence(node.name, view.now))
   return [ask, openCase(view, node, boot.boot, `silent for ${silence} ms`)]
 }
