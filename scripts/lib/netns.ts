@@ -154,6 +154,7 @@ function run(program: string, args: readonly string[], input: readonly string[] 
     const child = execFile(program, args, (error, _stdout, stderr) =>
       error === null ? resolve() : reject(new Error(stderr.trim() || error.message)),
     )
+    child.stdin?.on('error', () => undefined) // It ended without reading; its exit status says why.
     child.stdin?.end(input.map((line) => `${line}\n`).join(''))
   })
 }
