@@ -1,0 +1,124 @@
+/**
+ * What a change would lead to: carried out on a copy of the state, and the planner asked what follows, step by step.
+ *
+ * Each step assumes that what the one before asked for went well: probes find nothing, stops are reported, starts succeed.
+ */
+import { createHash } from 'node:crypto'
+import { type LogIndex, type LogTime, logIndex, type Term } from '../../base/index.js'
+import {
+  bootKey,
+  type ClusterState,
+  type Command,
+  canonical,
+  currentBoot,
+  groupsOf,
+  mayStillRun,
+  nodesOf,
+  type PlannedDecision,
+  tryApply,
+} from '../../core/cluster/index.js'
+import { decide, type Liveness, plannerVersion } from '../../core/planner/index.js'
+import { refusal } from '../http/problem.js'
+import type { Answer, Call } from '../http/route.js'
+import type { Access } from './access.js'
+import { estimatedLogTime, livenessOf, read } from './reading.js'
+
+/** A stop, a grant, and what they set free. */
+const roundsMax = 6
+
+export interface PlannedStep {
+  readonly group: string
+  readonly action: string
+  readonly node?: string
+  readonly rule: string
+  readonly text: string
+  readonly candidates: readonly unknown[]
+}
+
+export interface DryRun {
+  readonly value: Readonly<Record<string, unknown>>
+  /** What the change itself writes to the journal. */
+  readonly events: readonly string[]
+  readonly steps: readonly PlannedStep[]
+}
+
+/** Refuses like the change itself would. */
+export async function dryRun(access: Access, call: Call, command: Command): Promise<Answer> {
+  const view = await read(access, call, { withLeaderView: true })
+  const { value, events, steps } = tryOut(view.state, command, livenessOf(view.leaderView), estimatedLogTime(view.node))
+  const { operation: _none, ...shown } = value
+  return { status: 200, body: { dryRun: true, ...view.age, result: shown, events, plan: steps } }
+}
+
+/** Errors: whatever the state machine says of the command. */
+export function tryOut(present: ClusterState, command: Command, liveness: Liveness, at: LogTime): DryRun {
+  const state = present.snapshot()
+  const applied = commit(state, command)
+  if (!applied.result.ok) throw refusal(applied.result.error)
+  const steps: PlannedStep[] = []
+  for (let round = 0; round < roundsMax; round++) {
+    assumeProbesClean(state)
+    const decisions = decide({ state, at, liveness }).filter((decision) => decision.text !== '')
+    const fresh = decisions.filter((decision) => !steps.some((step) => step.group === decision.group && step.text === decision.text))
+    if (fresh.length === 0) break
+    steps.push(...fresh.map(stepOf))
+    commit(state, { kind: 'decide', decisions: fresh, plannerVersion })
+    assumeDone(state)
+  }
+  return {
+    value: applied.result.value,
+    events: applied.events.filter((event) => !event.kind.startsWith('operation.')).map((event) => event.text),
+    steps,
+  }
+}
+
+/** Names a plan: the same document on the same cluster gives the same one. */
+export function planHash(commands: readonly Command[], steps: readonly PlannedStep[]): string {
+  const named = commands.map((command) => (command.kind === 'delete-group' ? { ...command, operation: '' } : command))
+  return createHash('sha256')
+    .update(canonical([named, steps]))
+    .digest('hex')
+    .slice(0, 32)
+}
+
+function stepOf(decision: PlannedDecision): PlannedStep {
+  const { group, action, rule, text, candidates } = decision
+  return { group, action: action.kind, ...(action.kind === 'grant' ? { node: action.node } : {}), rule, text, candidates }
+}
+
+function commit(state: ClusterState, command: Command) {
+  const index = logIndex(state.appliedIndex + 1)
+  const applied = tryApply(state, { index, term: 0 as Term }, command)
+  state.commit(index, applied.changes)
+  return applied
+}
+
+function assumeProbesClean(state: ClusterState): void {
+  for (const node of nodesOf(state)) {
+    const boot = currentBoot(state, node.name)
+    if (boot === undefined || boot.state !== 'live') continue
+    const missing = groupsOf(state).filter(
+      (group) => group.definition.nodes.includes(node.name) && boot.probes[group.name]?.definition !== group.resourcesRevision,
+    )
+    if (missing.length === 0) continue
+    const found = Object.fromEntries(
+      missing.map((group) => [group.name, { definition: group.resourcesRevision, result: 'clean' as const, detail: 'assumed' }]),
+    )
+    const index: LogIndex = logIndex(state.appliedIndex + 1)
+    const value = { ...boot, probes: { ...boot.probes, ...found } }
+    state.commit(index, [{ table: 'boots', key: bootKey(node.name, boot.boot), value }])
+  }
+}
+
+/** What was told to stop has stopped; what was granted runs. */
+function assumeDone(state: ClusterState): void {
+  for (const group of groupsOf(state)) {
+    if (!mayStillRun(group)) continue
+    const { node, boot, token, order, report } = group.holder
+    if (order.wanted === 'stop') commit(state, { kind: 'released', node, boot, group: group.name, token })
+    else if (report.state === 'GRANTED') {
+      const running = { state: 'ONLINE' as const, resources: {}, failure: null }
+      commit(state, { kind: 'report', node, boot, group: group.name, token, sequence: order.sequence, report: running })
+    }
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * Writes the journal to one client.
+ *
+ * Nothing is queued for a slow one: what comes next is read from the journal when the client has taken what was
+ * written. One that falls behind the kept journal, or takes nothing for a minute, is told so and let go.
+ */
+import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import { ClusterError } from '../../base/index.js'
+import { type EventRow, journalKey, metaOf, type Reader } from '../../core/cluster/index.js'
+import type { QuorateNode } from '../../node/index.js'
+import { presentEvent } from '../present/event.js'
+import type { Waits } from './waits.js'
+
+/** The next event wanted: this one or the first after it. */
+export interface Position {
+  readonly revision: number
+  readonly number: number
+}
+
+export interface EventStream {
+  readonly node: QuorateNode
+  readonly waits: Waits
+  readonly response: ServerResponse
+  readonly position: Position
+  readonly sse: boolean
+  readonly follow: boolean
+  readonly signal: AbortSignal
+}
+
+const batchMax = 200
+const keepAlive = 15_000
+const patience = 60_000
+
+/** The position after an event that was received. Errors: INVALID. */
+export function positionOf(lastEventId: string): Position {
+  const match = /^(\d{1,16})\.(\d{1,6})$/.exec(lastEventId)
+  if (match === null)
+    throw new ClusterError('INVALID', `Last-Event-ID is "${lastEventId.slice(0, 80)}"`, {
+      fix: 'send the id of the last event received, such as 42.0',
+    })
+  return { revision: Number(match[1]), number: Number(match[2]) + 1 }
+}
+
+/** Errors: JOURNAL_TRIMMED. */
+export function startOf(state: Reader, position: Position): void {
+  const { journalFrom } = metaOf(state)
+  if (position.revision >= journalFrom) return
+  // Before the first entry of a journal that was never trimmed there is nothing to miss.
+  if (journalFrom <= 1) return
+  throw new ClusterError('JOURNAL_TRIMMED', `events from ${position.revision} on are no longer all kept`, {
+    fix: `begin at ${journalFrom}, and read the present state first: GET /v1/events?from=${journalFrom}`,
+    facts: { journalFrom },
+  })
+}
+
+/** Where the last so many events begin. */
+export function lastEvents(state: Reader, count: number): Position {
+  const rows: EventRow[] = []
+  for (const [, row] of state.rows('journal')) {
+    rows.push(row)
+    if (rows.length > count * 2 + 100) rows.splice(0, rows.length - count)
+  }
+  const first = count === 0 ? undefined : rows.slice(-count)[0]
+  if (first !== undefined) return { revision: first.revision, number: first.number }
+  const last = rows.at(-1)
+  return { revision: Math.max((last?.revision ?? 0) + 1, metaOf(state).journalFrom), number: 0 }
+}
+
+export async function eventStream(stream: EventStream): Promise<void> {
+  const { node, response, signal, sse } = stream
+  let next = stream.position
+  for (;;) {
+    const rows = take(node.state, next)
+    const last = rows.at(-1)
+    if (last !== undefined) {
+      next = { revision: last.revision, number: last.number + 1 }
+      if (!(await write(stream, rows.map((row) => lineOf(row, sse)).join('')))) return
+      continue
+    }
+    if (!stream.follow || signal.aborted) break
+    const isNews = (): boolean => isTrimmed(node.state, next) || take(node.state, next, 1).length > 0
+    const came = await stream.waits.until(isNews, keepAlive, signal)
+    if (signal.aborted) break
+    if (isTrimmed(node.state, next)) {
+      comment(stream, 'fell behind: these events are no longer kept; begin anew')
+      break
+    }
+    if (!came && sse && !(await write(stream, `: ${node.state.appliedIndex}\n\n`))) return
+  }
+  response.end()
+}
+
+function isTrimmed(state: Reader, next: Position): boolean {
+  const { journalFrom } = metaOf(state)
+  return next.number > 0 ? next.revision + 1 < journalFrom : next.revision < journalFrom && journalFrom > 1
+}
+
+function take(state: Reader, from: Position, limit = batchMax): readonly EventRow[] {
+  const rows: EventRow[] = []
+  for (const [, row] of state.rows('journal', journalKey(from.revision, from.number))) {
+    rows.push(row)
+    if (rows.length >= limit) break
+  }
+  return rows
+}
+
+function lineOf(row: EventRow, sse: boolean): string {
+  const text = JSON.stringify(presentEvent(row))
+  return sse ? `id: ${row.revision}.${row.number}\nevent: ${row.kind}\ndata: ${text}\n\n` : `${text}\n`
+}
+
+/** False when the client is gone, or was let go. */
+async function write(stream: EventStream, text: string): Promise<boolean> {
+  const { response, signal } = stream
+  if (signal.aborted || response.destroyed) return false
+  if (response.write(text)) return true
+  try {
+    await once(response, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(patience)]) })
+    return true
+  } catch {
+    comment(stream, 'too slow: nothing was taken for a minute; resume with Last-Event-ID')
+    response.destroy()
+    return false
+  }
+}
+
+function comment({ response, sse }: EventStream, text: string): void {
+  if (response.destroyed) return
+  response.write(sse ? `: ${text}\n\n` : `${JSON.stringify({ comment: text })}\n`)
+}

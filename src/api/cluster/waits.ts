@@ -1,0 +1,96 @@
+/**
+ * Requests that wait for something to be applied here, and at which index what was last changed.
+ *
+ * Bounded; released when the time is over, when the client is gone and when the listener closes.
+ */
+import { ClusterError } from '../../base/index.js'
+import type { TableName } from '../../core/cluster/index.js'
+import type { QuorateNode } from '../../node/index.js'
+
+/** Longest time a request may wait. Milliseconds. */
+export const waitMax = 300_000
+const waitingMax = 2_000
+/** Rows of one table whose last change is remembered one by one. */
+const keysMax = 20_000
+
+/** What an answer depends on: whole tables, or one row of one. */
+export interface Relevant {
+  readonly tables: readonly TableName[]
+  readonly row?: { readonly table: TableName; readonly key: string }
+}
+
+export class Waits {
+  private readonly waiting = new Set<() => void>()
+  private readonly tables = new Map<TableName, number>()
+  private readonly rows = new Map<TableName, Map<string, number>>()
+  /** Changes up to here are not remembered. */
+  private floor = 0
+  private ended = false
+
+  attach(node: QuorateNode): void {
+    this.floor = node.state.appliedIndex
+    node.onApplied(({ index, changes }) => {
+      for (const { table, key } of changes) this.note(table as TableName, key, index)
+      for (const look of [...this.waiting]) look()
+    })
+  }
+
+  private note(table: TableName, key: string, index: number): void {
+    this.tables.set(table, index)
+    let keys = this.rows.get(table)
+    if (keys === undefined || keys.size >= keysMax) {
+      if (keys !== undefined) this.floor = index
+      keys = new Map()
+      this.rows.set(table, keys)
+    }
+    keys.set(key, index)
+  }
+
+  /** The index of the last change of anything relevant; never too low, since nobody may miss one. */
+  lastChange(relevant: Relevant): number {
+    const { row } = relevant
+    return Math.max(
+      this.floor,
+      ...relevant.tables.map((table) => this.tables.get(table) ?? 0),
+      row === undefined ? 0 : (this.rows.get(row.table)?.get(row.key) ?? 0),
+    )
+  }
+
+  /** Resolves with whether `holds` came true; false when the time, the client or the listener ended first. Errors: OVERLOADED. */
+  until(holds: () => boolean, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    if (holds()) return Promise.resolve(true)
+    if (timeoutMs <= 0 || signal.aborted || this.ended) return Promise.resolve(false)
+    if (this.waiting.size >= waitingMax)
+      return Promise.reject(new ClusterError('OVERLOADED', `${waitingMax} requests wait already`, { fix: 'ask again without wait' }))
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        clearTimeout(timer)
+        this.waiting.delete(look)
+        signal.removeEventListener('abort', give)
+      }
+      const give = (): void => {
+        settle()
+        resolve(false)
+      }
+      const look = (): void => {
+        try {
+          if (this.ended) return give()
+          if (!holds()) return
+          settle()
+          resolve(true)
+        } catch (error) {
+          settle()
+          reject(error)
+        }
+      }
+      const timer = setTimeout(give, timeoutMs)
+      signal.addEventListener('abort', give)
+      this.waiting.add(look)
+    })
+  }
+
+  end(): void {
+    this.ended = true
+    for (const look of [...this.waiting]) look()
+  }
+}

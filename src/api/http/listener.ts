@@ -1,0 +1,159 @@
+/** One listener: takes requests, checks what can be checked before a route sees them, and turns answers and errors into HTTP. */
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { ClusterError } from '../../base/index.js'
+import type { Access, Log } from '../cluster/access.js'
+import { etag, isUnchanged } from '../cluster/preconditions.js'
+import { closed } from '../schemas/index.js'
+import { nowhere, wrongMethod } from './no-route.js'
+import { checkOrigin, type Listener } from './origin.js'
+import { parsePayload } from './payload.js'
+import { operatingError, problemOf, problemType } from './problem.js'
+import { parseQuery, Query } from './query.js'
+import type { Answer, Call, Method, Route } from './route.js'
+import { checkValue } from './validation.js'
+
+const bodyMax = 1_048_576
+const headersMax = 16_384
+const connectionsMax = 1_024
+const noBody = closed({})
+
+export interface ListenerOptions {
+  readonly access: Access
+  readonly routes: readonly Route[]
+  readonly log: Log
+  /** Set on TCP: whom requests may name. */
+  readonly checked: Listener | undefined
+}
+
+export function makeListener({ access, routes, log, checked }: ListenerOptions): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    bodyLimit: bodyMax,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 65_000,
+    forceCloseConnections: true,
+    http: { maxHeaderSize: headersMax, headersTimeout: 10_000 },
+    routerOptions: { maxParamLength: 2_048, ignoreTrailingSlash: true },
+    clientErrorHandler: refuseGarbage,
+    frameworkErrors: (error, request, reply) => void sendProblem(access, log, request, reply as FastifyReply, error),
+  })
+  app.server.maxConnections = connectionsMax
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  app.setErrorHandler((error, request, reply) => sendProblem(access, log, request, reply, error))
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0] ?? ''
+    const allowed = wrongMethod(routes, path)
+    if (allowed !== undefined) reply.header('allow', allowed.join(', '))
+    return sendProblem(access, log, request, reply, nowhere(routes, request.method, path, allowed))
+  })
+  if (checked !== undefined) {
+    app.addHook('onRequest', async (request) => {
+      const { localAddress: address = '', localPort: port = 0 } = request.socket
+      checkOrigin(request.headers, checked, { address, port })
+    })
+  }
+  for (const route of routes) {
+    app.route({ method: route.method, url: route.path, handler: (request, reply) => handle(access, route, request, reply) })
+  }
+  return app
+}
+
+async function handle(access: Access, route: Route, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const bytes = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
+  const call: Call = {
+    method: (request.method === 'HEAD' ? 'GET' : request.method) as Method,
+    url: request.url,
+    params: request.params as Record<string, string>,
+    query: route.anyQuery === true ? new Query(new Map()) : parseQuery(request.url.split('?').slice(1).join('?'), route.query ?? {}),
+    headers: request.headers,
+    body: bodyOf(route, bytes, request.headers['content-type']),
+    bytes,
+    signal: goneOrEnding(access, reply.raw),
+    index: undefined,
+  }
+  return send(access, request, reply, call, await route.handle(call))
+}
+
+/** Errors: BAD_JSON, BAD_YAML, INVALID, UNKNOWN_KEY, … */
+function bodyOf(route: Route, bytes: Uint8Array, contentType: string | undefined): unknown {
+  if (route.body === 'raw') return bytes
+  const value = bytes.length === 0 ? {} : parsePayload(bytes, contentType)
+  checkValue(route.body ?? noBody, value)
+  return value
+}
+
+function goneOrEnding(access: Access, response: ServerResponse): AbortSignal {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort())
+  return AbortSignal.any([gone.signal, access.ending.signal])
+}
+
+function send(access: Access, request: FastifyRequest, reply: FastifyReply, call: Call, answer: Answer): FastifyReply {
+  reply.headers({ ...standardHeaders(access, call.index), ...answer.headers })
+  if (answer.revision !== undefined) {
+    reply.header('etag', etag(answer.revision))
+    if (call.method === 'GET' && isUnchanged(call, answer.revision)) return reply.code(304).send()
+  }
+  reply.code(answer.status ?? 200)
+  if (answer.stream !== undefined) return stream(request, reply, answer.stream)
+  if (answer.text !== undefined) return reply.type(answer.text.type).send(answer.text.value)
+  return reply.type('application/json; charset=utf-8').send(`${JSON.stringify(answer.body ?? {}, undefined, 2)}\n`)
+}
+
+function stream(request: FastifyRequest, reply: FastifyReply, { type, run }: NonNullable<Answer['stream']>): FastifyReply {
+  reply.type(type)
+  if (request.method === 'HEAD') return reply.send()
+  reply.hijack()
+  const response = reply.raw
+  response.writeHead(reply.statusCode, reply.getHeaders() as Record<string, string>)
+  response.flushHeaders()
+  request.socket.setKeepAlive(true, 30_000)
+  // The head has left: all that can still be done for a broken stream is to end it.
+  void run(response).catch(() => response.destroy())
+  return reply
+}
+
+export function standardHeaders(access: Access, index: number | undefined): Record<string, string> {
+  const status = access.daemon.node?.status
+  return {
+    'quorate-index': String(index ?? status?.appliedIndex ?? 0),
+    'quorate-term': String(status?.term ?? 0),
+    'quorate-leader': status?.leader ?? '',
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  }
+}
+
+function sendProblem(access: Access, log: Log, request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
+  let error = operatingError(thrown)
+  if (error === undefined) {
+    log('error', `${request.method} ${request.url.slice(0, 200)}: ${thrown instanceof Error ? thrown.stack : String(thrown)}`)
+    error = new ClusterError('INTERNAL', 'the server failed on this request; its log says why', {
+      fix: 'please report it with the log of this node',
+    })
+  }
+  const problem = problemOf(error, request.url.slice(0, 2_048))
+  if (problem.status === 503) reply.header('retry-after', '1')
+  return reply
+    .headers(standardHeaders(access, undefined))
+    .code(problem.status)
+    .type(problemType)
+    .send(`${JSON.stringify(problem, undefined, 2)}\n`)
+}
+
+/** What is no HTTP at all, or has too large a head. */
+function refuseGarbage(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (!socket.writable) return void socket.destroy()
+  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW'
+  const refusal = tooLarge
+    ? new ClusterError('TOO_LARGE', `the head of the request has more than ${headersMax} bytes`, { fix: 'send fewer or shorter headers' })
+    : new ClusterError('INVALID', 'this is not an HTTP request', { fix: 'speak HTTP/1.1, without TLS' })
+  const body = `${JSON.stringify(problemOf(refusal, ''))}\n`
+  const status = tooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request'
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: ${problemType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}

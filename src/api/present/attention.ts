@@ -1,0 +1,138 @@
+/** What needs a person: each thing in one sentence, with the next step. Derived from the state, never stored. */
+import { brakesAllow } from '../../core/arbiter/index.js'
+import { currentBoot, groupsOf, nodesOf, openCaseOf, openCases } from '../../core/cluster/index.js'
+import type { View } from '../cluster/reading.js'
+import { nextStep } from './case.js'
+import { presentGroup } from './group.js'
+import { presentNode } from './node.js'
+
+export interface AttentionItem {
+  readonly code: string
+  readonly subject: string
+  readonly text: string
+  readonly fix: string
+}
+
+export interface Surroundings {
+  readonly insecure: boolean
+  readonly turnedAway: readonly { readonly address: string; readonly reason: string; readonly at: number }[]
+}
+
+const turnedAwayShown = 600_000
+
+export function attentionOf(view: View, around: Surroundings): readonly AttentionItem[] {
+  return [...ofCluster(view, around), ...ofCases(view), ...ofGroups(view), ...ofNodes(view)]
+}
+
+function ofCluster(view: View, around: Surroundings): readonly AttentionItem[] {
+  const items: AttentionItem[] = []
+  const { status } = view.node
+  if (!view.quorate) {
+    const silent = view.node.detectorReport().filter((report) => report.stage !== 'HEALTHY' && report.stage !== 'MISSED')
+    const names = silent.map((report) => report.node).join(', ')
+    items.push({
+      code: 'NO_QUORUM',
+      subject: 'cluster',
+      text: `there is no quorum: ${names === '' ? 'no leader is known' : `nothing is heard of ${names}`}; groups stop when their lease runs out`,
+      fix:
+        names === '' ? 'wait a moment for an election; GET /v1/links shows who hears whom' : `bring ${names} back, or the network to them`,
+    })
+  }
+  if (!brakesAllow({ state: view.state, settings: view.node.settings })) {
+    items.push({
+      code: 'BRAKES',
+      subject: 'cluster',
+      text: `${view.node.settings.fencingMax} fencings within the window: no further one happens on its own`,
+      fix: 'find out why nodes are lost; acknowledge cases by hand, or raise fencingMax with PATCH /v1/settings',
+    })
+  }
+  if (around.insecure) {
+    items.push({
+      code: 'INSECURE_LISTENER',
+      subject: status.node,
+      text: `the API of ${status.node} listens on TCP without keys: whoever reaches the port is admin`,
+      fix: 'take api.listen out of the node’s file and use the unix socket, or keep the port from strangers',
+    })
+  }
+  for (const { address, reason } of around.turnedAway.filter((one) => Date.now() - one.at < turnedAwayShown).slice(-3))
+    items.push({
+      code: 'PEER_TURNED_AWAY',
+      subject: address,
+      text: `${address} was turned away: ${reason}`,
+      fix: 'check the secret, the cluster name and the version there',
+    })
+  return items
+}
+
+function ofCases(view: View): readonly AttentionItem[] {
+  return openCases(view.state).flatMap((row) => {
+    const step = nextStep(row)
+    if (step === null || row.attempts.some((attempt) => attempt.state === 'open')) return []
+    const failed = row.attempts.filter((attempt) => attempt.state === 'failed').at(-1)
+    const why = failed === undefined ? 'it has no fence device that was called' : `its fence device failed: ${failed.detail}`
+    const waiting =
+      row.groups.length === 0 ? 'it held no groups' : `${row.groups.join(', ')} wait${row.groups.length === 1 ? 's' : ''} for it`
+    return [
+      { code: 'PROOF_MISSING', subject: row.node, text: `${row.node} is condemned and not proved off (${why}); ${waiting}`, fix: step },
+    ]
+  })
+}
+
+function ofGroups(view: View): readonly AttentionItem[] {
+  return groupsOf(view.state).flatMap((group) => {
+    const { state, waitingFor } = presentGroup(view, group)
+    if (state !== 'UNKNOWN' && state !== 'FAILED' && state !== 'BLOCKED' && state !== 'DEGRADED') return []
+    const { holder } = group
+    const text =
+      waitingFor ??
+      (state === 'UNKNOWN' ? `whether ${group.name} runs on ${holder?.node} cannot be said` : `a resource of ${group.name} is not well`)
+    const fix =
+      state === 'FAILED' && holder === null
+        ? `POST /v1/groups/${group.name}/clear once the cause is gone`
+        : `GET /v1/groups/${group.name}/why`
+    return [{ code: `GROUP_${state}`, subject: group.name, text: String(text), fix }]
+  })
+}
+
+function ofNodes(view: View): readonly AttentionItem[] {
+  const all = nodesOf(view.state)
+  return all.flatMap((row) => {
+    const items: AttentionItem[] = []
+    const add = (code: string, text: string, fix: string): void => void items.push({ code, subject: row.name, text, fix })
+    const boot = currentBoot(view.state, row.name)
+    const { state } = presentNode(view, row)
+    if (state === 'DOWN' || state === 'SILENT' || (state === 'JOINING' && view.quorate))
+      add(`NODE_${state}`, `${row.name} is not here`, `start it, or look at its log; GET /v1/nodes/${row.name} shows what is known`)
+    if (boot?.state === 'live' && !boot.guard.guarded)
+      add(
+        'UNGUARDED',
+        `nothing ends the services of ${row.name} if it loses contact: it takes no new groups`,
+        `start its guardian: systemctl start quorate on ${row.name}`,
+      )
+    if (row.fencing.levels.length === 0 && all.length > 1)
+      add(
+        'NO_FENCING',
+        `${row.name} has no fence device: if it is lost, its groups wait for a person`,
+        `PATCH /v1/nodes/${row.name} {"fencing": …}`,
+      )
+    if (row.deviceDistrusted !== null)
+      add(
+        'DEVICE_DISTRUSTED',
+        `the fence device of ${row.name} is not believed: ${row.deviceDistrusted}`,
+        `test the device, then POST /v1/nodes/${row.name}/clear`,
+      )
+    for (const [group, probe] of Object.entries(boot?.probes ?? {}))
+      if (probe.result === 'running' && view.state.get('groups', group)?.holder?.node !== row.name)
+        add('STRAY', `something of ${group} runs on ${row.name} without a grant`, `stop it there; ${probe.detail}`)
+    const asked = [...view.state.rows('operations')].find(
+      ([, one]) => one.kind === 'fence' && one.status === 'running' && one.subject === row.name,
+    )
+    if (asked !== undefined && openCaseOf(view.state, row.name) === undefined)
+      add(
+        'FENCE_WAITS',
+        `${row.name} is to be fenced, and is not: the voters left would be no quorum, or the lead has to be handed over first`,
+        `bring other nodes back, or DELETE /v1/operations/${asked[0]}`,
+      )
+    return items
+  })
+}

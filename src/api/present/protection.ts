@@ -1,0 +1,58 @@
+/** Are we protected right now: what would happen to each node and group if a node were lost this moment. */
+import { type BootRow, currentBoot, type GroupRow, groupsOf, mayStillRun, type NodeRow, nodesOf } from '../../core/cluster/index.js'
+import { groupInput, table } from '../../core/planner/index.js'
+import { livenessOf, type View } from '../cluster/reading.js'
+
+type Shown = Record<string, unknown>
+
+export function protectionOf(view: View): Shown {
+  return {
+    nodes: nodesOf(view.state).map((row) => ofNode(view, row)),
+    groups: groupsOf(view.state).map((group) => ofGroup(view, group)),
+  }
+}
+
+function ofNode(view: View, row: NodeRow): Shown {
+  const boot = currentBoot(view.state, row.name)
+  const level = levelOf(view, row, boot)
+  return {
+    node: row.name,
+    protection: level,
+    text: texts[level],
+    guarded: boot?.guard.guarded === true,
+    watchdog: boot?.guard.watchdog ?? 'none',
+    emergencyStopMs: boot?.guard.emergencyStop ?? null,
+    fencingLevels: row.fencing.levels.map((devices) => devices.map((device) => device.agent)),
+    deviceDistrusted: row.deviceDistrusted,
+  }
+}
+
+const texts = {
+  strong: 'a fence device or an armed watchdog proves it stopped',
+  weak: 'only an expired lease is believed (acceptGuardianLease)',
+  manual: 'if it is lost, its groups wait for a person: no fence device that is believed, no armed watchdog',
+} as const
+
+function levelOf(view: View, row: NodeRow, boot: BootRow | undefined): keyof typeof texts {
+  const device = row.fencing.levels.length > 0 && row.deviceDistrusted === null
+  if (device || (boot?.guard.guarded === true && boot.guard.watchdog === 'armed')) return 'strong'
+  return boot?.guard.guarded === true && view.node.settings.acceptGuardianLease ? 'weak' : 'manual'
+}
+
+function ofGroup(view: View, group: GroupRow): Shown {
+  const planner = { state: view.state, at: view.at, liveness: livenessOf(view.leaderView) }
+  const holder = mayStillRun(group) ? group.holder.node : null
+  const candidates = table(groupInput(planner, group))
+  const others = candidates.filter((candidate) => candidate.node !== holder && candidate.eligible).map((candidate) => candidate.node)
+  const row = holder === null ? undefined : view.state.get('nodes', holder)
+  const level = row === undefined ? null : levelOf(view, row, currentBoot(view.state, row.name))
+  const text =
+    row === undefined
+      ? 'it runs nowhere'
+      : others.length === 0
+        ? 'no other node could take it now'
+        : level === 'manual'
+          ? `${others[0]} could take it, once a person states that ${holder} is off`
+          : `${others[0]} takes it once ${holder} is proved stopped`
+  return { group: group.name, holder, protected: others.length > 0 && level !== 'manual' && row !== undefined, couldTakeIt: others, text }
+}

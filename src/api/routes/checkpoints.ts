@@ -1,0 +1,99 @@
+/** Checkpoints: small values that a running copy leaves for the next one, under the token of its own grant. */
+import { ClusterError, type GroupName, isName, type Token } from '../../base/index.js'
+import type { CheckpointRow } from '../../core/cluster/index.js'
+import type { Access } from '../cluster/access.js'
+import { carryOut, changeQuery } from '../cluster/changing.js'
+import { blockingQuery, read, type View } from '../cluster/reading.js'
+import type { Answer, Call, Route } from '../http/route.js'
+import { onTheWall } from '../present/times.js'
+import { groupOf } from './groups.js'
+
+const tokenHeader = 'quorate-grant-token'
+
+export function checkpointRoutes(access: Access): readonly Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/v1/groups/:group/checkpoints',
+      tag: 'checkpoints',
+      summary: 'What the group has left, with its age.',
+      query: blockingQuery,
+      answers: { 200: 'Checkpoints with their values.' },
+      handle: async (call) => {
+        const view = await read(access, call, { relevant: { tables: ['checkpoints'] } })
+        const { name } = groupOf(view.state, call.params.group ?? '')
+        const found: CheckpointRow[] = []
+        for (const [key, row] of view.state.rows('checkpoints', `${name}/`)) {
+          if (!key.startsWith(`${name}/`)) break
+          found.push(row)
+        }
+        return { body: { ...view.age, checkpoints: found.map((row) => present(view, row)) } }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/groups/:group/checkpoints/:name',
+      tag: 'checkpoints',
+      summary: 'One checkpoint; with `raw=true` its value alone.',
+      query: { ...blockingQuery, raw: { kind: 'flag', doc: '`true`: the value as it was put, as text.' } },
+      answers: { 200: 'The checkpoint.' },
+      handle: async (call) => {
+        const key = `${call.params.group}/${call.params.name}`
+        const view = await read(access, call, { relevant: { tables: [], row: { table: 'checkpoints', key } } })
+        groupOf(view.state, call.params.group ?? '')
+        const row = view.state.get('checkpoints', key)
+        if (row === undefined)
+          throw new ClusterError('CHECKPOINT_NOT_FOUND', `the group has no checkpoint "${(call.params.name ?? '').slice(0, 80)}"`, {
+            fix: `GET /v1/groups/${call.params.group}/checkpoints lists them`,
+          })
+        if (call.query.flag('raw') === true)
+          return { revision: row.revision, text: { type: 'text/plain; charset=utf-8', value: row.value } }
+        return { revision: row.revision, body: { ...view.age, ...present(view, row) } }
+      },
+    },
+    {
+      method: 'PUT',
+      path: '/v1/groups/:group/checkpoints/:name',
+      tag: 'checkpoints',
+      summary: `Leaves a checkpoint. Any text; the header ${tokenHeader} has the token of the present grant.`,
+      query: changeQuery,
+      body: 'raw',
+      answers: { 200: 'It is kept.' },
+      handle: (call) => put(access, call),
+    },
+  ]
+}
+
+async function put(access: Access, call: Call): Promise<Answer> {
+  const name = call.params.name ?? ''
+  if (!isName(name))
+    throw new ClusterError('INVALID_NAME', `"${name.slice(0, 80)}" cannot name a checkpoint`, {
+      fix: 'use 1 to 63 letters, digits, dots, dashes or underscores',
+    })
+  const header = call.headers[tokenHeader]
+  const token = typeof header === 'string' && /^\d{1,16}$/.test(header) ? Number(header) : Number.NaN
+  if (!Number.isSafeInteger(token))
+    throw new ClusterError(
+      'INVALID',
+      `the header ${tokenHeader} is ${header === undefined ? 'missing' : `"${String(header).slice(0, 40)}"`}`,
+      {
+        fix: `send ${tokenHeader}: $QUORATE_GRANT_TOKEN`,
+      },
+    )
+  const group = (call.params.group ?? '') as GroupName
+  const command = { kind: 'put-checkpoint', group, name, value: textOf(call.bytes), token: token as Token } as const
+  return carryOut(access, call, command, (value) => ({ revision: Number(value.revision), body: { group, name, revision: value.revision } }))
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw new ClusterError('INVALID', 'the checkpoint is not UTF-8', { fix: 'send text; encode bytes as base64' })
+  }
+}
+
+function present(view: View, row: CheckpointRow): Record<string, unknown> {
+  const { group, name, value, token, node, wall, revision } = row
+  return { group, name, value, revision, token, node, time: onTheWall(wall), ageMs: Math.max(0, Math.round(view.at - row.at)) }
+}

@@ -1,0 +1,171 @@
+/** Groups: their definitions and states. */
+import { ClusterError, type GroupName, groupName, nearestName } from '../../base/index.js'
+import { type GroupRow, groupsOf, nodesOf, type Reader } from '../../core/cluster/index.js'
+import type { Access } from '../cluster/access.js'
+import { carryOut, changeQuery, operate, operationQuery } from '../cluster/changing.js'
+import { readDefinition, writtenForm } from '../cluster/definition.js'
+import { preconditionOf } from '../cluster/preconditions.js'
+import { blockingQuery, localView, read } from '../cluster/reading.js'
+import { waitMax } from '../cluster/waits.js'
+import { mergePatch } from '../http/merge-patch.js'
+import type { Answer, Call, Route } from '../http/route.js'
+import { checkValue } from '../http/validation.js'
+import { presentGroup, presentGroupWhole } from '../present/group.js'
+import { groupDocumentSchema, groupPatchSchema, groupPutSchema, groupStates } from '../schemas/index.js'
+import { operationAnswers } from './node-verbs.js'
+
+const around = ['boots', 'cases'] as const
+
+/** Errors: GROUP_NOT_FOUND. */
+export function groupOf(state: Reader, name: string): GroupRow {
+  const row = state.get('groups', name)
+  if (row !== undefined) return row
+  const nearest = nearestName(
+    name,
+    groupsOf(state).map((group) => group.name),
+  )
+  throw new ClusterError('GROUP_NOT_FOUND', `there is no group "${name.slice(0, 80)}"`, {
+    fix: nearest === undefined ? 'GET /v1/groups lists them' : `did you mean "${nearest}"?`,
+  })
+}
+
+export function groupRoutes(access: Access): readonly Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/v1/groups',
+      tag: 'groups',
+      summary: 'All groups.',
+      query: blockingQuery,
+      answers: { 200: 'Name, state, intent, holders and what each waits for.' },
+      handle: async (call) => {
+        const view = await read(access, call, { withLeaderView: true, relevant: { tables: ['groups', ...around] } })
+        return { body: { ...view.age, groups: groupsOf(view.state).map((group) => presentGroup(view, group)) } }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/groups/:group',
+      tag: 'groups',
+      summary: 'One group, whole. With `until` it waits for a state.',
+      query: {
+        ...blockingQuery,
+        until: {
+          kind: 'choice',
+          values: Object.keys(groupStates),
+          doc: 'Waits until the group has this state (as long as `wait`, 30s unless given).',
+        },
+        wait: { kind: 'duration', min: 1, max: waitMax, doc: 'How long to wait.' },
+      },
+      answers: { 200: 'As it is, also when the awaited state did not come in time.' },
+      handle: async (call) => {
+        const key = call.params.group ?? ''
+        if (call.query.text('until') !== undefined) await awaitState(access, call, key)
+        const view = await read(access, call, { withLeaderView: true, relevant: { tables: around, row: { table: 'groups', key } } })
+        const group = groupOf(view.state, key)
+        return { revision: group.revision, body: { ...view.age, ...presentGroupWhole(view, group) } }
+      },
+    },
+    {
+      method: 'PUT',
+      path: '/v1/groups/:group',
+      tag: 'groups',
+      summary: 'Creates the group or replaces its definition. Its intent is ONLINE unless it says otherwise.',
+      query: changeQuery,
+      body: groupPutSchema,
+      answers: { 200: 'The group, changed or unchanged.', 201: 'The group, created.' },
+      handle: (call) => put(access, call),
+    },
+    {
+      method: 'PATCH',
+      path: '/v1/groups/:group',
+      tag: 'groups',
+      summary: 'Changes the definition (JSON merge patch, RFC 7396).',
+      query: changeQuery,
+      body: groupPatchSchema,
+      answers: { 200: 'The group, changed or unchanged.' },
+      handle: (call) => patch(access, call),
+    },
+    {
+      method: 'DELETE',
+      path: '/v1/groups/:group',
+      tag: 'groups',
+      summary: 'Stops it everywhere, then forgets it. Until then its name is held.',
+      query: operationQuery,
+      answers: operationAnswers,
+      handle: (call) =>
+        operate(access, call, (operation) => ({
+          kind: 'delete-group',
+          group: (call.params.group ?? '') as GroupName,
+          operation,
+          precondition: preconditionOf(call),
+        })),
+    },
+  ]
+}
+
+async function awaitState(access: Access, call: Call, key: string): Promise<void> {
+  await read(access, call)
+  const { node } = access
+  const isThere = (): boolean => {
+    const group = node.state.get('groups', key)
+    return group === undefined || presentGroup(localView(node), group).state === call.query.text('until')
+  }
+  await access.waits.until(isThere, call.query.number('wait') ?? 30_000, call.signal)
+}
+
+/** The body is a definition, or what GET answered with changes in it; then its revision counts as If-Match. */
+async function put(access: Access, call: Call): Promise<Answer> {
+  const name = groupName(call.params.group ?? '')
+  const given = preconditionOf(call)
+  let written = call.body
+  let read_: { readonly intent?: 'ONLINE' | 'OFFLINE'; readonly revision?: number } = {}
+  if (Object.hasOwn(written as object, 'definition')) {
+    checkValue(groupDocumentSchema, written)
+    const document = written as { readonly definition: unknown; readonly name?: unknown } & typeof read_
+    if (document.name !== undefined && document.name !== name)
+      throw new ClusterError('INVALID', `the path names ${name}, the body ${JSON.stringify(document.name).slice(0, 80)}`, {
+        fix: 'make them the same',
+      })
+    written = document.definition
+    read_ = document
+  }
+  const { definition, intent } = await readDefinition(written, nodeNames(access), access.types)
+  const precondition = read_.revision === undefined ? given : { ifRevision: read_.revision as never, ...given }
+  return carryOut(
+    access,
+    call,
+    { kind: 'put-group', group: name, definition, intent: intent ?? read_.intent ?? null, precondition },
+    (value) => ({
+      status: value.created === true ? 201 : 200,
+      ...(value.created === true ? { headers: { location: `/v1/groups/${name}` } } : {}),
+      ...presentNow(access, name, value),
+    }),
+  )
+}
+
+async function patch(access: Access, call: Call): Promise<Answer> {
+  const { state } = await read(access, call)
+  const group = groupOf(state, call.params.group ?? '')
+  const merged = mergePatch({ ...writtenForm(group.definition), intent: group.intent }, call.body)
+  const { definition, intent } = await readDefinition(merged, nodeNames(access), access.types, 'the group')
+  // What was read here is what was merged into.
+  const precondition = { ifRevision: group.revision, ...preconditionOf(call) }
+  return carryOut(access, call, { kind: 'put-group', group: group.name, definition, intent, precondition }, (value) =>
+    presentNow(access, group.name, value),
+  )
+}
+
+function nodeNames(access: Access): readonly string[] {
+  return nodesOf(access.node.state).map((node) => node.name)
+}
+
+/** The group after a change, without asking anybody again. */
+export function presentNow(access: Access, name: string, value: Readonly<Record<string, unknown>> = {}): Answer {
+  const view = localView(access.node)
+  const group = view.state.get('groups', name)
+  // Deleted in the same moment by somebody else: the change itself was carried out.
+  if (group === undefined) return { body: { name, ...value } }
+  const unchanged = value.unchanged === true ? { unchanged: true } : {}
+  return { revision: group.revision, body: { ...presentGroupWhole(view, group), ...unchanged } }
+}

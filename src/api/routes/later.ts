@@ -1,0 +1,44 @@
+/** What the contract lists and a later version brings: answered with NOT_YET and what can be done meanwhile. */
+import { ClusterError } from '../../base/index.js'
+import type { Method, Route } from '../http/route.js'
+
+const later: readonly (readonly [Method, string, string, string])[] = [
+  ['POST', '/v1/nodes/:node/maintenance', 'Maintenance of a node.', 'POST /v1/nodes/{node}/standby moves its groups away'],
+  ['POST', '/v1/nodes/:node/leave', 'A node leaves the cluster.', 'POST /v1/nodes/{node}/standby moves its groups away'],
+  ['POST', '/v1/nodes/:node/fencing/test', 'Test of its fence devices.', 'call the agent by hand with action=status'],
+  [
+    'POST',
+    '/v1/groups/:group/resources/:resource/restart',
+    'Restart of one resource.',
+    'POST /v1/groups/{group}/restart restarts the group',
+  ],
+  ['POST', '/v1/groups/:group/resources/:resource/probe', 'A probe at once.', 'probes run by themselves, every probe.interval'],
+  ['POST', '/v1/groups/:group/resources/:resource/actions/:action', 'An action of the resource.', 'run it on the node by hand'],
+  ['POST', '/v1/simulate', 'What would happen if nodes were lost.', 'GET /v1/protection says who could take each group now'],
+  ['POST', '/v1/members', 'A new member.', 'list every member in the node’s file before the cluster forms'],
+  ['DELETE', '/v1/members/:member', 'A member is taken out.', 'GET /v1/members lists them'],
+  ['POST', '/v1/members/:member/promote', 'A learner becomes a voter.', 'GET /v1/members lists them'],
+  [
+    'POST',
+    '/v1/cluster/stop',
+    'An orderly stop of the whole cluster.',
+    'POST /v1/groups/{group}/offline for each group, then stop the nodes',
+  ],
+  ['GET', '/v1/backup', 'A backup.', 'GET /v1/config has settings, nodes and groups'],
+  ['POST', '/v1/restore', 'A restore.', 'POST /v1/apply takes what GET /v1/config gave'],
+]
+
+export function laterRoutes(): readonly Route[] {
+  return later.map(([method, path, summary, fix]) => ({
+    method,
+    path,
+    tag: 'later',
+    summary: `${summary} Comes with a later version.`,
+    body: 'raw',
+    answers: {},
+    anyQuery: true,
+    handle: () => {
+      throw new ClusterError('NOT_YET', `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')} comes with a later version`, { fix })
+    },
+  }))
+}

@@ -1,0 +1,75 @@
+/** What people look at first. Status and attention answer without a quorum too, from what this node last knew. */
+import { groupsOf, metaOf, nodesOf } from '../../core/cluster/index.js'
+import type { Access } from '../cluster/access.js'
+import { blockingQuery, read, readQuery } from '../cluster/reading.js'
+import type { Route } from '../http/route.js'
+import { attentionOf } from '../present/attention.js'
+import { presentGroup } from '../present/group.js'
+import { presentNode } from '../present/node.js'
+import { protectionOf } from '../present/protection.js'
+
+const relevant = { tables: ['nodes', 'boots', 'groups', 'cases', 'settings'] } as const
+
+export function statusRoutes(access: Access): readonly Route[] {
+  const around = () => ({ insecure: access.isInsecure, turnedAway: access.daemon.turnedAway })
+  return [
+    {
+      method: 'GET',
+      path: '/v1/status',
+      tag: 'status',
+      summary: 'The cluster on one page: leader, nodes, groups, and what needs a person.',
+      query: blockingQuery,
+      answers: { 200: 'Also without a leader: then `quorate` is false and the answer has its age.' },
+      handle: async (call) => {
+        const { daemon } = access
+        if (daemon.node === undefined) {
+          const { clusterName: name, node } = daemon.config
+          return {
+            body: { name, formed: false, answeredBy: node, quorate: false, waitingFor: daemon.waitingFor, turnedAway: daemon.turnedAway },
+          }
+        }
+        const view = await read(access, call, { anyway: true, withLeaderView: true, relevant })
+        const { status } = view.node
+        return {
+          body: {
+            name: metaOf(view.state).clusterName || daemon.config.clusterName,
+            formed: true,
+            answeredBy: status.node,
+            leader: status.leader ?? null,
+            term: status.term,
+            quorate: view.quorate,
+            insecure: access.isInsecure,
+            ...view.age,
+            nodes: nodesOf(view.state).map((row) => presentNode(view, row)),
+            groups: groupsOf(view.state).map((row) => presentGroup(view, row)),
+            attention: attentionOf(view, around()),
+          },
+        }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/attention',
+      tag: 'status',
+      summary: 'What needs a person, each with the next step.',
+      query: blockingQuery,
+      answers: { 200: 'Also without a leader.' },
+      handle: async (call) => {
+        const view = await read(access, call, { anyway: true, withLeaderView: true, relevant })
+        return { body: { quorate: view.quorate, ...view.age, attention: attentionOf(view, around()) } }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/protection',
+      tag: 'status',
+      summary: 'What would happen if a node were lost this moment, per node and group.',
+      query: readQuery,
+      answers: { 200: '`strong`, `weak` or `manual` per node.' },
+      handle: async (call) => {
+        const view = await read(access, call, { withLeaderView: true })
+        return { body: { ...view.age, ...protectionOf(view) } }
+      },
+    },
+  ]
+}

@@ -1,0 +1,112 @@
+/** What a person writes about groups. */
+import { resourceDefaults } from '../../core/cluster/index.js'
+import { anything, choice, closed, count, duration, later, mapOf, type Schema, text, told } from './schema.js'
+
+const { probe, start, stop, restart } = resourceDefaults
+
+const parameter: Schema = {
+  type: ['string', 'number', 'boolean', 'array', 'object'],
+  description: 'Text, number, true or false, a list of texts, or a map of texts.',
+  items: { type: 'string', maxLength: 4_096 },
+  additionalProperties: { type: 'string', maxLength: 4_096 },
+  maxItems: 1_000,
+  maxProperties: 1_000,
+  maxLength: 16_384,
+}
+
+export const resourceSchema = closed(
+  {
+    type: text('command, logical-hostname, tcp, http, or ocf:<provider>:<agent>; GET /v1/types lists them.', 200),
+    parameters: mapOf(parameter, 'As GET /v1/types/{type} describes them.', 1_000),
+    dependsOn: {
+      type: 'array',
+      description: 'Resources of the same group that run before this one starts, and stop after it.',
+      items: { type: 'string', maxLength: 63 },
+      uniqueItems: true,
+      maxItems: 100,
+    },
+    probe: closed({ interval: duration('Time between two checks.'), timeout: duration('Time for one check.') }, { default: probe }),
+    start: closed({ timeout: duration('After this it is killed with all its processes.') }, { default: start }),
+    stop: closed({ timeout: duration('After this it is killed with all its processes.') }, { default: stop }),
+    restart: closed(
+      { max: count('Restarts in place within the window, before the group moves.', 0, 1_000), window: duration('The window.') },
+      { default: restart },
+    ),
+    onStopFailure: later('What follows a stop that fails.'),
+    isolation: later('A monitor of its own.'),
+  },
+  { title: 'Resource', description: 'Anything started, stopped and monitored.', required: ['type'] },
+)
+
+const definitionKeys = {
+  mode: choice('`failover`: runs on one node. `scalable` comes with a later version.', ['failover', 'scalable']),
+  nodes: {
+    type: 'array',
+    description: 'In order of rank, the preferred one first.',
+    items: { type: 'string', maxLength: 63 },
+    maxItems: 64,
+  },
+  priority: { ...count('Larger matters more.', -1_000_000, 1_000_000), default: 0 },
+  failback: closed({
+    mode: choice('Whether it returns to its preferred node. Others than `never` come with a later version.', [
+      'never',
+      'immediate',
+      'window',
+      'manual',
+    ]),
+  }),
+  resources: mapOf(resourceSchema, 'By name.', 1_000),
+  intent: choice('Whether it is to run; ONLINE unless it says otherwise.', ['ONLINE', 'OFFLINE']),
+  load: later('What it uses of the capacity of its node.'),
+  dependsOn: later('Dependencies between groups.'),
+} as const satisfies Record<string, Schema>
+
+export const groupDefinitionSchema = closed(definitionKeys, {
+  title: 'GroupDefinition',
+  description: 'A group as a person writes it. Defaults are filled in.',
+  required: ['nodes', 'resources'],
+})
+
+/** What GET answers may be sent back: its definition is taken, the rest was only told. */
+export const groupDocumentSchema = closed(
+  {
+    definition: groupDefinitionSchema,
+    intent: definitionKeys.intent,
+    revision: count('As read: the change is refused when the group has another one by now.', 0, Number.MAX_SAFE_INTEGER),
+    name: told('The name in the path.'),
+    state: told('Its state.'),
+    holders: told('Who holds it.'),
+    waitingFor: told('Why nothing is done although something should be.'),
+    resources: told('The state of each resource.'),
+    frozen: told('Who froze it, why, and for how long still.'),
+    move: told('Where it is on its way to.'),
+    deleting: told('Whether it is being deleted.'),
+    failures: told('Failures that still count.'),
+    bans: told('Nodes tried in vain.'),
+    proof: told('Why an earlier holder can no longer act.'),
+    lastNode: told('Where it last ran.'),
+  },
+  { title: 'GroupDocument', description: 'What GET /v1/groups/{group} answers, sent back with changes.', required: ['definition'] },
+)
+
+/** Either of the two; which one is told by the key `definition`. */
+export const groupPutSchema: Schema = {
+  title: 'GroupPut',
+  description: 'A GroupDefinition, or what GET answered (a GroupDocument).',
+  type: 'object',
+  additionalProperties: anything,
+}
+
+export const groupPatchSchema: Schema = {
+  title: 'GroupPatch',
+  description: 'A JSON merge patch (RFC 7396) of the GroupDefinition: null removes a key.',
+  type: 'object',
+  additionalProperties: anything,
+}
+
+export const moveSchema = closed({ to: text('The node it is to run on.', 63) }, { required: ['to'] })
+
+export const freezeSchema = closed(
+  { for: duration('How long.'), owner: text('Who asks.', 100), reason: text('Why.') },
+  { required: ['for', 'owner', 'reason'] },
+)
