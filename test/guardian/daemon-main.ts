@@ -3,6 +3,9 @@ import { bootInstant } from '../../src/base/index.js'
 import { openClock } from '../../src/io/clock/index.js'
 import { openGuardianLink } from '../../src/io/guardian-link/index.js'
 import { openRunFolder } from '../../src/io/run-folder/index.js'
+import { endWithTest } from '../monitor/end-with-test.js'
+
+endWithTest()
 
 const { runDir, boot, lease } = JSON.parse(process.argv[2] as string)
 const clock = openClock()

@@ -1,6 +1,9 @@
 /** A guardian process for tests: its configuration is the one argument. A second one ends quietly. */
 import { ClusterError } from '../../src/base/index.js'
 import { runGuardian } from '../../src/guardian/index.js'
+import { endWithTest } from '../monitor/end-with-test.js'
+
+endWithTest()
 
 try {
   const guardian = await runGuardian(JSON.parse(process.argv[2] as string))

@@ -20,6 +20,10 @@ import { type MonitorLink, openMonitorLink } from '../../src/io/monitor-link/ind
 import { type ContainmentPreference, isAlive, openContainment, signalProcess, waitUntil } from '../../src/io/processes/index.js'
 import { openRunFolder, type RunFolder } from '../../src/io/run-folder/index.js'
 
+import { testVariable } from './end-with-test.js'
+
+process.env[testVariable] = String(process.pid)
+
 export const group = (name: string) => name as GroupName
 export const token = (value: number) => value as Token
 
