@@ -79,7 +79,11 @@ export interface NodeStatus {
   readonly loopLagMs: number
 }
 
-type Listener = (applied: { readonly index: LogIndex; readonly events: readonly EventRow[]; readonly changes: readonly RowChange[] }) => void
+type Listener = (applied: {
+  readonly index: LogIndex
+  readonly events: readonly EventRow[]
+  readonly changes: readonly RowChange[]
+}) => void
 
 export class QuorateNode {
   readonly state: ClusterState
@@ -687,6 +691,7 @@ export class QuorateNode {
   private onMonitorReport(report: MonitorReport): void {
     this.changed = true
     this.agent.reported(report, this.io.clock.now())
+    if (report.kind === 'hello') this.performAttempts(this.runner.monitorCame())
     if (report.kind !== 'called') return
     const code = report.outcome === 'exited' ? report.code : undefined
     const detail =

@@ -66,7 +66,7 @@ export class AttemptRunner {
   private readonly runs = new Map<string, Run>()
   /** Calls started ahead during the challenge, by call id. */
   private readonly prepared = new Set<string>()
-  /** Open attempts found at the first look belong to an earlier life of this daemon: their outcome is not known. */
+  /** Open attempts found before this node has caught up may belong to an earlier life of this daemon: their outcome is not known. */
   private first = true
 
   /** Looks at what the log says now. */
@@ -82,7 +82,7 @@ export class AttemptRunner {
       const run = this.runs.get(id) ?? this.begin(view, row, open, effects)
       this.advance(view, run, effects)
     }
-    this.first = false
+    if (view.mayAct) this.first = false
     this.forget(wanted, effects)
     return effects
   }
@@ -164,6 +164,24 @@ export class AttemptRunner {
     return effects
   }
 
+  /**
+   * A monitor said hello: whatever the one before it ran for this node has ended with it, and what it had told a device is
+   * not known.
+   */
+  monitorCame(): readonly AttemptEffect[] {
+    const effects: AttemptEffect[] = []
+    this.prepared.clear()
+    for (const run of this.runs.values()) {
+      if (run.phase === 'waiting' && !run.startedAfterRestart && run.action !== 'status') this.prepareCalls(run, run.action, effects)
+      if (run.pending.size === 0) continue
+      for (const callId of run.pending) effects.push({ kind: 'cancel', callId })
+      run.pending.clear()
+      run.notes.push('the monitor was lost during the call')
+      this.readAll(run, effects)
+    }
+    return effects
+  }
+
   private take(run: Run, action: string, device: number, outcome: CallOutcome): void {
     invariant(device < run.devices.length, 'an answer is of a device of the attempt', { callId: outcome.callId })
     const agent = run.devices[device]?.agent ?? ''
@@ -171,7 +189,7 @@ export class AttemptRunner {
     run.notes.push(
       `${agent} ${action}: ${action === 'status' ? (off ? 'off' : outcome.code === 0 ? 'on' : `unclear (${outcome.detail})`) : outcome.code === 0 ? 'confirmed' : outcome.detail}`,
     )
-    if (action === 'on') finish(run, outcome.code === 0, run.notes.join('; '))
+    if (run.action === 'on') finish(run, outcome.code === 0, run.notes.join('; '))
     else if (off) run.offReadings[device] = (run.offReadings[device] ?? 0) + 1
     else if (action === 'status') finish(run, false, run.notes.join('; '))
   }
