@@ -160,7 +160,7 @@ export class Leadership {
   /** Only where the log itself refused is the boot surely not condemned; an unknown outcome withholds on. */
   private condemnationRefused(id: CaseId, outcome: Outcome<CommandResult>): void {
     const row = this.state.get('cases', id)
-    if (row !== undefined && outcome.ok && row.stage === 'CLOSED') this.presence.giver?.resume(row.node, row.boot)
+    if (row !== undefined && outcome.ok && row.stage !== 'CONDEMNED') this.presence.giver?.resume(row.node, row.boot)
   }
 
   private askGuardian(node: NodeId, caseId: CaseId | null, nonce: string | null, now: Instant): void {

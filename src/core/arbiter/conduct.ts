@@ -12,6 +12,7 @@ import {
   type Command,
   currentBoot,
   heldBy,
+  isQuorumWithout,
   leaseBound,
   mayStillRun,
   type NodeRow,
@@ -166,7 +167,7 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
   const seen = view.caseSeenAt.get(row.id)
   const waited = seen === undefined ? 0 : view.now - seen
   const due = byOperator || (stage === 'CONDEMNED' && waited >= view.settings.condemned - view.settings.challenge)
-  if (!due) return wanted
+  if (!due || !isQuorumWithout(view.state, row.node)) return wanted
   const attempt = node.fencing.levels.length > 0 && brakesAllow(view) ? attemptOrder(view, node, row, 'off') : null
   const reason = byOperator
     ? row.trigger

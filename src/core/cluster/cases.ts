@@ -8,7 +8,7 @@ import type { Command } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { mayStillRun, prove, proveBoot } from './ownership.js'
 import type { Attempt, CaseRow, Proof } from './rows.js'
-import { heldBy, openCaseOf } from './state.js'
+import { heldBy, isQuorumWithout, openCaseOf } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 type Value = Record<string, unknown>
@@ -87,6 +87,8 @@ export function condemn(context: Context, command: CommandOf<'condemn'>): Value 
   if (row.stage !== 'CHALLENGE') refuse('CONFLICT', `case ${row.id} is ${row.stage}`)
   const boot = context.boot(row.node, row.boot)
   if (boot === undefined || boot.state !== 'live') refuse('CONFLICT', `${row.node} has no live boot ${row.boot}`)
+  // Whoever asks has a quorum now; cutting off one of it would leave nobody who could go on.
+  if (!isQuorumWithout(context.draft, row.node)) refuse('CONFLICT', `the nodes left without ${row.node} would be no quorum`)
   context.putBoot({ ...boot, state: 'condemned', condemned: { caseId: row.id, index: context.index, term: context.term } })
   const condemned: CaseRow = {
     ...row,

@@ -207,6 +207,13 @@ export function nodesOf(reader: Reader): readonly NodeRow[] {
   return [...reader.rows('nodes')].map(([, row]) => row)
 }
 
+/** Whether the nodes that are here without this one are a quorum: a majority of all, by their latest boots. */
+export function isQuorumWithout(reader: Reader, node: NodeId): boolean {
+  const all = nodesOf(reader).map((row) => row.name)
+  const left = all.filter((other) => other !== node && currentBoot(reader, other)?.state === 'live')
+  return left.length >= Math.floor(all.length / 2) + 1
+}
+
 /** Cases that are not over, oldest first. */
 export function openCases(reader: Reader): readonly CaseRow[] {
   return [...reader.rows('cases')].map(([, row]) => row).filter((row) => row.stage !== 'RECOVERED' && row.stage !== 'CLOSED')
