@@ -50,8 +50,8 @@ export function runScenario({ seed, nodes, span = 20_000, live = false }: Run): 
     world.trace.add('----', 'everything is mended')
     attend(world)
     const recoveryMs = world.until('after the last fault everything recovers', () => world.isSettled(), recoveryMax)
-    clients.judge()
     world.run(2_000)
+    clients.judge()
     const { checks, scheduler, trace } = world
     return {
       seed,
@@ -249,7 +249,7 @@ class Clients {
         if (result === undefined) world.scheduler.after(300, () => wish(command))
       })
     for (const command of wishes) wish(command)
-    // What fails on the way back is forgotten too.
+    // What fails on the way back is forgotten too, while there is something to do.
     const again = () => {
       for (const group of ['kept', 'agent', 'pinned'] as never[]) world.ask({ kind: 'clear-group', group })
       world.scheduler.after(5_000, again)
