@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { startApi } from './api/index.js'
 import { ClusterError } from './base/index.js'
 import { runCli } from './cli/index.js'
-import { runGuardian } from './guardian/index.js'
+import { type RunningGuardian, runGuardian } from './guardian/index.js'
 import { readBootId } from './io/run-folder/index.js'
 import { runMonitor } from './monitor/index.js'
 import { type NodeConfig, readNodeConfig, startDaemon } from './node/index.js'
@@ -35,19 +35,30 @@ function argv(role: string, config: NodeConfig): readonly string[] {
 }
 
 async function guardian(config: NodeConfig): Promise<void> {
-  const running = await runGuardian({
-    node: config.node,
-    boot: readBootId({ bootIdFile: config.bootIdFile }),
-    runDir: config.runDir,
-    logDir: config.logDir,
-    secret: config.secret,
-    guardian: { addresses: config.links.map((link) => link.host), port: config.guardianPort },
-    emergencyStop: config.emergencyStop,
-    daemonArgv: argv('daemon', config),
-    monitorArgv: argv('monitor', config),
-    containment: config.containment,
-  })
-  void running
+  let running: RunningGuardian
+  try {
+    running = await runGuardian({
+      node: config.node,
+      boot: readBootId({ bootIdFile: config.bootIdFile }),
+      runDir: config.runDir,
+      logDir: config.logDir,
+      secret: config.secret,
+      guardian: { addresses: config.links.map((link) => link.host), port: config.guardianPort },
+      emergencyStop: config.emergencyStop,
+      daemonArgv: argv('daemon', config),
+      monitorArgv: argv('monitor', config),
+      containment: config.containment,
+    })
+  } catch (error) {
+    // Another guardian of this node holds the lock: that one guards.
+    if (error instanceof ClusterError && error.code === 'CONFLICT') process.exit(0)
+    throw error
+  }
+  process.on('SIGTERM', () => running.terminate())
+  process.on('SIGINT', () => running.terminate())
+  process.on('SIGHUP', () => running.handOver()) // An upgrade: the next guardian takes over what runs.
+  await running.ended
+  process.exit(0)
 }
 
 async function monitor(config: NodeConfig): Promise<void> {
@@ -58,7 +69,10 @@ async function monitor(config: NodeConfig): Promise<void> {
     logDir: config.logDir,
     containment: config.containment,
   })
-  void running
+  process.on('SIGTERM', () => {
+    running.close()
+    process.exit(0)
+  })
 }
 
 async function daemon(config: NodeConfig): Promise<void> {

@@ -142,17 +142,17 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     if (report.kind === 'hello') hello = report
     node?.monitorReport(report)
   }
-  let guardianHeard = clock.now() as number
+  let guardianSilentTicks = 0
   let guardianState: Parameters<QuorateNode['guardianReported']>[0]
   const guardian = openGuardianLink(run.socket('guardian'), {
     onState: (state) => {
+      guardianSilentTicks = 0
       guardianState = state
       node?.guardianReported(state)
     },
     onConnected: () => undefined,
     onDisconnected: () => {
       guardianState = undefined
-      guardianHeard = clock.now()
       node?.guardianReported(undefined)
     },
   })
@@ -185,10 +185,14 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
 
   const ticker = setInterval(() => {
     node?.tick()
-    if (guardianState === undefined && clock.now() - guardianHeard > guardianSilence) {
-      guardianHeard = clock.now()
+    // A guardian speaks several times a second; one that is silent is gone, or hangs and has to go.
+    // Counted in the daemon's own ticks: its own stalls are not the guardian's silence.
+    if (++guardianSilentTicks * tickInterval > guardianSilence) {
+      guardianSilentTicks = 0
+      guardianState = undefined
+      node?.guardianReported(undefined)
       log('warn', 'the guardian is silent: starting it again')
-      startGuardian(doors.guardianArgv, config.logDir)
+      startGuardian(doors.guardianArgv, config.logDir, run)
     }
   }, tickInterval)
 

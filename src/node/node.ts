@@ -691,6 +691,9 @@ export class QuorateNode {
   private onMonitorReport(report: MonitorReport): void {
     this.changed = true
     this.agent.reported(report, this.io.clock.now())
+    // A monitor that came anew holds its probes until it knows of a lease.
+    const { deadline } = this.presence.holder
+    if (report.kind === 'hello' && deadline !== undefined) this.io.monitor.send({ kind: 'deadline', deadline })
     if (report.kind === 'hello') this.performAttempts(this.runner.monitorCame())
     if (report.kind !== 'called') return
     const code = report.outcome === 'exited' ? report.code : undefined
