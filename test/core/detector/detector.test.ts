@@ -1,0 +1,88 @@
+/** From the rhythm of heartbeats to stages: cumulative silence, less the observer's own stalls. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { effectiveSettings, instant, type NodeId } from '../../../src/base/index.js'
+import { Detector } from '../../../src/core/detector/index.js'
+
+const settings = effectiveSettings({ profile: 'fast' })
+const [n1, n2] = ['n1', 'n2'] as [NodeId, NodeId]
+
+/** An observer that ticks every 10 ms. */
+class Observer {
+  now = 0
+  readonly detector = new Detector(n1, [n1, n2], instant(0))
+  readonly seen: string[] = []
+
+  hears(life = true): this {
+    this.detector.heartbeat(n2, 0, instant(this.now), life)
+    return this
+  }
+
+  waits(span: number): this {
+    for (const end = this.now + span; this.now < end; ) {
+      this.now += 10
+      this.tick()
+    }
+    return this
+  }
+
+  stalls(span: number): this {
+    this.now += span
+    this.tick()
+    return this
+  }
+
+  get stage(): string {
+    return this.detector.stage(n2)
+  }
+
+  private tick() {
+    for (const { from, to } of this.detector.tick(instant(this.now), settings)) this.seen.push(`${from} → ${to}`)
+  }
+}
+
+test('silence goes through the stages, and one sign of life ends them all', () => {
+  const observer = new Observer().hears().waits(300)
+  assert.deepEqual(observer.seen, ['JOINING → HEALTHY', 'HEALTHY → MISSED', 'MISSED → QUERY', 'QUERY → CHALLENGE', 'CHALLENGE → CONDEMNED'])
+  observer.hears()
+  assert.equal(observer.stage, 'HEALTHY', 'at once, not with the next tick')
+})
+
+test('the thresholds are cumulative silence', () => {
+  const stages = [140, 150, 225, 300].map((silence) => new Observer().hears().waits(silence).stage)
+  assert.deepEqual(stages, ['MISSED', 'QUERY', 'CHALLENGE', 'CONDEMNED'])
+})
+
+test('the observer’s own stall is not the others’ silence', () => {
+  const observer = new Observer().hears().waits(100).stalls(5_000)
+  assert.equal(observer.stage, 'MISSED')
+  assert.equal(observer.detector.stalledMs, 5_000)
+  assert.equal(observer.waits(60).stage, 'QUERY')
+})
+
+test('heartbeats that prove no life do not end a suspicion, but show that the node is there', () => {
+  const observer = new Observer().hears().waits(200).hears(false).waits(100)
+  assert.equal(observer.stage, 'CONDEMNED')
+  assert.equal(observer.detector.quiet(n2, instant(observer.now)), 100)
+})
+
+test('who was never heard may still be starting, for startGrace; unless another has heard it', () => {
+  assert.equal(new Observer().waits(1_000).stage, 'JOINING')
+  const told = new Observer()
+  told.detector.heardElsewhere(n2)
+  assert.equal(told.waits(1_000).stage, 'CONDEMNED')
+  assert.equal(new Observer().waits(settings.startGrace).stage, 'CONDEMNED')
+})
+
+test('an answer through the log is life', () => {
+  const observer = new Observer().hears().waits(250)
+  observer.detector.lives(n2, instant(observer.now))
+  assert.equal(observer.stage, 'HEALTHY')
+  assert.equal(observer.waits(140).stage, 'MISSED')
+})
+
+test('the own node is healthy', () => {
+  const observer = new Observer().waits(1_000)
+  assert.equal(observer.detector.stage(n1), 'HEALTHY')
+  assert.equal(observer.detector.silence(n1, instant(observer.now)), 0)
+})
