@@ -1,0 +1,184 @@
+/** Groups, their resources, and the operations on them. */
+import type { Command } from 'commander'
+import type { Run } from '../cli.js'
+import { exitCodes } from '../exit.js'
+import { type Body, readInput, type Session, segment } from '../session.js'
+import { pairs, table } from '../table.js'
+import { operationsText, operationText } from './operations.js'
+import { groupsText } from './status.js'
+
+const path = (name: string, verb = ''): string => `/v1/groups/${segment(name)}${verb === '' ? '' : `/${verb}`}`
+
+export function addGroupCommands(program: Command, run: Run): void {
+  const group = program.command('group').description('failover groups')
+  group
+    .command('list', { isDefault: true })
+    .description('all groups')
+    .action(run((session) => session.show({ method: 'GET', path: '/v1/groups' }, ({ groups }) => groupsText(groups))))
+  group
+    .command('show <group>')
+    .description('one group')
+    .action(run((session, name: string) => session.show({ method: 'GET', path: path(name) }, groupText)))
+  group
+    .command('put <group>')
+    .description('create it, or replace its definition')
+    .requiredOption('-f, --file <file>', 'the definition, JSON or YAML; - reads standard input')
+    .option('--dry-run', 'only say what would be done')
+    .action(
+      run((session, name: string, { file, dryRun }: { file: string; dryRun?: boolean }) =>
+        session.show(
+          { method: 'PUT', path: path(name), query: { dryRun: dryRun === true ? 'true' : undefined }, raw: readInput(file) },
+          changedText,
+        ),
+      ),
+    )
+  group
+    .command('patch <group>')
+    .description('change its definition by a merge patch')
+    .requiredOption('-f, --file <file>', 'the patch, JSON or YAML; - reads standard input')
+    .action(
+      run((session, name: string, { file }: { file: string }) =>
+        session.show({ method: 'PATCH', path: path(name), raw: readInput(file) }, changedText),
+      ),
+    )
+  const long = (verb: string, what: string): void => {
+    group
+      .command(`${verb} <group>`)
+      .description(what)
+      .action(
+        run((session, name: string) => {
+          const [method, place] = verb === 'delete' ? ['DELETE', path(name)] : ['POST', path(name, verb)]
+          return session.show({ method: method as string, path: place as string, query: { wait: session.options.wait } }, operationText)
+        }),
+      )
+  }
+  long('delete', 'stop it everywhere, then forget it')
+  long('online', 'it is to run')
+  long('offline', 'it is to stop and stay so')
+  long('restart', 'stop and start it where it is')
+  group
+    .command('move <group>')
+    .description('run it on another node')
+    .requiredOption('--to <node>', 'the node')
+    .action(
+      run((session, name: string, { to }: { to: string }) =>
+        session.show({ method: 'POST', path: path(name, 'move'), query: { wait: session.options.wait }, body: { to } }, operationText),
+      ),
+    )
+  group
+    .command('freeze <group>')
+    .description('have the planner leave it alone for a while')
+    .requiredOption('--for <duration>', 'how long, such as 1h')
+    .requiredOption('--owner <name>', 'who asks')
+    .requiredOption('--reason <text>', 'why')
+    .action(
+      run((session, name: string, { for: span, owner, reason }: { for: string; owner: string; reason: string }) =>
+        session.show({ method: 'POST', path: path(name, 'freeze'), body: { for: span, owner, reason } }, groupText),
+      ),
+    )
+  for (const [verb, what] of [
+    ['unfreeze', 'have the planner look after it again'],
+    ['clear', 'forget its failures and bans'],
+  ] as const)
+    group
+      .command(`${verb} <group>`)
+      .description(what)
+      .action(run((session, name: string) => session.show({ method: 'POST', path: path(name, verb) }, groupText)))
+  group
+    .command('wait <group>')
+    .description('wait until it has a state')
+    .option('--until <state>', 'the state', 'ONLINE')
+    .action(run(awaitState))
+  program
+    .command('resource <resource>')
+    .description('one resource, written group/resource')
+    .action(
+      run((session, name: string) => {
+        const [owner = '', resource = ''] = name.split('/')
+        return session.show({ method: 'GET', path: path(owner, `resources/${segment(resource)}`) }, resourceText)
+      }),
+    )
+  addOperations(program, run)
+}
+
+async function awaitState(session: Session, name: string, { until }: { until: string }): Promise<void> {
+  let state: unknown
+  await session.show({ method: 'GET', path: path(name), query: { until, wait: session.options.wait ?? '60s' } }, (body) => {
+    state = body.state
+    return `${name} is ${body.state}${body.waitingFor === null ? '' : `: ${body.waitingFor}`}`
+  })
+  if (state !== undefined && state !== until) session.exitCode = exitCodes.stillGoing
+}
+
+function addOperations(program: Command, run: Run): void {
+  const operation = program.command('operation').description('long work')
+  operation
+    .command('list', { isDefault: true })
+    .action(run((session) => session.show({ method: 'GET', path: '/v1/operations' }, ({ operations }) => operationsText(operations))))
+  operation
+    .command('show <operation>')
+    .action(
+      run((session, id: string) =>
+        session.show({ method: 'GET', path: `/v1/operations/${segment(id)}`, query: { wait: session.options.wait } }, operationText),
+      ),
+    )
+  operation
+    .command('cancel <operation>')
+    .action(
+      run((session, id: string) =>
+        session.show({ method: 'DELETE', path: `/v1/operations/${segment(id)}` }, ({ undone }) => `cancelled: ${undone}`),
+      ),
+    )
+}
+
+function groupText(body: Body): string {
+  const [holder] = body.holders
+  const resources = table(
+    ['RESOURCE', 'TYPE', 'STATE', 'DETAIL'],
+    Object.entries(body.resources).map(([name, one]: [string, Body]) => [name, one.type, one.state, one.detail]),
+  )
+  const head = pairs([
+    ['name', body.name],
+    ['state', body.state],
+    ['intent', body.intent],
+    ['on', holder === undefined ? null : `${holder.node} since ${holder.since} (token ${holder.token})`],
+    ['nodes', body.definition.nodes.join(' ')],
+    ['priority', body.definition.priority],
+    ['waiting for', body.waitingFor],
+    ...(body.frozen === null ? [] : ([['frozen', `by ${body.frozen.owner} for ${body.frozen.remaining}: ${body.frozen.reason}`]] as const)),
+    ...(body.move === null ? [] : ([['moving to', body.move.to]] as const)),
+    ...Object.entries(body.bans).map(([node, ban]: [string, Body]) => [`not on ${node}`, `${ban.reason} (${ban.remaining} left)`] as const),
+    ['revision', body.revision],
+  ])
+  return `${head}\n\n${resources}`
+}
+
+function changedText(body: Body): string {
+  if (body.dryRun === true) return planText(body)
+  return body.unchanged === true ? `${body.name} is unchanged` : groupText(body)
+}
+
+/** What a dry run or a plan would do. */
+export function planText(body: Body): string {
+  const changes = (body.changes ?? []).map((one: Body) => `${one.change} ${one.what} ${one.name}`)
+  const steps = body.plan.map((step: Body) => `  ${step.action}: ${step.text} (rule ${step.rule})`)
+  return [
+    ...changes,
+    ...(changes.length === 0 ? (body.events ?? []) : []),
+    ...(steps.length === 0 ? ['nothing would be moved'] : ['then:', ...steps]),
+  ].join('\n')
+}
+
+function resourceText(body: Body): string {
+  return pairs([
+    ['name', `${body.group}/${body.name}`],
+    ['type', body.definition.type],
+    ['state', body.state],
+    ['detail', body.detail],
+    ['on', body.node],
+    ['parameters', JSON.stringify(body.definition.parameters)],
+    ['depends on', body.definition.dependsOn.join(' ')],
+    ['probe', `every ${body.definition.probe.interval}, ${body.definition.probe.timeout} at most`],
+    ['restart', `${body.definition.restart.max} times in ${body.definition.restart.window}`],
+  ])
+}

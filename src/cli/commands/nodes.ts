@@ -1,0 +1,127 @@
+/** Nodes, members, links, the lead. */
+import type { Command } from 'commander'
+import type { Run } from '../cli.js'
+import { type Body, readInput, segment } from '../session.js'
+import { pairs, table } from '../table.js'
+import { operationText } from './operations.js'
+import { nodesText } from './status.js'
+
+export function addNodeCommands(program: Command, run: Run): void {
+  const node = program.command('node').description('nodes of the cluster')
+  const path = (name: string, verb = ''): string => `/v1/nodes/${segment(name)}${verb === '' ? '' : `/${verb}`}`
+  node
+    .command('list', { isDefault: true })
+    .description('all nodes')
+    .action(run((session) => session.show({ method: 'GET', path: '/v1/nodes' }, ({ nodes }) => nodesText(nodes))))
+  node
+    .command('show <node>')
+    .description('one node')
+    .action(run((session, name: string) => session.show({ method: 'GET', path: path(name) }, nodeText)))
+  for (const [verb, what] of [
+    ['standby', 'move its groups away; it hosts nothing until it is activated'],
+    ['drain', 'as standby, shown as draining until its groups have left'],
+  ] as const) {
+    node
+      .command(`${verb} <node>`)
+      .description(what)
+      .action(
+        run((session, name: string) =>
+          session.show({ method: 'POST', path: path(name, verb), query: { wait: session.options.wait } }, operationText),
+        ),
+      )
+  }
+  for (const [verb, what] of [
+    ['activate', 'let it host groups again'],
+    ['clear', 'forget failures and bans on it, and trust its fence device again'],
+  ] as const) {
+    node
+      .command(`${verb} <node>`)
+      .description(what)
+      .action(run((session, name: string) => session.show({ method: 'POST', path: path(name, verb) }, nodeText)))
+  }
+  node
+    .command('fence <node>')
+    .description('cut it off by its fence devices')
+    .requiredOption('--confirm <node>', 'its name again')
+    .requiredOption('--reason <text>', 'why')
+    .action(
+      run((session, name: string, { confirm, reason }: { confirm: string; reason: string }) =>
+        session.show(
+          { method: 'POST', path: path(name, 'fence'), query: { wait: session.options.wait }, body: { node: confirm, reason } },
+          operationText,
+        ),
+      ),
+    )
+  node
+    .command('set <node>')
+    .description('change fencing or attributes by a JSON or YAML merge patch')
+    .requiredOption('-f, --file <file>', 'the patch; - reads standard input')
+    .action(
+      run((session, name: string, { file }: { file: string }) =>
+        session.show({ method: 'PATCH', path: path(name), raw: readInput(file) }, nodeText),
+      ),
+    )
+  program
+    .command('links')
+    .description('who hears whom')
+    .action(run((session) => session.show({ method: 'GET', path: '/v1/links' }, linksText)))
+  program
+    .command('member')
+    .description('voters of the consensus')
+    .command('list', { isDefault: true })
+    .action(
+      run((session) =>
+        session.show({ method: 'GET', path: '/v1/members' }, ({ members }) =>
+          table(
+            ['MEMBER', 'NODE', 'ROLE', 'LEADS'],
+            members.map((one: Body) => [one.member, one.node, one.role, one.leads]),
+          ),
+        ),
+      ),
+    )
+  program
+    .command('lead <node>')
+    .description('hand the lead to a node')
+    .action(
+      run((session, to: string) =>
+        session.show({ method: 'POST', path: '/v1/leader/transfer', query: { wait: session.options.wait }, body: { to } }, (body) =>
+          body.leader === to ? `${to} leads` : `asked ${body.from} to hand the lead to ${to}`,
+        ),
+      ),
+    )
+}
+
+function nodeText(body: Body): string {
+  const fencing = body.fencing.levels.map((level: readonly Body[]) => level.map((device) => device.agent).join(' + ')).join(', then ')
+  return pairs([
+    ['name', body.name],
+    ['state', body.state],
+    ['duty', body.duty],
+    ['boot', body.boot],
+    ['lease', `${body.leaseRemainingMs} ms left`],
+    ['guarded', body.guarded],
+    ['groups', body.groups.join(' ')],
+    ['fencing', fencing === '' ? 'none: if it is lost, its groups wait for a person' : `${fencing}, then ${body.fencing.then}`],
+    ['device distrusted', body.deviceDistrusted],
+    ['case', body.case],
+    [
+      'attributes',
+      Object.entries(body.attributes)
+        .map(([name, value]) => `${name}=${value}`)
+        .join(' '),
+    ],
+    ['revision', body.revision],
+  ])
+}
+
+function linksText(body: Body): string {
+  const rows = body.links.map((one: Body) => [
+    one.from,
+    one.to,
+    one.stage,
+    `${one.silenceMs} ms`,
+    one.links.map((link: Body) => `link ${link.link}: ${link.silenceMs} ms`).join(', '),
+  ])
+  const silent = body.noAnswer.length === 0 ? '' : `\nno answer from ${body.noAnswer.join(', ')}`
+  return `${table(['NODE', 'HEARS', 'STAGE', 'SILENT FOR', 'LINKS'], rows)}${silent}`.trim()
+}
