@@ -164,8 +164,7 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
   const statement = guardianStatement(view, row)
   if (statement !== undefined) return [...wanted, statement]
   if (!byOperator && isHeld(view, row.node)) return wanted
-  const seen = view.caseSeenAt.get(row.id)
-  const waited = seen === undefined ? 0 : view.now - seen
+  const waited = view.now - (view.caseSeenAt.get(row.id) ?? view.since) // One that an earlier leader opened: from the own term on.
   const due = byOperator || (stage === 'CONDEMNED' && waited >= view.settings.condemned - view.settings.challenge)
   if (!due || !isQuorumWithout(view.state, row.node)) return wanted
   const attempt = node.fencing.levels.length > 0 && brakesAllow(view) ? attemptOrder(view, node, row, 'off') : null
@@ -281,7 +280,7 @@ function pauseOver(view: ConductView, row: CaseRow): boolean {
   const levels = Math.max(1, view.state.get('nodes', row.node)?.fencing.levels.length ?? 1)
   const rounds = Math.floor(row.attempts.filter((attempt) => attempt.action === 'off').length / levels)
   const pause = retryPauses[Math.min(rounds, retryPauses.length - 1)] ?? 0
-  return view.now - (view.attemptEndedAt.get(row.id) ?? view.caseSeenAt.get(row.id) ?? view.now) >= pause
+  return view.now - (view.attemptEndedAt.get(row.id) ?? view.caseSeenAt.get(row.id) ?? view.since) >= pause
 }
 
 /** No more than `fencingMax` power-offs in `fencingWindow`; then a person is asked. */
