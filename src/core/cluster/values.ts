@@ -16,12 +16,21 @@ export function changeSettings(context: Context, command: CommandOf<'patch-setti
   const merged = patchSettings(chosen, command.patch)
   const before = leaseBound(context.draft, context.settings)
   if (effectiveSettings(merged).lease < before) {
-    const until = (context.at + before * (1 + clockDrift) + 1_000) as LogTime
+    const until = (context.at + (before + longestAfterLease(context) + 1_000) * (1 + clockDrift)) as LogTime
     context.putMeta({ ...context.meta, formerLease: { ms: before, until } })
   }
   context.draft.put('settings', 'cluster', merged)
   context.event('settings.changed', 'settings', `settings were changed: ${Object.keys(command.patch).join(', ')}`, { patch: command.patch })
   return { revision: context.index }
+}
+
+/** What may go on after a lease has run out: an emergency stop, or a call to a fence device that began within it. Milliseconds. */
+function longestAfterLease(context: Context): number {
+  const stops = [...context.draft.rows('boots')].map(([, boot]) => boot.guard.emergencyStop)
+  const calls = [...context.draft.rows('nodes')].map(([, node]) =>
+    node.fencing.levels.flat().reduce((sum, device) => sum + device.timeout, 0),
+  )
+  return Math.max(context.settings.emergencyStop, ...stops, ...calls)
 }
 
 /** All or nothing. Answers one result an operation. */
