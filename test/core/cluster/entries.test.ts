@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { encode, type RequestId } from '../../../src/base/index.js'
-import { ClusterState, type Command, Draft } from '../../../src/core/cluster/index.js'
+import { effectiveSettings, encode, type RequestId } from '../../../src/base/index.js'
+import { ClusterState, type Command, Draft, leaseBound } from '../../../src/core/cluster/index.js'
 import { Database, definition, n1, n2, rowsOf, web } from './database.js'
 
 const put = (key: string, value: unknown): Command => ({ kind: 'store', operations: [{ kind: 'put', key, value }] })
@@ -142,6 +142,23 @@ describe('settings', () => {
     database.refused({ kind: 'patch-settings', patch: { leas: 1_000 } }, 'UNKNOWN_KEY')
     database.ok({ kind: 'patch-settings', patch: { profile: 'fast' } })
   })
+})
+
+test('a lease that was lowered counts as long as one of the old length may be held, and what it allows may go on', () => {
+  const database = new Database().formed()
+  database.ok({ kind: 'patch-settings', patch: { profile: 'slow' } })
+  const device = { agent: 'fence', parameters: {}, timeout: 20_000 }
+  database.ok({ kind: 'patch-node', node: n1, fencing: { levels: [[device]], then: 'on' }, precondition: {} })
+  database.ok({ kind: 'patch-settings', patch: { profile: 'normal' } })
+  const lowered = database.at
+  const bound = () => leaseBound(database.state, effectiveSettings(database.state.get('settings', 'cluster') ?? {}))
+  assert.equal(bound(), 30_000)
+  database.at = lowered + (30_000 + 20_000 + 1_000) * 1.1 - 1
+  database.ok(put('a', 1))
+  assert.equal(bound(), 30_000)
+  database.at += 1
+  database.ok(put('a', 2))
+  assert.equal(bound(), 3_000)
 })
 
 test('the same log gives the same bytes, also to a member that starts from stored rows', () => {
