@@ -39,7 +39,8 @@ export class Session {
     if (answer === undefined) return
     this.exitCode = endOf(answer)
     if (answer.status >= 400 && answer.body?.code !== undefined) return this.refused(answer)
-    this.print(this.options.output === 'json' || answer.body === undefined ? answer.text.trimEnd() : asTable(answer.body))
+    if (this.options.output === 'json' || answer.body === undefined) this.print(answer.text.trimEnd())
+    else this.print(asTable(answer.body) || 'none')
   }
 
   /** Undefined where only the curl command was asked for, which is then printed. */

@@ -2,9 +2,9 @@
 
 export type Cell = string | number | boolean | null | undefined
 
-/** Columns as wide as their widest cell; `none` when there are no rows. */
-export function table(head: readonly string[], rows: readonly (readonly Cell[])[], none = ''): string {
-  if (rows.length === 0) return none
+/** Columns as wide as their widest cell; nothing when there are no rows. */
+export function table(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  if (rows.length === 0) return ''
   const lines = [head, ...rows.map((row) => row.map(show))]
   const widths = head.map((_, at) => Math.max(...lines.map((line) => (line[at] ?? '').length)))
   return lines

@@ -1,5 +1,6 @@
 /** What the routes reach the cluster by. */
 import { ClusterError } from '../../base/index.js'
+import { metaOf } from '../../core/cluster/index.js'
 import type { Daemon, QuorateNode } from '../../node/index.js'
 import { ResourceTypes } from './resource-types.js'
 import { Waits } from './waits.js'
@@ -25,11 +26,22 @@ export class Access {
     )
   }
 
+  /** Undefined until the cluster has formed and this node has its first entry, which names the nodes. */
+  get formedNode(): QuorateNode | undefined {
+    const { node } = this.daemon
+    return node !== undefined && metaOf(node.state).clusterName !== '' ? node : undefined
+  }
+
+  /** What is waited for while there is no formed node. */
+  get waitingFor(): string {
+    return this.daemon.node === undefined ? this.daemon.waitingFor : 'waiting for a leader and its first entry'
+  }
+
   /** Errors: NOT_FORMED. */
   get node(): QuorateNode {
-    const { node, waitingFor } = this.daemon
+    const node = this.formedNode
     if (node === undefined)
-      throw new ClusterError('NOT_FORMED', waitingFor, { fix: 'start the missing nodes; GET /v1/status says who is waited for' })
+      throw new ClusterError('NOT_FORMED', this.waitingFor, { fix: 'start the missing nodes; GET /v1/status says who is waited for' })
     return node
   }
 

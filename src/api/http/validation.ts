@@ -30,23 +30,21 @@ function explain(error: ErrorObject, what: string): ClusterError {
   const schema = (error.parentSchema ?? {}) as Schema
   const facts = { path }
   switch (error.keyword) {
-    case 'additionalProperties': {
-      const key = String(error.params.additionalProperty)
-      const known = Object.keys(schema.properties ?? {})
-      const nearest = nearestName(key, known)
-      const all = known.length === 0 ? 'it takes no keys' : `it takes ${known.join(', ')}`
-      return new ClusterError('UNKNOWN_KEY', `${path} has no key "${key.slice(0, 80)}"`, {
-        fix: nearest === undefined ? all : `did you mean "${nearest}"?`,
+    case 'additionalProperties':
+      return unknownKey(String(error.params.additionalProperty), schema, path)
+    case 'not':
+      return new ClusterError('NOT_YET', `"${path}" comes with a later version`, { fix: 'leave it out', facts })
+    case 'required': {
+      // A key that is missing and one that is not known are mostly the same one, misspelt.
+      const misspelt =
+        schema.additionalProperties === false ? Object.keys(error.data as object).find((key) => !hasKey(schema, key)) : undefined
+      if (misspelt !== undefined) return unknownKey(misspelt, schema, path)
+      const missing = String(error.params.missingProperty)
+      return new ClusterError('INVALID', `${path} lacks "${missing}"`, {
+        fix: `add "${missing}": ${schema.properties?.[missing]?.description ?? 'it is needed'}`,
         facts,
       })
     }
-    case 'not':
-      return new ClusterError('NOT_YET', `"${path}" comes with a later version`, { fix: 'leave it out', facts })
-    case 'required':
-      return new ClusterError('INVALID', `${path} lacks "${error.params.missingProperty}"`, {
-        fix: schema.properties?.[error.params.missingProperty]?.description ?? 'add it',
-        facts,
-      })
     case 'enum':
       return new ClusterError('INVALID', `${path} is ${show(error.data)}`, { fix: chooseFix(error, schema), facts })
     case 'type':
@@ -57,6 +55,20 @@ function explain(error: ErrorObject, what: string): ClusterError {
         facts,
       })
   }
+}
+
+function hasKey(schema: Schema, key: string): boolean {
+  return schema.properties !== undefined && Object.hasOwn(schema.properties, key)
+}
+
+function unknownKey(key: string, schema: Schema, path: string): ClusterError {
+  const known = Object.keys(schema.properties ?? {})
+  const nearest = nearestName(key, known)
+  const all = known.length === 0 ? 'it takes no keys' : `it takes ${known.join(', ')}`
+  return new ClusterError('UNKNOWN_KEY', `${path} has no key "${key.slice(0, 80)}"`, {
+    fix: nearest === undefined ? all : `did you mean "${nearest}"?`,
+    facts: { path },
+  })
 }
 
 function chooseFix(error: ErrorObject, schema: Schema): string {

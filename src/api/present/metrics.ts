@@ -14,7 +14,7 @@ export function metricsText(access: Access): string {
     for (const [labels, value] of samples) lines.push(`quorate_${name}${labelText(labels)} ${value}`)
   }
   const one = (value: number): readonly (readonly [Labels, number])[] => [[{}, value]]
-  const { node } = access.daemon
+  const node = access.formedNode
   metric('formed', 'gauge', 'Whether the cluster has formed.', one(node === undefined ? 0 : 1))
   if (node === undefined) return `${lines.join('\n')}\n`
 

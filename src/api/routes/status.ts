@@ -22,17 +22,16 @@ export function statusRoutes(access: Access): readonly Route[] {
       answers: { 200: 'Also without a leader: then `quorate` is false and the answer has its age.' },
       handle: async (call) => {
         const { daemon } = access
-        if (daemon.node === undefined) {
+        if (access.formedNode === undefined) {
           const { clusterName: name, node } = daemon.config
-          return {
-            body: { name, formed: false, answeredBy: node, quorate: false, waitingFor: daemon.waitingFor, turnedAway: daemon.turnedAway },
-          }
+          const { waitingFor } = access
+          return { body: { name, formed: false, answeredBy: node, quorate: false, waitingFor, turnedAway: daemon.turnedAway } }
         }
         const view = await read(access, call, { anyway: true, withLeaderView: true, relevant })
         const { status } = view.node
         return {
           body: {
-            name: metaOf(view.state).clusterName || daemon.config.clusterName,
+            name: metaOf(view.state).clusterName,
             formed: true,
             answeredBy: status.node,
             leader: status.leader ?? null,
