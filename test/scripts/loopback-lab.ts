@@ -113,7 +113,7 @@ async function configure({ lab, api, journal }: LoopbackLab, service: string, se
       return answer.status >= 200 && answer.status < 300
     })
   for (const name of names) await set('PATCH', `/v1/nodes/${name}`, { fencing: lab.fencing(name) })
-  await set('PATCH', '/v1/settings', { profile: 'fast', fencingMax: 100 })
+  await set('PATCH', '/v1/settings', { profile: 'normal', fencingMax: 100 })
   const apis = names.map((name) => `${name}=${lab.url(name)}`).join(',')
   const run = [process.execPath, join(projectRoot, 'scripts/demo/app.mjs'), service, String(servicePort), apis, journal]
   await set('PUT', '/v1/groups/web', {
