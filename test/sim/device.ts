@@ -11,8 +11,10 @@ export class Device {
   /** Milliseconds of one call. */
   latencyMin = 20
   latencyMax = 200
-  /** Says that it has done it and has not: what no proof survives. */
+  /** Says that it has done it and has not, and that it is off: what no proof survives. */
   lies = false
+  /** Says that it has done it and has not; asked for the state it tells the truth. */
+  forgets = false
   private readonly random: Random
 
   constructor(machine: Machine, random: Random) {
@@ -32,7 +34,7 @@ export class Device {
     const acts = latency * this.random.next()
     scheduler.after(acts, () => {
       if (mode === 'fails' && action !== 'status') return
-      if (this.lies && action === 'off') return
+      if ((this.lies || this.forgets) && action === 'off') return
       if (action === 'off') this.machine.powerOff('by its fence device')
       if (action === 'on') this.machine.powerOn()
     })

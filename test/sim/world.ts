@@ -156,7 +156,7 @@ export class World {
   }
 
   /** Has it carried out, whatever it takes. */
-  must(command: Command, bound = 30_000): CommandResult {
+  must(command: Command, bound = 30_000, at?: Machine): CommandResult {
     let answer: CommandResult | undefined
     let waiting = false
     this.until(
@@ -165,10 +165,11 @@ export class World {
         if (answer !== undefined) return true
         if (waiting) return false
         waiting = true
-        this.ask(command, (result) => {
+        const take = (result: CommandResult | undefined) => {
           waiting = false
           answer = result
-        })
+        }
+        this.ask(command, take, at)
         return false
       },
       bound,
@@ -204,6 +205,10 @@ export class World {
     const { leader } = this
     const state = leader?.daemon?.node?.state
     if (state === undefined) return 'nobody leads'
+    for (const [, row] of state.rows('cases')) {
+      if (row.stage !== 'RECOVERED' && row.stage !== 'CLOSED')
+        return `case ${row.id} of ${row.node} is ${row.stage}: ${JSON.stringify(row.attempts.at(-1) ?? null)}`
+    }
     for (const machine of this.machines) {
       const node = machine.daemon?.node
       if (node === undefined || node.state.appliedIndex < state.appliedIndex - 5) return `${machine.name} lags`
@@ -211,10 +216,6 @@ export class World {
       const boot = state.get('boots', `${machine.name}/${machine.bootId as BootId}`)
       if (boot?.state !== 'live' || !boot.guard.guarded)
         return `boot ${machine.bootId} is ${boot?.state ?? 'not registered'}, guarded ${boot?.guard.guarded}`
-    }
-    for (const [, row] of state.rows('cases')) {
-      if (row.stage !== 'RECOVERED' && row.stage !== 'CLOSED')
-        return `case ${row.id} of ${row.node} is ${row.stage}: ${JSON.stringify(row.attempts.at(-1) ?? null)}`
     }
     for (const [, group] of state.rows('groups')) {
       const running = this.truth.where(group.name).map((machine) => machine.name)
