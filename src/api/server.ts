@@ -17,6 +17,8 @@ export interface RunningApi {
   close(): Promise<void>
 }
 
+const closePatience = 1_000
+
 /** Errors: CONFLICT when another process answers at the socket. */
 export async function startApi(daemon: Daemon, log: Log): Promise<RunningApi> {
   const { api, node } = daemon.config
@@ -47,7 +49,12 @@ export async function startApi(daemon: Daemon, log: Log): Promise<RunningApi> {
     socket: api.socket,
     close: async () => {
       access.end()
+      // Requests that waited are answered now; who does not take the answer is not waited for.
+      const patience = setTimeout(() => {
+        for (const { server } of listeners) server.closeAllConnections()
+      }, closePatience)
       await Promise.all(listeners.map((listener) => listener.close()))
+      clearTimeout(patience)
     },
   }
 }

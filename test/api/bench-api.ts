@@ -126,8 +126,9 @@ export class BenchCluster {
     const target = asked.overTcp === true ? { host: new URL(url ?? '').hostname, port: new URL(url ?? '').port } : { socketPath: socket }
     const { body } = asked
     const payload = body === undefined || typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body)
+    const length = payload === undefined ? {} : { 'content-length': String(Buffer.byteLength(payload as string)) }
     return new Promise((resolve, reject) => {
-      const outgoing = request({ ...target, method, path, agent: false, headers: { ...asked.headers } }, (incoming) => {
+      const outgoing = request({ ...target, method, path, agent: false, headers: { ...length, ...asked.headers } }, (incoming) => {
         const parts: Buffer[] = []
         incoming.on('data', (part: Buffer) => parts.push(part))
         incoming.on('error', reject)

@@ -33,7 +33,7 @@ export function makeListener({ access, routes, log, checked }: ListenerOptions):
     bodyLimit: bodyMax,
     requestTimeout: 30_000,
     keepAliveTimeout: 65_000,
-    forceCloseConnections: true,
+    forceCloseConnections: 'idle',
     http: { maxHeaderSize: headersMax, headersTimeout: 10_000 },
     routerOptions: { maxParamLength: 2_048, ignoreTrailingSlash: true },
     clientErrorHandler: refuseGarbage,
