@@ -85,7 +85,7 @@ export class Presence {
     }
   }
 
-  /** A heartbeat came in. Answers with the boot of a ghost: one that was proved ended and showed itself twice since. */
+  /** A heartbeat came in. Answers with the boot of a ghost: one that was proved ended and has gone on showing itself since. */
   received(from: NodeId, link: number, heartbeat: Heartbeat, state: Reader, settings: Settings): { readonly ghost: BootId } | undefined {
     const now = this.io.clock.now()
     const boot = currentBoot(state, from)
@@ -112,14 +112,14 @@ export class Presence {
     return undefined
   }
 
-  /** One datagram may have been on its way; a second one, sent later, cannot have been. */
+  /** Several may have been on their way when the power went, but none for as long as it takes to condemn a node. */
   private ghost(boot: BootId, now: Instant, settings: Settings): { readonly ghost: BootId } | undefined {
     const first = this.ghosts.get(boot)
     if (first === undefined) {
       this.ghosts.set(boot, now)
       return undefined
     }
-    if (now - first < settings.heartbeatInterval / 2) return undefined
+    if (now - first < settings.condemned) return undefined
     this.ghosts.delete(boot)
     return { ghost: boot }
   }
