@@ -6,6 +6,7 @@
  * agent decide.
  */
 import {
+  type BootInstant,
   ClusterError,
   decode,
   effectiveSettings,
@@ -546,7 +547,7 @@ export class QuorateNode {
 
   /** The first entry of the own term is applied: from here on this leader renews, judges and plans. */
   private takeLead(): Leadership {
-    this.leadSince = { at: this.leadSince?.at ?? this.io.clock.now(), base: metaOf(this.state).logTime }
+    this.leadSince = { at: this.io.clock.now(), base: this.logTime() }
     if (metaOf(this.state).clusterName === '') {
       const nodes = this.identity.voters.map(({ node, member }) => ({ name: node, member }))
       this.submit({ kind: 'form', clusterName: this.self.clusterName, nodes }, {}, () => undefined)
@@ -670,7 +671,11 @@ export class QuorateNode {
           this.io.monitor.send(deviceOrder(effect.call))
           break
         case 'release':
-          this.io.monitor.send({ kind: 'call-release', callId: effect.callId })
+          this.io.monitor.send({
+            kind: 'call-release',
+            callId: effect.callId,
+            deadline: this.presence.holder.deadline ?? (0 as BootInstant),
+          })
           break
         case 'cancel':
           this.io.monitor.send({ kind: 'call-cancel', callId: effect.callId })

@@ -1,10 +1,12 @@
 /** A real monitor process, as this user, with whatever holds processes together here. */
+
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
+import { bootInstant } from '../../src/base/index.js'
 import type { MonitorOrder, MonitorReport } from '../../src/core/monitor/index.js'
 import { readStat } from '../../src/io/processes/index.js'
 import { BenchNode, group, resource, token } from './bench-node.js'
@@ -268,7 +270,7 @@ test('calls: an exit, a time-out, a cancellation, and input that is held back un
   assert.equal((await called('cancelled')).outcome, 'cancelled')
   bench.order(call('held', 'cat', { input: 'action=off', hold: true, timeout: 500 }))
   await new Promise((resolve) => setTimeout(resolve, 700))
-  bench.order({ kind: 'call-release', callId: 'held' })
+  bench.order({ kind: 'call-release', callId: 'held', deadline: bootInstant(Number.MAX_SAFE_INTEGER) })
   assert.equal((await called('held')).stdout, 'action=off')
 })
 

@@ -68,6 +68,8 @@ export class AttemptRunner {
   private readonly prepared = new Set<string>()
   /** Open attempts found before this node has caught up may belong to an earlier life of this daemon: their outcome is not known. */
   private first = true
+  /** Outcomes of held calls that ended before they were released: an agent that is missing, or that fails on its own. */
+  private readonly early = new Map<string, CallOutcome>()
 
   /** Looks at what the log says now. */
   step(view: AttemptView): readonly AttemptEffect[] {
@@ -92,7 +94,7 @@ export class AttemptRunner {
     wanted.add(runId(row.id, 1))
     for (const [at, device] of level.entries()) {
       const callId = `${runId(row.id, 1)}/off/${at}`
-      if (this.prepared.has(callId)) continue
+      if (this.prepared.has(callId) || this.early.has(callId)) continue
       this.prepared.add(callId)
       effects.push({ kind: 'call', call: deviceCall(callId, device, 'off', true) })
     }
@@ -127,14 +129,14 @@ export class AttemptRunner {
   private prepareCalls(run: Run, action: 'off' | 'on', effects: AttemptEffect[]): void {
     for (const [at, device] of run.devices.entries()) {
       const callId = `${runId(run.caseId, run.number)}/${action}/${at}`
-      if (this.prepared.has(callId)) continue
+      if (this.prepared.has(callId) || this.early.has(callId)) continue
       this.prepared.add(callId)
       effects.push({ kind: 'call', call: deviceCall(callId, device, action, true) })
     }
   }
 
   private advance(view: AttemptView, run: Run, effects: AttemptEffect[]): void {
-    if (run.phase === 'waiting' && view.mayAct && view.askedAt !== undefined && view.askedAt >= run.seenAt) {
+    if (run.phase === 'waiting' && view.mayAct && view.askedAt !== undefined && view.askedAt > run.seenAt) {
       if (run.startedAfterRestart || run.action === 'status') this.readAll(run, effects)
       else {
         run.phase = 'calling'
@@ -142,6 +144,10 @@ export class AttemptRunner {
           const callId = `${runId(run.caseId, run.number)}/${run.action}/${at}`
           run.pending.add(callId)
           effects.push({ kind: 'release', callId })
+        }
+        for (const callId of [...run.pending]) {
+          const ended = this.early.get(callId)
+          if (ended !== undefined) effects.push(...this.called(ended))
         }
       }
     }
@@ -154,6 +160,8 @@ export class AttemptRunner {
   /** A device call has ended. */
   called(outcome: CallOutcome): readonly AttemptEffect[] {
     const effects: AttemptEffect[] = []
+    const awaited = [...this.runs.values()].some((run) => run.pending.has(outcome.callId))
+    if (!awaited && this.prepared.has(outcome.callId)) this.early.set(outcome.callId, outcome)
     for (const run of this.runs.values()) {
       if (!run.pending.delete(outcome.callId)) continue
       const [, action, device] = outcome.callId.slice(runId(run.caseId, run.number).length).split('/')
@@ -171,6 +179,7 @@ export class AttemptRunner {
   monitorCame(): readonly AttemptEffect[] {
     const effects: AttemptEffect[] = []
     this.prepared.clear()
+    this.early.clear()
     for (const run of this.runs.values()) {
       if (run.phase === 'waiting' && !run.startedAfterRestart && run.action !== 'status') this.prepareCalls(run, run.action, effects)
       if (run.pending.size === 0) continue
@@ -224,6 +233,7 @@ export class AttemptRunner {
       this.prepared.delete(callId)
       effects.push({ kind: 'cancel', callId })
     }
+    for (const callId of this.early.keys()) if (![...wanted].some((id) => callId.startsWith(`${id}/`))) this.early.delete(callId)
   }
 }
 

@@ -127,7 +127,7 @@ function dossier(view: ConductView, node: NodeId): Record<string, unknown> {
 }
 
 /** A live node other than the suspect; by preference not the leader, so that its death does not take both; then by name. */
-function chooseArbiter(view: ConductView, target: NodeId): NodeId {
+function chooseArbiter(view: ConductView, target: NodeId, notAgain?: NodeId): NodeId {
   const fit = nodesOf(view.state)
     .map((node) => node.name)
     .filter(
@@ -135,7 +135,8 @@ function chooseArbiter(view: ConductView, target: NodeId): NodeId {
         name !== target && (name === view.self || (view.detector.stage(name) === 'HEALTHY' && openCaseOf(view.state, name) === undefined)),
     )
     .filter((name) => currentBoot(view.state, name)?.state === 'live')
-  return fit.find((name) => name !== view.self) ?? view.self
+  const others = fit.filter((name) => name !== notAgain)
+  return (others.length > 0 ? others : fit).find((name) => name !== view.self) ?? others[0] ?? view.self
 }
 
 function conductCase(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduct[] {
@@ -153,6 +154,7 @@ function conductCase(view: ConductView, node: NodeRow, row: CaseRow): readonly C
 
 function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduct[] {
   const byOperator = row.trigger.startsWith('asked by')
+  if (byOperator && row.node === view.self) return handOver(view) // The lead goes elsewhere first.
   const stage = view.detector.stage(row.node)
   if (!byOperator && (stage === 'HEALTHY' || stage === 'MISSED')) {
     return [
@@ -190,7 +192,6 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
   const statement = guardianStatement(view, row)
   if (statement !== undefined) wanted.push(statement)
   const open = row.attempts.find((attempt) => attempt.state === 'open')
-  if (open !== undefined) return [...wanted, ...watchAttempt(view, row, open)]
   const boot = bootsOf(view.state, row.node).find((candidate) => candidate.boot === row.boot)
   const replaced = currentBoot(view.state, row.node)?.boot !== row.boot
   if (boot !== undefined && leaseCounts(view, boot.guard)) {
@@ -202,6 +203,7 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
         command: { kind: 'lease-proof', node: row.node, boot: row.boot, judgedTerm: view.term, waitedMs: 0 },
       })
   }
+  if (open !== undefined) return [...wanted, ...watchAttempt(view, row, open)]
   // Back before it was cut off, and nothing left in its hands: let it in again, unless a person wants it off.
   const asked = row.trigger.startsWith('asked by')
   const alive = view.detector.quiet(row.node, view.now) < view.settings.query
@@ -251,12 +253,15 @@ function watchAttempt(view: ConductView, row: CaseRow, open: Attempt): readonly 
     key: `case/${row.node}`,
     command: { kind: 'abandon-attempt', caseId: row.id, number: open.number, judgedTerm: view.term, reason },
   })
-  const arbiterBoot = currentBoot(view.state, open.arbiter)
+  const arbiterBoot = bootsOf(view.state, open.arbiter).find((boot) => boot.boot === open.arbiterBoot)
   const arbiterCase = openCaseOf(view.state, open.arbiter)
   if (open.arbiter === view.self || (arbiterCase === undefined && view.detector.stage(open.arbiter) !== 'CONDEMNED')) return []
-  const earlier = bootsOf(view.state, open.arbiter).find((boot) => boot.state === 'ended' && (boot.proof?.index ?? 0) > row.openedIndex)
-  if (earlier !== undefined) return [abandon(`its arbiter ${open.arbiter} is itself proved ended`)]
   if (arbiterBoot === undefined) return []
+  // Only what ends a kernel ends its calls; a guardian's or a lease's proof leaves the machine running.
+  const { proof } = arbiterBoot
+  if (proof !== null && (proof.kind === 'fenced' || proof.kind === 'operator' || proof.kind === 'rebooted')) {
+    return [abandon(`its arbiter ${open.arbiter} is itself proved ended (${proof.kind})`)]
+  }
   const lease = leaseBound(view.state, view.settings)
   const left = view.leases.untilExpired(open.arbiter, arbiterBoot.boot, lease, 0, view.boot)
   return left === 0 && view.leases.untilExpired(open.arbiter, arbiterBoot.boot, lease + open.timeout, 0, view.boot) === 0
@@ -268,10 +273,10 @@ function attemptOrder(view: ConductView, node: NodeRow, row: CaseRow, action: 'o
   const offs = row.attempts.filter((attempt) => attempt.action === 'off').length
   const level = action === 'on' ? 0 : offs % Math.max(1, node.fencing.levels.length)
   const timeout = Math.max(1_000, ...(node.fencing.levels[level] ?? []).map((device) => device.timeout))
-  const arbiter =
-    view.detector.stage(row.arbiter) === 'HEALTHY' && row.attempts.at(-1)?.state !== 'abandoned'
-      ? row.arbiter
-      : chooseArbiter(view, node.name)
+  const last = row.attempts.at(-1)
+  // Whoever failed may be the one that cannot reach the device: another tries next.
+  const again = last === undefined || last.state === 'confirmed'
+  const arbiter = again && view.detector.stage(row.arbiter) === 'HEALTHY' ? row.arbiter : chooseArbiter(view, node.name, last?.arbiter)
   return { number: row.attempts.length + 1, level, arbiter, action, timeout }
 }
 
@@ -310,10 +315,12 @@ function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduc
   }
   const waiting = row.groups.filter((name) => {
     const group = view.state.get('groups', name)
-    if (group === undefined || group.intent !== 'ONLINE' || group.waitingFor !== null) return false
-    return !mayStillRun(group) || (group.holder.report.state !== 'ONLINE' && group.holder.report.state !== 'FAILED')
+    if (group === undefined || group.intent !== 'ONLINE' || group.waitingFor !== null || group.frozen !== null) return false
+    return !mayStillRun(group) || !['ONLINE', 'FAILED', 'UNKNOWN'].includes(group.holder.report.state)
   })
-  if (waiting.length > 0) return []
+  // A node that is back may be lost again: its next case must not wait for this one's end.
+  const isBack = currentBoot(view.state, row.node)?.state === 'live'
+  if (waiting.length > 0 && !isBack) return []
   const back = row.groups.map((name) => `${name} on ${view.state.get('groups', name)?.holder?.node ?? 'no node'}`)
   const conclusion = back.length === 0 ? 'it held no groups' : back.join(', ')
   return [{ kind: 'propose', key: `case/${row.node}`, command: { kind: 'recover-case', caseId: row.id, conclusion } }]

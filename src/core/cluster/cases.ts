@@ -105,10 +105,10 @@ export function condemn(context: Context, command: CommandOf<'condemn'>): Value 
 export function attempt(context: Context, command: CommandOf<'attempt'>): Value {
   const row = context.case(command.caseId)
   const turnOn = command.attempt.action === 'on'
-  const allowed = turnOn ? row.stage === 'PROVED' || row.stage === 'RECOVERED' : row.stage === 'CONDEMNED'
+  const allowed = row.stage === (turnOn ? 'PROVED' : 'CONDEMNED')
   if (!allowed) refuse('CONFLICT', `case ${row.id} is ${row.stage}`)
   // A node that came back by itself is not shot again : its probes prove the earlier boot gone.
-  if (!turnOn && context.currentBoot(row.node)?.boot !== row.boot) refuse('CONFLICT', `${row.node} is back with another boot`)
+  if (context.currentBoot(row.node)?.boot !== row.boot) refuse('CONFLICT', `${row.node} is back with another boot`)
   beginAttempt(context, row, command.attempt)
   return {}
 }
@@ -117,7 +117,8 @@ function beginAttempt(context: Context, row: CaseRow, order: CommandOf<'attempt'
   if (row.attempts.some((earlier) => earlier.state === 'open')) refuse('CONFLICT', `case ${row.id} has an open attempt`)
   if (order.number !== row.attempts.length + 1) refuse('CONFLICT', `the next attempt of case ${row.id} is ${row.attempts.length + 1}`)
   if (order.arbiter === row.node) refuse('CONFLICT', 'a node is never its own arbiter')
-  const begun: Attempt = { ...order, boot: row.boot, state: 'open', detail: '', at: context.at, endedAt: null }
+  const arbiterBoot = context.currentBoot(order.arbiter)?.boot ?? null
+  const begun: Attempt = { ...order, arbiterBoot, boot: row.boot, state: 'open', detail: '', at: context.at, endedAt: null }
   context.putCase({ ...row, arbiter: order.arbiter, attempts: [...row.attempts, begun] })
   context.event(
     'case.attempt',

@@ -355,6 +355,16 @@ export function voidProof(context: Context, command: CommandOf<'void-proof'>): R
   if (boot?.proof === null || boot === undefined || (boot.proof.kind !== 'fenced' && boot.proof.kind !== 'operator'))
     return { ignored: 'there is no such proof' }
   const { proof } = boot
+  if (context.currentBoot(command.node)?.boot !== command.boot) {
+    // Its successor is here already, so the machine was started anew: late datagrams, or a liar. A person should know.
+    context.event(
+      'alarm.p1',
+      command.node,
+      `signs of an earlier boot of ${command.node} came after its proof (${proof.kind}): ${command.sign}`,
+      { boot: command.boot, withdrawn: [] },
+    )
+    return { withdrawn: [] }
+  }
   const withdrawn: string[] = []
   for (const group of context.groups()) {
     if (group.holder?.node !== boot.node || group.proof?.index !== proof.index) continue // Earlier boots' tokens ended with it.

@@ -181,6 +181,8 @@ export interface Attempt {
   readonly number: number
   readonly level: number
   readonly arbiter: NodeId
+  /** Whose end ends the call: null where the arbiter had no boot. */
+  readonly arbiterBoot: BootId | null
   readonly boot: BootId
   readonly action: 'off' | 'status' | 'on'
   /** Milliseconds the arbiter may spend on it, all devices of the level together. */

@@ -144,7 +144,7 @@ export class MonitorCore {
       case 'call':
         return this.#calls.order(order, now)
       case 'call-release':
-        return this.#calls.release(order.callId)
+        return now + bootClockGrain < order.deadline ? this.#calls.release(order.callId) : this.#calls.cancel(order.callId)
       case 'call-cancel':
         return this.#calls.cancel(order.callId)
       default:

@@ -44,7 +44,8 @@ export type MonitorOrder =
       /** Milliseconds from start (from release, when held) until it is killed whole. */
       readonly timeout: number
     }
-  | { readonly kind: 'call-release'; readonly callId: string }
+  /** Past `deadline`, the lease under which the act was decided, it is cancelled instead. */
+  | { readonly kind: 'call-release'; readonly callId: string; readonly deadline: BootInstant }
   | { readonly kind: 'call-cancel'; readonly callId: string }
   /** The lease was renewed: runs in progress may go on spawning until this reading of the boot clock. */
   | { readonly kind: 'deadline'; readonly deadline: BootInstant }

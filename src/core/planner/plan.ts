@@ -157,6 +157,12 @@ function judgeHeld(input: GroupInput, holder: NonNullable<GroupInput['holder']>)
   }
   if (holder.failure !== null && holder.state === 'FAILED' && holder.failure.restartNumber === holder.restartNumber)
     return judgeFailure(input, holder, holder.failure)
+  if (holder.state === 'UNKNOWN')
+    return stopHeld(
+      input,
+      'unknown',
+      `whether ${input.group} runs on ${holder.node} could not be verified: it is stopped and verified first`,
+    )
   if (input.restartAsked === holder.token)
     return stopHeld(input, 'restart-asked', `${input.group} is restarted on ${holder.node}, as asked`)
   if (holder.definitionChanged)

@@ -136,6 +136,7 @@ export class Raft {
     this.persist()
     this.releaseHeld()
     this.apply()
+    if (this.waitingConfirms.length > 0 && this.round === this.confirmedRound && this.isEstablished()) this.startRound()
     this.announce()
     const effects = this.effects
     this.effects = []
@@ -511,7 +512,6 @@ export class Raft {
   // Replication and rounds.
 
   private replicate(): void {
-    if (this.waitingConfirms.length > 0 && this.round === this.confirmedRound && this.isEstablished()) this.startRound()
     if (!this.leaderDirty && !this.commitNews) return
     for (const [member, progress] of this.progress) {
       const sent = this.leaderDirty ? this.sendAppends(member, progress) : 0
@@ -650,7 +650,7 @@ export class Raft {
   // Small questions.
 
   private isEstablished(): boolean {
-    return this.role === 'leader' && this.log.termAt(this.commitIndex) === this.currentTerm
+    return this.role === 'leader' && this.log.termAt(this.appliedIndex) === this.currentTerm
   }
 
   private heardFrom(member: MemberId): Progress | undefined {

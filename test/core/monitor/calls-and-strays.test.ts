@@ -1,4 +1,5 @@
 import { test } from 'node:test'
+import { bootInstant } from '../../../src/base/index.js'
 import { agent, definitions, g, kept, Script, shows } from './script.js'
 
 const call = { kind: 'call', callId: 'c', argv: ['/bin/true'], environment: {}, input: '', hold: false, timeout: 1_000 } as const
@@ -12,11 +13,14 @@ test('a call that is asked for again is not run again, but answered', () => {
   shows(script.order(call), 'called c exited')
 })
 
-test('a held call is released once, and ended when nobody releases it', () => {
+test('a held call is released once, never past its deadline, and ended when nobody releases it', () => {
   const script = new Script()
   shows(script.order({ ...call, hold: true }), 'call c')
-  shows(script.order({ kind: 'call-release', callId: 'c' }), 'call-release c')
-  shows(script.order({ kind: 'call-release', callId: 'c' }), '')
+  shows(script.order({ kind: 'call-release', callId: 'c', deadline: bootInstant(1_000_000) }), 'call-release c')
+  shows(script.order({ kind: 'call-release', callId: 'c', deadline: bootInstant(1_000_000) }), '')
+  const late = new Script()
+  late.order({ ...call, hold: true })
+  shows(late.order({ kind: 'call-release', callId: 'c', deadline: bootInstant(5) }), 'call-cancel c')
   const forgotten = new Script()
   forgotten.order({ ...call, hold: true })
   shows(forgotten.wake(200_000), 'call-cancel c')
