@@ -85,7 +85,7 @@ function planted<Owner extends object>(
   }
 }
 
-describe('1: a heartbeat is answered only after a quorum round that began after it came in', () => {
+describe('S1: a heartbeat is answered only after a quorum round that began after it came in', () => {
   // n1 leads and stops; another is elected; n1 goes on, cut off, and still believes that it leads.
   const story = (options: Partial<WorldOptions> = {}) => {
     const world = begin(options)
@@ -118,7 +118,7 @@ describe('1: a heartbeat is answered only after a quorum round that began after 
   })
 })
 
-describe('2: the lease of a boot is called over only after its bound', () => {
+describe('S2: the lease of a boot is called over only after its bound', () => {
   const story = () => {
     const world = begin({ watchdogTimeout: 4_000 })
     isolate(world, 'n1')
@@ -138,7 +138,7 @@ describe('2: the lease of a boot is called over only after its bound', () => {
   })
 })
 
-describe('3: from the condemnation on the boot is answered no more', () => {
+describe('S3: from the condemnation on the boot is answered no more', () => {
   // A person wants n1 off and its device fails. n1 does not get the log, so that it cannot know.
   const story = (options: Partial<WorldOptions> = {}) => {
     const world = begin({ watchdogTimeout: 4_000, ...options })
@@ -170,7 +170,7 @@ describe('3: from the condemnation on the boot is answered no more', () => {
   })
 })
 
-describe('4: a node that cannot renew has ended everything within its emergency stop, asking nobody', () => {
+describe('S4: a node that cannot renew has ended everything within its emergency stop, asking nobody', () => {
   const story = (guardianToo: boolean) => {
     const world = begin()
     const n1 = machine(world, 'n1')
@@ -188,7 +188,7 @@ describe('4: a node that cannot renew has ended everything within its emergency 
   test('is missed', () => assert.throws(() => story(true), /P5/))
 })
 
-describe('5: a guardian that hangs ends in a reset by the watchdog before anyone else may start', () => {
+describe('S5: a guardian that hangs ends in a reset by the watchdog before anyone else may start', () => {
   const story = (watchdogWorks: boolean) => {
     const world = begin({ watchdogTimeout: 4_000 })
     const n1 = machine(world, 'n1')
@@ -203,7 +203,7 @@ describe('5: a guardian that hangs ends in a reset by the watchdog before anyone
   test('is missed', () => assert.throws(() => story(false), /P5|P4|P1/))
 })
 
-describe('6: nothing is started at or after the deadline that came with its order', () => {
+describe('S6: nothing is started at or after the deadline that came with its order', () => {
   // The order lies with a monitor that does not run. Its lease ends, the group goes elsewhere, then it runs again.
   const story = (options: Partial<WorldOptions> = {}) => {
     const world = begin({ watchdogTimeout: 4_000, ...options })
@@ -234,7 +234,7 @@ describe('6: nothing is started at or after the deadline that came with its orde
   })
 })
 
-describe('7: nothing is granted before its former holder is proved unable to act', () => {
+describe('S7: nothing is granted before its former holder is proved unable to act', () => {
   const story = (options: Partial<WorldOptions> = {}) => {
     const world = begin(options)
     isolate(world, 'n1')
@@ -263,7 +263,7 @@ describe('7: nothing is granted before its former holder is proved unable to act
   })
 })
 
-describe('8: released means verified stopped and sealed', () => {
+describe('S8: released means verified stopped and sealed', () => {
   const story = (options: Partial<WorldOptions> = {}) => {
     const world = begin(options)
     machine(world, 'n1').behaviour('web' as never).stopMs = 800
@@ -288,7 +288,7 @@ describe('8: released means verified stopped and sealed', () => {
   })
 })
 
-describe('9: off is believed when it was read twice', () => {
+describe('S9: off is believed when it was read twice', () => {
   // The device says that it has switched off and has not; asked for the state it tells the truth.
   const story = () => {
     const world = begin({ fencing: true })
@@ -315,7 +315,7 @@ describe('9: off is believed when it was read twice', () => {
   })
 })
 
-describe('10: an arbiter calls a device only under a lease that it asked for after the attempt, and that still runs', () => {
+describe('S10: an arbiter calls a device only under a lease that it asked for after the attempt, and that still runs', () => {
   // The arbiter of n1's case stops in the very moment in which it has applied the attempt. Another conducts the case
   // to its end and n1 comes back; then the first one goes on.
   const story = () => {
@@ -361,7 +361,7 @@ describe('10: an arbiter calls a device only under a lease that it asked for aft
   })
 })
 
-describe('11: a sign of life after a proof voids it for what is not granted yet', () => {
+describe('S11: a sign of life after a proof voids it for what is not granted yet', () => {
   // n1 hears nothing and is heard; its device lies. Nobody can take web until n2 is let, when n1 still runs it.
   const story = (options: Partial<WorldOptions> = {}) => {
     const world = begin({ fencing: true, ...options })
@@ -403,7 +403,7 @@ describe('11: a sign of life after a proof voids it for what is not granted yet'
   })
 })
 
-describe('12: nobody is condemned sooner than the time to answer allows', () => {
+describe('S12: nobody is condemned sooner than the time to answer allows', () => {
   const story = () => {
     const world = begin({ fencing: true })
     isolate(world, 'n1')
@@ -445,7 +445,7 @@ describe('12: nobody is condemned sooner than the time to answer allows', () => 
   })
 })
 
-describe('13: a daemon that died is held by its guardian’s word, not fenced', () => {
+describe('S13: a daemon that died is held by its guardian’s word, not fenced', () => {
   const story = (options: Partial<WorldOptions> = {}) => {
     const world = begin({ fencing: true, ...options })
     const n1 = machine(world, 'n1')
@@ -479,7 +479,7 @@ describe('13: a daemon that died is held by its guardian’s word, not fenced', 
   })
 })
 
-describe('14: a leader never has a majority of the nodes switched off', () => {
+describe('S14: a leader never has a majority of the nodes switched off', () => {
   // n3 leads over links that lose and delay most of what the others say.
   test('holds', () => {
     for (let seed = 40; seed < 46; seed++) {
