@@ -32,7 +32,7 @@ function help(): void {
 /** Its exit status is the program's. */
 function onMachine(host: string, argv: readonly string[]): void {
   const prefix = host === 'client' ? hostPrefix(labTag, host) : machinePrefix(labTag, host)
-  if (prefix === undefined) return complain(`${host} is not on`)
+  if (prefix === undefined) return complain(`${host} is not on, or no laboratory stands: scripts/lab/lab`)
   const [program, ...args] = [...prefix, ...argv]
   const child = spawn(program as string, args, { stdio: 'inherit' })
   child.once('error', (error) => complain(error.message))
@@ -47,6 +47,7 @@ function complain(text: string): void {
 }
 
 async function stand(): Promise<void> {
+  if (process.getuid?.() !== 0) return complain('it makes network namespaces: start it as root')
   let raised: RaisedLab | undefined
   let leaving = false
   const leave = async (code: number): Promise<void> => {

@@ -77,7 +77,7 @@ export async function raiseLab(options: RaiseOptions): Promise<RaisedLab> {
       run,
       emergencyStop: '5s',
       ...(options.onPower === undefined ? {} : { onPower: options.onPower }),
-      cable: { cut: (node) => network.cut(node), heal: (node) => network.heal(node), close: async () => undefined },
+      cable: { cut: (node, direction) => network.cut(node, direction), heal: (node) => network.heal(node), close: async () => undefined },
       nodes: labNodes.map((name) => ({
         name,
         address: addresses[name] as string,

@@ -5,7 +5,8 @@
  * all. Their names carry a tag: what an earlier run of the same tag left behind is removed before a new one begins.
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import type { Direction } from './cable.js'
 
 export interface Host {
   readonly name: string
@@ -18,8 +19,8 @@ export interface Network {
   prefix(host: string): readonly string[]
   /** The same, in a pid and mount namespace of its own, with `files` mounted over `at`. All ends with its first process. */
   machine(host: string, files: string, at: string): readonly string[]
-  /** Pulls the host's cable. */
-  cut(host: string): Promise<void>
+  /** Pulls the host's cable, or drops what comes in or what goes out. */
+  cut(host: string, direction?: Direction): Promise<void>
   heal(host: string): Promise<void>
   /** Leaves the host the addresses that it was made with, as a restart of its machine does. */
   reset(host: string): Promise<void>
@@ -65,8 +66,21 @@ export async function makeNetwork(tag: string, hosts: readonly Host[]): Promise<
       // The first process of a machine reaps what others leave, and stays when the cluster's processes have ended.
       ...['/bin/sh', '-c', 'mount --bind "$1" "$2" && shift 2 && { "$@" & } && while :; do wait; sleep 1; done', 'init', files, at],
     ],
-    cut: (host) => run('ip', ['-n', bridge, 'link', 'set', portOf(host), 'down']),
-    heal: (host) => run('ip', ['-n', bridge, 'link', 'set', portOf(host), 'up']),
+    cut: (host, direction = 'both') => {
+      switch (direction) {
+        case 'both':
+          return run('ip', ['-n', bridge, 'link', 'set', portOf(host), 'down'])
+        case 'in':
+          return filter(prefix(host), [dropTable(host), dropChain(host, device)])
+        case 'out':
+          return filter(prefix('switch'), [dropTable(host), dropChain(host, portOf(host))])
+      }
+    },
+    heal: async (host) => {
+      const gone = [dropTable(host), `delete ${dropTable(host)}`]
+      await Promise.all([filter(prefix(host), gone), filter(prefix('switch'), gone)])
+      await run('ip', ['-n', bridge, 'link', 'set', portOf(host), 'up'])
+    },
     reset: (host) =>
       run(
         'ip',
@@ -88,6 +102,7 @@ export function hostPrefix(tag: string, host: string): readonly string[] {
 
 /** Put before a command to run it on a machine that runs (`Network.machine`), among its processes. Undefined where it does not run. */
 export function machinePrefix(tag: string, host: string): readonly string[] | undefined {
+  if (!existsSync(`/run/netns/${namespaceOf(tag, host)}`)) return undefined
   const first = ip('netns', 'pids', namespaceOf(tag, host))
     .split('\n')
     .filter(Boolean)
@@ -143,6 +158,20 @@ function namespaceOf(tag: string, host: string): string {
 /** Names of devices have at most 15 characters. */
 function portOf(host: string): string {
   return `p-${host}`
+}
+
+function dropTable(host: string): string {
+  return `table netdev cut_${host}`
+}
+
+/** Before anything else sees the packet, ARP included. */
+function dropChain(host: string, port: string): string {
+  return `${dropTable(host)} { chain wire { type filter hook ingress device "${port}" priority -300; policy drop; }; }`
+}
+
+function filter(prefix: readonly string[], lines: readonly string[]): Promise<void> {
+  const [program, ...args] = [...prefix, 'nft', '-f', '-']
+  return run(program as string, args, lines)
 }
 
 function ip(...args: readonly string[]): string {

@@ -152,6 +152,17 @@ describe('laboratory', () => {
     assert.equal(await settled(), next)
   })
 
+  test('a node that hears nobody any more, but is heard of by its port, is fenced all the same', async () => {
+    const lost = await settled()
+    const before = await newestCase(lost)
+    const since = Date.now()
+    await raised.network.cut(lost, 'in')
+    assert.equal(await servedBy(since, (node) => node !== lost), firstOf(lost))
+    assert.equal(await provedCase(lost, before?.id), 'fenced')
+    await raised.network.heal(lost)
+    await settled()
+  })
+
   test('redis has on the next node what it had answered for on the one that was lost', async () => {
     await settled()
     const lost = (await raised.holder('redis')) as string
