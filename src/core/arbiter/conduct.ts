@@ -303,8 +303,10 @@ export function brakesAllow(view: Pick<ConductView, 'state' | 'settings'>): bool
 function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduct[] {
   if (row.attempts.some((attempt) => attempt.state === 'open'))
     return watchAttempt(view, row, row.attempts.find((attempt) => attempt.state === 'open') as Attempt)
+  // Another proof may have come before the device's answer: what was switched off is switched on all the same.
+  const turnedOff = row.attempts.some((attempt) => attempt.action === 'off' && attempt.state === 'confirmed')
   const turnedOn = row.attempts.some((attempt) => attempt.action === 'on')
-  if (row.proof?.kind === 'fenced' && node.fencing.then === 'on' && !turnedOn && currentBoot(view.state, row.node)?.boot === row.boot) {
+  if (turnedOff && node.fencing.then === 'on' && !turnedOn && currentBoot(view.state, row.node)?.boot === row.boot) {
     return [
       {
         kind: 'propose',
