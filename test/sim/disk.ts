@@ -4,7 +4,7 @@
  * The store over it does as the contract of `io/store` says: one synced batch in flight, what arrives meanwhile is the
  * next; the applied state is written in order and not synced.
  */
-import { type LogIndex, logIndex, type Term, term } from '../../src/base/index.js'
+import { invariant, type LogIndex, logIndex, term } from '../../src/base/index.js'
 import type { HardState, LogEntry } from '../../src/core/raft/index.js'
 import type { Identity, Restored, RowChange, Store, StoreListener } from '../../src/io/store/index.js'
 import type { Process } from './process.js'
@@ -22,7 +22,7 @@ const unsyncedMax = 64
 
 export class Disk {
   identity: Identity | undefined
-  hardState: HardState = { term: 0 as Term, votedFor: null }
+  hardState: HardState = { term: term(0), votedFor: null }
   entries: LogEntry[] = []
   /** Milliseconds that a sync takes; a fault makes it slow. */
   syncMin = 0.2
@@ -79,9 +79,6 @@ export class Disk {
   }
 }
 
-/** Everything goes with the disk, as when the machine is replaced. */
-export const emptyHardState: HardState = { term: term(0), votedFor: null }
-
 export class SimStore implements Store {
   private readonly disk: Disk
   private readonly process: Process
@@ -89,9 +86,12 @@ export class SimStore implements Store {
   private waiting: Record[] = []
   private inFlight: Record[] = []
   private closed = false
+  /** Of what was handed over, written or not. */
+  private lastIndex: number
 
   constructor(disk: Disk, process: Process, listener: StoreListener) {
     this.disk = disk
+    this.lastIndex = disk.entries.length
     this.process = process
     this.listener = listener
     process.onEnd((how) => this.end(how))
@@ -110,6 +110,9 @@ export class SimStore implements Store {
   }
 
   append(record: Record): void {
+    const first = record.entries[0]
+    invariant(first === undefined || first.index <= this.lastIndex + 1, 'the log has no gaps', { index: first?.index })
+    this.lastIndex = record.entries.at(-1)?.index ?? this.lastIndex
     this.waiting.push(record)
     this.next()
   }
