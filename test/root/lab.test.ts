@@ -152,7 +152,7 @@ describe('laboratory', () => {
     assert.equal(await settled(), next)
   })
 
-  test('a node that hears nobody any more, but is heard of by its port, is fenced all the same', async () => {
+  test('a node that hears nobody any more, though the others hear it, is fenced all the same', async () => {
     const lost = await settled()
     const before = await newestCase(lost)
     const since = Date.now()
