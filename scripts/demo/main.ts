@@ -51,7 +51,7 @@ async function demo(): Promise<void> {
   mkdirSync(home, { recursive: true })
   mkdirSync(run, { recursive: true, mode: 0o711 })
   const again = existsSync(join(home, 'n1', 'data'))
-  const { nodes, cable } = await wireLoopback(await placeNodes(), basename(run).replaceAll('-', '_'))
+  const { nodes, cable } = await wireLoopback(await placeNodes(), basename(run).replace('quorate-', '').replaceAll('-', '_'))
   lab = await makeLab({
     name: 'demo',
     home,
