@@ -33,11 +33,11 @@ export class Session {
     this.client = new Client({ url: options.url, socket: options.socket })
   }
 
-  /** Asks, and shows the answer as a table or as it came; a refusal with its next step. */
-  async show(asked: Asked, asTable: (body: Body) => string): Promise<void> {
+  /** Asks, and shows the answer as a table or as it came; a refusal with its next step. `wanted`: how an operation in it should have ended. */
+  async show(asked: Asked, asTable: (body: Body) => string, wanted = 'done'): Promise<void> {
     const answer = await this.ask(asked)
     if (answer === undefined) return
-    this.exitCode = endOf(answer)
+    this.exitCode = endOf(answer, wanted)
     if (answer.status >= 400 && answer.body?.code !== undefined) return this.refused(answer)
     if (this.options.output === 'json' || answer.body === undefined) this.print(answer.text.trimEnd())
     else this.print(asTable(answer.body) || 'none')
@@ -70,10 +70,10 @@ export class Session {
 }
 
 /** Operations that have ended badly are failures, whatever the status of the answer. */
-function endOf({ status, body }: Answered): ExitCode {
+function endOf({ status, body }: Answered, wanted: string): ExitCode {
   if (status < 400 && typeof body?.kind === 'string' && typeof body.status === 'string') {
     if (body.status === 'running') return exitCodes.stillGoing
-    return body.status === 'done' ? exitCodes.done : exitCodes.failed
+    return body.status === wanted ? exitCodes.done : exitCodes.failed
   }
   return exitOf(status)
 }

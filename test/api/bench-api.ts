@@ -28,6 +28,7 @@ export interface Asked {
 
 interface Member {
   readonly config: string
+  readonly socket: string
   daemon: Daemon | undefined
   api: RunningApi | undefined
 }
@@ -63,7 +64,7 @@ export class BenchCluster {
           ...settings,
         }),
       )
-      bench.members.set(name, { config, daemon: undefined, api: undefined })
+      bench.members.set(name, { config, socket: join(home, 'run', 'api.sock'), daemon: undefined, api: undefined })
     }
     return bench
   }
@@ -115,6 +116,14 @@ export class BenchCluster {
     return api
   }
 
+  configOf(name: string): string {
+    return this.member(name).config
+  }
+
+  socketOf(name: string): string {
+    return this.member(name).socket
+  }
+
   private member(name: string): Member {
     const member = this.members.get(name)
     if (member === undefined) throw new Error(`there is no ${name}`)
@@ -122,8 +131,8 @@ export class BenchCluster {
   }
 
   ask(method: string, path: string, asked: Asked = {}): Promise<Answer> {
-    const { socket, url } = this.api(asked.node ?? [...this.members.keys()][0])
-    const target = asked.overTcp === true ? { host: new URL(url ?? '').hostname, port: new URL(url ?? '').port } : { socketPath: socket }
+    const name = asked.node ?? [...this.members.keys()][0] ?? ''
+    const target = asked.overTcp === true ? tcpOf(this.api(name).url) : { socketPath: this.socketOf(name) }
     const { body } = asked
     const payload = body === undefined || typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body)
     const length = payload === undefined ? {} : { 'content-length': String(Buffer.byteLength(payload as string)) }
@@ -150,6 +159,11 @@ export class BenchCluster {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
+}
+
+function tcpOf(url: string | undefined): { readonly host: string; readonly port: string } {
+  const { hostname, port } = new URL(url ?? '')
+  return { host: hostname, port }
 }
 
 function parsed(text: string): unknown {

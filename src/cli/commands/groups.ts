@@ -126,7 +126,7 @@ function addOperations(program: Command, run: Run): void {
     .command('cancel <operation>')
     .action(
       run((session, id: string) =>
-        session.show({ method: 'DELETE', path: `/v1/operations/${segment(id)}` }, ({ undone }) => `cancelled: ${undone}`),
+        session.show({ method: 'DELETE', path: `/v1/operations/${segment(id)}` }, ({ undone }) => `cancelled: ${undone}`, 'cancelled'),
       ),
     )
 }

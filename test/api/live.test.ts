@@ -1,0 +1,159 @@
+/** One whole node as real processes: a service that runs, what is told of it, and what is done to it through the API and the command line. */
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { Power } from '../../scripts/lib/power.js'
+import { runCli } from '../../src/cli/index.js'
+import { BenchCluster } from './bench-api.js'
+
+const main = fileURLToPath(new URL('../../src/main.js', import.meta.url))
+let bench: BenchCluster
+let power: Power
+
+/** Leaves a checkpoint whenever it is told to, and runs on. */
+const service = {
+  nodes: ['n1'],
+  resources: {
+    address: { type: 'logical-hostname', parameters: { address: '127.0.0.99' } },
+    app: {
+      type: 'command',
+      parameters: { run: ['/bin/sh', '-c', 'cat "$QUORATE_CHECKPOINT_DIR/visits" > "$OUT" 2>/dev/null; exec sleep 1000'] },
+      dependsOn: ['address'],
+      stop: { timeout: '5s' },
+    },
+  },
+}
+
+before(async () => {
+  bench = await BenchCluster.of(['n1'], { emergencyStop: '1s' })
+  const home = join(bench.folder, 'n1')
+  power = new Power({
+    node: 'n1',
+    home,
+    runDir: join(home, 'run'),
+    argv: [process.execPath, main, 'guardian', '--config', bench.configOf('n1')],
+  })
+  await power.on()
+  await bench.until('the node to be well', async () => {
+    const { body } = await bench.ask('GET', '/v1/status').catch(() => ({ body: undefined }))
+    return body?.nodes?.[0]?.state === 'ONLINE' && body.nodes[0].guarded === true
+  })
+})
+after(async () => {
+  await power.clean()
+  await bench.close()
+})
+
+test('a group comes up, and its holder, token and age are told', async () => {
+  const out = join(bench.folder, 'restored')
+  const body = {
+    ...service,
+    resources: {
+      ...service.resources,
+      app: { ...service.resources.app, parameters: { ...service.resources.app.parameters, environment: { OUT: out } } },
+    },
+  }
+  assert.equal((await bench.ask('PUT', '/v1/groups/web', { body })).status, 201)
+  const { body: group } = await bench.ask('GET', '/v1/groups/web?until=ONLINE&wait=60s')
+  assert.equal(group.state, 'ONLINE', JSON.stringify(group))
+  const [holder] = group.holders
+  assert.equal(holder.node, 'n1')
+  assert.ok(Date.now() - Date.parse(holder.since) < 60_000)
+  assert.deepEqual(Object.fromEntries(Object.entries(group.resources).map(([name, one]) => [name, (one as { state: string }).state])), {
+    address: 'ONLINE',
+    app: 'ONLINE',
+  })
+  const here = await bench.ask('GET', '/v1/groups/web/active-here')
+  assert.deepEqual([here.status, here.body.active, here.body.token], [200, true, holder.token])
+  assert.ok(here.body.leaseRemainingMs > 0)
+  const status = await bench.ask('GET', '/v1/status')
+  assert.deepEqual(status.body.groups[0].holders, group.holders)
+  assert.deepEqual([status.body.nodes[0].leaseOk, status.body.nodes[0].groups], [true, ['web']])
+  assert.equal((await bench.ask('GET', '/v1/groups/web/resources/app')).body.state, 'ONLINE')
+  const local = await bench.ask('GET', '/v1/groups?consistency=local')
+  assert.ok(local.body.ageMs < 5_000 && local.body.leaseRemainingMs > 0, local.text)
+})
+
+test('why it is there, and the decision again on its own input', async () => {
+  const why = await bench.ask('GET', '/v1/groups/web/why')
+  assert.match(why.body.text, /^web is ONLINE on n1: web goes to n1/)
+  assert.equal(why.body.lastDecision.candidates[0].seen, 'chosen')
+  const replay = await bench.ask('GET', `/v1/decisions/${why.body.lastDecision.id}/replay`)
+  assert.equal(replay.body.same, true, replay.text)
+})
+
+test('a checkpoint is left under the present token only, and is there for the next start', async () => {
+  const { token } = (await bench.ask('GET', '/v1/groups/web/active-here')).body
+  const put = (value: string, held: number): ReturnType<typeof bench.ask> =>
+    bench.ask('PUT', '/v1/groups/web/checkpoints/visits', {
+      body: value,
+      headers: { 'quorate-grant-token': String(held), 'content-type': 'text/plain' },
+    })
+  assert.equal((await put('41', token - 1)).body.code, 'STALE_TOKEN')
+  assert.equal((await put('42', token)).status, 200)
+  assert.equal((await bench.ask('GET', '/v1/groups/web/checkpoints/visits?raw=true')).text, '42')
+  const { checkpoints } = (await bench.ask('GET', '/v1/groups/web/checkpoints')).body
+  assert.deepEqual([checkpoints.length, checkpoints[0].value, checkpoints[0].token], [1, '42', token])
+  const restarted = await bench.ask('POST', '/v1/groups/web/restart?wait=60s')
+  assert.deepEqual([restarted.status, restarted.body.status], [200, 'done'], restarted.text)
+  const again = (await bench.ask('GET', '/v1/groups/web/active-here')).body
+  assert.ok(again.active && again.token > token)
+  assert.equal((await put('43', token)).body.code, 'STALE_TOKEN', 'the former copy has nothing more to say')
+})
+
+test('a dry run of what would move it tells the whole way', async () => {
+  const standby = await bench.ask('POST', '/v1/nodes/n1/standby?dryRun=true')
+  assert.deepEqual(
+    standby.body.plan.map((step: { action: string }) => step.action),
+    ['stop', 'wait'],
+    standby.text,
+  )
+  const other = await bench.ask('PUT', '/v1/groups/more?dryRun=true', {
+    body: { nodes: ['n1'], resources: { app: { type: 'command', parameters: { run: 'sleep 9' } } } },
+  })
+  assert.deepEqual(
+    other.body.plan.map((step: { action: string; node?: string }) => [step.action, step.node]),
+    [['grant', 'n1']],
+    other.text,
+  )
+  assert.equal((await bench.ask('GET', '/v1/groups/web/active-here')).status, 200)
+})
+
+test('an OCF agent is described by itself and its parameters are checked', async (context) => {
+  const { types } = (await bench.ask('GET', '/v1/types')).body
+  if (!types.includes('ocf:heartbeat:Dummy')) return context.skip('the agents of Debian are not installed')
+  const type = await bench.ask('GET', '/v1/types/ocf:heartbeat:Dummy')
+  assert.equal(type.status, 200, type.text)
+  assert.ok(type.body.parameters.some((one: { name: string }) => one.name === 'fake'))
+  const refused = await bench.ask('PUT', '/v1/groups/dummy?dryRun=true', {
+    body: { nodes: ['n1'], resources: { d: { type: 'ocf:heartbeat:Dummy', parameters: { fkae: 'x' } } } },
+  })
+  assert.deepEqual([refused.body.code, refused.body.fix], ['INVALID_DEFINITION', 'did you mean "fake"?'])
+})
+
+test('the command line shows it, stops it and waits', async () => {
+  const run = async (...args: string[]): Promise<{ code: number; out: string }> => {
+    const printed: string[] = []
+    const terminal = { out: (text: string) => void printed.push(text), error: (text: string) => void printed.push(text) }
+    const code = await runCli(['node', 'quorate', ...args], terminal, { QUORATE_SOCKET: bench.socketOf('n1') })
+    return { code, out: printed.join('') }
+  }
+  const status = await run('status')
+  assert.equal(status.code, 0)
+  assert.match(status.out, /^web +ONLINE +ONLINE +n1 /m)
+  const stopped = await run('group', 'offline', 'web', '--wait')
+  assert.deepEqual([stopped.code, /^done: web is to be OFFLINE/.test(stopped.out)], [0, true], stopped.out)
+  assert.equal((await run('group', 'wait', 'web', '--until', 'OFFLINE')).code, 0)
+  const started = await run('group', 'online', 'web')
+  assert.equal(started.code, 3, 'still going')
+  assert.equal((await run('group', 'wait', 'web', '--wait', '60s')).code, 0)
+})
+
+test('when it is to be deleted it stops first, and its name is held until then', async () => {
+  const deleted = await bench.ask('DELETE', '/v1/groups/web')
+  assert.equal(deleted.status, 202)
+  const held = await bench.ask('PUT', '/v1/groups/web', { body: service })
+  if (held.status !== 201) assert.equal(held.body.code, 'NAME_HELD')
+  assert.equal((await bench.ask('GET', `${deleted.headers.location}?wait=60s`)).body.status, 'done')
+})
