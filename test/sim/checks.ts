@@ -4,7 +4,7 @@
  * P1 one copy at any instant; P2 what was acknowledged stays; P4 nothing is granted while a copy runs; P5 what cannot
  * renew has ended in time; and of the log: one leader a term, the same state at the same index.
  */
-import { crc32c, encode, type LogIndex } from '../../src/base/index.js'
+import { crc32c, effectiveSettings, encode, type LogIndex } from '../../src/base/index.js'
 import { type ClusterState, type EventRow, type GroupRow, tableNames } from '../../src/core/cluster/index.js'
 import type { RowChange } from '../../src/io/store/index.js'
 import type { Machine } from './machine.js'
@@ -130,6 +130,7 @@ export class Checks {
       this.world.trace.add('LOG', `${event.revision} ${event.kind} ${event.subject}: ${event.text}`)
       if (event.kind === 'case.opened') this.cases++
       if (event.kind === 'alarm.p1') this.world.alarm(event.text)
+      if (event.kind === 'node.condemned') this.condemnedSeen(state, String(event.data.case))
     }
     for (const [, group] of state.rows('groups')) this.grantSeen(group)
   }
@@ -144,6 +145,18 @@ export class Checks {
     const running = this.world.truth.where(name)
     if (running.length > 0) {
       this.world.fail(`P4: ${name} is granted to ${holder.node} while it runs on ${running.map((one) => one.name).join(' and ')}`)
+    }
+  }
+
+  /** Whoever is challenged has its time to answer. */
+  private condemnedSeen(state: ClusterState, id: string): void {
+    const row = state.get('cases', id)
+    const condemned = row?.timeline.findLast((line) => line.stage === 'CONDEMNED')
+    if (row === undefined || condemned === undefined || row.trigger.startsWith('asked by')) return
+    const { challenge, condemned: bound } = effectiveSettings(state.get('settings', 'cluster') ?? {})
+    // By the leader's clock, in ticks of 10 ms; time without a leader does not count.
+    if (condemned.at - row.openedAt < bound - challenge - 25) {
+      this.world.fail(`${row.node} is condemned ${condemned.at - row.openedAt} ms after its challenge`)
     }
   }
 

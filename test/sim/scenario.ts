@@ -1,6 +1,6 @@
 /** One run: a cluster comes up, faults and clients do their worst for a while, everything is mended, and it must recover. */
 import type { NodeId, RequestId } from '../../src/base/index.js'
-import type { Command } from '../../src/core/cluster/index.js'
+import type { Command, GroupDefinition } from '../../src/core/cluster/index.js'
 import { chooseFault, type Fault } from './faults.js'
 import { Random } from './random.js'
 import { healthy } from './services.js'
@@ -39,6 +39,7 @@ export function runScenario({ seed, nodes, span = 20_000, live = false }: Run): 
       kept: groupOf(names),
       agent: groupOf([...names].reverse(), { start: 'a', stop: 'b', probe: 'c' }),
       ...(random.chance(0.5) ? { pinned: groupOf(names.slice(0, 2)) } : {}),
+      ...(random.chance(0.4) ? { stack: stackOf(names) } : {}),
     })
     const trouble = new Trouble(world, random.fork())
     const clients = new Clients(world, random.fork())
@@ -72,6 +73,20 @@ export function runScenario({ seed, nodes, span = 20_000, live = false }: Run): 
     const stack = cause instanceof Error ? `\n${cause.stack}` : ''
     throw new Broken(`seed ${seed}: ${text}\nagain: ${replay}\n${world.trace.last.join('\n')}${stack}`, { cause })
   }
+}
+
+/** An address, and a service that needs it and an agent. */
+function stackOf(names: readonly NodeId[]): GroupDefinition {
+  const { resources, ...rest } = groupOf(names)
+  const [app] = Object.values(resources)
+  if (app === undefined) throw new Error('a group has a resource')
+  const resource = (type: string, parameters: Record<string, string>, dependsOn: string[] = []) => ({ ...app, type, parameters, dependsOn })
+  const stack = {
+    address: resource('logical-hostname', { address: '10.0.0.100/24' }),
+    base: resource('ocf:sim:Base', {}, ['address']),
+    app: resource('command', { run: 'x' }, ['base']),
+  }
+  return { ...rest, resources: stack as GroupDefinition['resources'] }
 }
 
 /** What the cluster asks a person for: a node on which a group could not be verified stopped is switched off and on. */
@@ -214,7 +229,7 @@ class Clients {
 
   private change(): void {
     const { random, world } = this
-    const group = random.pick(['kept', 'agent']) as never
+    const group = random.pick(['kept', 'agent', 'stack']) as never
     const node = random.pick(world.names) as NodeId
     const operation = `op-${world.freshId()}`
     const commands: readonly Command[] = [
@@ -230,8 +245,23 @@ class Clients {
       { kind: 'clear-group', group },
       { kind: 'patch-settings', patch: { lease: random.pick([3_000, 4_500]) } },
       { kind: 'start-operation', operation, operationKind: 'fence', subject: node, detail: 'client: because' },
+      { kind: 'put-group', group: 'kept' as never, definition: groupOf(world.names, { run: operation }), intent: null, precondition: {} },
+      { kind: 'delete-group', group: 'brief' as never, operation, precondition: {} },
+      { kind: 'put-group', group: 'brief' as never, definition: groupOf(world.names), intent: null, precondition: {} },
+      ...this.wordsOfAPerson(),
     ]
     world.ask(random.pick(commands))
+  }
+
+  /** Who stands in front of a dark machine, and is asked for the proof, gives it. */
+  private wordsOfAPerson(): readonly Command[] {
+    const { leader } = this.world
+    const words: Command[] = []
+    for (const [, row] of leader?.daemon?.node?.state.rows('cases') ?? []) {
+      if (row.stage !== 'CONDEMNED' || this.world.machine(row.node)?.powered !== false) continue
+      words.push({ kind: 'operator-proof', caseId: row.id, node: row.node, reason: 'it is dark', by: 'client', unheard: true })
+    }
+    return words
   }
 
   /** The last wishes: everything is to run, everywhere. Asked again until they are granted. */
@@ -240,7 +270,7 @@ class Clients {
     const { world } = this
     const wishes: Command[] = []
     for (const node of world.names) wishes.push({ kind: 'set-duty', node, duty: 'active', operation: null }, { kind: 'clear-node', node })
-    for (const group of ['kept', 'agent', 'pinned'] as never[]) {
+    for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief'] as never[]) {
       wishes.push({ kind: 'unfreeze-group', group }, { kind: 'clear-group', group })
       wishes.push({ kind: 'set-intent', group, intent: 'ONLINE', operation: `end-${world.freshId()}` })
     }
@@ -251,7 +281,7 @@ class Clients {
     for (const command of wishes) wish(command)
     // What fails on the way back is forgotten too, while there is something to do.
     const again = () => {
-      for (const group of ['kept', 'agent', 'pinned'] as never[]) world.ask({ kind: 'clear-group', group })
+      for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief'] as never[]) world.ask({ kind: 'clear-group', group })
       world.scheduler.after(5_000, again)
     }
     world.scheduler.after(5_000, again)
