@@ -7,6 +7,7 @@
 import { execFile } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { acquireLock } from '../../src/io/local-socket/index.js'
 import { request, waitFor } from '../lib/http.js'
 import { type Lab, makeLab } from '../lib/lab.js'
 import { device, makeNetwork, type Network } from '../lib/netns.js'
@@ -58,9 +59,27 @@ export function runFolderOf(tag: string): string {
   return `/run/quorate-${tag}`
 }
 
-/** What an earlier run of the same tag left is removed first. */
+/** What an earlier run of the same tag left is removed first; one that still stands is left alone. */
 export async function raiseLab(options: RaiseOptions): Promise<RaisedLab> {
   if (process.getuid?.() !== 0) throw new Error('the laboratory makes network namespaces: run it as root')
+  const lock = await acquireLock(`quorate-lab-${options.tag}`)
+  if (lock === undefined) throw new Error(`the laboratory "${options.tag}" stands already`)
+  try {
+    const raised = await raise(options)
+    return {
+      ...raised,
+      close: async () => {
+        await raised.close()
+        await lock.release()
+      },
+    }
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+}
+
+async function raise(options: RaiseOptions): Promise<RaisedLab> {
   const run = runFolderOf(options.tag)
   const hosts = Object.entries(addresses).map(([name, address]) => ({ name, address }))
   const network = await makeNetwork(options.tag, hosts)

@@ -26,6 +26,7 @@ export function powerSocketOf(place: Place): string {
   return join(place.run, 'power.sock')
 }
 
-function shortHash(text: string): string {
+/** Tells checkouts from each other in names that must be short. */
+export function shortHash(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 8)
 }

@@ -16,9 +16,12 @@ import { Watch } from '../../scripts/bench/watch.js'
 import { labNodes, type RaisedLab, raiseLab, redisAddress, webAddress } from '../../scripts/lab/raise.js'
 import { Witness } from '../../scripts/lab/witness.js'
 import { pause, waitFor } from '../../scripts/lib/http.js'
+import { projectRoot } from '../../scripts/lib/lab.js'
 import { machinePrefix } from '../../scripts/lib/netns.js'
+import { shortHash } from '../../scripts/lib/places.js'
 
-const tag = 'labtest'
+/** Its own for each checkout: their tests may run side by side. */
+const tag = `t${shortHash(projectRoot).slice(0, 6)}`
 /** Generous: what is judged is that it happens, not how fast. */
 const patience = 60_000
 
