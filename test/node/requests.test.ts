@@ -1,0 +1,116 @@
+/** Requests that wait: each is answered once, and never called failed when it may have been carried out. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { ClusterError, type LogIndex, type RequestId } from '../../src/base/index.js'
+import type { Command, CommandResult } from '../../src/core/cluster/index.js'
+import { type Outcome, Requests } from '../../src/node/requests.js'
+
+const id = 'r1' as RequestId
+const command: Command = { kind: 'store', operations: [] }
+const done = { ok: true, index: 1 as LogIndex, value: {} } as CommandResult
+
+/** Notes what each caller is told. */
+class Caller {
+  readonly told: string[] = []
+  readonly callback = (outcome: Outcome<unknown>) => {
+    this.told.push(outcome.ok ? 'ok' : outcome.error.code)
+  }
+}
+
+function proposed(deadline = 1_000) {
+  const requests = new Requests()
+  const caller = new Caller()
+  requests.addProposal({ id, command, fingerprint: undefined }, deadline, caller.callback)
+  return { requests, caller }
+}
+
+describe('a proposal', () => {
+  test('that was never sent has surely not been carried out', () => {
+    const { requests, caller } = proposed()
+    requests.expire(1_000)
+    assert.deepEqual(caller.told, ['NO_QUORUM'])
+  })
+
+  test('that was sent and not answered may have been', () => {
+    const { requests, caller } = proposed()
+    requests.proposalSent(id)
+    requests.expire(999)
+    assert.deepEqual(caller.told, [])
+    requests.expire(1_000)
+    assert.deepEqual(caller.told, ['UNKNOWN_OUTCOME'])
+  })
+
+  test('that came back before it reached the log may be sent again', () => {
+    const { requests, caller } = proposed()
+    requests.proposalSent(id)
+    assert.deepEqual(requests.waitingForLeader(), [])
+    requests.proposalReturned(id)
+    assert.deepEqual(
+      requests.waitingForLeader().map((proposal) => proposal.id),
+      [id],
+    )
+    requests.expire(1_000)
+    assert.deepEqual(caller.told, ['NO_QUORUM'])
+  })
+
+  test('is answered once', () => {
+    const { requests, caller } = proposed()
+    requests.endProposal(id, { ok: true, value: done })
+    requests.endProposal(id, { ok: true, value: done })
+    requests.expire(9_999)
+    assert.deepEqual(caller.told, ['ok'])
+  })
+
+  test('of the same id joins the one that waits', () => {
+    const { requests, caller } = proposed()
+    const second = new Caller()
+    assert.equal(requests.addProposal({ id, command, fingerprint: undefined }, 1_000, second.callback), false)
+    requests.endProposal(id, { ok: true, value: done })
+    assert.deepEqual([caller.told, second.told], [['ok'], ['ok']])
+  })
+
+  test('beyond the bound is refused at once', () => {
+    const requests = new Requests()
+    const caller = new Caller()
+    for (let count = 0; count <= 10_000; count++) {
+      requests.addProposal({ id: `r${count}` as RequestId, command, fingerprint: undefined }, 1_000, caller.callback)
+    }
+    assert.deepEqual(caller.told, ['OVERLOADED'])
+  })
+})
+
+describe('a reading', () => {
+  test('waits for its index, and for no more', () => {
+    const requests = new Requests()
+    const caller = new Caller()
+    requests.addRead(5 as LogIndex, 1_000, caller.callback)
+    requests.applied(4 as LogIndex)
+    assert.deepEqual(caller.told, [])
+    requests.applied(6 as LogIndex)
+    requests.applied(7 as LogIndex)
+    assert.deepEqual(caller.told, ['ok'])
+  })
+
+  test('that this node does not reach in time is refused', () => {
+    const requests = new Requests()
+    const caller = new Caller()
+    requests.addRead(5 as LogIndex, 1_000, caller.callback)
+    requests.expire(1_000)
+    requests.applied(9 as LogIndex)
+    assert.deepEqual(caller.told, ['NO_QUORUM'])
+  })
+})
+
+describe('a question', () => {
+  test('is answered once, or not in time', () => {
+    const requests = new Requests()
+    const [heard, unheard] = [new Caller(), new Caller()]
+    requests.addQuestion('a', 1_000, heard.callback)
+    requests.addQuestion('b', 1_000, unheard.callback)
+    requests.answer('a', { ok: false, error: new ClusterError('NOT_YET', 'no') })
+    requests.answer('a', { ok: true, value: 1 })
+    requests.expire(1_000)
+    requests.answer('b', { ok: true, value: 1 })
+    assert.deepEqual([heard.told, unheard.told], [['NOT_YET'], ['NO_QUORUM']])
+  })
+})
