@@ -47,8 +47,12 @@ async function main() {
     await check('biome', [join('node_modules', '@biomejs', 'biome', 'bin', 'biome'), 'check', '.'])
     await check('layout', [join('dist', 'scripts', 'check-layout.js')])
   }
-  if (plain.length > 0)
-    await runTests('unit, contract and simulation tests', plain, isRoot ? unprivileged() : { cwd: root, env: process.env })
+  const where = plain.length > 0 ? (isRoot ? unprivileged() : { cwd: root, env: process.env }) : undefined
+  // Whole processes with leases that run out want the machine for themselves; what is pure can share it.
+  const pure = plain.filter((file) => /^test\/(base|core|sim|node|layout)/.test(file))
+  const processes = plain.filter((file) => !pure.includes(file))
+  if (pure.length > 0) await runTests('unit and simulation tests', pure, where)
+  if (processes.length > 0) await runTests('contract tests and tests with whole processes', processes, where, 1)
   await runRootTests(asRoot, missing)
   report(missing)
 }
