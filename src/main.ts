@@ -1,14 +1,13 @@
 #!/usr/bin/env node
 /** The `quorate` command: dispatches to the processes of a node and to the command line. */
 import { fileURLToPath } from 'node:url'
-import { startApi } from './api/index.js'
 import { ClusterError } from './base/index.js'
-import { runCli } from './cli/index.js'
 import { type RunningGuardian, runGuardian } from './guardian/index.js'
 import { readBootId } from './io/run-folder/index.js'
 import { runMonitor } from './monitor/index.js'
 import { type NodeConfig, readNodeConfig, startDaemon } from './node/index.js'
 
+// The faces are loaded by who needs them: guardian and monitor stay small and start fast.
 const self = fileURLToPath(import.meta.url)
 const processes: Readonly<Record<string, (config: NodeConfig) => Promise<void>>> = { guardian, daemon, monitor }
 
@@ -21,6 +20,7 @@ if (run !== undefined && !rest.includes('--help')) {
     fail(error)
   }
 } else {
+  const { runCli } = await import('./cli/index.js')
   process.exitCode = await runCli(process.argv)
 }
 
@@ -79,6 +79,8 @@ async function daemon(config: NodeConfig): Promise<void> {
   const log = (level: string, text: string): void => {
     process.stdout.write(`${new Date().toISOString()} ${config.node} ${level === 'info' ? '' : `${level}: `}${text}\n`)
   }
+  // Before the node is there: loading takes a while, and a node's loop carries heartbeats.
+  const { startApi } = await import('./api/index.js')
   const running = await startDaemon({
     config,
     guardianArgv: argv('guardian', config),
