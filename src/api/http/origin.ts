@@ -23,15 +23,15 @@ export interface LocalEnd {
 export function checkOrigin(headers: IncomingHttpHeaders, listener: Listener, local: LocalEnd): void {
   const { host, origin } = headers
   if (host === undefined || !isOurs(host, listener, local)) {
-    throw refused(`the Host "${(host ?? '').slice(0, 80)}" is not this listener`, listener, local)
+    throw refused(`the Host "${(host ?? '').slice(0, 80)}" is not this listener`, local)
   }
   if (origin !== undefined) {
     const match = /^http:\/\/(.+)$/.exec(origin)
     if (match?.[1] === undefined || !isOurs(match[1], listener, local))
-      throw refused(`the Origin "${origin.slice(0, 80)}" is not this listener`, listener, local)
+      throw refused(`the Origin "${origin.slice(0, 80)}" is not this listener`, local)
   }
   const site = headers['sec-fetch-site']
-  if (site === 'cross-site') throw refused('the request comes from a page of another site', listener, local)
+  if (site === 'cross-site') throw refused('the request comes from a page of another site', local)
 }
 
 function isOurs(authority: string, listener: Listener, local: LocalEnd): boolean {
@@ -46,6 +46,8 @@ function isOurs(authority: string, listener: Listener, local: LocalEnd): boolean
   )
 }
 
-function refused(detail: string, listener: Listener, local: LocalEnd): ClusterError {
-  return new ClusterError('UNAUTHORIZED_HOST', detail, { fix: `ask http://${listener.host}:${local.port} itself, or the unix socket` })
+function refused(detail: string, local: LocalEnd): ClusterError {
+  const host = local.address.replace(/^::ffff:/, '')
+  const shown = host.includes(':') ? `[${host}]` : host
+  return new ClusterError('UNAUTHORIZED_HOST', detail, { fix: `ask http://${shown}:${local.port} itself, or the unix socket` })
 }
