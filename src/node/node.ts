@@ -22,6 +22,7 @@ import {
   type PlainError,
   type RequestId,
   type Settings,
+  type Term,
   unreachable,
 } from '../base/index.js'
 import { type AttemptEffect, AttemptRunner, type DeviceCall } from '../core/arbiter/index.js'
@@ -61,6 +62,8 @@ export interface ProposeOptions {
   /** Set to have the answer kept for retries. */
   readonly fingerprint?: string
   readonly timeoutMs?: number
+  /** Only by this node as the leader of this term. */
+  readonly term?: Term
 }
 
 export interface NodeStatus {
@@ -428,12 +431,17 @@ export class QuorateNode {
 
   private submit(command: Command, options: ProposeOptions, done: (outcome: Outcome<CommandResult>) => void): void {
     const id = options.requestId ?? (`${this.self.node}-${this.io.freshId()}` as RequestId)
-    const proposal: Proposal = { id, command, fingerprint: options.fingerprint }
+    const { term } = options
+    const proposal: Proposal = { id, command, fingerprint: options.fingerprint, ...(term === undefined ? {} : { term }) }
     if (this.requests.addProposal(proposal, this.io.clock.now() + (options.timeoutMs ?? defaultTimeout), done)) this.sendProposal(proposal)
   }
 
-  private sendProposal({ id, command, fingerprint }: Proposal): void {
-    const { role, leader } = this.raft.status
+  private sendProposal({ id, command, fingerprint, term }: Proposal): void {
+    const { role, leader, term: now } = this.raft.status
+    if (term !== undefined && (role !== 'leader' || term !== now)) {
+      const error = new ClusterError('NOT_LEADER', `${this.self.node} does not lead in term ${term} any more`)
+      return this.requests.endProposal(id, { ok: false, error })
+    }
     if (role === 'leader') {
       this.raftInbox.push({ kind: 'proposed', requestId: id, command: this.envelope(id, command, fingerprint) })
       this.requests.proposalSent(id) // Until Raft says otherwise.
@@ -552,8 +560,10 @@ export class QuorateNode {
       const nodes = this.identity.voters.map(({ node, member }) => ({ name: node, member }))
       this.submit({ kind: 'form', clusterName: this.self.clusterName, nodes }, {}, () => undefined)
     }
-    return new Leadership(this.self, this.io, this.presence, this.state, this.raft.status.term, {
-      propose: (command, done) => this.post(() => this.submit(command, {}, done)),
+    const { term } = this.raft.status
+    return new Leadership(this.self, this.io, this.presence, this.state, term, {
+      // What a deposed leader has judged is not carried to its successor, who judges for itself.
+      propose: (command, done) => this.post(() => this.submit(command, { term }, done)),
       transferLead: (to) => this.transferLead(to),
       settings: () => this.settings,
       logTime: () => this.logTime(),

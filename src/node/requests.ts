@@ -3,7 +3,7 @@
  *
  * A request whose fate is unknown is answered as unknown, never as failed.
  */
-import { ClusterError, type LogIndex, type RequestId } from '../base/index.js'
+import { ClusterError, type LogIndex, type RequestId, type Term } from '../base/index.js'
 import type { Command, CommandResult } from '../core/cluster/index.js'
 
 export type Outcome<Value> = { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly error: ClusterError }
@@ -20,6 +20,8 @@ export interface Proposal {
   readonly id: RequestId
   readonly command: Command
   readonly fingerprint: string | undefined
+  /** A judgement of the leader of this term: nobody else's to carry out. */
+  readonly term?: Term
 }
 
 /** Bound on what may wait at once. */

@@ -339,14 +339,24 @@ function fenceAsked(view: ConductView, node: NodeId): string | undefined {
 function fenceOnRequest(view: ConductView, node: NodeRow, boot: BootId, detail: string): readonly Conduct[] {
   if (node.fencing.levels.length === 0) return [] // Its devices were taken away after the request.
   // A node that still answers is not fenced where the voters left would be no quorum.
-  const left = view.voters.filter((voter) => voter !== node.name && (voter === view.self || view.detector.stage(voter) === 'HEALTHY'))
-  if (left.length < Math.floor(view.voters.length / 2) + 1) return []
+  if (!isQuorumLeft(view, node.name)) return []
   return [openCase(view, node, boot, `asked by ${detail}`)]
 }
 
+function isQuorumLeft(view: ConductView, without: NodeId): boolean {
+  const left = view.voters.filter((voter) => voter !== without && (voter === view.self || view.detector.stage(voter) === 'HEALTHY'))
+  return left.length >= Math.floor(view.voters.length / 2) + 1
+}
+
+/** To a node that is not itself to be fenced, and only where the fencing can then take place. */
 function handOver(view: ConductView): readonly Conduct[] {
+  if (!isQuorumLeft(view, view.self)) return []
   const to = view.voters.find(
-    (voter) => voter !== view.self && view.detector.stage(voter) === 'HEALTHY' && openCaseOf(view.state, voter) === undefined,
+    (voter) =>
+      voter !== view.self &&
+      view.detector.stage(voter) === 'HEALTHY' &&
+      openCaseOf(view.state, voter) === undefined &&
+      fenceAsked(view, voter) === undefined,
   )
   return to === undefined ? [] : [{ kind: 'transfer-lead', to }]
 }
