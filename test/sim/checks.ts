@@ -11,6 +11,9 @@ import type { Machine } from './machine.js'
 import type { Cell } from './services.js'
 import type { World } from './world.js'
 
+/** More changes of the lead than that in two seconds are no change of circumstances. */
+const electionsMax = 12
+
 /** Copies of each group that really run. */
 export class Truth {
   private readonly world: World
@@ -66,6 +69,7 @@ export class Checks {
   private readonly endOf = new Map<Machine, number>()
   readonly acknowledged = new Map<string, unknown>()
   highestTerm = 0
+  private elections: number[] = []
 
   constructor(world: World) {
     this.world = world
@@ -76,6 +80,9 @@ export class Checks {
     if (other !== undefined && other !== machine.name) this.world.fail(`term ${term} has two leaders, ${other} and ${machine.name}`)
     this.leaders.set(term, machine.name)
     this.highestTerm = Math.max(this.highestTerm, term)
+    const { now } = this.world.scheduler
+    this.elections = [...this.elections.filter((at) => at > now - 2_000), now]
+    if (this.elections.length > electionsMax) this.world.fail(`${this.elections.length} leaders were elected within 2 s`)
   }
 
   // The state: the same at the same index.
