@@ -113,8 +113,13 @@ async function untilReady(context: MethodContext, process: ProcessIdentity, kept
   const began = performance.now()
   let problem = ''
   for (;;) {
-    const ended = kept.endOf(process) ?? (isAlive(process) ? undefined : 'it has ended')
+    const alive = isAlive(process)
+    const ended = kept.endOf(process) ?? (alive || kept.isOwn(process) ? undefined : 'it has ended')
     if (ended !== undefined) return { outcome: 'failed', detail: ended }
+    if (!alive) {
+      await pause(1) // Our child: its exit, which says how it ended, is about to be told.
+      continue
+    }
     if (context.signal.aborted) return { outcome: 'cancelled' }
     if (readyPort === undefined) {
       if (performance.now() - began >= settleTime) return { outcome: 'done' }
