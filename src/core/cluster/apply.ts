@@ -28,6 +28,7 @@ export function apply(state: Reader, place: { readonly index: LogIndex; readonly
   const kept = envelope.fingerprint === undefined ? undefined : state.get('requests', `id/${envelope.requestId}`)
   const context = new Context(state, { ...place, at: envelope.at, wall: envelope.wall })
   const result = kept === undefined ? attempt(context, envelope.command) : repeated(context, kept, envelope)
+  if (changesConfiguration(context)) context.putMeta({ ...context.meta, configRevision: context.index })
   if (envelope.fingerprint !== undefined && kept === undefined) remember(context, envelope, result)
   expireRequests(context)
   const changes = context.draft.changes()
@@ -148,12 +149,16 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
   }
 }
 
-/** The highest revision of anything an administrator writes. */
+/** Index of the entry that last changed what an administrator writes. */
 export function configRevision(reader: Reader): LogIndex {
-  let highest = 0
-  for (const [, group] of reader.rows('groups')) highest = Math.max(highest, group.revision)
-  for (const [, node] of reader.rows('nodes')) highest = Math.max(highest, node.revision)
-  return highest as LogIndex
+  return metaOf(reader).configRevision
+}
+
+function changesConfiguration(context: Context): boolean {
+  return context.draft.changes().some(({ table, value }) => {
+    if (table === 'settings') return true
+    return (table === 'groups' || table === 'nodes') && (value as { revision?: LogIndex } | undefined)?.revision === context.index
+  })
 }
 
 function repeated(context: Context, kept: RequestRow, envelope: Envelope): CommandResult {

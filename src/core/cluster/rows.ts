@@ -293,6 +293,8 @@ export interface MetaRow {
   readonly journalFrom: LogIndex
   readonly journalRows: number
   readonly decisionRows: number
+  /** Index of the entry that last changed what an administrator writes: settings, nodes, groups; deletions count too. */
+  readonly configRevision: LogIndex
   /** A longer lease that may still have been given before the setting was lowered, and until when it counts. */
   readonly formerLease: { readonly ms: number; readonly until: LogTime } | null
 }

@@ -175,6 +175,7 @@ const emptyMeta: MetaRow = {
   journalFrom: logIndex(1),
   journalRows: 0,
   decisionRows: 0,
+  configRevision: logIndex(0),
   formerLease: null,
 }
 
