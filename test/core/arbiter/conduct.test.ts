@@ -1,0 +1,293 @@
+/** What a leader wants done about silent nodes: asked, challenged, condemned, called off, let in again. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { bootInstant, type CaseId, effectiveSettings, instant, type NodeId } from '../../../src/base/index.js'
+import { type Conduct, conduct, type HeardGuardian } from '../../../src/core/arbiter/index.js'
+import { Detector, LeaseGiver } from '../../../src/core/detector/index.js'
+import type { GuardianAnswer } from '../../../src/core/guardian/index.js'
+import { Database, n1, n2, n3, nodes } from '../cluster/database.js'
+
+const settings = effectiveSettings({ profile: 'fast' })
+
+/** n2 leads; everybody was just heard. */
+class Leader {
+  now = 10_000
+  since = 0
+  readonly database: Database
+  readonly detector: Detector
+  readonly guardians = new Map<NodeId, HeardGuardian>()
+  readonly seen = new Map<CaseId, ReturnType<typeof instant>>()
+  readonly ended = new Map<CaseId, ReturnType<typeof instant>>()
+  private ids = 0
+
+  constructor(database = new Database().formed()) {
+    this.database = database
+    this.detector = new Detector(n2, nodes, instant(this.now))
+    for (const node of nodes) this.hears(node)
+    this.wants()
+  }
+
+  hears(node: NodeId, life = true): this {
+    this.detector.heartbeat(node, 0, instant(this.now), life)
+    return this
+  }
+
+  /** Time passes, in which only these are heard. */
+  waits(span: number, ...heard: NodeId[]): this {
+    for (const end = this.now + span; this.now < end; ) {
+      this.now += 10
+      for (const node of heard) this.hears(node)
+      this.detector.tick(instant(this.now), settings)
+    }
+    return this
+  }
+
+  guardianSays(node: NodeId, answer: Partial<GuardianAnswer>): this {
+    const whole = {
+      kind: 'guardian-answer',
+      node,
+      boot: `${node}-1`,
+      nonce: '',
+      daemonUp: true,
+      leaseRemainingMs: 0,
+      emergency: 'none',
+      sealed: {},
+      open: {},
+      ...answer,
+    }
+    this.guardians.set(node, { answer: whole as GuardianAnswer, at: instant(this.now) })
+    return this
+  }
+
+  fencing(...of: NodeId[]): this {
+    const levels = [[{ agent: 'fence', parameters: {}, timeout: 5_000 }]]
+    for (const node of of) this.database.ok({ kind: 'patch-node', node, fencing: { levels, then: 'on' }, precondition: {} })
+    return this
+  }
+
+  asked(node: NodeId): this {
+    this.database.ok({
+      kind: 'start-operation',
+      operation: `fence-${node}`,
+      operationKind: 'fence',
+      subject: node,
+      detail: 'a person: because',
+    })
+    return this
+  }
+
+  wants(): string[] {
+    const wanted = conduct({
+      self: n2,
+      term: 1 as never,
+      now: instant(this.now),
+      since: instant(this.since),
+      boot: bootInstant(this.now),
+      state: this.database.state,
+      settings,
+      detector: this.detector,
+      leases: new LeaseGiver(bootInstant(0)),
+      guardians: this.guardians,
+      caseSeenAt: this.seen,
+      attemptEndedAt: this.ended,
+      voters: nodes,
+      freshId: () => `id${++this.ids}`,
+    })
+    return wanted.map(show)
+  }
+}
+
+function show(wanted: Conduct): string {
+  switch (wanted.kind) {
+    case 'propose': {
+      const { command } = wanted
+      if (command.kind === 'open-case') return `open a case of ${command.node}, arbiter ${command.arbiter}`
+      if (command.kind === 'attempt') return `attempt ${command.attempt.number} ${command.attempt.action} by ${command.attempt.arbiter}`
+      if (command.kind === 'condemn') return `condemn${command.attempt === null ? '' : `, attempt by ${command.attempt.arbiter}`}`
+      return command.kind
+    }
+    case 'withhold':
+    case 'resume':
+      return `${wanted.kind} ${wanted.node}`
+    case 'ask-guardian':
+      return `ask ${wanted.node}`
+    case 'transfer-lead':
+      return `lead to ${wanted.to}`
+  }
+}
+
+describe('a silent node', () => {
+  test('is asked first, then challenged; the arbiter is another than the leader', () => {
+    const leader = new Leader()
+    assert.deepEqual(leader.waits(140, n3).wants(), [])
+    assert.deepEqual(leader.waits(20, n3).wants(), ['ask n1'])
+    assert.deepEqual(leader.waits(70, n3).wants(), ['ask n1', 'open a case of n1, arbiter n3'])
+  })
+
+  test('is asked by a new leader too, before it opens a case', () => {
+    const leader = new Leader()
+    leader.waits(300, n3)
+    leader.since = leader.now
+    assert.deepEqual(leader.wants(), ['ask n1'])
+    assert.deepEqual(leader.waits(80, n3).wants(), ['ask n1', 'open a case of n1, arbiter n3'])
+  })
+
+  test('is held while its guardian says that the daemon is down and the lease runs', () => {
+    const leader = new Leader()
+    leader.waits(230, n3).guardianSays(n1, { daemonUp: false, leaseRemainingMs: 2_000 })
+    assert.deepEqual(leader.wants(), ['ask n1'])
+    assert.deepEqual(leader.waits(300, n3).wants(), ['ask n1', 'open a case of n1, arbiter n3'], 'only while it answers')
+    leader.guardianSays(n1, { daemonUp: true, leaseRemainingMs: 2_000 })
+    assert.deepEqual(leader.wants(), ['ask n1', 'open a case of n1, arbiter n3'])
+  })
+
+  test('that was never heard may be starting', () => {
+    const leader = new Leader(new Database().formed())
+    assert.deepEqual(new Leader().waits(100, n1, n3).wants(), [])
+    assert.deepEqual(leader.waits(100, n1, n3).wants(), [])
+  })
+})
+
+describe('a challenged node', () => {
+  const challenged = (...fenced: NodeId[]) => {
+    const leader = new Leader().fencing(...fenced)
+    leader.waits(230, n3)
+    leader.database.ok(leader.database.openCase(n1, 'c1', { arbiter: n3 }))
+    leader.seen.set('c1' as CaseId, instant(leader.now))
+    return leader
+  }
+
+  test('has its time to answer; then it is condemned and answered no more, with the first attempt', () => {
+    const leader = challenged(n1)
+    assert.deepEqual(leader.waits(70, n3).wants(), ['ask n1'])
+    assert.deepEqual(leader.waits(10, n3).wants(), ['ask n1', 'withhold n1', 'condemn, attempt by n3'])
+  })
+
+  test('without a device is condemned all the same', () => {
+    assert.deepEqual(challenged().waits(80, n3).wants(), ['ask n1', 'withhold n1', 'condemn'])
+  })
+
+  test('that shows life is let go', () => {
+    assert.deepEqual(challenged(n1).waits(80, n3).hears(n1).wants(), ['resume n1', 'close-case'])
+  })
+
+  test('of an earlier leader has its time from this one on', () => {
+    const leader = challenged(n1).waits(200, n3)
+    leader.seen.clear()
+    leader.since = leader.now - 70
+    assert.deepEqual(leader.wants(), ['ask n1'])
+    leader.since = leader.now - 75
+    assert.deepEqual(leader.wants(), ['ask n1', 'withhold n1', 'condemn, attempt by n3'])
+  })
+
+  test('is not condemned where the nodes left would be no quorum', () => {
+    const leader = challenged(n1)
+    leader.database.condemned(n3, 'c2')
+    assert.ok(
+      !leader
+        .waits(200)
+        .wants()
+        .some((one) => one.startsWith('condemn') || one === 'withhold n1'),
+    )
+  })
+
+  test('whose guardian has stopped everything is proved by its statement', () => {
+    const leader = challenged(n1)
+    leader.guardianSays(n1, { nonce: 'nonce-c1', emergency: 'stopped' })
+    assert.deepEqual(leader.wants(), ['ask n1', 'guardian-proof'])
+    leader.guardianSays(n1, { nonce: 'nonce-c0', emergency: 'stopped' })
+    assert.deepEqual(leader.wants(), ['ask n1'])
+    leader.guardianSays(n1, { nonce: 'nonce-c1', emergency: 'stopped', open: { web: 1 } as never })
+    assert.deepEqual(leader.wants(), ['ask n1'])
+  })
+})
+
+describe('a condemned node', () => {
+  const condemned = () => {
+    const leader = new Leader().fencing(n1)
+    leader.database.group()
+    leader.database.granted(n1)
+    leader.database.condemned(n1)
+    leader.waits(400, n3)
+    return leader
+  }
+
+  test('is tried again after a pause, by another arbiter', () => {
+    const leader = condemned()
+    assert.deepEqual(leader.wants(), ['withhold n1', 'ask n1'], 'one call at a time')
+    leader.database.ok(leader.database.attemptResult(false))
+    leader.ended.set('c1' as CaseId, instant(leader.now))
+    assert.deepEqual(leader.waits(900, n3).wants(), ['withhold n1', 'ask n1'])
+    const [, , again] = leader.waits(100, n3).wants()
+    assert.match(again ?? '', /^attempt 2 off by n3/)
+  })
+
+  test('is tried again by a new leader as well', () => {
+    const leader = condemned()
+    leader.database.ok(leader.database.attemptResult(false))
+    leader.since = leader.now - 1_000
+    assert.match(leader.wants()[2] ?? '', /^attempt 2 off/)
+  })
+
+  test('that is back and holds nothing is let in again; not one that a person wants off', () => {
+    const leader = condemned()
+    leader.database.ok(leader.database.attemptResult(false))
+    leader.database.ok(leader.database.released(n1))
+    leader.hears(n1, false)
+    assert.deepEqual(leader.wants().slice(2), ['readmit'])
+
+    const asked = new Leader().fencing(n1)
+    asked.database.ok(asked.database.openCase(n1, 'c1', { trigger: 'asked by a person: because' }))
+    asked.database.ok({ kind: 'condemn', caseId: 'c1' as CaseId, attempt: null, reason: 'asked' })
+    assert.ok(!asked.waits(10, n1, n3).wants().includes('readmit'))
+  })
+
+  test('that was switched off is switched on again, whatever the proof', () => {
+    const fenced = condemned()
+    fenced.database.ok(fenced.database.attemptResult(true))
+    assert.deepEqual(fenced.wants(), ['attempt 2 on by n2'])
+
+    const stated = condemned()
+    stated.database.ok({
+      kind: 'guardian-proof',
+      caseId: 'c1' as CaseId,
+      node: n1,
+      boot: 'n1-1' as never,
+      nonce: 'nonce-c1',
+      tokens: { web: stated.database.row().holder?.token } as never,
+      verified: true,
+    })
+    assert.deepEqual(stated.wants(), [], 'the call is still under way')
+    stated.database.ok(stated.database.attemptResult(true))
+    assert.deepEqual(stated.wants(), ['attempt 2 on by n2'])
+  })
+})
+
+describe('a person’s request to fence', () => {
+  test('of a node that answers opens a case', () => {
+    const leader = new Leader().fencing(n1).asked(n1)
+    assert.deepEqual(leader.waits(10, n1, n3).wants(), ['open a case of n1, arbiter n3'])
+  })
+
+  test('waits where the nodes left would be no quorum', () => {
+    const leader = new Leader().fencing(n1).asked(n1)
+    assert.ok(
+      !leader
+        .waits(160, n1)
+        .wants()
+        .some((one) => one.startsWith('open a case of n1')),
+    )
+  })
+
+  test('of the leader moves the lead first, to one that is not to be fenced itself', () => {
+    const leader = new Leader().fencing(n1, n2).asked(n2).asked(n1)
+    assert.deepEqual(leader.waits(10, n1, n3).wants(), ['open a case of n1, arbiter n3', 'lead to n3'])
+    assert.ok(
+      !leader
+        .waits(160, n1)
+        .wants()
+        .some((one) => one.startsWith('lead')),
+      'not where nothing could come of it',
+    )
+  })
+})
