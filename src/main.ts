@@ -21,6 +21,7 @@ if (run !== undefined && !rest.includes('--help')) {
   }
 } else {
   const { runCli } = await import('./cli/index.js')
+  process.stdout.on('error', () => process.exit(0)) // Whoever read it, such as head, has seen enough.
   process.exitCode = await runCli(process.argv)
 }
 
