@@ -248,3 +248,24 @@ test('groups that a document leaves out stay, unless it says prune', async () =>
     assert.equal((await bench.ask('GET', `/v1/operations/${operation}?wait=30s`)).body.status, 'done')
   assert.deepEqual(Object.keys((await bench.ask('GET', '/v1/config')).body.groups), ['planned'])
 })
+
+test('the revision of the configuration changes with everything in it, and with nothing else', async () => {
+  const revision = async (): Promise<unknown> => (await bench.ask('GET', '/v1/config')).headers.etag
+  await bench.ask('PUT', '/v1/groups/first', { body: sleeper({ intent: 'OFFLINE' }) })
+  await bench.ask('PUT', '/v1/groups/second', { body: sleeper({ intent: 'OFFLINE' }) })
+  const seen = new Set([await revision()])
+  for (const [method, path, body] of [
+    ['PATCH', '/v1/settings', { fencingMax: 9 }],
+    ['PATCH', '/v1/nodes/n1', { attributes: { a: 'b' } }],
+    ['PATCH', '/v1/groups/first', { priority: 9 }],
+    ['DELETE', '/v1/groups/second?wait=30s', {}],
+  ] as const) {
+    assert.ok((await bench.ask(method, path, { body })).status < 300, path)
+    const now = await revision()
+    assert.ok(!seen.has(now), path)
+    seen.add(now)
+  }
+  await bench.ask('PUT', '/v1/store/x', { body: { value: 1 } })
+  await bench.ask('PATCH', '/v1/groups/first', { body: { priority: 9 } })
+  assert.ok(seen.has(await revision()))
+})

@@ -129,6 +129,67 @@ test('what is no longer kept is gone: 410 at the beginning, a last word on the l
   assert.equal((await bench.ask('GET', '/v1/events', { headers: { 'last-event-id': 'two' } })).status, 400)
 })
 
+test('an entry that was trimmed in the middle is not told by half', async () => {
+  const { node } = bench.daemon()
+  const clear = { kind: 'clear-node', node: 'n1' } as const
+  const many = async (count: number): Promise<number> => {
+    const result = await node?.propose({
+      kind: 'transaction',
+      commands: Array.from({ length: count }, () => clear as never),
+      ifRevision: null,
+    })
+    return Number(result?.index)
+  }
+  const cut = await many(60)
+  await many(60)
+  const half = await bench.ask('GET', `/v1/events?from=${cut}`)
+  assert.deepEqual([half.status, half.body.facts.journalFrom], [410, cut + 1])
+  assert.equal((await bench.ask('GET', `/v1/events?from=${cut + 1}&follow=false`)).text.trim().split('\n').length, 60)
+})
+
+test('a client that does not read is not waited for: it is told that it fell behind, never given a gap', async () => {
+  const { node } = bench.daemon()
+  const begin = Number(node?.state.appliedIndex) + 1
+  const lines: string[] = []
+  let ended = false
+  let read: (() => void) | undefined
+  const outgoing = request({ socketPath: bench.api().socket, path: `/v1/events?from=${begin}`, agent: false }, (incoming) => {
+    incoming.pause()
+    read = () => {
+      let text = ''
+      incoming.setEncoding('utf8')
+      incoming.on('data', (part: string) => {
+        text += part
+      })
+      incoming.on('end', () => {
+        lines.push(...text.trim().split('\n'))
+        ended = true
+      })
+      incoming.resume()
+    }
+  })
+  outgoing.end()
+  await bench.until('the line to be open', () => read !== undefined)
+  const clear = { kind: 'clear-node', node: 'n1' } as const
+  for (let entry = 0; entry < 80; entry++)
+    await node?.propose({ kind: 'transaction', commands: Array.from({ length: 90 }, () => clear as never), ifRevision: null })
+  read?.()
+  await bench.until('the stream to end', () => ended)
+  const last = JSON.parse(lines.pop() ?? '{}')
+  assert.match(last.comment, /fell behind/)
+  const events = lines.map((line) => JSON.parse(line) as Seen)
+  assert.ok(events.length < 80 * 90)
+  events.forEach((event, at) => {
+    const before_ = events[at - 1]
+    const follows =
+      before_ === undefined ||
+      (event.revision === before_.revision
+        ? event.number === before_.number + 1
+        : event.number === 0 && event.revision === before_.revision + 1)
+    assert.ok(follows, `${before_?.revision}.${before_?.number} → ${event.revision}.${event.number}`)
+  })
+})
+
 test('streams end and waiting requests are answered when the API closes', async () => {
   const other = await BenchCluster.single()
   const path = other.api().socket

@@ -11,8 +11,9 @@ export class Access {
   readonly daemon: Daemon
   readonly waits = new Waits()
   readonly types: ResourceTypes
-  /** Aborted when the listeners close. */
-  readonly ending = new AbortController()
+  /** Of the requests that are being handled: aborted when their client is gone, or when the listeners close. */
+  private readonly handled = new Set<AbortController>()
+  private ended = false
   /** Fingerprints of requests under way, by their Idempotency-Key. */
   readonly underWay = new Map<string, string>()
 
@@ -50,8 +51,21 @@ export class Access {
     return this.daemon.config.api.listen !== undefined
   }
 
+  /** A signal for one request, and how to say that it is over. */
+  handling(): { readonly signal: AbortSignal; over(): void } {
+    const controller = new AbortController()
+    if (this.ended) controller.abort()
+    this.handled.add(controller)
+    const over = (): void => {
+      this.handled.delete(controller)
+      controller.abort()
+    }
+    return { signal: controller.signal, over }
+  }
+
   end(): void {
-    this.ending.abort()
+    this.ended = true
     this.waits.end()
+    for (const controller of this.handled) controller.abort()
   }
 }

@@ -4,7 +4,6 @@
  * Nothing is queued for a slow one: what comes next is read from the journal when the client has taken what was
  * written. One that falls behind the kept journal, or takes nothing for a minute, is told so and let go.
  */
-import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { ClusterError } from '../../base/index.js'
 import { type EventRow, journalKey, metaOf, type Reader } from '../../core/cluster/index.js'
@@ -43,15 +42,33 @@ export function positionOf(lastEventId: string): Position {
 }
 
 /** Errors: JOURNAL_TRIMMED. */
-export function startOf(state: Reader, position: Position): void {
-  const { journalFrom } = metaOf(state)
-  if (position.revision >= journalFrom) return
-  // Before the first entry of a journal that was never trimmed there is nothing to miss.
-  if (journalFrom <= 1) return
+export function checkKept(state: Reader, position: Position): void {
+  if (!isTrimmed(state, position)) return
+  const from = keptFrom(state)
   throw new ClusterError('JOURNAL_TRIMMED', `events from ${position.revision} on are no longer all kept`, {
-    fix: `begin at ${journalFrom}, and read the present state first: GET /v1/events?from=${journalFrom}`,
-    facts: { journalFrom },
+    fix: `begin at ${from}, and read the present state first: GET /v1/events?from=${from}`,
+    facts: { journalFrom: from },
   })
+}
+
+/** The first revision of which every event is kept. */
+export function keptFrom(state: Reader): number {
+  const first = firstKept(state)
+  return first === undefined ? metaOf(state).journalFrom : first.number === 0 ? first.revision : first.revision + 1
+}
+
+function firstKept(state: Reader): EventRow | undefined {
+  for (const [, row] of state.rows('journal')) return row
+  return undefined
+}
+
+/** Whether an event between the position and what follows it may have been trimmed; trimming can cut an entry in two. */
+function isTrimmed(state: Reader, next: Position): boolean {
+  const first = firstKept(state)
+  if (first === undefined || metaOf(state).journalFrom <= 1) return false // Nothing was ever trimmed.
+  if (next.revision === first.revision) return next.number < first.number
+  if (next.revision > first.revision) return false
+  return !(next.number > 0 && next.revision + 1 === first.revision && first.number === 0)
 }
 
 /** Where the last so many events begin. */
@@ -71,6 +88,10 @@ export async function eventStream(stream: EventStream): Promise<void> {
   const { node, response, signal, sse } = stream
   let next = stream.position
   for (;;) {
+    if (isTrimmed(node.state, next)) {
+      comment(stream, 'fell behind: these events are no longer kept; begin anew')
+      break
+    }
     const rows = take(node.state, next)
     const last = rows.at(-1)
     if (last !== undefined) {
@@ -81,19 +102,9 @@ export async function eventStream(stream: EventStream): Promise<void> {
     if (!stream.follow || signal.aborted) break
     const isNews = (): boolean => isTrimmed(node.state, next) || take(node.state, next, 1).length > 0
     const came = await stream.waits.until(isNews, keepAlive, signal)
-    if (signal.aborted) break
-    if (isTrimmed(node.state, next)) {
-      comment(stream, 'fell behind: these events are no longer kept; begin anew')
-      break
-    }
-    if (!came && sse && !(await write(stream, `: ${node.state.appliedIndex}\n\n`))) return
+    if (!came && !signal.aborted && sse && !(await write(stream, `: ${node.state.appliedIndex}\n\n`))) return
   }
   response.end()
-}
-
-function isTrimmed(state: Reader, next: Position): boolean {
-  const { journalFrom } = metaOf(state)
-  return next.number > 0 ? next.revision + 1 < journalFrom : next.revision < journalFrom && journalFrom > 1
 }
 
 function take(state: Reader, from: Position, limit = batchMax): readonly EventRow[] {
@@ -115,14 +126,27 @@ async function write(stream: EventStream, text: string): Promise<boolean> {
   const { response, signal } = stream
   if (signal.aborted || response.destroyed) return false
   if (response.write(text)) return true
-  try {
-    await once(response, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(patience)]) })
-    return true
-  } catch {
-    comment(stream, 'too slow: nothing was taken for a minute; resume with Last-Event-ID')
-    response.destroy()
-    return false
-  }
+  if (await drained(response, signal)) return true
+  if (!signal.aborted) comment(stream, 'too slow: nothing was taken for a minute; resume with Last-Event-ID')
+  response.destroy()
+  return false
+}
+
+/** False when the client took nothing in time, or is gone. */
+function drained(response: ServerResponse, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const settle = (taken: boolean) => (): void => {
+      clearTimeout(timer)
+      response.off('drain', onDrain)
+      signal.removeEventListener('abort', onGone)
+      resolve(taken)
+    }
+    const onDrain = settle(true)
+    const onGone = settle(false)
+    const timer = setTimeout(onGone, patience)
+    response.on('drain', onDrain)
+    signal.addEventListener('abort', onGone)
+  })
 }
 
 function comment({ response, sse }: EventStream, text: string): void {

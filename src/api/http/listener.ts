@@ -71,7 +71,7 @@ async function handle(access: Access, route: Route, request: FastifyRequest, rep
     headers: request.headers,
     body: bodyOf(route, bytes, request.headers['content-type']),
     bytes,
-    signal: goneOrEnding(access, reply.raw),
+    signal: signalOf(access, reply.raw),
     index: undefined,
   }
   return send(access, request, reply, call, await route.handle(call))
@@ -85,10 +85,10 @@ function bodyOf(route: Route, bytes: Uint8Array, contentType: string | undefined
   return value
 }
 
-function goneOrEnding(access: Access, response: ServerResponse): AbortSignal {
-  const gone = new AbortController()
-  response.once('close', () => gone.abort())
-  return AbortSignal.any([gone.signal, access.ending.signal])
+function signalOf(access: Access, response: ServerResponse): AbortSignal {
+  const { signal, over } = access.handling()
+  response.once('close', over)
+  return signal
 }
 
 function send(access: Access, request: FastifyRequest, reply: FastifyReply, call: Call, answer: Answer): FastifyReply {

@@ -1,8 +1,7 @@
 /** The journal: ordered, without gaps, resumable, live. */
 
-import { metaOf } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
-import { eventStream, lastEvents, positionOf, startOf } from '../cluster/event-stream.js'
+import { checkKept, eventStream, keptFrom, lastEvents, positionOf } from '../cluster/event-stream.js'
 import { read, readQuery } from '../cluster/reading.js'
 import type { Call, Route } from '../http/route.js'
 
@@ -27,7 +26,7 @@ export function eventRoutes(access: Access): readonly Route[] {
         const begin = beginning(call)
         const position = begin === undefined ? lastEvents(state, call.query.number('last') ?? 100) : begin
         const sse = (call.headers.accept ?? '').includes('text/event-stream')
-        startOf(state, position)
+        checkKept(state, position)
         return {
           stream: {
             type: sse ? 'text/event-stream' : 'application/x-ndjson',
@@ -42,7 +41,7 @@ export function eventRoutes(access: Access): readonly Route[] {
                 signal: call.signal,
               }),
           },
-          headers: { 'quorate-journal-from': String(metaOf(state).journalFrom) },
+          headers: { 'quorate-journal-from': String(keptFrom(state)) },
         }
       },
     },
