@@ -1,5 +1,5 @@
 /**
- * Runs seeds of the simulator: `node build/test/sim/run.js --seed 1 --count 100 --nodes 3 --minutes 0.5 [--live]`.
+ * Runs seeds of the simulator: `node dist/test/sim/run.js --seed 1 --count 100 --nodes 3 --minutes 0.5 [--live]`.
  *
  * The same seed gives the same trace. Exit 1 at the first seed that breaks a promise.
  */

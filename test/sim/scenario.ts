@@ -68,7 +68,7 @@ export function runScenario({ seed, nodes, span = 20_000, live = false }: Run): 
     }
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
-    const replay = `node build/test/sim/run.js --seed ${seed} --nodes ${world.options.nodes} --minutes ${span / 60_000}`
+    const replay = `node dist/test/sim/run.js --seed ${seed} --nodes ${world.options.nodes} --minutes ${span / 60_000}`
     const cause = error instanceof Broken ? error.cause : error
     const stack = cause instanceof Error ? `\n${cause.stack}` : ''
     throw new Broken(`seed ${seed}: ${text}\nagain: ${replay}\n${world.trace.last.join('\n')}${stack}`, { cause })
@@ -107,7 +107,7 @@ function attend(world: World): void {
 /** What kind of cluster the seed makes. */
 function optionsOf(seed: number, nodes: number | undefined, live: boolean): Partial<WorldOptions> {
   const random = new Random(seed ^ 0x5eed)
-  const watchdog = random.chance(0.3)
+  const watchdog = random.chance(0.35)
   return {
     seed,
     live,
@@ -115,7 +115,7 @@ function optionsOf(seed: number, nodes: number | undefined, live: boolean): Part
     profile: random.chance(0.5) ? 'fast' : 'normal',
     watchdogTimeout: watchdog ? 4_000 : undefined,
     containment: random.chance(0.85) ? 'cgroup2' : 'sweep',
-    fencing: !watchdog || random.chance(0.7),
+    fencing: !watchdog || random.chance(0.4),
     emergencyStop: random.pick([2_000, 5_000]),
     bootMax: random.pick([2_000, 8_000]),
   }
