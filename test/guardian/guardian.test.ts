@@ -6,6 +6,7 @@ import type { GuardianAnswer } from '../../src/core/guardian/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../../src/guardian/index.js'
 import { deriveKey, openDatagrams } from '../../src/io/datagram/index.js'
 import { pause, readStat } from '../../src/io/processes/index.js'
+import { openRunFolder } from '../../src/io/run-folder/index.js'
 import { BenchNode, group, resource, token } from '../monitor/bench-node.js'
 
 let bench: BenchNode
@@ -22,6 +23,9 @@ const alive = (pid: number | undefined) => pid !== undefined && (readStat(pid)?.
 async function withService(lease: number) {
   bench.startGuardian({ lease })
   await bench.hello()
+  // Nothing is run without a lease: the guardian would end it at once.
+  const folder = openRunFolder(bench.runDir)
+  await bench.eventually('a lease', () => folder.readDeadline(bench.boot) > 0)
   bench.run('g', { app: sleeper })
   await bench.groupIs('g', 'ONLINE')
   return bench.pidOf('g', 'app')
