@@ -20,12 +20,16 @@ const sleeper = resource({ type: 'command', parameters: { run: ['/bin/sleep', '1
 
 const alive = (pid: number | undefined) => pid !== undefined && (readStat(pid)?.state ?? 'Z') !== 'Z'
 
-async function withService(lease: number) {
-  bench.startGuardian({ lease })
+/** The monitor is there, and a lease: nothing is run without one, for the guardian would end it at once. */
+async function begun() {
   await bench.hello()
-  // Nothing is run without a lease: the guardian would end it at once.
   const folder = openRunFolder(bench.runDir)
   await bench.eventually('a lease', () => folder.readDeadline(bench.boot) > 0)
+}
+
+async function withService(lease: number) {
+  bench.startGuardian({ lease })
+  await begun()
   bench.run('g', { app: sleeper })
   await bench.groupIs('g', 'ONLINE')
   return bench.pidOf('g', 'app')
@@ -65,7 +69,7 @@ test('with daemon and monitor stopped by SIGSTOP, the guardian ends everything a
 test('with daemon and monitor killed and kept from starting, the guardian ends everything at the deadline', async () => {
   const mark = join(bench.dir, 'up')
   bench.startGuardian({ lease: 800 })
-  await bench.hello()
+  await begun()
   const commands = { start: `touch ${mark}`, stop: `rm ${mark}`, probe: `test -e ${mark} || exit 7` }
   bench.run('g', { app: sleeper, ip: resource({ type: 'command', parameters: commands }) })
   await bench.groupIs('g', 'ONLINE')
@@ -80,7 +84,7 @@ test('with daemon and monitor killed and kept from starting, the guardian ends e
 
 test('what cannot be verified is not called stopped', async () => {
   bench.startGuardian({ lease: 800, emergencyStop: 1_000 })
-  await bench.hello()
+  await begun()
   const commands = { start: 'true', stop: 'true', probe: 'exit 0' }
   bench.run('g', { app: resource({ type: 'command', parameters: commands }) })
   await bench.groupIs('g', 'ONLINE')
@@ -92,7 +96,7 @@ test('what cannot be verified is not called stopped', async () => {
 test('a guardian killed in the middle of an emergency stop is followed by one that finishes it, lease or not', async () => {
   const mark = join(bench.dir, 'up')
   bench.startGuardian({ lease: 700, emergencyStop: 20_000 })
-  await bench.hello()
+  await begun()
   const commands = {
     start: `touch ${mark}`,
     stop: `test -e ${bench.dir}/go || sleep 1000; rm -f ${mark}`,
@@ -133,7 +137,7 @@ test('a guardian that hangs is killed and replaced, and the services run on', as
 test('other nodes are answered under the guardian’s own key, also while the daemon is down', async () => {
   const port = 30_000 + Math.floor(Math.random() * 10_000)
   bench.startGuardian({ lease: 60_000, addresses: ['127.0.0.1'], port })
-  await bench.hello()
+  await begun()
   bench.run('g', { app: sleeper })
   await bench.groupIs('g', 'ONLINE')
   bench.runFolder.seals.seal(group('old'), token(7))
