@@ -108,7 +108,9 @@ export function nearestName(wrong: string, known: Iterable<string>): string | un
   let best: string | undefined
   let bestDistance = Math.max(2, Math.floor(wrong.length / 2))
   for (const candidate of known) {
-    const distance = editDistance(wrong.toLowerCase(), candidate.toLowerCase())
+    // Of equally near ones, the one that was begun so is meant.
+    const begun = candidate.toLowerCase().startsWith(wrong.toLowerCase())
+    const distance = editDistance(wrong.toLowerCase(), candidate.toLowerCase()) - (begun ? 0.5 : 0)
     if (distance <= bestDistance && (best === undefined || distance < bestDistance)) {
       best = candidate
       bestDistance = distance
