@@ -69,7 +69,7 @@ async function handle(access: Access, route: Route, request: FastifyRequest, rep
     params: request.params as Record<string, string>,
     query: route.anyQuery === true ? new Query(new Map()) : parseQuery(request.url.split('?').slice(1).join('?'), route.query ?? {}),
     headers: request.headers,
-    body: bodyOf(route, bytes, request.headers['content-type']),
+    body: await bodyOf(route, bytes, request.headers['content-type']),
     bytes,
     signal: signalOf(access, reply.raw),
     index: undefined,
@@ -78,9 +78,9 @@ async function handle(access: Access, route: Route, request: FastifyRequest, rep
 }
 
 /** Errors: BAD_JSON, BAD_YAML, INVALID, UNKNOWN_KEY, … */
-function bodyOf(route: Route, bytes: Uint8Array, contentType: string | undefined): unknown {
+async function bodyOf(route: Route, bytes: Uint8Array, contentType: string | undefined): Promise<unknown> {
   if (route.body === 'raw') return bytes
-  const value = bytes.length === 0 ? {} : parsePayload(bytes, contentType)
+  const value = bytes.length === 0 ? {} : await parsePayload(bytes, contentType)
   checkValue(route.body ?? noBody, value)
   return value
 }

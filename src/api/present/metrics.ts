@@ -2,7 +2,6 @@
 import { groupsOf, metaOf, nodesOf } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { estimatedLogTime } from '../cluster/reading.js'
-import { groupStates } from '../schemas/index.js'
 import { groupState, holderSeen } from './group-state.js'
 
 type Labels = Readonly<Record<string, string>>
@@ -51,15 +50,11 @@ export function metricsText(access: Access): string {
     'Fencing levels of a node.',
     nodesOf(state).map((row) => [{ name: row.name }, row.fencing.levels.length]),
   )
-  const states = Object.keys(groupStates)
   metric(
     'group_state',
     'gauge',
-    'One for the state that a group has, as this node knows it.',
-    groupsOf(state).flatMap((group) => {
-      const present = groupState(group, holderSeen(state, group, undefined), at)
-      return states.map((name) => [{ group: group.name, state: name }, name === present ? 1 : 0] as const)
-    }),
+    'The state of a group, as this node knows it.',
+    groupsOf(state).map((group) => [{ group: group.name, state: groupState(group, holderSeen(state, group, undefined), at) }, 1]),
   )
   return `${lines.join('\n')}\n`
 }

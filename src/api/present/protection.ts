@@ -1,14 +1,15 @@
 /** Are we protected right now: what would happen to each node and group if a node were lost this moment. */
 import { type BootRow, currentBoot, type GroupRow, groupsOf, mayStillRun, type NodeRow, nodesOf } from '../../core/cluster/index.js'
-import { groupInput, table } from '../../core/planner/index.js'
+import { type GroupInput, groupInputs, table } from '../../core/planner/index.js'
 import { livenessOf, type View } from '../cluster/reading.js'
 
 type Shown = Record<string, unknown>
 
 export function protectionOf(view: View): Shown {
+  const inputs = groupInputs({ state: view.state, at: view.at, liveness: livenessOf(view.leaderView) })
   return {
     nodes: nodesOf(view.state).map((row) => ofNode(view, row)),
-    groups: groupsOf(view.state).map((group) => ofGroup(view, group)),
+    groups: groupsOf(view.state).map((group) => ofGroup(view, group, inputs.get(group.name))),
   }
 }
 
@@ -39,10 +40,9 @@ function levelOf(view: View, row: NodeRow, boot: BootRow | undefined): keyof typ
   return boot?.guard.guarded === true && view.node.settings.acceptGuardianLease ? 'weak' : 'manual'
 }
 
-function ofGroup(view: View, group: GroupRow): Shown {
-  const planner = { state: view.state, at: view.at, liveness: livenessOf(view.leaderView) }
+function ofGroup(view: View, group: GroupRow, input: GroupInput | undefined): Shown {
   const holder = mayStillRun(group) ? group.holder.node : null
-  const candidates = table(groupInput(planner, group))
+  const candidates = input === undefined ? [] : table(input)
   const others = candidates.filter((candidate) => candidate.node !== holder && candidate.eligible).map((candidate) => candidate.node)
   const row = holder === null ? undefined : view.state.get('nodes', holder)
   const level = row === undefined ? null : levelOf(view, row, currentBoot(view.state, row.name))

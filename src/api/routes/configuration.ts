@@ -1,5 +1,4 @@
 /** The whole configuration: read, planned, applied all or nothing. */
-import { stringify } from 'yaml'
 import { ClusterError } from '../../base/index.js'
 import { configRevision } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
@@ -8,6 +7,7 @@ import { configurationOf, type Plan, planConfiguration } from '../cluster/config
 import { preconditionOf } from '../cluster/preconditions.js'
 import { read, readQuery } from '../cluster/reading.js'
 import type { Answer, Call, Route } from '../http/route.js'
+import { writeYaml } from '../http/yaml.js'
 import { configurationSchema } from '../schemas/index.js'
 
 /** A configuration that changes while it is being planned is planned again. */
@@ -33,7 +33,7 @@ export function configurationRoutes(access: Access): readonly Route[] {
         const document = configurationOf(state)
         const revision = configRevision(state)
         if (call.query.text('format') !== 'yaml') return { revision, body: { ...age, ...document } }
-        return { revision, text: { type: 'application/yaml; charset=utf-8', value: stringify(document) } }
+        return { revision, text: { type: 'application/yaml; charset=utf-8', value: await writeYaml(document) } }
       },
     },
     {

@@ -1,5 +1,5 @@
 /** Makes the planner's inputs from the committed state and what the leader knows of who is alive. */
-import type { BootId, LogTime, NodeId } from '../../base/index.js'
+import type { BootId, GroupName, LogTime, NodeId } from '../../base/index.js'
 import {
   type BootRow,
   currentBoot,
@@ -63,6 +63,12 @@ function lookUp(view: PlannerView): Shared {
 /** What `decideGroup` is asked about one group; also what `why` and `why-not` show. */
 export function groupInput(view: PlannerView, group: GroupRow): GroupInput {
   return inputOf(view, group, lookUp(view))
+}
+
+/** The same for every group at once, in one look at what they share. */
+export function groupInputs(view: PlannerView): ReadonlyMap<GroupName, GroupInput> {
+  const shared = lookUp(view)
+  return new Map(shared.groups.map((group) => [group.name, inputOf(view, group, shared)]))
 }
 
 function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput {
