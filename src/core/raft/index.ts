@@ -1,4 +1,16 @@
 /** Consensus: Raft as a pure step-function. */
-export { majority, quorumIndex } from './quorum.js'
+export {
+  type ChangeProblem,
+  type Configuration,
+  type ConfigurationChange,
+  changed,
+  decodeConfiguration,
+  encodeConfiguration,
+  majority,
+  type MemberPlace,
+  membersOf,
+  quorumValue,
+  votersOf,
+} from './configuration.js'
 export { Raft, type RaftOptions, type RaftTiming } from './raft.js'
 export * from './types.js'

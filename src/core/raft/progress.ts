@@ -2,12 +2,13 @@
  * What a leader knows of one follower: how far it matches, what is on its way, when it was last heard.
  *
  * While the follower's position is being looked for, one append is on its way at a time (`probe`); once it is known,
- * appends are pipelined up to a bound (`replicate`).
+ * appends are pipelined up to a bound (`replicate`); where the log no longer reaches back far enough, it gets a `snapshot`.
  */
 import type { LogIndex } from '../../base/index.js'
+import type { SnapshotSending } from './snapshot-sending.js'
 
 export interface Progress {
-  mode: 'probe' | 'replicate'
+  mode: 'probe' | 'replicate' | 'snapshot'
   /** Known to be on the follower's disk. Never goes back within a term. */
   matchIndex: LogIndex
   nextIndex: LogIndex
@@ -19,6 +20,10 @@ export interface Progress {
   ackedRound: number
   /** Ticks since anything of this term came from it. */
   silentTicks: number
+  /** In mode `snapshot`. */
+  sending: SnapshotSending | undefined
+  /** Not a member any more: it gets the log until it has had time to learn that. Counts ticks. */
+  leavingTicks: number | undefined
 }
 
 /** Appends on their way to one follower: bounds memory when it hangs. */
@@ -35,13 +40,18 @@ export function freshProgress(lastIndex: LogIndex): Progress {
     quietTicks: 0,
     ackedRound: 0,
     silentTicks: 0,
+    sending: undefined,
+    leavingTicks: undefined,
   }
 }
 
-/** Nothing came back for what was sent: start over from what is known, one append at a time. */
+/**
+ * Nothing came back for what was sent: start over from what is known, one append at a time. Where the position is still
+ * being looked for, the same question is asked again: matchIndex says nothing yet, and the log may not reach back to it.
+ */
 export function fallBack(progress: Progress): void {
+  if (progress.mode !== 'probe') progress.nextIndex = (progress.matchIndex + 1) as LogIndex
   progress.mode = 'probe'
   progress.inFlight = 0
   progress.quietTicks = 0
-  progress.nextIndex = (progress.matchIndex + 1) as LogIndex
 }

@@ -2,14 +2,29 @@
  * One member of a Raft group: events in, effects out (Ongaro and Ousterhout 2014, "the paper"; Ongaro's dissertation, "the thesis").
  *
  * Election with pre-vote and check-quorum, replication, the commit rule of the own term, quorum rounds for reads and
- * leases, leadership transfer. It has no disk, network or clock: persistence is asked for and confirmed by events,
- * time comes as ticks. Nothing that rests on a disk write leaves before that write is confirmed.
+ * leases, leadership transfer, learners and joint consensus, snapshots and compaction. It has no disk, network or clock:
+ * persistence is asked for and confirmed by events, time comes as ticks. Nothing that rests on a disk write leaves before
+ * that write is confirmed.
  */
 import { invariant, type LogIndex, logIndex, type MemberId, type RequestId, type Term, term, unreachable } from '../../base/index.js'
-import { Log } from './log.js'
+import {
+  type Configuration,
+  type ConfigurationChange,
+  changed,
+  encodeConfiguration,
+  final,
+  hasQuorum,
+  membersOf,
+  quorumValue,
+  votersOf,
+} from './configuration.js'
+import { Configurations } from './configurations.js'
+import { Log, sizeOf } from './log.js'
+import { Persistence } from './persistence.js'
 import { appendBytesMax, fallBack, freshProgress, inFlightMax, type Progress } from './progress.js'
-import { majority, quorumIndex, quorumValue } from './quorum.js'
-import type { Configuration, HardState, LogEntry, RaftEffect, RaftEvent, RaftMessage, Role } from './types.js'
+import { Rounds } from './rounds.js'
+import { SnapshotSending } from './snapshot-sending.js'
+import type { HardState, LogEntry, LogPosition, RaftEffect, RaftEvent, RaftMessage, Refusal, Role, SnapshotMeta } from './types.js'
 
 export interface RaftTiming {
   /** Ticks. A follower stands for election after a silence drawn between these two. */
@@ -20,26 +35,34 @@ export interface RaftTiming {
 
 export interface RaftOptions {
   readonly self: MemberId
+  /** In force where no configuration entry was ever applied; without members for one that waits to be added. */
   readonly configuration: Configuration
   readonly timing: RaftTiming
   /** What the disk held at start. */
   readonly hardState: HardState
+  /** What the first entry follows. */
+  readonly base: LogPosition
   readonly entries: readonly LogEntry[]
-  readonly appliedIndex: LogIndex
+  readonly applied: SnapshotMeta
   /** Seed of the election time-outs; a different one per start. */
   readonly seed: number
 }
 
-interface Held {
-  readonly sequence: number
-  readonly to: MemberId
-  readonly message: RaftMessage
-}
+/** Bytes that may wait to be committed; beyond it proposals are refused. */
+const uncommittedBytesMax = 64 * 1024 * 1024
+/** Bytes of log up to which a snapshot under way keeps the entries that will follow it (R56). */
+const heldBytesMax = 256 * 1024 * 1024
+/** A learner may lag by so many entries when it is promoted (thesis §4.2.1; R45). */
+const promotionLagMax = 1_000
+/** Ticks after which chunks of a snapshot that were not acknowledged are sent again, and after which the transfer is given up. */
+const chunkPatience = 30
+const transferPatience = 3_000
 
 export class Raft {
   private readonly self: MemberId
-  private readonly configuration: Configuration
+  private configurations: Configurations
   private readonly log: Log
+  private readonly persistence: Persistence
   private timing: RaftTiming
 
   private currentTerm: Term
@@ -48,17 +71,6 @@ export class Raft {
   private leader: MemberId | undefined
   private commitIndex: LogIndex
   private appliedIndex: LogIndex
-
-  /** Persistence: sequences issued and confirmed, and what the confirmed part of the log is. */
-  private sequence = 0
-  private persistedSequence = 0
-  /** The sequence that carries the current term: before it, no answer in this term leaves. */
-  private termSequence = 0
-  private durableIndex: LogIndex
-  private unpersisted: { readonly sequence: number; readonly lastIndex: LogIndex }[] = []
-  private toPersist: LogEntry[] = []
-  private hardStateChanged = false
-  private held: Held[] = []
 
   /** Ticks since the leader (or, for a leader, nothing) was heard; and the drawn time-out. */
   private electionElapsed = 0
@@ -71,14 +83,28 @@ export class Raft {
   /** Leader's volatile state (paper fig. 2), made anew at each election. */
   private progress = new Map<MemberId, Progress>()
   private heartbeatElapsed = 0
-  private round = 0
-  private confirmedRound = 0
-  private waitingConfirms: RequestId[] = []
-  private roundConfirms: { readonly round: number; readonly readIndex: LogIndex; readonly requests: readonly RequestId[] }[] = []
+  private readonly rounds = new Rounds()
   private transfer: { readonly to: MemberId; ticks: number; ordered: boolean } | undefined
+  private uncommittedBytes = 0
+  /** Counts snapshots sent in this life. */
+  private transfers = 0
   /** Something new may have to be sent to a follower; the commit index moved and followers do not know. */
   private leaderDirty = false
   private commitNews = false
+
+  /** A snapshot that comes in, chunk by chunk; `installing` once it is whole and takes the place of state and log. */
+  private receiving:
+    | {
+        readonly source: string
+        readonly from: MemberId
+        readonly transfer: number
+        readonly meta: SnapshotMeta
+        next: number
+        written: number
+        last: number | undefined
+      }
+    | undefined
+  private installing: { readonly source: string; readonly meta: SnapshotMeta; readonly keepTail: boolean } | undefined
 
   private random: number
   private effects: RaftEffect[] = []
@@ -86,18 +112,20 @@ export class Raft {
 
   constructor(options: RaftOptions) {
     this.self = options.self
-    this.configuration = options.configuration
     this.timing = options.timing
-    this.log = new Log(options.entries)
+    this.log = new Log(options.base, options.entries)
     this.currentTerm = options.hardState.term
     this.votedFor = options.hardState.votedFor
-    this.appliedIndex = options.appliedIndex
+    this.appliedIndex = options.applied.index
     // Applied entries were committed; anything after them must be committed again by a leader (R37).
-    this.commitIndex = options.appliedIndex
-    this.durableIndex = this.log.lastIndex
+    this.commitIndex = options.applied.index
+    this.configurations = new Configurations(options.applied.configuration ?? options.configuration, options.applied.index)
+    this.configurations.append(options.entries.filter((entry) => entry.index > options.applied.index))
+    this.persistence = new Persistence(this.log.lastIndex)
     this.random = (options.seed >>> 0) | 1
-    invariant(this.appliedIndex <= this.log.lastIndex, 'what is applied is in the log', {
+    invariant(this.appliedIndex <= this.log.lastIndex && this.appliedIndex >= options.base.index, 'what is applied is in the log', {
       applied: this.appliedIndex,
+      base: options.base.index,
       last: this.log.lastIndex,
     })
     this.announced = { role: this.role, term: this.currentTerm, leader: undefined }
@@ -114,6 +142,11 @@ export class Raft {
       lastIndex: this.log.lastIndex,
       lastTerm: this.log.lastTerm,
       configuration: this.configuration,
+      /** What the log begins after, and how large it is in memory. */
+      base: this.log.base,
+      logBytes: this.log.bytes,
+      /** A change of the configuration is not over. */
+      isChanging: this.isChanging(),
       /** A leader that has committed an entry of its own term: it may judge and answer reads. */
       established: this.isEstablished(),
     } as const
@@ -124,6 +157,11 @@ export class Raft {
     return this.role === 'leader' ? this.progress.get(member) : undefined
   }
 
+  /** The configuration in force at an index that is applied here. */
+  configurationAt(index: LogIndex): Configuration {
+    return this.configurations.at(index)
+  }
+
   setTiming(timing: RaftTiming): void {
     this.timing = timing
     this.drawElectionTimeout()
@@ -132,11 +170,13 @@ export class Raft {
   /** Handles everything that waits in the inbox, in order, then answers with what is to be done: one disk batch, one append a follower. */
   step(events: readonly RaftEvent[]): readonly RaftEffect[] {
     for (const event of events) this.handle(event)
+    this.continueChange()
     if (this.role === 'leader') this.replicate()
     this.persist()
-    this.releaseHeld()
+    this.effects.push(...this.persistence.release())
+    this.continueInstall()
     this.apply()
-    if (this.waitingConfirms.length > 0 && this.round === this.confirmedRound && this.isEstablished()) this.startRound()
+    if (this.role === 'leader' && this.rounds.isWanted && this.isEstablished()) this.startRound()
     this.announce()
     const effects = this.effects
     this.effects = []
@@ -157,6 +197,18 @@ export class Raft {
         return this.persisted(event.sequence)
       case 'transfer-requested':
         return this.requestTransfer(event.to)
+      case 'configuration-requested':
+        return this.requestChange(event.requestId, event.change)
+      case 'compact':
+        return this.compact(event.upTo)
+      case 'snapshot-chunk':
+        return this.sendChunk(event)
+      case 'snapshot-unreadable':
+        return this.abandonSending(event.to, event.transfer)
+      case 'snapshot-written':
+        return this.chunkWritten(event.source, event.sequence)
+      case 'snapshot-installed':
+        return this.snapshotInstalled(event.source)
       case 'peer-refused':
         return this.peerRefused(event.peer)
       default:
@@ -168,30 +220,55 @@ export class Raft {
 
   private tick(): void {
     this.leaderSilence = Math.min(this.leaderSilence + 1, Number.MAX_SAFE_INTEGER - 1)
+    this.persistence.tick()
     if (this.role === 'leader') return this.tickLeader()
     this.electionElapsed++
     if (this.electionElapsed >= this.electionTimeout) this.startPreVote(false)
   }
 
   private tickLeader(): void {
-    for (const progress of this.progress.values()) {
-      progress.silentTicks++
-      if (progress.inFlight > 0 && ++progress.quietTicks > 2 * this.timing.heartbeatTicks + 2) {
-        fallBack(progress) // Lost on the way, or its disk is slow: from what is known, one at a time.
-        this.leaderDirty = true
-      }
-    }
+    for (const [member, progress] of this.progress) this.tickFollower(member, progress)
     // Check-quorum (thesis §6.2): a leader that hears no majority for an election time-out gives up its lead.
-    const heard = this.configuration.voters.filter((voter) => voter === this.self || this.silence(voter) <= this.timing.electionTicksMax)
-    if (heard.length < majority(this.configuration.voters)) return this.becomeFollower(this.currentTerm, undefined)
-
+    if (!hasQuorum(this.configuration, (voter) => this.isHeard(voter, this.timing.electionTicksMax)))
+      return this.becomeFollower(this.currentTerm, undefined)
     if (this.transfer !== undefined && ++this.transfer.ticks > this.timing.electionTicksMax) this.endTransfer('timed-out')
+    if (this.persistence.waitingTicks > 2 * this.timing.electionTicksMax) this.leaveForSlowDisk()
     if (++this.heartbeatElapsed >= this.timing.heartbeatTicks) this.startRound()
   }
 
+  private tickFollower(member: MemberId, progress: Progress): void {
+    progress.silentTicks++
+    if (progress.leavingTicks !== undefined && !this.isChanging() && ++progress.leavingTicks > 2 * this.timing.electionTicksMax) {
+      this.endSending(member, progress)
+      this.progress.delete(member)
+      return
+    }
+    if (progress.mode === 'snapshot') return this.tickSending(member, progress)
+    if (progress.inFlight > 0 && ++progress.quietTicks > 2 * this.timing.heartbeatTicks + 2) {
+      fallBack(progress) // Lost on the way, or its disk is slow: from what is known, one at a time.
+      this.leaderDirty = true
+    }
+  }
+
+  /** A leader whose disk hangs holds everybody up: it hands the lead to a voter that has everything. */
+  private leaveForSlowDisk(): void {
+    if (this.transfer !== undefined) return
+    const best = this.bestVoter()
+    if (best !== undefined) this.requestTransfer(best)
+  }
+
+  /** The other voter that has the most of the log, of those that are heard. */
+  private bestVoter(): MemberId | undefined {
+    const match = (voter: MemberId): number => this.progress.get(voter)?.matchIndex ?? 0
+    return this.configuration.voters
+      .filter((voter) => voter !== this.self && this.isHeard(voter, this.timing.electionTicksMin))
+      .sort((a, b) => match(b) - match(a) || (a < b ? -1 : 1))[0]
+  }
+
   private receive(from: MemberId, message: RaftMessage): void {
-    // Whoever is not in the configuration, such as a removed member, has no say (thesis §4.2.3).
-    if (!this.isMember(from) || from === this.self) return
+    // Requests of members that this log does not know yet count all the same (Raft §6): the log may lag. What removed ones
+    // ask for is held off by pre-vote and loyalty; answers count by the leader's own list.
+    if (from === this.self) return
     if (message.kind === 'vote-request') return this.onVoteRequest(from, message)
     if (message.term < this.currentTerm) return this.onStale(from, message)
     const granted = message.kind === 'vote-response' && message.pre && message.granted // Carries the term asked about, which nobody is in yet.
@@ -207,6 +284,10 @@ export class Raft {
         return this.onHeartbeat(from, message)
       case 'heartbeat-response':
         return this.onHeartbeatResponse(from, message)
+      case 'snapshot':
+        return this.onSnapshot(from, message)
+      case 'snapshot-response':
+        return this.onSnapshotResponse(from, message)
       case 'timeout-now':
         if (this.role !== 'leader' && this.isVoter(this.self)) this.startElection(true)
         return
@@ -217,14 +298,14 @@ export class Raft {
 
   /** A message of an earlier term has no effect; a leader of such a term learns that it is over. */
   private onStale(from: MemberId, message: RaftMessage): void {
-    if (message.kind === 'append' || message.kind === 'heartbeat') {
-      this.sendInTerm(from, { kind: 'heartbeat-response', term: this.currentTerm, round: 0 })
+    if (message.kind === 'append' || message.kind === 'heartbeat' || message.kind === 'snapshot') {
+      this.persistence.sendInTerm(from, { kind: 'heartbeat-response', term: this.currentTerm, round: 0 })
     }
   }
 
   private onVoteRequest(from: MemberId, message: Extract<RaftMessage, { kind: 'vote-request' }>): void {
     const refuse = () =>
-      this.sendInTerm(from, { kind: 'vote-response', term: this.currentTerm, pre: message.pre, granted: false, round: message.round })
+      this.persistence.sendInTerm(from, { kind: 'vote-response', term: this.currentTerm, pre: message.pre, granted: false, round: message.round })
     if (message.term < this.currentTerm) return refuse()
     // Loyalty (thesis §9.6): while a leader is heard, nobody is helped to depose it.
     const loyal = this.role === 'leader' || (this.leader !== undefined && this.leaderSilence < this.timing.electionTicksMin)
@@ -236,17 +317,17 @@ export class Raft {
     const upToDate = this.log.isUpToDate(message.lastTerm, message.lastIndex)
     if (message.pre) {
       if (!upToDate || message.term <= this.currentTerm) return refuse()
-      return this.sendInTerm(from, { kind: 'vote-response', term: message.term, pre: true, granted: true, round: message.round })
+      return this.persistence.sendInTerm(from, { kind: 'vote-response', term: message.term, pre: true, granted: true, round: message.round })
     }
     if (message.term > this.currentTerm) this.becomeFollower(message.term, undefined)
     const free = this.votedFor === null || this.votedFor === from // One vote a term; the same candidate may ask again (R04).
     if (!free || !upToDate || this.role === 'leader') return refuse()
     if (this.votedFor === null) {
       this.votedFor = from
-      this.hardStateChanged = true
+      this.persistence.changeHardState()
     }
     this.electionElapsed = 0
-    this.sendDurable(from, { kind: 'vote-response', term: this.currentTerm, pre: false, granted: true, round: message.round })
+    this.persistence.sendDurable(from, { kind: 'vote-response', term: this.currentTerm, pre: false, granted: true, round: message.round })
   }
 
   private onVoteResponse(from: MemberId, message: Extract<RaftMessage, { kind: 'vote-response' }>): void {
@@ -258,18 +339,21 @@ export class Raft {
   }
 
   private countVotes(): void {
-    const granted = this.configuration.voters.filter((voter) => this.votes.get(voter) === true).length
-    if (granted < majority(this.configuration.voters)) return
+    if (!hasQuorum(this.configuration, (voter) => this.votes.get(voter) === true)) return
     if (this.role === 'pre-candidate') this.startElection(false)
-    else if (this.role === 'candidate' && this.persistedSequence >= this.termSequence) this.becomeLeader()
+    else if (this.role === 'candidate' && this.persistence.isTermDurable) this.becomeLeader()
   }
 
   private onAppend(from: MemberId, message: Extract<RaftMessage, { kind: 'append' }>): void {
     this.followLeader(from)
-    const { prevIndex, prevTerm, entries } = message
-    if (this.log.termAt(prevIndex) !== prevTerm) {
+    if (this.installing !== undefined) return // The log is being replaced; the leader sends again.
+    const { prevIndex, prevTerm } = message
+    // What a snapshot covers is committed, and the same everywhere: only what follows it is of interest.
+    const covered = this.log.base.index - prevIndex
+    const entries = covered > 0 ? message.entries.slice(covered) : message.entries
+    if (covered <= 0 && this.log.termAt(prevIndex) !== prevTerm) {
       const hintIndex = this.log.lastIndexNotAbove(prevIndex, prevTerm)
-      return this.sendInTerm(from, {
+      return this.persistence.sendInTerm(from, {
         kind: 'append-response',
         term: this.currentTerm,
         success: false,
@@ -278,11 +362,11 @@ export class Raft {
         hintTerm: this.log.termAt(hintIndex) ?? term(0),
       })
     }
-    const lastNew = logIndex(prevIndex + entries.length)
+    const lastNew = logIndex(Math.max(prevIndex + message.entries.length, this.log.base.index))
     const firstOther = entries.findIndex((entry) => this.log.termAt(entry.index) !== entry.term)
     if (firstOther >= 0) this.take(entries.slice(firstOther))
     this.commitTo(Math.min(message.commit, lastNew)) // No further than what this message proved (paper fig. 2; R18).
-    this.sendDurable(from, {
+    this.persistence.sendDurable(from, {
       kind: 'append-response',
       term: this.currentTerm,
       success: true,
@@ -300,14 +384,15 @@ export class Raft {
       index: first.index,
       commit: this.commitIndex,
     })
+    let isReconfigured = false
     if (first.index <= this.log.lastIndex) {
       this.log.truncateFrom(first.index)
-      this.toPersist = this.toPersist.filter((entry) => entry.index < first.index)
-      this.durableIndex = Math.min(this.durableIndex, first.index - 1) as LogIndex
-      this.unpersisted = this.unpersisted.map((batch) => ({ ...batch, lastIndex: Math.min(batch.lastIndex, first.index - 1) as LogIndex }))
+      this.persistence.truncateFrom(first.index)
+      isReconfigured = this.configurations.truncateFrom(first.index)
     }
     this.log.append(entries)
-    this.toPersist.push(...entries)
+    this.persistence.append(entries)
+    if (this.configurations.append(entries) || isReconfigured) this.configurationChanged()
   }
 
   private onAppendResponse(from: MemberId, message: Extract<RaftMessage, { kind: 'append-response' }>): void {
@@ -320,13 +405,19 @@ export class Raft {
       invariant(message.index <= this.log.lastIndex, 'a follower matches no more than the leader has', { index: message.index })
       if (message.index > progress.matchIndex) progress.matchIndex = message.index
       progress.nextIndex = Math.max(progress.nextIndex, progress.matchIndex + 1) as LogIndex
-      progress.mode = 'replicate'
+      if (progress.mode === 'snapshot') {
+        const isInstalled = progress.matchIndex >= (progress.sending?.index ?? Number.MAX_SAFE_INTEGER)
+        if (progress.matchIndex < this.log.base.index && !isInstalled) return // An answer to an append from before.
+        this.endSending(from, progress)
+        fallBack(progress) // Where the log has moved on meanwhile, it takes another snapshot.
+      }
+      if (this.log.termAt(progress.matchIndex) !== undefined) progress.mode = 'replicate'
       this.advanceCommit()
       this.continueTransfer()
       return
     }
     // A late refusal of something already matched says nothing new (R19).
-    if (message.index <= progress.matchIndex) return
+    if (message.index <= progress.matchIndex || progress.mode === 'snapshot') return
     if (progress.mode === 'probe' && message.index !== progress.nextIndex - 1) return
     const next = this.log.lastIndexNotAbove(message.hintIndex, message.hintTerm) + 1
     fallBack(progress)
@@ -336,48 +427,45 @@ export class Raft {
   private onHeartbeat(from: MemberId, message: Extract<RaftMessage, { kind: 'heartbeat' }>): void {
     this.followLeader(from)
     this.commitTo(message.commit) // The leader sends no more than what it knows to match here.
-    this.sendInTerm(from, { kind: 'heartbeat-response', term: this.currentTerm, round: message.round })
+    this.persistence.sendInTerm(from, { kind: 'heartbeat-response', term: this.currentTerm, round: message.round })
   }
 
   private onHeartbeatResponse(from: MemberId, message: Extract<RaftMessage, { kind: 'heartbeat-response' }>): void {
     const progress = this.heardFrom(from)
     if (progress === undefined) return
     progress.ackedRound = Math.max(progress.ackedRound, message.round)
-    if (progress.matchIndex < this.log.lastIndex && progress.inFlight === 0) this.leaderDirty = true
+    if (progress.matchIndex < this.log.lastIndex && progress.inFlight === 0 && progress.mode !== 'snapshot') this.leaderDirty = true
     this.confirmRounds()
   }
 
   private propose(requestId: RequestId, command: Uint8Array): void {
-    if (this.role !== 'leader' || this.transfer !== undefined) {
-      const reason = this.role === 'leader' ? 'transferring' : 'not-leader'
-      this.effects.push({ kind: 'refused', requestId, reason, leader: this.role === 'leader' ? this.self : this.leader })
-      return
-    }
-    const entry: LogEntry = { index: logIndex(this.log.lastIndex + 1), term: this.currentTerm, kind: 'command', data: command }
-    this.appendOwn(entry)
+    const refusal = this.role !== 'leader' ? 'not-leader' : this.transfer !== undefined ? 'transferring' : undefined
+    if (refusal !== undefined) return this.refuse(requestId, refusal)
+    if (this.uncommittedBytes > uncommittedBytesMax) return this.refuse(requestId, 'overloaded')
+    const entry = this.appendOwn('command', command)
     this.effects.push({ kind: 'accepted', requestId, index: entry.index, term: entry.term })
   }
 
-  private appendOwn(entry: LogEntry): void {
+  private refuse(requestId: RequestId, reason: Refusal): void {
+    this.effects.push({ kind: 'refused', requestId, reason, leader: this.role === 'leader' ? this.self : this.leader })
+  }
+
+  private appendOwn(kind: LogEntry['kind'], data: Uint8Array): LogEntry {
+    const entry: LogEntry = { index: logIndex(this.log.lastIndex + 1), term: this.currentTerm, kind, data }
     this.log.append([entry])
-    this.toPersist.push(entry)
+    this.persistence.append([entry])
+    this.uncommittedBytes += sizeOf(entry)
     this.leaderDirty = true
+    return entry
   }
 
   private requestConfirm(requestId: RequestId): void {
-    if (this.role !== 'leader') {
-      this.effects.push({ kind: 'confirm-failed', requestId })
-      return
-    }
-    this.waitingConfirms.push(requestId)
+    if (this.role !== 'leader') this.effects.push({ kind: 'confirm-failed', requestId })
+    else this.rounds.ask(requestId)
   }
 
   private persisted(sequence: number): void {
-    this.persistedSequence = Math.max(this.persistedSequence, sequence)
-    while (this.unpersisted[0] !== undefined && this.unpersisted[0].sequence <= this.persistedSequence) {
-      this.durableIndex = Math.max(this.durableIndex, this.unpersisted[0].lastIndex) as LogIndex
-      this.unpersisted.shift()
-    }
+    this.persistence.confirmed(sequence)
     if (this.role === 'leader') this.advanceCommit()
     if (this.role === 'candidate') this.countVotes()
   }
@@ -422,7 +510,7 @@ export class Raft {
     if (newTerm > this.currentTerm) {
       this.currentTerm = newTerm
       this.votedFor = null
-      this.hardStateChanged = true
+      this.persistence.changeHardState()
     }
     if (this.role === 'leader') this.resign()
     this.role = 'follower'
@@ -432,11 +520,9 @@ export class Raft {
   }
 
   private resign(): void {
-    const waiting = [...this.waitingConfirms, ...this.roundConfirms.flatMap((confirm) => confirm.requests)]
-    for (const requestId of waiting) this.effects.push({ kind: 'confirm-failed', requestId })
-    this.waitingConfirms = []
-    this.roundConfirms = []
+    for (const requestId of this.rounds.fail()) this.effects.push({ kind: 'confirm-failed', requestId })
     this.endTransfer(this.transfer?.ordered === true ? 'done' : 'lost-lead')
+    for (const [member, progress] of this.progress) this.endSending(member, progress)
     this.progress = new Map()
     this.leaderSilence = Number.MAX_SAFE_INTEGER - 1
   }
@@ -464,8 +550,7 @@ export class Raft {
     this.leader = undefined
     this.currentTerm = term(this.currentTerm + 1)
     this.votedFor = this.self
-    this.hardStateChanged = true
-    this.termSequence = this.sequence + 1 // The batch at the end of this step.
+    this.persistence.changeHardState()
     this.beginVoting()
     this.askForVotes(this.currentTerm, false, transfer)
   }
@@ -488,10 +573,10 @@ export class Raft {
       transfer,
       round: this.voteRound,
     }
-    for (const voter of this.configuration.voters) {
+    for (const voter of votersOf(this.configuration)) {
       if (voter === this.self) continue
       if (pre) this.effects.push({ kind: 'send', to: voter, message })
-      else this.sendDurable(voter, message)
+      else this.persistence.sendDurable(voter, message)
     }
   }
 
@@ -499,13 +584,12 @@ export class Raft {
     this.role = 'leader'
     this.leader = this.self
     this.progress = new Map()
-    for (const member of [...this.configuration.voters, ...this.configuration.learners]) {
-      if (member !== this.self) this.progress.set(member, freshProgress(this.log.lastIndex))
-    }
+    this.followMembers()
     this.heartbeatElapsed = 0
-    this.confirmedRound = this.round
+    this.rounds.lead()
+    this.uncommittedBytes = this.log.bytesAfter(this.commitIndex)
     // An entry of the own term lets everything before it commit (Raft §5.4.2, §8).
-    this.appendOwn({ index: logIndex(this.log.lastIndex + 1), term: this.currentTerm, kind: 'noop', data: new Uint8Array() })
+    this.appendOwn('noop', new Uint8Array())
     this.startRound()
   }
 
@@ -524,6 +608,7 @@ export class Raft {
 
   /** How many were sent. */
   private sendAppends(to: MemberId, progress: Progress): number {
+    if (progress.mode === 'snapshot') return 0
     let sent = 0
     const bound = progress.mode === 'probe' ? 1 : inFlightMax
     while (
@@ -532,7 +617,10 @@ export class Raft {
     ) {
       const prevIndex = logIndex(progress.nextIndex - 1)
       const prevTerm = this.log.termAt(prevIndex)
-      invariant(prevTerm !== undefined, 'the leader has what precedes the next entry', { prevIndex })
+      if (prevTerm === undefined) {
+        this.startSending(to, progress)
+        return sent
+      }
       const entries = this.log.slice(progress.nextIndex, this.log.lastIndex, appendBytesMax)
       this.effects.push({
         kind: 'send',
@@ -548,40 +636,33 @@ export class Raft {
 
   private sendHeartbeat(to: MemberId, progress: Progress): void {
     const commit = Math.min(this.commitIndex, progress.matchIndex) as LogIndex
-    this.effects.push({ kind: 'send', to, message: { kind: 'heartbeat', term: this.currentTerm, round: this.round, commit } })
+    this.effects.push({ kind: 'send', to, message: { kind: 'heartbeat', term: this.currentTerm, round: this.rounds.current, commit } })
   }
 
   /** Begins a round of heartbeats; what waits for proof of the lead waits for this round. */
   private startRound(): void {
     this.heartbeatElapsed = 0
-    this.round++
-    if (this.waitingConfirms.length > 0 && this.isEstablished()) {
-      this.roundConfirms.push({ round: this.round, readIndex: this.commitIndex, requests: this.waitingConfirms })
-      this.waitingConfirms = []
-    }
+    this.rounds.begin(this.isEstablished() ? this.commitIndex : undefined)
     for (const [member, progress] of this.progress) this.sendHeartbeat(member, progress)
     this.confirmRounds()
   }
 
   private confirmRounds(): void {
     if (this.role !== 'leader') return
-    const reached = quorumValue(this.configuration.voters, (voter) =>
-      voter === this.self ? this.round : (this.progress.get(voter)?.ackedRound ?? 0),
+    const reached = quorumValue(this.configuration, (voter) =>
+      voter === this.self ? this.rounds.current : (this.progress.get(voter)?.ackedRound ?? 0),
     )
-    if (reached <= this.confirmedRound) return
-    this.confirmedRound = reached
-    while (this.roundConfirms[0] !== undefined && this.roundConfirms[0].round <= reached) {
-      const { readIndex, requests } = this.roundConfirms.shift() as (typeof this.roundConfirms)[number]
-      for (const requestId of requests) this.effects.push({ kind: 'confirmed', requestId, readIndex })
-    }
+    for (const served of this.rounds.reached(reached)) this.effects.push({ kind: 'confirmed', ...served })
   }
 
   private advanceCommit(): void {
-    const index = quorumIndex(this.configuration.voters, (voter) =>
-      voter === this.self ? this.durableIndex : (this.progress.get(voter)?.matchIndex ?? logIndex(0)),
-    )
+    if (this.role !== 'leader') return
+    const index = quorumValue(this.configuration, (voter) =>
+      voter === this.self ? this.persistence.durableIndex : (this.progress.get(voter)?.matchIndex ?? 0),
+    ) as LogIndex
     // Replicas are counted only for entries of the own term (Raft §5.4.2, figure 8).
     if (index > this.commitIndex && this.log.termAt(index) === this.currentTerm) {
+      for (const entry of this.log.slice(this.commitIndex + 1, index, Number.POSITIVE_INFINITY)) this.uncommittedBytes -= sizeOf(entry)
       this.commitTo(index)
       this.commitNews = true
     }
@@ -595,49 +676,248 @@ export class Raft {
 
   /** Applies no further than the own disk holds: the applied state must never be ahead of the log it came from. */
   private apply(): void {
-    const upTo = Math.min(this.commitIndex, this.durableIndex)
+    if (this.installing !== undefined) return
+    const upTo = Math.min(this.commitIndex, this.persistence.durableIndex)
     if (upTo <= this.appliedIndex) return
     const entries = this.log.slice(this.appliedIndex + 1, upTo, Number.POSITIVE_INFINITY)
     this.appliedIndex = logIndex(upTo)
     this.effects.push({ kind: 'apply', entries })
   }
 
-  // Persistence.
-
   private persist(): void {
-    if (!this.hardStateChanged && this.toPersist.length === 0) return
-    this.sequence++
-    if (this.hardStateChanged) this.termSequence = this.sequence
-    this.effects.push({
-      kind: 'persist',
-      sequence: this.sequence,
-      hardState: { term: this.currentTerm, votedFor: this.votedFor },
-      entries: this.toPersist,
+    const write = this.persistence.flush({ term: this.currentTerm, votedFor: this.votedFor }, this.log.lastIndex)
+    if (write !== undefined) this.effects.push(write)
+  }
+
+  // The configuration.
+
+  private get configuration(): Configuration {
+    return this.configurations.latest.configuration
+  }
+
+  /** Joint, or not committed yet. */
+  private isChanging(): boolean {
+    const { index, configuration } = this.configurations.latest
+    return index > this.commitIndex || configuration.outgoing.length > 0
+  }
+
+  private requestChange(requestId: RequestId, change: ConfigurationChange): void {
+    const refusal = this.role !== 'leader' ? 'not-leader' : this.transfer !== undefined ? 'transferring' : this.judgeChange(change)
+    if (refusal !== undefined) return this.refuse(requestId, refusal)
+    const next = changed(this.configuration, change)
+    if (typeof next === 'string') return this.refuse(requestId, next)
+    // What counts is who answers now: a change must not cost the majority that would have to commit it.
+    if (!hasQuorum({ ...next, outgoing: [] }, (voter) => this.isHeard(voter, this.timing.electionTicksMax)))
+      return this.refuse(requestId, 'would-lose-quorum')
+    const entry = this.changeTo(next)
+    this.effects.push({ kind: 'accepted', requestId, index: entry.index, term: entry.term })
+  }
+
+  private judgeChange(change: ConfigurationChange): Refusal | undefined {
+    if (!this.isEstablished()) return 'not-established'
+    if (this.isChanging()) return 'change-under-way'
+    const lags = change.promote.some((member) => {
+      const progress = this.progress.get(member)
+      return (
+        progress !== undefined && (progress.matchIndex + promotionLagMax < this.commitIndex || !this.isHeard(member, this.timing.electionTicksMin))
+      )
     })
-    this.unpersisted.push({ sequence: this.sequence, lastIndex: this.log.lastIndex })
-    this.toPersist = []
-    this.hardStateChanged = false
+    return lags ? 'member-lags' : undefined
   }
 
-  /** Leaves once everything that was put in this step's batch, and before, is on disk. */
-  private sendDurable(to: MemberId, message: RaftMessage): void {
-    const pending = this.hardStateChanged || this.toPersist.length > 0
-    this.held.push({ sequence: pending ? this.sequence + 1 : this.sequence, to, message })
+  private changeTo(configuration: Configuration): LogEntry {
+    const entry = this.appendOwn('configuration', encodeConfiguration(configuration))
+    this.configurations.append([entry])
+    this.configurationChanged()
+    return entry
   }
 
-  /** Leaves once the present term is on disk (R02); waits for no entry. */
-  private sendInTerm(to: MemberId, message: RaftMessage): void {
-    this.held.push({ sequence: this.hardStateChanged ? this.sequence + 1 : this.termSequence, to, message })
+  /** Another configuration is in force from here on, committed or not (Raft §6). */
+  private configurationChanged(): void {
+    this.effects.push({ kind: 'configuration-changed', configuration: this.configuration })
+    if (this.role === 'leader') this.followMembers()
+    else if (this.role !== 'follower' && !this.isVoter(this.self)) this.becomeFollower(this.currentTerm, undefined)
   }
 
-  private releaseHeld(): void {
-    if (this.held.length === 0) return
-    const waiting: Held[] = []
-    for (const held of this.held) {
-      if (held.sequence <= this.persistedSequence) this.effects.push({ kind: 'send', to: held.to, message: held.message })
-      else waiting.push(held)
+  /** New members get the log from here on; those that are leaving get it until they have had time to learn that. */
+  private followMembers(): void {
+    const members = membersOf(this.configuration)
+    for (const member of members) {
+      if (member === this.self) continue
+      const known = this.progress.get(member)
+      if (known === undefined) this.progress.set(member, freshProgress(this.log.lastIndex))
+      else known.leavingTicks = undefined
     }
-    this.held = waiting
+    for (const [member, progress] of this.progress) if (!members.includes(member)) progress.leavingTicks ??= 0
+    this.leaderDirty = true
+  }
+
+  /** Leaves a committed joint phase; steps down once a committed configuration has this leader no more (Raft §6; R42). */
+  private continueChange(): void {
+    if (this.role !== 'leader' || !this.isEstablished()) return
+    const { index, configuration } = this.configurations.latest
+    if (index > this.commitIndex) return
+    if (configuration.outgoing.length > 0) {
+      this.changeTo(final(configuration))
+      return
+    }
+    if (configuration.voters.includes(this.self)) return
+    for (const [member, progress] of this.progress) this.sendHeartbeat(member, progress)
+    const best = this.bestVoter()
+    if (best !== undefined) this.effects.push({ kind: 'send', to: best, message: { kind: 'timeout-now', term: this.currentTerm } })
+    this.becomeFollower(this.currentTerm, undefined)
+  }
+
+  // Compaction and snapshots (Raft §7).
+
+  private compact(upTo: LogIndex): void {
+    if (this.installing !== undefined) return
+    invariant(upTo <= this.appliedIndex, 'only what is applied is compacted', { upTo, applied: this.appliedIndex })
+    let index = upTo
+    if (this.log.bytes < heldBytesMax) {
+      // One that is not read yet will stand at the present applied index or later; until it is, nothing goes.
+      for (const { sending } of this.progress.values())
+        if (sending !== undefined) index = Math.min(index, sending.index ?? this.log.base.index) as LogIndex
+    }
+    if (index <= this.log.base.index) return
+    this.log.compactTo(index)
+    this.configurations.forgetBefore(index)
+    this.effects.push({ kind: 'compacted', index })
+  }
+
+  private startSending(to: MemberId, progress: Progress): void {
+    // Nobody reads a snapshot for a member that does not answer.
+    if (progress.silentTicks > this.timing.electionTicksMax) return
+    progress.mode = 'snapshot'
+    progress.inFlight = 0
+    progress.sending = new SnapshotSending(++this.transfers)
+    this.readOn(to, progress.sending)
+  }
+
+  private readOn(to: MemberId, sending: SnapshotSending): void {
+    if (sending.wantsChunk()) this.effects.push({ kind: 'snapshot-read', to, transfer: sending.transfer })
+  }
+
+  private endSending(to: MemberId, progress: Progress): void {
+    if (progress.sending === undefined) return
+    this.effects.push({ kind: 'snapshot-close', to, transfer: progress.sending.transfer })
+    progress.sending = undefined
+  }
+
+  private abandonSending(to: MemberId, transfer: number): void {
+    const progress = this.progress.get(to)
+    if (progress?.sending?.transfer !== transfer) return
+    this.endSending(to, progress)
+    fallBack(progress)
+  }
+
+  private tickSending(to: MemberId, progress: Progress): void {
+    const { sending } = progress
+    if (sending === undefined) return
+    sending.quietTicks++
+    if (progress.silentTicks > 3 * this.timing.electionTicksMax || sending.quietTicks > transferPatience)
+      return this.abandonSending(to, sending.transfer)
+    if (sending.quietTicks % chunkPatience === 0)
+      for (const message of sending.inFlight) this.effects.push({ kind: 'send', to, message: { ...message, term: this.currentTerm } })
+  }
+
+  private sendChunk(event: Extract<RaftEvent, { kind: 'snapshot-chunk' }>): void {
+    const { to, transfer, sequence, data, last } = event
+    const sending = this.progress.get(to)?.sending
+    if (sending?.transfer !== transfer) return
+    const meta = { ...event.meta, configuration: event.meta.configuration ?? this.configurations.at(event.meta.index) }
+    const chunk = sending.take({ kind: 'snapshot', term: this.currentTerm, meta, transfer, sequence, data, last })
+    if (chunk === undefined) return
+    this.effects.push({ kind: 'send', to, message: chunk })
+    this.readOn(to, sending)
+  }
+
+  private onSnapshotResponse(from: MemberId, message: Extract<RaftMessage, { kind: 'snapshot-response' }>): void {
+    const progress = this.heardFrom(from)
+    if (progress?.sending?.transfer !== message.transfer) return
+    if (message.lost) return this.abandonSending(from, message.transfer)
+    progress.sending.acknowledge(message.next)
+    this.readOn(from, progress.sending)
+  }
+
+  private onSnapshot(from: MemberId, message: Extract<RaftMessage, { kind: 'snapshot' }>): void {
+    this.followLeader(from)
+    if (this.installing !== undefined) return
+    const { meta, transfer, sequence } = message
+    // One that stands for nothing new is never taken: the applied state does not go back (R52).
+    if (meta.index <= this.commitIndex) return this.acknowledgeLog(from)
+    const source = `${from}/${message.term}/${transfer}`
+    if (this.receiving?.source !== source) {
+      if (sequence !== 0) return this.answerChunk(from, transfer, 0, true)
+      this.receiving = { source, from, transfer, meta, next: 0, written: 0, last: undefined }
+    }
+    const { receiving } = this
+    // Chunks are taken in order; another one says only where this member stands.
+    if (sequence !== receiving.next) return this.answerChunk(from, transfer, receiving.written, false)
+    receiving.next++
+    if (message.last) receiving.last = sequence
+    this.effects.push({ kind: 'snapshot-write', source, sequence, meta, data: message.data, last: message.last })
+  }
+
+  /** What is committed here matches every leader; told as far as the own disk holds it. */
+  private acknowledgeLog(to: MemberId): void {
+    const index = Math.min(this.commitIndex, this.persistence.durableIndex) as LogIndex
+    this.persistence.sendDurable(to, {
+      kind: 'append-response',
+      term: this.currentTerm,
+      success: true,
+      index,
+      hintIndex: logIndex(0),
+      hintTerm: term(0),
+    })
+  }
+
+  private answerChunk(to: MemberId, transfer: number, next: number, lost: boolean): void {
+    this.persistence.sendInTerm(to, { kind: 'snapshot-response', term: this.currentTerm, transfer, next, lost })
+  }
+
+  private chunkWritten(source: string, sequence: number): void {
+    const { receiving } = this
+    if (receiving?.source !== source) return
+    receiving.written = sequence + 1
+    this.answerChunk(receiving.from, receiving.transfer, receiving.written, false)
+  }
+
+  /** A snapshot that is whole takes the place of the state, once no write to the log is under way. */
+  private continueInstall(): void {
+    const { receiving } = this
+    if (receiving === undefined || this.installing !== undefined) return
+    const { source, meta } = receiving
+    if (meta.index <= this.commitIndex) {
+      this.receiving = undefined
+      this.effects.push({ kind: 'snapshot-abandon', source })
+      return
+    }
+    if (receiving.last === undefined || receiving.written <= receiving.last || !this.persistence.isIdle) return
+    this.receiving = undefined
+    // A log that holds the snapshot's last entry agrees with it, and what follows may be committed elsewhere (R55).
+    this.installing = { source, meta, keepTail: this.log.termAt(meta.index) === meta.term }
+    this.effects.push({ kind: 'snapshot-install', ...this.installing })
+  }
+
+  private snapshotInstalled(source: string): void {
+    const { installing } = this
+    if (installing?.source !== source) return
+    this.installing = undefined
+    const { meta, keepTail } = installing
+    if (keepTail) {
+      this.log.compactTo(meta.index)
+      this.configurations.forgetBefore(meta.index)
+    } else {
+      invariant(meta.configuration !== null, 'a snapshot says who belongs')
+      this.log.resetTo(meta)
+      this.persistence.reset(meta.index)
+      this.configurations = new Configurations(meta.configuration, meta.index)
+      this.configurationChanged()
+    }
+    this.appliedIndex = meta.index
+    this.commitIndex = Math.max(this.commitIndex, meta.index) as LogIndex
+    if (this.leader !== undefined && this.leader !== this.self) this.acknowledgeLog(this.leader)
   }
 
   private announce(): void {
@@ -659,16 +939,13 @@ export class Raft {
     return progress
   }
 
-  private silence(member: MemberId): number {
-    return this.progress.get(member)?.silentTicks ?? 0
+  /** Whether it was heard within so many ticks; this member always is. */
+  private isHeard(member: MemberId, ticks: number): boolean {
+    return member === this.self || (this.progress.get(member)?.silentTicks ?? Number.MAX_SAFE_INTEGER) <= ticks
   }
 
   private isVoter(member: MemberId): boolean {
-    return this.configuration.voters.includes(member)
-  }
-
-  private isMember(member: MemberId): boolean {
-    return this.isVoter(member) || this.configuration.learners.includes(member)
+    return votersOf(this.configuration).includes(member)
   }
 
   private drawElectionTimeout(): void {

@@ -15,6 +15,10 @@
  *   deliver a->b [kind] | drop a->b [kind]   the first such message (`*` for any member, `all` before it for every one)
  *   keep NAME a->b [kind] | replay NAME      takes a message off the wire; puts a copy of it back
  *   cut a [b] | cut a->b | heal [a]          what is sent over a cut is lost
+ *   add|promote|remove a NAME[,NAME]         asks a for a change of the configuration (add: as a learner); replace a OLD[,OLD] NEW[,NEW]
+ *   join d                                   a member with an empty disk that no configuration names yet
+ *   compact a N                              entries up to N go; a snapshot stands for them
+ *   chunks a N                               a sends snapshots in N chunks; slow members answer the shell's part by `answer a [N]`
  *   propose a TEXT | confirm a NAME | transfer a b | refused a b
  *   slow a | persist a [N] | fast a          writes wait; N of them end; they end by themselves again
  *   crash a | restart a                      what is not on disk is lost
@@ -23,7 +27,17 @@
  */
 import assert from 'node:assert/strict'
 import { type LogIndex, logIndex, type MemberId, type RequestId, type Term, term } from '../../../src/base/index.js'
-import { type HardState, type LogEntry, Raft, type RaftEffect, type RaftEvent, type RaftMessage } from '../../../src/core/raft/index.js'
+import {
+  type Configuration,
+  type HardState,
+  type LogEntry,
+  type LogPosition,
+  Raft,
+  type RaftEffect,
+  type RaftEvent,
+  type RaftMessage,
+  type SnapshotMeta,
+} from '../../../src/core/raft/index.js'
 
 export interface Step {
   /** Comments and commands, as they stand. */
@@ -71,7 +85,12 @@ interface Pending {
 interface Member {
   readonly name: string
   raft: Raft | undefined
-  disk: { hardState: HardState; entries: LogEntry[] }
+  disk: { hardState: HardState; base: LogPosition; entries: LogEntry[]; applied: SnapshotMeta }
+  /** Where the applied state stands in memory. */
+  applied: SnapshotMeta
+  readonly reading: Map<string, { readonly meta: SnapshotMeta; sequence: number }>
+  answers: RaftEvent[]
+  chunks: number
   slow: boolean
   pending: Pending[]
   starts: number
@@ -85,10 +104,12 @@ interface Wired {
 
 const timing = { electionTicksMin: 10, electionTicksMax: 20, heartbeatTicks: 2 }
 const settleMax = 2_000
+const nothing: SnapshotMeta = { index: logIndex(0), term: term(0), configuration: null }
+const nobody: Configuration = { voters: [], learners: [], outgoing: [], places: {} }
 
 class World {
   private readonly members = new Map<string, Member>()
-  private configuration = { voters: [] as MemberId[], learners: [] as MemberId[] }
+  private configuration: Configuration = nobody
   private wire: Wired[] = []
   private readonly kept = new Map<string, Wired>()
   private readonly cuts = new Set<string>()
@@ -145,6 +166,22 @@ class World {
         return this.step(this.member(first), { kind: 'confirm-requested', requestId: second as RequestId })
       case 'transfer':
         return this.step(this.member(first), { kind: 'transfer-requested', to: second as MemberId })
+      case 'add':
+      case 'promote':
+      case 'remove':
+      case 'replace':
+        return this.change(verb, words)
+      case 'join':
+        this.create(first)
+        return this.start(this.member(first))
+      case 'compact':
+        this.member(first).disk.applied = this.member(first).applied
+        return this.step(this.member(first), { kind: 'compact', upTo: logIndex(Number(second)) })
+      case 'chunks':
+        this.member(first).chunks = Number(second)
+        return
+      case 'answer':
+        return this.answer(this.member(first), second === '' ? Number.POSITIVE_INFINITY : Number(second))
       case 'refused':
         return this.step(this.member(first), { kind: 'peer-refused', peer: second as MemberId })
       case 'slow':
@@ -152,13 +189,16 @@ class World {
         return
       case 'fast':
         this.member(first).slow = false
-        return this.persist(this.member(first), Number.POSITIVE_INFINITY)
+        this.persist(this.member(first), Number.POSITIVE_INFINITY)
+        return this.answer(this.member(first), Number.POSITIVE_INFINITY)
       case 'persist':
         return this.persist(this.member(first), second === '' ? Number.POSITIVE_INFINITY : Number(second))
       case 'crash': {
         const member = this.member(first)
         member.raft = undefined
         member.pending = []
+        member.answers = []
+        member.reading.clear()
         return
       }
       case 'restart':
@@ -171,7 +211,7 @@ class World {
       case 'log':
         for (const member of first === '' ? this.members.values() : [this.member(first)]) {
           this.seen.push(
-            `${member.name}  on disk: ${member.disk.entries.map((entry) => `${entry.index}/${entry.term}`).join(' ') || 'nothing'}`,
+            `${member.name}  on disk: ${member.disk.base.index > 0 ? `after ${member.disk.base.index}/${member.disk.base.term}: ` : ''}${member.disk.entries.map((entry) => `${entry.index}/${entry.term}`).join(' ') || 'nothing'}`,
           )
         }
         return
@@ -186,26 +226,50 @@ class World {
   private cluster(words: readonly string[]): void {
     const listed = (key: string) =>
       (words.find((word) => word.startsWith(`${key}=`))?.slice(key.length + 1) ?? '').split(',').filter((name) => name !== '') as MemberId[]
-    this.configuration = { voters: listed('voters'), learners: listed('learners') }
+    this.configuration = { voters: listed('voters'), learners: listed('learners'), outgoing: [], places: {} }
     for (const name of [...this.configuration.voters, ...this.configuration.learners]) {
-      const member: Member = {
-        name,
-        raft: undefined,
-        disk: { hardState: { term: term(0), votedFor: null }, entries: [] },
-        slow: false,
-        pending: [],
-        starts: 0,
-      }
-      this.members.set(name, member)
-      this.start(member)
+      this.create(name)
+      this.start(this.member(name))
     }
+  }
+
+  private create(name: string): void {
+    this.members.set(name, {
+      name,
+      raft: undefined,
+      disk: { hardState: { term: term(0), votedFor: null }, base: nothing, entries: [], applied: nothing },
+      applied: nothing,
+      reading: new Map(),
+      answers: [],
+      chunks: 2,
+      slow: false,
+      pending: [],
+      starts: 0,
+    })
+  }
+
+  private change(verb: 'add' | 'promote' | 'remove' | 'replace', words: readonly string[]): void {
+    const [asked = '', first = '', second = ''] = words
+    const names = first.split(',') as MemberId[]
+    const change =
+      verb === 'replace'
+        ? { add: [], promote: second.split(',') as MemberId[], remove: names }
+        : {
+            add: verb === 'add' ? names.map((member) => ({ member, place: { node: member as never, addresses: [] } })) : [],
+            promote: verb === 'promote' ? names : [],
+            remove: verb === 'remove' ? names : [],
+          }
+    this.step(this.member(asked), { kind: 'configuration-requested', requestId: `${verb} ${words.slice(1).join(' ')}` as RequestId, change })
   }
 
   private setDisk(name: string, words: readonly string[]): void {
     const values = keyed(words)
     const member = this.member(name)
     const terms = (values.get('log') ?? '').split(',').filter((one) => one !== '')
+    member.applied = nothing
     member.disk = {
+      base: nothing,
+      applied: nothing,
       hardState: {
         term: term(Number(values.get('term') ?? terms.at(-1) ?? 0)),
         votedFor: (values.get('voted') ?? null) as MemberId | null,
@@ -222,13 +286,17 @@ class World {
 
   private start(member: Member): void {
     member.starts++
+    member.applied = member.disk.applied
     member.raft = new Raft({
       self: member.name as MemberId,
-      configuration: this.configuration,
+      configuration: [...this.configuration.voters, ...this.configuration.learners].includes(member.name as MemberId)
+        ? this.configuration
+        : nobody,
       timing,
       hardState: member.disk.hardState,
+      base: member.disk.base,
       entries: member.disk.entries,
-      appliedIndex: logIndex(0),
+      applied: member.disk.applied,
       seed: member.name.charCodeAt(0) * 7919 + member.starts,
     })
   }
@@ -310,6 +378,23 @@ class World {
       heartbeat: { kind: 'heartbeat', ...base, commit: number('commit') as LogIndex },
       'heartbeat-response': { kind: 'heartbeat-response', ...base },
       'timeout-now': { kind: 'timeout-now', term: base.term },
+      'append-response': {
+        kind: 'append-response',
+        term: base.term,
+        success: values.get('success') === 'yes',
+        index: number('index') as LogIndex,
+        hintIndex: number('hint') as LogIndex,
+        hintTerm: number('hintTerm') as Term,
+      },
+      snapshot: {
+        kind: 'snapshot',
+        term: base.term,
+        meta: { index: number('index') as LogIndex, term: number('of') as Term, configuration: this.configuration },
+        transfer: number('transfer'),
+        sequence: number('chunk'),
+        data: new Uint8Array(),
+        last: values.has('last'),
+      },
       append: {
         kind: 'append',
         term: base.term,
@@ -333,15 +418,27 @@ class World {
   private step(member: Member, event: RaftEvent): void {
     assert.ok(member.raft !== undefined, `${member.name} is up`)
     for (const effect of member.raft.step([event])) this.perform(member, effect)
-    if (!member.slow) this.persist(member, Number.POSITIVE_INFINITY)
+    if (!member.slow) {
+      this.persist(member, Number.POSITIVE_INFINITY)
+      this.answer(member, Number.POSITIVE_INFINITY)
+    }
+  }
+
+  /** What the shell was asked to do with snapshots ends. */
+  private answer(member: Member, count: number): void {
+    for (let done = 0; done < count && member.answers.length > 0; done++) {
+      const event = member.answers.shift() as RaftEvent
+      for (const effect of member.raft?.step([event]) ?? []) this.perform(member, effect)
+      if (!member.slow) this.persist(member, Number.POSITIVE_INFINITY)
+    }
   }
 
   private persist(member: Member, count: number): void {
     for (let done = 0; done < count && member.pending.length > 0; done++) {
       const { sequence, hardState, entries } = member.pending.shift() as Pending
       const first = entries[0]
-      const kept = first === undefined ? member.disk.entries : member.disk.entries.slice(0, first.index - 1)
-      member.disk = { hardState, entries: [...kept, ...entries] }
+      const kept = first === undefined ? member.disk.entries : member.disk.entries.filter((entry) => entry.index < first.index)
+      member.disk = { ...member.disk, hardState, entries: [...kept, ...entries] }
       for (const effect of member.raft?.step([{ kind: 'persisted', sequence }]) ?? []) this.perform(member, effect)
     }
   }
@@ -360,6 +457,52 @@ class World {
         return
       case 'apply':
         this.seen.push(`${name}  applies ${effect.entries.map((entry) => `${entry.index}/${entry.term}`).join(' ')}`)
+        for (const { index, term: of, kind } of effect.entries) {
+          const configuration = kind === 'configuration' ? (member.raft as Raft).configurationAt(index) : member.applied.configuration
+          member.applied = { index, term: of, configuration }
+        }
+        return
+      case 'configuration-changed':
+        this.seen.push(`${name}  goes by ${showConfiguration(effect.configuration)}`)
+        return
+      case 'compacted':
+        this.seen.push(`${name}  lets go of its log up to ${effect.index}`)
+        return this.cut(member, effect.index)
+      case 'snapshot-read': {
+        const key = `${effect.to}/${effect.transfer}`
+        const reading = member.reading.get(key) ?? { meta: member.applied, sequence: 0 }
+        member.reading.set(key, reading)
+        const sequence = reading.sequence++
+        member.answers.push({
+          kind: 'snapshot-chunk',
+          to: effect.to,
+          transfer: effect.transfer,
+          sequence,
+          meta: reading.meta,
+          data: new Uint8Array(),
+          last: sequence === member.chunks - 1,
+        })
+        return
+      }
+      case 'snapshot-close':
+        member.reading.delete(`${effect.to}/${effect.transfer}`)
+        return
+      case 'snapshot-write':
+        if (member.slow) this.seen.push(`${name}  writes chunk ${effect.sequence} of snapshot ${effect.source}`)
+        member.answers.push({ kind: 'snapshot-written', source: effect.source, sequence: effect.sequence })
+        return
+      case 'snapshot-install':
+        this.seen.push(
+          `${name}  installs the snapshot of ${effect.meta.index}/${effect.meta.term}, ${effect.keepTail ? 'keeps what follows' : 'and nothing of its log'}`,
+        )
+        member.applied = effect.meta
+        member.disk.applied = effect.meta
+        if (!effect.keepTail) member.disk.entries = []
+        this.cut(member, effect.meta.index, effect.meta.term)
+        member.answers.push({ kind: 'snapshot-installed', source: effect.source })
+        return
+      case 'snapshot-abandon':
+        this.seen.push(`${name}  has no use for snapshot ${effect.source}`)
         return
       case 'accepted':
         this.seen.push(`${name}  takes "${effect.requestId}" as ${effect.index}/${effect.term}`)
@@ -380,6 +523,13 @@ class World {
         this.seen.push(`${name}  transfer to ${effect.to} ${effect.outcome}`)
         return
     }
+  }
+
+  private cut(member: Member, index: LogIndex, at?: Term): void {
+    const cutTerm = member.disk.entries.find((entry) => entry.index === index)?.term ?? at
+    assert.ok(cutTerm !== undefined && index <= member.disk.applied.index, 'the log is cut only up to what is stored')
+    member.disk.base = { index, term: cutTerm }
+    member.disk.entries = member.disk.entries.filter((entry) => entry.index > index)
   }
 
   private live(): readonly Member[] {
@@ -414,6 +564,10 @@ function showMessage(message: RaftMessage): string {
       return `${head} round=${message.round}`
     case 'timeout-now':
       return head
+    case 'snapshot':
+      return `${head} of ${message.meta.index}/${message.meta.term} transfer=${message.transfer} chunk=${message.sequence}${message.last ? ' last' : ''}`
+    case 'snapshot-response':
+      return `${head} transfer=${message.transfer} ${message.lost ? 'is not known' : `next=${message.next}`}`
   }
 }
 
@@ -421,6 +575,13 @@ function showWrite({ hardState, entries }: Pick<Pending, 'hardState' | 'entries'
   const vote = hardState.votedFor === null ? '' : ` vote ${hardState.votedFor}`
   const shown = entries.length === 0 ? '' : ` entries ${entries.map((entry) => `${entry.index}/${entry.term}`).join(' ')}`
   return `term ${hardState.term}${vote}${shown}`
+}
+
+function showConfiguration({ voters, learners, outgoing }: Configuration): string {
+  const parts = [`voters ${voters.join(',')}`]
+  if (outgoing.length > 0) parts.push(`and also ${outgoing.join(',')}`)
+  if (learners.length > 0) parts.push(`learners ${learners.join(',')}`)
+  return parts.join(' ')
 }
 
 function showStatus(member: Member): string {
