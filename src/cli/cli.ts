@@ -6,6 +6,7 @@ import { addCaseCommands } from './commands/cases.js'
 import { addConfigurationCommands } from './commands/configuration.js'
 import { addEventCommands } from './commands/events.js'
 import { addGroupCommands } from './commands/groups.js'
+import { addMemberCommands } from './commands/members.js'
 import { addNodeCommands } from './commands/nodes.js'
 import { addStatusCommands } from './commands/status.js'
 import { addStoreCommands } from './commands/store.js'
@@ -86,6 +87,7 @@ function makeProgram(
   for (const add of [
     addStatusCommands,
     addNodeCommands,
+    addMemberCommands,
     addGroupCommands,
     addCaseCommands,
     addEventCommands,

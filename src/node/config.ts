@@ -33,6 +33,8 @@ export interface NodeConfig {
   readonly clusterName: string
   readonly secret: string
   readonly members: ReadonlyMap<NodeId, Address>
+  /** The word of an invitation: an empty data folder asks to be taken into the cluster, instead of forming one. */
+  readonly invitation: string | undefined
   /** Where several nodes share a kernel: the file with the boot id that only the node's power device renews. */
   readonly bootIdFile: string | undefined
   readonly emergencyStop: Milliseconds
@@ -73,7 +75,7 @@ export function readNodeConfig(file: string): NodeConfig {
     'containment',
   ])
   const here = (value: string): string => resolve(dirname(path), value)
-  const cluster = section(root.cluster, 'cluster', ['name', 'secretFile', 'members'])
+  const cluster = section(root.cluster, 'cluster', ['name', 'secretFile', 'members', 'invitation'])
   const api = section(root.api ?? {}, 'api', ['listen', 'socket', 'insecure'])
   const guardian = section(root.guardian ?? {}, 'guardian', ['port'])
   const advertise = section(root.advertise ?? {}, 'advertise', ['links', 'guardian'])
@@ -129,6 +131,7 @@ export function readNodeConfig(file: string): NodeConfig {
     clusterName: name,
     secret: readSecret(here(text_(cluster.secretFile, 'cluster.secretFile'))),
     members,
+    invitation: cluster.invitation === undefined ? undefined : text_(cluster.invitation, 'cluster.invitation'),
     bootIdFile: boot.idFile === undefined ? undefined : here(text_(boot.idFile, 'boot.idFile')),
     emergencyStop: parseDuration((root.emergencyStop as string | number | undefined) ?? 5_000),
     containment: oneOf(root.containment ?? 'auto', 'containment', ['auto', 'cgroup2', 'freezer', 'sweep']),

@@ -1,5 +1,5 @@
 /** The daemon process: opens the real rooms, forms the cluster or finds it formed, and runs the node. */
-import { randomBytes, randomInt } from 'node:crypto'
+import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
 import { type BootId, ClusterError, type MemberId, type NodeId, type SessionId } from '../base/index.js'
 import { ClusterState, Formation, type FormationEffect, type FormationMessage } from '../core/cluster/index.js'
@@ -14,7 +14,7 @@ import { openRunFolder, readBootId } from '../io/run-folder/index.js'
 import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
 import type { NodeConfig } from './config.js'
 import type { NodeIdentity, NodeIo } from './io.js'
-import { kindOf, type Question } from './messages.js'
+import { type Frame, kindOf, type Question } from './messages.js'
 import { QuorateNode, tickInterval } from './node.js'
 
 export type Called = Extract<MonitorReport, { kind: 'called' }>
@@ -51,8 +51,10 @@ export interface DaemonDoors {
 }
 
 const formationInterval = 100
+const joinInterval = 1_000
 const guardianSilence = 1_000
 const turnedAwayKept = 20
+const guardianKeysMax = 64
 
 export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const { config, log } = doors
@@ -80,7 +82,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   }
 
   const dialFrom = config.links[0]?.host
-  let onFormation: ((from: NodeId, message: FormationMessage) => void) | undefined
+  let forming: Forming | undefined
   const peers = await openPeers({
     self: config.node,
     clusterName: config.clusterName,
@@ -90,9 +92,14 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     peers: new Map([...config.members].map(([name, address]) => [name, [address]])),
     // From the address by which the others know this node; on loopback the system would choose another one.
     ...(dialFrom === undefined || isIP(dialFrom) === 0 || /^[0.:]*$/.test(dialFrom) ? {} : { localAddress: dialFrom }),
+    strangers: true,
     ...(identity?.phase === 'formed' ? { identity: { clusterId: identity.clusterId, memberId: identity.memberId } } : {}),
     listener: {
-      onFrame: (from, frame) => (kindOf(frame) === 'formation' ? onFormation?.(from, frame as FormationMessage) : node?.frame(from, frame)),
+      onFrame: (from, frame) => {
+        if (kindOf(frame) === 'formation') forming?.received(from, frame as FormationMessage)
+        else if (kindOf(frame) === 'joined') forming?.joined(frame as Joined)
+        else node?.frame(from, frame)
+      },
       onConnected: (peer) => log('info', `connected with ${peer.node}`),
       onDisconnected: (peer) => log('info', `connection with ${peer} ended`),
       onRefused: (peer) => node?.peerRefused(peer),
@@ -104,15 +111,16 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     },
   })
   const clusterKey = deriveKey(config.secret, clusterKeyPurpose)
-  const keys = new Map<string, Uint8Array>(
-    [...config.members.keys()].flatMap((name) => [
-      [name, clusterKey] as const,
-      [guardianSender(name), deriveKey(config.secret, guardianSender(name))] as const,
-    ]),
-  )
+  const guardianKeys = new Map<string, Uint8Array>()
+  const keyOf = (sender: string): Uint8Array => {
+    if (!sender.startsWith('guardian:')) return clusterKey
+    const key = guardianKeys.get(sender) ?? deriveKey(config.secret, sender)
+    if (guardianKeys.size < guardianKeysMax) guardianKeys.set(sender, key)
+    return key
+  }
   const datagrams = await openDatagrams({
     self: config.node,
-    key: (sender) => keys.get(sender),
+    key: keyOf,
     sendKey: clusterKey,
     links: config.links,
     listener: {
@@ -198,7 +206,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
 
   const startNode = (known: Identity): QuorateNode => {
     const { rows, ...rest } = restored
-    const state = ClusterState.restored(restored.appliedIndex, rows)
+    const state = ClusterState.restored(restored.applied.index, rows)
     const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, doors.answers)
     node = started
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
@@ -206,9 +214,9 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     if (guardianState !== undefined) started.guardianReported(guardianState)
     return started
   }
-  const forming = form(config, restored, store, (to, message) => peers.send(to, message))
-  onFormation = forming.received
-  const formed = forming.done.then(startNode)
+  const formation = form(config, restored, store, (to, frame) => peers.send(to, frame))
+  forming = formation
+  const formed = formation.done.then(startNode)
   formed.catch(doors.fatal)
 
   return {
@@ -218,7 +226,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       return node
     },
     get waitingFor() {
-      return forming.waitingFor()
+      return formation.waitingFor()
     },
     turnedAway,
     formed,
@@ -251,7 +259,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       }),
     close: async () => {
       clearInterval(ticker)
-      forming.stop()
+      formation.stop()
       node?.stop()
       guardian.send({ kind: 'daemon-leaving' })
       monitor.close()
@@ -264,18 +272,38 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   }
 }
 
+type Joined = Extract<Frame, { kind: 'joined' }>
+type Forming = ReturnType<typeof form>
+
 /** Runs the formation until the identity is known; a formed member goes on telling stragglers. */
-function form(config: NodeConfig, restored: Restored, store: Store, send: (to: NodeId, message: FormationMessage) => void) {
+function form(config: NodeConfig, restored: Restored, store: Store, send: (to: NodeId, frame: Frame) => void) {
   const { identity } = restored
   const found =
     identity === undefined ? undefined : { phase: identity.phase, plan: { clusterId: identity.clusterId, voters: identity.voters } }
-  const formation = new Formation(config.node, [...config.members.keys()], found, (what) => `${what}-${randomBytes(8).toString('hex')}`)
+  const mint = (what: string): string => `${what}-${randomBytes(8).toString('hex')}`
+  const { invitation } = config
+  const formation = new Formation(config.node, [...config.members.keys()], found, mint, invitation !== undefined)
+  /** Names this life of the data folder, as long as it has no identity. */
+  const folder = mint('folder')
+  const join: Frame = {
+    kind: 'join',
+    folder,
+    address: config.advertise.links[0] as { host: string; port: number },
+    checksum: invitation === undefined ? null : createHash('sha256').update(invitation).digest('hex'),
+  }
   let settle: (identity: Identity) => void
   let fail: (error: unknown) => void
   const done = new Promise<Identity>((resolve, reject) => {
     settle = resolve
     fail = reject
   })
+  let askedAt = 0
+  const write = (written: Identity): void => {
+    store.writeIdentity(written).then(() => {
+      perform(formation.written())
+      if (written.phase === 'formed') settle(written)
+    }, fail)
+  }
   const perform = (effects: readonly FormationEffect[]): void => {
     for (const effect of effects) {
       switch (effect.kind) {
@@ -284,19 +312,18 @@ function form(config: NodeConfig, restored: Restored, store: Store, send: (to: N
           break
         case 'write': {
           const memberId = effect.plan.voters.find((voter) => voter.node === config.node)?.member as MemberId
-          const written: Identity = {
-            clusterId: effect.plan.clusterId,
-            memberId,
-            node: config.node,
-            phase: effect.phase,
-            voters: effect.plan.voters,
-          }
-          store.writeIdentity(written).then(() => {
-            perform(formation.written())
-            if (written.phase === 'formed') settle(written)
-          }, fail)
+          const { clusterId, voters } = effect.plan
+          write({ clusterId, memberId, node: config.node, phase: effect.phase, voters })
           break
         }
+        case 'join':
+          if (Date.now() - askedAt < joinInterval) break
+          askedAt = Date.now()
+          send(effect.to, join)
+          break
+        case 'write-joined':
+          write({ clusterId: effect.clusterId, memberId: effect.member, node: config.node, phase: 'formed', voters: [] })
+          break
         case 'formed':
         case 'refused':
           break
@@ -311,6 +338,9 @@ function form(config: NodeConfig, restored: Restored, store: Store, send: (to: N
   return {
     done,
     received: (from: NodeId, message: FormationMessage) => perform(formation.received(from, message)),
+    joined: ({ folder: asked, clusterId, member, error }: Joined) => {
+      if (asked === folder) perform(formation.joined({ clusterId, member, refused: error?.detail }))
+    },
     waitingFor: () => formation.waitingFor,
     stop: () => clearInterval(timer),
   }

@@ -13,7 +13,7 @@ export interface NodeIdentity {
   readonly boot: BootId
   readonly session: SessionId
   readonly clusterName: string
-  /** Every listed member with the address of its first link. */
+  /** Nodes that its own file names, with the address of their first link: who the cluster is formed by, or asked to take this node in. */
   readonly members: ReadonlyMap<NodeId, Address>
   readonly links: readonly Address[]
   readonly guardian: Address
@@ -31,6 +31,8 @@ export interface NodeIo {
   readonly guardian: { send(order: GuardianOrder): void }
   /** The lease deadline, where it outlives the daemon. */
   readonly lease: { write(deadline: BootInstant): void }
+  /** When the log is compacted, in bytes of entries in memory: above `above`, down to about `keep`. 48 and 12 MiB unless given. */
+  readonly compaction?: { readonly above: number; readonly keep: number }
   /** A fresh, unguessable identifier. */
   freshId(): string
   readonly seed: number

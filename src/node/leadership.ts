@@ -4,10 +4,11 @@
  * Everything is read anew from the committed state, so a new leader continues where the old one stopped (P8); what is
  * kept here are only this leader's own observations.
  */
-import type { BootId, CaseId, Instant, LogTime, NodeId, Settings, Term } from '../base/index.js'
+import type { BootId, CaseId, Instant, LogTime, MemberId, NodeId, Settings, Term } from '../base/index.js'
 import { type Conduct, conduct, type HeardGuardian } from '../core/arbiter/index.js'
-import { type ClusterState, type Command, type CommandResult, type EventRow, leaseBound } from '../core/cluster/index.js'
+import { type ClusterState, type Command, type CommandResult, conductMembers, type EventRow, leaseBound, rowsOfMembers } from '../core/cluster/index.js'
 import type { GuardianAnswer } from '../core/guardian/index.js'
+import type { Configuration, ConfigurationChange } from '../core/raft/index.js'
 import { decide, type Liveness, plannerVersion } from '../core/planner/index.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import type { Presence } from './presence.js'
@@ -18,6 +19,11 @@ export interface LeadershipDoors {
   transferLead(to: NodeId): void
   settings(): Settings
   logTime(): LogTime
+  /** The consensus: its configuration, and whether a change of it is under way. */
+  consensus(): { readonly configuration: Configuration; readonly isChanging: boolean }
+  /** Asks Raft for a change; `refused` says why it is not taken. */
+  reconfigure(change: ConfigurationChange, refused: (reason: string) => void): void
+  voters(): readonly NodeId[]
 }
 
 export class Leadership {
@@ -35,6 +41,9 @@ export class Leadership {
   private readonly guardians = new Map<NodeId, HeardGuardian>()
   private readonly asked = new Map<NodeId, { nonce: string; at: Instant }>()
   private dirty = true
+  private membersNotBefore = Number.NEGATIVE_INFINITY as Instant
+  /** Why the last change of the consensus that was wanted is not made. */
+  memberRefusal: { readonly member: MemberId; readonly reason: string } | undefined
   private lastPlan = Number.NEGATIVE_INFINITY
 
   constructor(self: NodeIdentity, io: NodeIo, presence: Presence, state: ClusterState, term: Term, doors: LeadershipDoors) {
@@ -114,12 +123,31 @@ export class Leadership {
       guardians: this.guardians,
       caseSeenAt: this.caseSeenAt,
       attemptEndedAt: this.attemptEndedAt,
-      voters: [...this.self.members.keys()],
+      voters: this.doors.voters(),
       freshId: () => this.io.freshId(),
     })) {
       this.perform(wanted, now)
     }
+    this.conductMembers(now)
     this.plan(now)
+  }
+
+  /** One change of the consensus at a time, towards what is wanted of its members. */
+  private conductMembers(now: Instant): void {
+    if (now < this.membersNotBefore) return
+    const { configuration, isChanging } = this.doors.consensus()
+    if (isChanging) return
+    const wanted = conductMembers(rowsOfMembers(this.state), configuration)
+    if (wanted === undefined) return
+    this.membersNotBefore = (now + 200) as Instant
+    if (wanted.kind === 'settle') {
+      this.proposeOnce('settle-members', { kind: 'settle-members', members: wanted.members })
+      return
+    }
+    this.doors.reconfigure(wanted.change, (reason) => {
+      this.memberRefusal = { member: wanted.member, reason }
+      this.membersNotBefore = (this.io.clock.now() + 500) as Instant
+    })
   }
 
   private perform(wanted: Conduct, now: Instant): void {

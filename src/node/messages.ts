@@ -1,12 +1,21 @@
 /** What daemons say to each other: frames over the peer links, datagrams over UDP. Checked when they come in. */
-import type { BootId, BootInstant, LogIndex, MemberId, NodeId, PlainError, RequestId, SessionId } from '../base/index.js'
-import type { Command, CommandResult, FormationMessage } from '../core/cluster/index.js'
+import type { BootId, BootInstant, ClusterId, LogIndex, MemberId, NodeId, PlainError, RequestId, SessionId } from '../base/index.js'
+import type { Address, Command, CommandResult, FormationMessage } from '../core/cluster/index.js'
 import type { Renewal } from '../core/detector/index.js'
 import type { RaftMessage } from '../core/raft/index.js'
 
 export type Frame =
   | FormationMessage
-  | { readonly kind: 'raft'; readonly member: MemberId; readonly message: RaftMessage }
+  | {
+      readonly kind: 'raft'
+      /** Sender and receiver: a node has two members while a new life of it takes over. */
+      readonly member: MemberId
+      readonly to: MemberId
+      readonly message: RaftMessage
+    }
+  /** A node with an empty data folder asks to be taken in. */
+  | { readonly kind: 'join'; readonly folder: string; readonly address: Address; readonly checksum: string | null }
+  | { readonly kind: 'joined'; readonly folder: string; readonly clusterId: ClusterId; readonly member: MemberId; readonly error: PlainError | null }
   /** A follower passes a request on, once; the leader does not pass it further. */
   | { readonly kind: 'forward'; readonly requestId: RequestId; readonly command: Command; readonly fingerprint: string | null }
   /** Refused before it reached the log: safe to try again. */

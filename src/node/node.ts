@@ -43,19 +43,32 @@ import {
 import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
 import type { MonitorReport } from '../core/monitor/index.js'
 import { NodeAgent } from '../core/node-agent/index.js'
-import { type LogEntry, Raft, type RaftEffect, type RaftEvent, type RaftTiming } from '../core/raft/index.js'
+import {
+  type Configuration,
+  type ConfigurationChange,
+  type LogEntry,
+  membersOf,
+  Raft,
+  type RaftEffect,
+  type RaftEvent,
+  type RaftTiming,
+  type SnapshotMeta,
+} from '../core/raft/index.js'
 import type { Identity, Restored, RowChange } from '../io/store/index.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import { Leadership } from './leadership.js'
+import { Membership } from './membership.js'
 import { type Frame, type Heartbeat, kindOf, type Question, type Renewed } from './messages.js'
 import { Presence } from './presence.js'
 import { type Outcome, type Proposal, Requests } from './requests.js'
+import { Snapshots } from './snapshots.js'
 
 /** Milliseconds of a Raft tick. */
 export const tickInterval = 10
 /** Ticks are not caught up beyond this after a stall: the stall was ours, not the others' silence. */
 const ticksAtOnce = 3
 const defaultTimeout = 5_000
+const mebibyte = 1024 * 1024
 
 export interface ProposeOptions {
   readonly requestId?: RequestId
@@ -87,6 +100,8 @@ type Listener = (applied: {
   readonly index: LogIndex
   readonly events: readonly EventRow[]
   readonly changes: readonly RowChange[]
+  /** A snapshot has taken the place of the state: anything may have changed. */
+  readonly replaced?: true
 }) => void
 
 export class QuorateNode {
@@ -95,8 +110,8 @@ export class QuorateNode {
   private readonly io: NodeIo
   private readonly identity: Identity
   private readonly raft: Raft
-  private readonly members: ReadonlyMap<MemberId, NodeId>
-  private readonly memberOf: ReadonlyMap<NodeId, MemberId>
+  private readonly membership: Membership
+  private readonly snapshots: Snapshots
   private readonly presence: Presence
   private readonly agent = new NodeAgent()
   private readonly runner = new AttemptRunner()
@@ -134,19 +149,38 @@ export class QuorateNode {
     this.identity = restored.identity
     this.state = state
     this.typeAnswers = answers
-    this.members = new Map(this.identity.voters.map(({ node, member }) => [member, node]))
-    this.memberOf = new Map(this.identity.voters.map(({ node, member }) => [node, member]))
     this.presence = new Presence(self, io)
     this.lastTick = io.clock.now()
+    this.applied = restored.applied
     this.raft = new Raft({
       self: this.identity.memberId,
-      configuration: { voters: this.identity.voters.map((voter) => voter.member), learners: [] },
+      configuration: this.firstConfiguration(),
       timing: this.raftTiming(),
       hardState: restored.hardState,
+      base: restored.base,
       entries: restored.entries,
-      appliedIndex: restored.appliedIndex,
+      applied: restored.applied,
       seed: io.seed,
     })
+    this.membership = new Membership({ node: self.node, member: this.identity.memberId }, this.raft.status.configuration)
+    this.snapshots = new Snapshots(io.store, state, {
+      post: (event) => this.post(() => this.raftInbox.push(event)),
+      installed: (meta) => this.snapshotInstalled(meta),
+      log: (text) => io.log('info', text),
+    })
+    this.configurationChanged(this.raft.status.configuration)
+  }
+
+  /** Of those who formed the cluster; a member that was added later learns from the log who belongs. */
+  private firstConfiguration(): Configuration {
+    const { voters } = this.identity
+    const place = (node: NodeId) => ({ node, addresses: [this.self.members.get(node)].filter((address) => address !== undefined) })
+    return {
+      voters: voters.map(({ member }) => member),
+      learners: [],
+      outgoing: [],
+      places: Object.fromEntries(voters.map(({ node, member }) => [member, place(node)])),
+    }
   }
 
   // The world tells.
@@ -169,8 +203,9 @@ export class QuorateNode {
   }
 
   peerRefused(node: NodeId): void {
-    const peer = this.memberOf.get(node)
-    if (peer !== undefined) this.post(() => this.raftInbox.push({ kind: 'peer-refused', peer }))
+    this.post(() => {
+      for (const peer of this.membership.others) if (this.membership.nodeOf(peer) === node) this.raftInbox.push({ kind: 'peer-refused', peer })
+    })
   }
 
   monitorReport(report: MonitorReport): void {
@@ -232,7 +267,7 @@ export class QuorateNode {
       node: this.self.node,
       role,
       term,
-      leader: leader === undefined ? undefined : this.members.get(leader),
+      leader: this.nodeOf(leader),
       commitIndex,
       appliedIndex,
       quorate: leader !== undefined,
@@ -241,6 +276,30 @@ export class QuorateNode {
       guardian: this.guardianState !== undefined,
       monitor: this.agent.isMonitorKnown,
       loopLagMs: this.presence.loopLagMs,
+    }
+  }
+
+  private nodeOf(member: MemberId | undefined): NodeId | undefined {
+    return member === undefined ? undefined : this.membership.nodeOf(member)
+  }
+
+  /** This life of the data folder, and the consensus as it knows it. */
+  get consensus() {
+    const { base, lastIndex, logBytes, configuration, isChanging } = this.raft.status
+    return {
+      member: this.identity.memberId,
+      clusterId: this.identity.clusterId,
+      configuration,
+      isChanging,
+      /** Where its members are: node by member. */
+      nodeOf: (member: MemberId) => this.membership.nodeOf(member),
+      /** What the leader knows of a follower; undefined elsewhere. */
+      progressOf: (member: MemberId) => this.raft.progressOf(member),
+      /** Why the last change that was wanted is not made, as this leader found. */
+      refusal: this.leadership?.memberRefusal,
+      logBase: base.index,
+      lastIndex,
+      logBytes,
     }
   }
 
@@ -323,8 +382,9 @@ export class QuorateNode {
         this.io.store.append(effect) // Ends as `persisted`; a failure ends the process.
         return
       case 'send': {
-        const node = this.members.get(effect.to)
-        if (node !== undefined) this.send(node, { kind: 'raft', member: this.identity.memberId, message: effect.message })
+        const node = this.nodeOf(effect.to)
+        const frame: Frame = { kind: 'raft', member: this.identity.memberId, to: effect.to, message: effect.message }
+        if (node !== undefined) this.send(node, frame)
         return
       }
       case 'apply':
@@ -335,6 +395,7 @@ export class QuorateNode {
         this.requests.proposalSent(effect.requestId)
         return
       case 'refused':
+        if (this.changes.has(effect.requestId)) return this.changeRefused(effect.requestId, effect.reason)
         return this.proposalReturned(effect.requestId)
       case 'confirmed':
         return this.endConfirm(effect.requestId, effect.readIndex)
@@ -343,15 +404,27 @@ export class QuorateNode {
       case 'role-changed':
         return this.roleChanged(effect)
       case 'transfer-ended':
-        this.io.log('info', `transfer of the lead to ${this.members.get(effect.to)}: ${effect.outcome}`)
+        this.io.log('info', `transfer of the lead to ${this.nodeOf(effect.to)}: ${effect.outcome}`)
         return
+      case 'configuration-changed':
+        return this.configurationChanged(effect.configuration)
+      case 'compacted':
+        this.io.log('info', `the log is compacted up to ${effect.index}`)
+        this.io.store.cutLog(effect.index)
+        return
+      case 'snapshot-read':
+      case 'snapshot-close':
+      case 'snapshot-write':
+      case 'snapshot-install':
+      case 'snapshot-abandon':
+        return this.snapshots.perform(effect)
       default:
         return unreachable(effect)
     }
   }
 
   private roleChanged(effect: Extract<RaftEffect, { kind: 'role-changed' }>): void {
-    const leader = effect.leader === undefined ? undefined : this.members.get(effect.leader)
+    const leader = this.nodeOf(effect.leader)
     this.io.log(
       'info',
       effect.role === 'leader' ? `leads in term ${effect.term}` : `${effect.role} in term ${effect.term}, leader ${leader ?? 'unknown'}`,
@@ -368,11 +441,80 @@ export class QuorateNode {
     this.changed = true
   }
 
+  // The consensus.
+
+  private configurationChanged(configuration: Configuration): void {
+    this.membership.take(configuration)
+    // One that is not taken in yet keeps to those that its own file names.
+    if (this.membership.isEmpty) return
+    const { places } = this.membership
+    this.presence.setPlaces(new Map([...places].map(([node, addresses]) => [node, addresses[0] ?? this.self.members.get(node)])))
+    this.io.peers.setPeers(places)
+    this.changed = true
+    this.warnIfRemoved(configuration)
+  }
+
+  private warnIfRemoved(configuration: Configuration): void {
+    const belongs = membersOf(configuration).includes(this.identity.memberId)
+    if (this.belonged && !belongs)
+      this.io.log('warn', `this member, ${this.identity.memberId}, belongs no more: its data folder has to be moved away before ${this.self.node} can join again`)
+    this.belonged = belongs
+  }
+  private belonged = false
+
+  private readonly changes = new Map<RequestId, (reason: string) => void>()
+
+  private reconfigure(change: ConfigurationChange, refused: (reason: string) => void): void {
+    const requestId = `change-${++this.round}` as RequestId
+    this.changes.clear()
+    this.changes.set(requestId, refused)
+    this.post(() => this.raftInbox.push({ kind: 'configuration-requested', requestId, change }))
+  }
+
+  private changeRefused(requestId: RequestId, reason: string): void {
+    const refused = this.changes.get(requestId)
+    this.changes.delete(requestId)
+    refused?.(reason)
+  }
+
+  /** The state has become that of a snapshot: what waits for entries that it covers can no longer be told what came of them. */
+  private snapshotInstalled(meta: SnapshotMeta): void {
+    this.applied = meta
+    this.storedIndex = meta.index
+    for (const [index, requestId] of this.accepted) {
+      if (index > meta.index) continue
+      this.accepted.delete(index)
+      this.requests.forgetProposal(requestId)
+    }
+    this.settingsChanged()
+    this.requests.applied(meta.index)
+    this.changed = true
+    for (const listener of this.listeners) listener({ index: meta.index, events: [], changes: [], replaced: true })
+  }
+
+  /** Lets the log not grow without end: what the durable applied state stands for may go, but for a tail that spares those who lag a snapshot. */
+  private compact(): void {
+    const { above, keep } = this.io.compaction ?? { above: 48 * mebibyte, keep: 12 * mebibyte }
+    if (this.isCompacting || this.raft.status.logBytes < above) return
+    this.isCompacting = true
+    this.io.store.syncApplied().then(
+      (index) =>
+        this.post(() => {
+          this.isCompacting = false
+          this.raftInbox.push({ kind: 'compact', upTo: Math.min(index, this.raft.indexBeforeTail(keep)) as LogIndex })
+        }),
+      () => undefined, // A failure of the store, which ends the process.
+    )
+  }
+  private isCompacting = false
+
   // Entries.
 
   private applyEntry(entry: LogEntry): void {
     const applied = entry.kind === 'command' ? this.applyCommand(entry) : undefined
     this.state.commit(entry.index, applied?.changes ?? [])
+    const configuration = entry.kind === 'configuration' ? this.raft.configurationAt(entry.index) : this.applied.configuration
+    this.applied = { index: entry.index, term: entry.term, configuration }
     for (const change of applied?.changes ?? []) {
       this.batch.changes.push(change)
       if (change.table === 'settings') this.settingsChanged()
@@ -402,13 +544,16 @@ export class QuorateNode {
     if (changes.length === 0 && index === this.storedIndex) return
     this.batch = { changes: [], events: [] }
     this.storedIndex = index
-    this.io.store.apply(index, lastOfEach(changes))
+    this.stateSum = this.io.store.apply(this.applied, lastOfEach(changes))
     this.requests.applied(index)
     this.leadership?.applied(events)
     this.changed = true
     for (const listener of this.listeners) listener({ index, events, changes })
   }
   private storedIndex: LogIndex = logIndex(0)
+  private applied: SnapshotMeta
+  /** Over all rows at the stored index. */
+  private stateSum = 0
 
   private settingsChanged(): void {
     this.settingsCache = undefined
@@ -447,7 +592,7 @@ export class QuorateNode {
       this.requests.proposalSent(id) // Until Raft says otherwise.
       return
     }
-    const node = leader === undefined ? undefined : this.members.get(leader)
+    const node = this.nodeOf(leader)
     if (node !== undefined && this.send(node, { kind: 'forward', requestId: id, command, fingerprint: fingerprint ?? null }))
       this.requests.proposalSent(id)
   }
@@ -486,7 +631,7 @@ export class QuorateNode {
       else this.requests.addRead(index, deadline, done)
     }
     if (role === 'leader') return this.confirmLead(settle)
-    const node = leader === undefined ? undefined : this.members.get(leader)
+    const node = this.nodeOf(leader)
     if (node === undefined) return this.retryConfirm(deadline, done)
     const id = this.io.freshId()
     const patience = Math.min(deadline, this.io.clock.now() + 1_000)
@@ -534,6 +679,7 @@ export class QuorateNode {
     const ticks = Math.min(ticksAtOnce, Math.max(1, Math.round(elapsed / tickInterval)))
     for (let tick = 0; tick < ticks; tick++) this.raftInbox.push({ kind: 'tick' })
     this.requests.expire(now)
+    this.compact()
     if (this.raft.status.leader !== undefined) for (const proposal of this.requests.waitingForLeader()) this.sendProposal(proposal)
     for (const { deadline, done } of this.retries.splice(0)) this.confirm(Math.max(0, deadline - now), done)
     // Past the lease, a boot whose guardian is gone asks for no renewal: nobody could end what runs.
@@ -557,7 +703,11 @@ export class QuorateNode {
   private takeLead(): Leadership {
     this.leadSince = { at: this.io.clock.now(), base: this.logTime() }
     if (metaOf(this.state).clusterName === '') {
-      const nodes = this.identity.voters.map(({ node, member }) => ({ name: node, member }))
+      const nodes = this.identity.voters.map(({ node, member }) => ({
+        name: node,
+        member,
+        address: this.self.members.get(node) ?? { host: '', port: 0 },
+      }))
       this.submit({ kind: 'form', clusterName: this.self.clusterName, nodes }, {}, () => undefined)
     }
     const { term } = this.raft.status
@@ -567,11 +717,14 @@ export class QuorateNode {
       transferLead: (to) => this.transferLead(to),
       settings: () => this.settings,
       logTime: () => this.logTime(),
+      consensus: () => this.raft.status,
+      reconfigure: (change, refused) => this.reconfigure(change, refused),
+      voters: () => this.membership.voters,
     })
   }
 
   transferLead(to: NodeId): void {
-    const member = this.memberOf.get(to)
+    const member = this.membership.memberOf(to)
     if (member !== undefined) this.post(() => this.raftInbox.push({ kind: 'transfer-requested', to: member }))
   }
 
@@ -722,7 +875,7 @@ export class QuorateNode {
   private onDatagram(sender: string, link: number, message: unknown): void {
     switch (kindOf(message)) {
       case 'heartbeat': {
-        if (!this.memberOf.has(sender as NodeId)) return
+        if (!this.membership.places.has(sender as NodeId)) return
         const ghost = this.presence.received(sender as NodeId, link, message as Heartbeat, this.state, this.settings)
         if (ghost !== undefined) this.leadership?.ghost(sender as NodeId, ghost.ghost)
         this.changed = true
@@ -752,10 +905,13 @@ export class QuorateNode {
     switch (kindOf(value)) {
       case 'raft': {
         const raft = frame as Extract<Frame, { kind: 'raft' }>
-        // A member id that the log does not know under this name is another life of that node's disk.
-        if (this.memberOf.get(from) === raft.member) this.raftInbox.push({ kind: 'received', from: raft.member, message: raft.message })
+        // What another life of this node was told, or a member of another node's name says, is not for this one.
+        if (raft.to !== this.identity.memberId || (this.membership.nodeOf(raft.member) ?? from) !== from) return
+        this.raftInbox.push({ kind: 'received', from: raft.member, message: raft.message })
         return
       }
+      case 'join':
+        return this.onJoin(from, frame as Extract<Frame, { kind: 'join' }>)
       case 'forward':
         return this.onForward(from, frame as Extract<Frame, { kind: 'forward' }>)
       case 'forward-refused':
@@ -791,6 +947,25 @@ export class QuorateNode {
     }
   }
 
+  /** An empty node asks to be taken in: the log decides, and the answer goes to where it listens. */
+  private onJoin(from: NodeId, { folder, address, checksum }: Extract<Frame, { kind: 'join' }>): void {
+    if (typeof folder !== 'string' || typeof address?.host !== 'string' || typeof address.port !== 'number') return
+    this.io.peers.reach(from, [address])
+    const member = `member-${from}-${this.io.freshId()}` as MemberId
+    const command: Command = { kind: 'admit', node: from, folder, member, address, checksum: checksum ?? null }
+    this.submit(command, { timeoutMs: 2_000 }, (outcome) => {
+      if (!outcome.ok) return // It asks again.
+      const { value } = outcome
+      this.send(from, {
+        kind: 'joined',
+        folder,
+        clusterId: this.identity.clusterId,
+        member: value.ok ? (value.value.member as MemberId) : member,
+        error: value.ok ? null : (value.error as PlainError),
+      })
+    })
+  }
+
   /** One hop: a node that does not lead sends the request back instead of passing it on. */
   private onForward(from: NodeId, frame: Extract<Frame, { kind: 'forward' }>): void {
     if (this.raft.status.role !== 'leader') {
@@ -824,10 +999,10 @@ export class QuorateNode {
         return this.detectorReport()
       case 'leader-view':
         return {
-          lives: [...this.memberOf.keys()].filter((node) =>
+          lives: [...this.membership.places.keys()].filter((node) =>
             this.liveness().isAlive(node, currentBoot(this.state, node)?.boot ?? ('' as never)),
           ),
-          joining: [...this.memberOf.keys()].filter((node) => this.liveness().isJoining(node)),
+          joining: [...this.membership.places.keys()].filter((node) => this.liveness().isJoining(node)),
         }
       case 'unheard':
         return { unheard: this.leadership?.isUnheard(question.node, question.boot) ?? false }

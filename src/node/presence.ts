@@ -35,12 +35,21 @@ export class Presence {
   private readonly ghosts = new Map<BootId, Instant>()
   private readonly silences = new Map<NodeId, Heartbeat>()
   loopLagMs = 0
+  /** The nodes of the cluster, with the address of their first link where one is known. */
+  private places: ReadonlyMap<NodeId, Address | undefined>
 
   constructor(self: NodeIdentity, io: NodeIo) {
     this.self = self
     this.io = io
+    this.places = self.members
     this.detector = new Detector(self.node, [...self.members.keys()], io.clock.now())
     this.holder = new LeaseHolder(self.session)
+  }
+
+  /** Who belongs from now on. */
+  setPlaces(places: ReadonlyMap<NodeId, Address | undefined>): void {
+    this.places = places
+    this.detector.watch([...places.keys()], this.io.clock.now())
   }
 
   lead(): void {
@@ -77,7 +86,7 @@ export class Presence {
       appliedIndex,
       loopLagMs: this.loopLagMs,
     }
-    for (const [node, first] of this.self.members) {
+    for (const [node, first] of this.places) {
       if (node === this.self.node) this.received(node, 0, heartbeat, state, settings)
       else
         for (const [link, to] of linksOf(state, node, first).entries())
@@ -152,8 +161,8 @@ export class Presence {
       }
       if (one.node === this.self.node) take(renewed)
       else {
-        const first = this.self.members.get(one.node)
-        const to = first === undefined ? undefined : linksOf(state, one.node, first)[one.link]
+        const first = this.places.get(one.node)
+        const to = linksOf(state, one.node, first)[one.link]
         if (to !== undefined) this.io.datagrams.send(Math.min(one.link, this.self.links.length - 1), to, renewed)
       }
     }
@@ -169,7 +178,7 @@ export class Presence {
   }
 }
 
-function linksOf(state: Reader, node: NodeId, first: Address): readonly Address[] {
+function linksOf(state: Reader, node: NodeId, first: Address | undefined): readonly Address[] {
   const links = state.get('nodes', node)?.links ?? []
-  return links.length > 0 ? links : [first]
+  return links.length > 0 ? links : first === undefined ? [] : [first]
 }

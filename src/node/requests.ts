@@ -68,6 +68,16 @@ export class Requests {
     this.unsent.add(id)
   }
 
+  /** What became of it will not be known here; a retry under its key may ask. */
+  forgetProposal(id: RequestId): void {
+    this.endProposal(id, {
+      ok: false,
+      error: new ClusterError('UNKNOWN_OUTCOME', 'this node took a snapshot that may hold the request', {
+        fix: 'read the object, or repeat with the same Idempotency-Key',
+      }),
+    })
+  }
+
   endProposal(id: RequestId, outcome: Outcome<CommandResult>): void {
     const waiting = this.proposals.get(id)
     if (waiting === undefined) return

@@ -152,6 +152,8 @@ export class SimDaemon {
       peers: {
         send: (to, frame) => network.frame(this, to, frame),
         setIdentity: () => undefined,
+        setPeers: () => undefined,
+        reach: () => undefined,
         close: () => Promise.resolve(),
       },
       datagrams: { send: (_link, to, message) => network.datagram(this, to, message), close: () => Promise.resolve() },

@@ -12,6 +12,7 @@ import { groupVerbRoutes } from './group-verbs.js'
 import { groupRoutes } from './groups.js'
 import { laterRoutes } from './later.js'
 import { liveRoutes } from './live.js'
+import { linkRoutes } from './links.js'
 import { memberRoutes } from './members.js'
 import { nodeVerbRoutes } from './node-verbs.js'
 import { nodeRoutes } from './nodes.js'
@@ -32,6 +33,7 @@ export function allRoutes(access: Access): readonly Route[] {
     checkpointRoutes,
     nodeRoutes,
     nodeVerbRoutes,
+    linkRoutes,
     memberRoutes,
     caseRoutes,
     decisionRoutes,

@@ -1,16 +1,16 @@
-/** Members of the consensus, who leads them, and who hears whom. */
-import { ClusterError, type NodeId, nearestName } from '../../base/index.js'
-import { nodesOf } from '../../core/cluster/index.js'
-import type { DetectorReport } from '../../core/detector/index.js'
+/** Members of the consensus: who votes, who joins, who leaves, who leads. */
+import { createHash, randomBytes } from 'node:crypto'
+import { ClusterError, type MemberId, type NodeId, nearestName, nodeId, parseDuration } from '../../base/index.js'
+import { type MemberRow, metaOf, nodesOf, rowsOfMembers } from '../../core/cluster/index.js'
 import type { QuorateNode } from '../../node/index.js'
 import type { Access } from '../cluster/access.js'
-import { operationQuery } from '../cluster/changing.js'
+import { carryOut, change, changeQuery, operationQuery } from '../cluster/changing.js'
 import { read, readQuery } from '../cluster/reading.js'
 import type { Answer, Call, Route } from '../http/route.js'
-import { transferSchema } from '../schemas/index.js'
-import { nodeOf } from './nodes.js'
+import { inviteSchema, transferSchema } from '../schemas/index.js'
 
-const askTimeout = 1_000
+const invitationTime = 3_600_000
+const waitQuery = { ...changeQuery, wait: operationQuery.wait as never }
 
 export function memberRoutes(access: Access): readonly Route[] {
   return [
@@ -18,20 +18,44 @@ export function memberRoutes(access: Access): readonly Route[] {
       method: 'GET',
       path: '/v1/members',
       tag: 'members',
-      summary: 'The voters of the consensus.',
+      summary: 'Who belongs to the consensus. A member is one life of a data folder: a node whose disk was lost joins as a new one.',
       query: readQuery,
-      answers: { 200: 'Each with its member id, which names one life of a data folder.' },
+      answers: { 200: 'What each is, what is wanted of it, and how far it has come.' },
       handle: async (call) => {
         const view = await read(access, call)
-        const { leader } = view.node.status
-        const members = nodesOf(view.state).map((row) => ({
-          member: row.member,
-          node: row.name,
-          role: 'voter',
-          leads: row.name === leader,
-        }))
-        return { body: { ...view.age, members } }
+        const { isChanging, refusal } = view.node.consensus
+        const members = rowsOfMembers(view.state).map((row) => presentMember(view.node, row))
+        const waitingFor = refusal === undefined || members.every((one) => one.settled) ? null : refusalText(refusal)
+        return { body: { ...view.age, members, changing: isChanging, waitingFor } }
       },
+    },
+    {
+      method: 'POST',
+      path: '/v1/members',
+      tag: 'members',
+      summary: 'Invites a node: answers with a word that lets it join once, under this name, within an hour.',
+      query: changeQuery,
+      body: inviteSchema,
+      answers: { 201: 'The invitation. It is shown this one time; what is kept is a checksum.' },
+      handle: (call) => invite(access, call),
+    },
+    {
+      method: 'DELETE',
+      path: '/v1/members/:member',
+      tag: 'members',
+      summary: 'Takes a member out. Its node leaves the cluster with its last member, and only when it can run nothing any more.',
+      query: waitQuery,
+      answers: { 200: 'It is out.', 202: 'It is being taken out.' },
+      handle: (call) => want(access, call, 'gone'),
+    },
+    {
+      method: 'POST',
+      path: '/v1/members/:member/promote',
+      tag: 'members',
+      summary: 'Gives a learner a vote, once it has caught up.',
+      query: waitQuery,
+      answers: { 200: 'It votes.', 202: 'It will vote when it has caught up.' },
+      handle: (call) => want(access, call, 'voter'),
     },
     {
       method: 'POST',
@@ -43,64 +67,80 @@ export function memberRoutes(access: Access): readonly Route[] {
       answers: { 200: 'It leads.', 202: 'It was asked for.' },
       handle: (call) => transfer(access, call),
     },
-    {
-      method: 'GET',
-      path: '/v1/links',
-      tag: 'nodes',
-      summary: 'Who hears whom, as each node says. No quorum needed.',
-      answers: { 200: 'One entry per direction; nodes that did not answer are named.' },
-      handle: async () => {
-        const { heard, silent } = await hearing(access)
-        return { body: { links: heard, noAnswer: silent } }
-      },
-    },
-    {
-      method: 'GET',
-      path: '/v1/nodes/:node/detector',
-      tag: 'nodes',
-      summary: 'How the others hear this node, and it them. No quorum needed.',
-      answers: { 200: 'Stages and silences per link.' },
-      handle: async (call) => {
-        const { name } = nodeOf(access.node.state, call.params.node ?? '')
-        const { heard, silent } = await hearing(access)
-        return {
-          body: {
-            node: name,
-            heardBy: heard.filter((one) => one.to === name),
-            hears: heard.filter((one) => one.from === name),
-            noAnswer: silent,
-          },
-        }
-      },
-    },
   ]
 }
 
-interface Hearing {
-  readonly from: NodeId
-  readonly to: NodeId
-  readonly stage: string
-  readonly silenceMs: number
-  readonly missed: number
-  readonly links: DetectorReport['links']
-}
-
-async function hearing(access: Access): Promise<{ readonly heard: readonly Hearing[]; readonly silent: readonly NodeId[] }> {
-  const { node } = access
-  const names = nodesOf(node.state).map((row) => row.name)
-  const answers = await Promise.all(names.map((from) => detectorOf(node, from)))
-  const heard = names.flatMap((from, at) =>
-    (answers[at] ?? []).map(({ node: to, stage, silenceMs, missed, links }) => ({ from, to, stage, silenceMs, missed, links })),
-  )
-  return { heard, silent: names.filter((_, at) => answers[at] === undefined) }
-}
-
-async function detectorOf(node: QuorateNode, name: NodeId): Promise<readonly DetectorReport[] | undefined> {
-  try {
-    return (await node.ask(name, { kind: 'detector' }, askTimeout)) as readonly DetectorReport[]
-  } catch {
-    return undefined
+function presentMember(node: QuorateNode, row: MemberRow) {
+  const { configuration, progressOf, lastIndex } = node.consensus
+  const { voters, learners, outgoing } = configuration
+  const role = voters.includes(row.member)
+    ? 'voter'
+    : outgoing.includes(row.member)
+      ? 'leaving'
+      : learners.includes(row.member)
+        ? 'learner'
+        : row.wanted === 'gone'
+          ? 'gone'
+          : 'joining'
+  const progress = progressOf(row.member)
+  return {
+    member: row.member,
+    node: row.node,
+    role,
+    wanted: row.wanted,
+    settled: role === row.wanted,
+    leads: row.node === node.status.leader && role !== 'gone' && role !== 'joining',
+    address: `${row.address.host}:${row.address.port}`,
+    // Known to the leader alone.
+    lag: progress === undefined ? null : lastIndex - progress.matchIndex,
   }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  'member-lags': 'it has not caught up, or is not heard',
+  'would-lose-quorum': 'too few of the voters that would be left are heard now',
+  'change-under-way': 'another change is under way',
+  'not-established': 'the leader is new',
+  transferring: 'the lead is being handed over',
+}
+
+function refusalText({ member, reason }: { readonly member: MemberId; readonly reason: string }): string {
+  return `${member}: ${reasons[reason] ?? reason}`
+}
+
+async function invite(access: Access, call: Call): Promise<Answer> {
+  const { node: name, role = 'voter', for: span } = call.body as { node: string; role?: 'voter' | 'learner'; for?: string | number }
+  const node = nodeId(name)
+  const forMs = span === undefined ? invitationTime : parseDuration(span)
+  const word = randomBytes(24).toString('base64url')
+  const checksum = createHash('sha256').update(word).digest('hex')
+  return carryOut(access, call, { kind: 'invite', node, role, checksum, forMs, by: 'api' }, () => {
+    const { state } = access.node
+    const members = Object.fromEntries(rowsOfMembers(state).map((row) => [row.node, `${row.address.host}:${row.address.port}`]))
+    const cluster = metaOf(state).clusterName
+    const invitation = Buffer.from(JSON.stringify({ cluster, node, members, word })).toString('base64url')
+    return {
+      status: 201,
+      body: { node, role, invitation, fix: `on ${node}: quorate join ${invitation} --link ADDRESS:PORT --secret FILE` },
+    }
+  })
+}
+
+async function want(access: Access, call: Call, wanted: 'voter' | 'gone'): Promise<Answer> {
+  const member = (call.params.member ?? '') as MemberId
+  const { node } = access
+  if (call.query.flag('dryRun') === true) return carryOut(access, call, { kind: 'want-member', member, wanted }, () => ({ body: {} }))
+  await change(access, call, { kind: 'want-member', member, wanted })
+  const row = (): MemberRow | undefined => node.state.get('members', member)
+  const isDone = (): boolean => {
+    const { configuration, isChanging } = node.consensus
+    if (isChanging) return false
+    return wanted === 'gone' ? row() === undefined : configuration.voters.includes(member)
+  }
+  await access.waits.until(isDone, call.query.number('wait') ?? 0, call.signal)
+  call.index = node.state.appliedIndex
+  const now = row()
+  return { status: isDone() ? 200 : 202, body: now === undefined ? { member, role: 'gone', wanted } : presentMember(node, now) }
 }
 
 async function transfer(access: Access, call: Call): Promise<Answer> {

@@ -57,4 +57,13 @@ export const acknowledgeSchema = closed(
   { title: 'Acknowledgement', required: ['node', 'reason'] },
 )
 
+export const inviteSchema = closed(
+  {
+    node: text('The name that the new node will have.', 63),
+    role: choice('A learner receives the log and does not vote; voter unless given.', ['voter', 'learner']),
+    for: duration('How long the invitation is valid; an hour unless given.'),
+  },
+  { title: 'Invitation', required: ['node'] },
+)
+
 export const transferSchema = closed({ to: text('The node that is to lead.', 63) }, { required: ['to'] })

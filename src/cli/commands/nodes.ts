@@ -1,4 +1,4 @@
-/** Nodes, members, links, the lead. */
+/** Nodes, links, the lead. */
 import type { Command } from 'commander'
 import type { Run } from '../cli.js'
 import { type Body, readInput, segment } from '../session.js'
@@ -65,20 +65,6 @@ export function addNodeCommands(program: Command, run: Run): void {
     .command('links')
     .description('who hears whom')
     .action(run((session) => session.show({ method: 'GET', path: '/v1/links' }, linksText)))
-  program
-    .command('member')
-    .description('voters of the consensus')
-    .command('list', { isDefault: true })
-    .action(
-      run((session) =>
-        session.show({ method: 'GET', path: '/v1/members' }, ({ members }) =>
-          table(
-            ['MEMBER', 'NODE', 'ROLE', 'LEADS'],
-            members.map((one: Body) => [one.member, one.node, one.role, one.leads]),
-          ),
-        ),
-      ),
-    )
   program
     .command('lead <node>')
     .description('hand the lead to a node')

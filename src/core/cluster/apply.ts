@@ -9,6 +9,7 @@ import * as cases from './cases.js'
 import type { Command, Envelope } from './commands.js'
 import { Context, padded, refuse } from './context.js'
 import * as groups from './groups.js'
+import * as members from './members.js'
 import * as nodes from './nodes.js'
 import * as ownership from './ownership.js'
 import type { CommandResult, EventRow, RequestRow } from './rows.js'
@@ -74,6 +75,14 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return nodes.setDuty(context, command)
     case 'clear-node':
       return nodes.clearNode(context, command)
+    case 'invite':
+      return members.invite(context, command)
+    case 'admit':
+      return members.admit(context, command)
+    case 'want-member':
+      return members.wantMember(context, command)
+    case 'settle-members':
+      return members.settleMembers(context, command)
     case 'put-group':
       return groups.putGroup(context, command)
     case 'delete-group':

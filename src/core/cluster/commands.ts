@@ -50,7 +50,7 @@ export type StoreOperation =
 
 export type Command =
   // Nodes.
-  | { readonly kind: 'form'; readonly clusterName: string; readonly nodes: readonly { readonly name: NodeId; readonly member: MemberId }[] }
+  | { readonly kind: 'form'; readonly clusterName: string; readonly nodes: readonly { readonly name: NodeId; readonly member: MemberId; readonly address: Address }[] }
   | {
       readonly kind: 'register-boot'
       readonly node: NodeId
@@ -83,6 +83,29 @@ export type Command =
       readonly operation: string | null
     }
   | { readonly kind: 'clear-node'; readonly node: NodeId }
+  // Members.
+  | {
+      readonly kind: 'invite'
+      readonly node: NodeId
+      readonly role: 'voter' | 'learner'
+      /** Of the word that the joining node has to bring. */
+      readonly checksum: string
+      readonly forMs: number
+      readonly by: string
+    }
+  | {
+      readonly kind: 'admit'
+      readonly node: NodeId
+      /** Random name of the empty data folder. */
+      readonly folder: string
+      /** The id it gets, unless this folder has one. */
+      readonly member: MemberId
+      readonly address: Address
+      readonly checksum: string | null
+    }
+  | { readonly kind: 'want-member'; readonly member: MemberId; readonly wanted: 'voter' | 'learner' | 'gone' }
+  /** The leader states the committed configuration. */
+  | { readonly kind: 'settle-members'; readonly members: readonly MemberId[] }
   // Groups.
   | {
       readonly kind: 'put-group'

@@ -3,7 +3,8 @@
  *
  * The first by name mints the cluster id and all member ids and sends the plan; each writes it as `forming`; when all
  * have confirmed, any may enter `formed`. A forming member of the same plan counts as empty and gets it again; another
- * plan is refused with both ids. Pure: told what came and what time it is, it answers with what to send and write.
+ * plan is refused with both ids. An empty member that hears of a formed cluster of another plan asks to be taken in: as the
+ * node that it was, with a new disk, or by an invitation. Pure: told what came and what time it is, it answers with what to send and write.
  */
 import type { ClusterId, MemberId, NodeId } from '../../base/index.js'
 
@@ -25,6 +26,10 @@ export type FormationEffect =
   | { readonly kind: 'send'; readonly to: NodeId; readonly message: FormationMessage }
   /** Durable before `written` is called. */
   | { readonly kind: 'write'; readonly phase: 'forming' | 'formed'; readonly plan: FormationPlan }
+  /** Ask a member of the formed cluster to be taken in. */
+  | { readonly kind: 'join'; readonly to: NodeId }
+  /** Taken in: durable before `written` is called. Who votes, the log says. */
+  | { readonly kind: 'write-joined'; readonly clusterId: ClusterId; readonly member: MemberId }
   | { readonly kind: 'formed'; readonly plan: FormationPlan }
   | { readonly kind: 'refused'; readonly text: string }
 
@@ -32,19 +37,25 @@ export class Formation {
   private readonly self: NodeId
   private readonly members: readonly NodeId[]
   private readonly mint: (what: string) => string
+  private readonly isInvited: boolean
   private phase: FormationPhase
   private plan: FormationPlan | null
   private writing: 'forming' | 'formed' | null = null
+  private refusedToJoin: string | undefined
+  private asked = 0
   private readonly heard = new Map<NodeId, FormationMessage>()
   private refusal: string | undefined
+  private joining: { readonly clusterId: ClusterId; readonly member: MemberId } | undefined
 
-  /** `mint` gives a fresh identifier for a purpose; `found` is the identity on disk, if any. */
+  /** `mint` gives a fresh identifier for a purpose; `found` is the identity on disk, if any. An invited node forms nothing: it asks to be taken in. */
   constructor(
     self: NodeId,
     members: readonly NodeId[],
     found: { readonly phase: 'forming' | 'formed'; readonly plan: FormationPlan } | undefined,
     mint: (what: string) => string,
+    isInvited = false,
   ) {
+    this.isInvited = isInvited
     this.self = self
     this.members = [...members].sort()
     this.mint = mint
@@ -59,11 +70,12 @@ export class Formation {
   /** For the operator, while the cluster has not formed. */
   get waitingFor(): string {
     if (this.refusal !== undefined) return this.refusal
+    if (this.refusedToJoin !== undefined) return this.refusedToJoin
     const silent = this.members.filter((member) => member !== this.self && !this.heard.has(member))
     if (silent.length > 0) return `waiting to hear from ${silent.join(', ')}`
     const formed = [...this.heard].find(([, message]) => message.phase === 'formed' && message.plan?.clusterId !== this.plan?.clusterId)
     if (formed !== undefined)
-      return `${formed[0]} belongs to the formed cluster ${formed[1].plan?.clusterId}; this node is empty and has to be added to it`
+      return `${formed[0]} belongs to the formed cluster ${formed[1].plan?.clusterId}; this node is empty and asks to be taken in`
     return 'waiting for every member to confirm the plan'
   }
 
@@ -72,7 +84,27 @@ export class Formation {
     if (this.phase === 'formed') return effects
     this.proceed(effects)
     for (const member of this.members) if (member !== this.self) effects.push({ kind: 'send', to: member, message: this.message() })
+    // One member is enough, and each is asked in turn.
+    if (this.phase === 'empty' && this.writing === null) {
+      const formed = this.members.filter(
+        (member) => member !== this.self && (this.isInvited || this.heard.get(member)?.phase === 'formed'),
+      )
+      const to = formed[this.asked++ % Math.max(1, formed.length)]
+      if (to !== undefined) effects.push({ kind: 'join', to })
+    }
     return effects
+  }
+
+  /** The formed cluster has answered. `refused` says in words why it does not take this node in. */
+  joined(answer: { readonly clusterId: ClusterId; readonly member: MemberId; readonly refused: string | undefined }): readonly FormationEffect[] {
+    if (this.phase !== 'empty' || this.writing !== null) return []
+    if (answer.refused !== undefined) {
+      this.refusedToJoin = answer.refused
+      return []
+    }
+    this.writing = 'formed'
+    this.joining = { clusterId: answer.clusterId, member: answer.member }
+    return [{ kind: 'write-joined', ...this.joining }]
   }
 
   received(from: NodeId, message: FormationMessage): readonly FormationEffect[] {
@@ -104,9 +136,10 @@ export class Formation {
   /** The identity of the last `write` is on disk. */
   written(): readonly FormationEffect[] {
     const effects: FormationEffect[] = []
-    if (this.writing === null || this.plan === null) return effects
+    if (this.writing === null || (this.plan === null && this.joining === undefined)) return effects
     this.phase = this.writing
     this.writing = null
+    if (this.plan === null) return effects
     if (this.phase === 'formed') {
       for (const member of this.members) if (member !== this.self) effects.push({ kind: 'send', to: member, message: this.message() })
       effects.push({ kind: 'formed', plan: this.plan })
@@ -120,7 +153,7 @@ export class Formation {
   private proceed(effects: FormationEffect[]): void {
     if (this.writing !== null || this.refusal !== undefined) return
     const others = this.members.filter((member) => member !== this.self)
-    if (this.phase === 'empty' && this.members[0] === this.self && others.every((member) => this.heard.get(member)?.phase === 'empty')) {
+    if (this.phase === 'empty' && !this.isInvited && this.members[0] === this.self && others.every((member) => this.heard.get(member)?.phase === 'empty')) {
       const voters = this.members.map((node) => ({ node, member: this.mint(`member-${node}`) as MemberId }))
       this.write('forming', { clusterId: this.mint('cluster') as ClusterId, voters }, effects)
       return

@@ -1,8 +1,8 @@
 /** Nodes and their boots: who they are, what they found when they looked, what they are for. */
-import { logIndex } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import { mayStillRun, prove, proveBoot, settleDuty } from './ownership.js'
+import { newMember, newNode } from './members.js'
 import type { BootRow, NodeRow } from './rows.js'
 import { bootKey, bootsOf, heldBy, openCaseOf } from './state.js'
 
@@ -13,20 +13,9 @@ type Value = Record<string, unknown>
 export function form(context: Context, command: CommandOf<'form'>): Value {
   if (context.meta.clusterName !== '') return { ignored: 'formed already' }
   context.putMeta({ ...context.meta, clusterName: command.clusterName })
-  for (const { name, member } of command.nodes) {
-    const row: NodeRow = {
-      name,
-      member,
-      links: [],
-      guardian: null,
-      api: null,
-      duty: 'active',
-      fencing: { levels: [], then: 'on' },
-      deviceDistrusted: null,
-      attributes: {},
-      revision: logIndex(context.index),
-    }
-    context.putNode(row)
+  for (const { name, member, address } of command.nodes) {
+    context.putNode(newNode(context, name, member))
+    newMember(context, member, name, address, 'voter', null)
   }
   context.event(
     'cluster.formed',

@@ -216,6 +216,25 @@ export interface CaseRow {
   readonly conclusion: string | null
 }
 
+/** One life of a data folder, as it is wanted; the Raft configuration says what it is. */
+export interface MemberRow {
+  readonly member: MemberId
+  readonly node: NodeId
+  /** Where the others reach it. */
+  readonly address: Address
+  readonly wanted: 'voter' | 'learner' | 'gone'
+  /** Random name of its data folder; null for those that formed the cluster. */
+  readonly folder: string | null
+  readonly addedIndex: LogIndex
+}
+
+export interface InvitationRow {
+  readonly node: NodeId
+  readonly role: 'voter' | 'learner'
+  readonly until: LogTime
+  readonly by: string
+}
+
 export interface OperationRow {
   readonly id: string
   readonly kind: 'move' | 'online' | 'offline' | 'restart' | 'delete' | 'standby' | 'drain' | 'fence'
@@ -312,13 +331,15 @@ export type CommandResult =
       }
     }
 
-/** Table name → row type. Keys: names; `boots` by `node/boot`; `checkpoints` by `group/name`; `journal` by padded revision and number. */
+/** Table name → row type. Keys: names; `boots` by `node/boot`; `checkpoints` by `group/name`; `invitations` by checksum; `journal` by padded revision and number. */
 export interface Tables {
   readonly meta: MetaRow
   readonly settings: { readonly [key: string]: unknown }
   readonly nodes: NodeRow
   readonly boots: BootRow
   readonly groups: GroupRow
+  readonly members: MemberRow
+  readonly invitations: InvitationRow
   readonly cases: CaseRow
   readonly operations: OperationRow
   readonly store: StoreRow

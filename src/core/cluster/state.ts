@@ -6,7 +6,7 @@
  */
 import BTreeModule from 'sorted-btree'
 import { type GroupName, invariant, type LogIndex, logIndex, logTime, type NodeId, type Settings, wallTime } from '../../base/index.js'
-import type { BootRow, CaseRow, GroupRow, MetaRow, NodeRow, TableName, Tables } from './rows.js'
+import type { BootRow, CaseRow, GroupRow, MemberRow, MetaRow, NodeRow, TableName, Tables } from './rows.js'
 
 // CommonJS class under an ES module import: the constructor is the `default` of the default.
 const BTree = BTreeModule.default ?? BTreeModule
@@ -17,6 +17,8 @@ export const tableNames: readonly TableName[] = [
   'settings',
   'nodes',
   'boots',
+  'members',
+  'invitations',
   'groups',
   'cases',
   'operations',
@@ -42,7 +44,7 @@ export interface Reader {
 }
 
 export class ClusterState implements Reader {
-  private readonly tables: ReadonlyMap<TableName, Tree<unknown>>
+  private tables: ReadonlyMap<TableName, Tree<unknown>>
   /** Index of the last entry whose changes are in. */
   appliedIndex: LogIndex
 
@@ -60,7 +62,7 @@ export class ClusterState implements Reader {
     rows: Iterable<{ readonly table: string; readonly key: string; readonly value: unknown }>,
   ): ClusterState {
     const state = ClusterState.empty()
-    for (const { table, key, value } of rows) state.table(table as TableName).set(key, value)
+    state.load(rows)
     state.appliedIndex = appliedIndex
     return state
   }
@@ -85,6 +87,21 @@ export class ClusterState implements Reader {
       else this.table(table).set(key, value)
     }
     this.appliedIndex = index
+  }
+
+  /** Becomes what `other` is: a snapshot has come in. */
+  replace(other: ClusterState): void {
+    invariant(other.appliedIndex > this.appliedIndex, 'the applied state does not go back (R52)', {
+      to: other.appliedIndex,
+      from: this.appliedIndex,
+    })
+    this.tables = other.tables
+    this.appliedIndex = other.appliedIndex
+  }
+
+  /** Puts rows in without an entry: while a state is being built that nobody reads yet. */
+  load(rows: Iterable<{ readonly table: string; readonly key: string; readonly value: unknown }>): void {
+    for (const { table, key, value } of rows) this.table(table as TableName).set(key, value)
   }
 
   /** A state of its own that later commits do not touch. */
@@ -198,6 +215,14 @@ export function bootsOf(reader: Reader, node: NodeId): readonly BootRow[] {
 /** The node's latest boot: the only one that can be granted anything. */
 export function currentBoot(reader: Reader, node: NodeId): BootRow | undefined {
   return bootsOf(reader, node).at(-1)
+}
+
+/** Every member of the node, the oldest first. */
+export function membersOfNode(reader: Reader, node: NodeId): readonly MemberRow[] {
+  return [...reader.rows('members')]
+    .map(([, row]) => row)
+    .filter((row) => row.node === node)
+    .sort((a, b) => a.addedIndex - b.addedIndex || (a.member < b.member ? -1 : 1))
 }
 
 export function groupsOf(reader: Reader): readonly GroupRow[] {

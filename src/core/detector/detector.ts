@@ -25,6 +25,8 @@ interface Watched {
   heard: boolean
   readonly links: Map<number, { last: number; count: number }>
   missed: number
+  /** Since when it is watched. */
+  readonly since: Instant
 }
 
 export interface DetectorReport {
@@ -41,7 +43,6 @@ const stallThreshold = 30
 
 export class Detector {
   private readonly self: NodeId
-  private readonly startedAt: Instant
   private readonly watched = new Map<NodeId, Watched>()
   private lastTick: Instant
   private readonly recovered: Transition[] = []
@@ -50,10 +51,15 @@ export class Detector {
 
   constructor(self: NodeId, nodes: readonly NodeId[], now: Instant) {
     this.self = self
-    this.startedAt = now
     this.lastTick = now
+    this.watch(nodes, now)
+  }
+
+  /** These nodes belong from now on, and no others. */
+  watch(nodes: readonly NodeId[], now: Instant): void {
+    for (const node of [...this.watched.keys()]) if (!nodes.includes(node)) this.watched.delete(node)
     for (const node of nodes) {
-      if (node !== self)
+      if (node !== this.self && !this.watched.has(node))
         this.watched.set(node, {
           stage: 'JOINING',
           alive: now,
@@ -61,6 +67,7 @@ export class Detector {
           heard: false,
           links: new Map(),
           missed: 0,
+          since: now,
         })
     }
   }
@@ -108,7 +115,7 @@ export class Detector {
 
   private stageFor(watched: Watched, silenceMs: number, now: Instant, settings: Settings): Stage {
     // A node that nobody has heard since the observer's own start may still be starting (startGrace).
-    if (!watched.heard && now - this.startedAt < settings.startGrace) return 'JOINING'
+    if (!watched.heard && now - watched.since < settings.startGrace) return 'JOINING'
     if (silenceMs >= settings.condemned) return 'CONDEMNED'
     if (silenceMs >= settings.challenge) return 'CHALLENGE'
     if (silenceMs >= settings.query) return 'QUERY'

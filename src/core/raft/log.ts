@@ -99,6 +99,14 @@ export class Log {
     return bytes
   }
 
+  /** The index behind which the entries make up about `bytes`. */
+  indexBeforeTail(bytes: number): LogIndex {
+    let left = bytes
+    let at = this.entries.length
+    for (; at > 0 && left > 0; at--) left -= sizeOf(this.entries[at - 1] as LogEntry)
+    return logIndex(this.baseIndex + at)
+  }
+
   /** The highest index up to `from` whose term is not above `limit`: where a leader should look after a refusal (thesis §3.5). */
   lastIndexNotAbove(from: LogIndex, limit: Term): LogIndex {
     let index = Math.min(from, this.lastIndex)

@@ -162,6 +162,11 @@ export class Raft {
     return this.configurations.at(index)
   }
 
+  /** The highest applied index behind which about so many bytes of the log are left. */
+  indexBeforeTail(bytes: number): LogIndex {
+    return Math.min(this.appliedIndex, this.log.indexBeforeTail(bytes)) as LogIndex
+  }
+
   setTiming(timing: RaftTiming): void {
     this.timing = timing
     this.drawElectionTimeout()

@@ -27,7 +27,8 @@ import {
 export interface ConnectionContext {
   /** As it is now: the identity may be set later. */
   readonly self: () => Self
-  readonly known: () => Iterable<NodeId>
+  /** Names that are let in; undefined for any that has the secret. */
+  readonly known: () => Iterable<NodeId> | undefined
   /** Whether the name is free for this process; resolves with why not. Asked once, when the peer has proved itself. */
   readonly admit: (peer: PeerIntroduction) => Promise<string | undefined>
   readonly onEstablished: (connection: Connection) => void

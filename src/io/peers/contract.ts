@@ -29,6 +29,13 @@ export interface PeerListener {
 export interface Peers {
   /** Queued while connected, dropped otherwise. Returns false when dropped (not connected, or the queue is full). */
   send(to: NodeId, frame: unknown): boolean
+  /**
+   * Who belongs from now on, each with its addresses: new ones are dialled, connections with the others end. Addresses that
+   * did not change, or are not known (an empty list), leave a connection as it is.
+   */
+  setPeers(peers: ReadonlyMap<NodeId, readonly PeerAddress[]>): void
+  /** Dials a node that does not belong yet, so that it can be answered; until `setPeers` says who does. */
+  reach(node: NodeId, addresses: readonly PeerAddress[]): void
   /** From now on the handshake carries these; existing connections of another identity are closed. */
   setIdentity(identity: { readonly clusterId: ClusterId; readonly memberId: MemberId }): void
   close(): Promise<void>

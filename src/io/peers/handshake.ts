@@ -85,9 +85,9 @@ export function decodeHello(bytes: Uint8Array): Hello | undefined {
 
 /**
  * Why this node will not talk to the one that sent `theirs`; undefined when it will, once it has proved itself.
- * `known` are the names of the nodes of this cluster; `expected` is the one whose address was dialled.
+ * `known` are the names of the nodes of this cluster, undefined where others may introduce themselves too; `expected` is the one whose address was dialled.
  */
-export function checkHello(self: Self, theirs: Hello, known: Iterable<NodeId>, expected?: NodeId): string | undefined {
+export function checkHello(self: Self, theirs: Hello, known: Iterable<NodeId> | undefined, expected?: NodeId): string | undefined {
   if (theirs.cluster !== self.cluster) {
     return `node ${theirs.node} belongs to cluster "${theirs.cluster}", node ${self.node} to cluster "${self.cluster}"`
   }
@@ -96,7 +96,7 @@ export function checkHello(self: Self, theirs: Hello, known: Iterable<NodeId>, e
     return `two processes are called node ${self.node}: ${theirs.processId} and ${self.processId}`
   }
   if (expected !== undefined && theirs.node !== expected) return `node ${theirs.node} answers at the address of node ${expected}`
-  const names = [...known]
+  const names = known === undefined ? [theirs.node] : [...known]
   if (!names.includes(theirs.node)) return `node ${theirs.node} is not in the cluster of node ${self.node}, which knows ${names.join(', ')}`
   const ids = checkClusterIds(self, theirs)
   if (ids !== undefined) return ids

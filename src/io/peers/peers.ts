@@ -24,6 +24,8 @@ export interface PeersOptions {
   readonly listener: PeerListener
   /** What the handshake carries from the start; later by `setIdentity`. */
   readonly identity?: { readonly clusterId: ClusterId; readonly memberId: MemberId }
+  /** Lets nodes in that `peers` does not name, if they have the secret: they may ask to belong. */
+  readonly strangers?: boolean
   /** Local address to dial from; the system's choice where undefined. */
   readonly localAddress?: string
   /** Largest message in bytes. 8 MiB. Sending a larger one is a broken invariant, receiving one ends the connection. */
@@ -54,7 +56,9 @@ export async function openPeers(options: PeersOptions): Promise<OpenedPeers> {
 }
 
 interface PeerState {
-  readonly dialer: Dialer
+  addresses: readonly PeerAddress[]
+  /** None for a node that came by itself and whose address nobody knows. */
+  dialer: Dialer | undefined
   outbound: Connection | undefined
   inbound: Connection | undefined
 }
@@ -85,7 +89,7 @@ class NodePeers implements OpenedPeers {
     }
     this.context = {
       self: () => this.self,
-      known: () => this.states.keys(),
+      known: () => (options.strangers === true ? undefined : this.states.keys()),
       admit: (peer) => this.admit(peer),
       onEstablished: (connection) => this.established(connection),
       onFrame: (connection, frame) => this.listener.onFrame(connection.peer.node, frame),
@@ -113,7 +117,7 @@ class NodePeers implements OpenedPeers {
       invariant(bound !== null && typeof bound === 'object', 'a TCP listener has an address and a port')
       return { host: bound.address, port: bound.port }
     })
-    for (const { dialer } of this.states.values()) dialer.dial()
+    for (const { dialer } of this.states.values()) dialer?.dial()
   }
 
   send(to: NodeId, frame: unknown): boolean {
@@ -121,30 +125,51 @@ class NodePeers implements OpenedPeers {
     return outbound?.sendMessage(encode(frame)) ?? false
   }
 
+  setPeers(peers: ReadonlyMap<NodeId, readonly PeerAddress[]>): void {
+    for (const [node, state] of [...this.states]) {
+      if (peers.has(node)) continue
+      state.dialer?.stop()
+      this.states.delete(node)
+      state.inbound?.end()
+      state.outbound?.end()
+    }
+    for (const [node, addresses] of peers) this.reach(node, addresses)
+  }
+
+  reach(node: NodeId, addresses: readonly PeerAddress[]): void {
+    if (node === this.options.self || this.closed) return
+    const state = this.states.get(node)
+    if (addresses.length === 0 || (state?.dialer !== undefined && JSON.stringify(addresses) === JSON.stringify(state.addresses))) return
+    state?.dialer?.stop()
+    state?.outbound?.end()
+    this.addPeer(node, addresses, state?.inbound)
+    this.states.get(node)?.dialer?.dial()
+  }
+
   setIdentity(identity: { readonly clusterId: ClusterId; readonly memberId: MemberId }): void {
     this.self = { ...this.self, ...identity }
     for (const connection of [...this.connections]) connection.stateIdentity()
-    for (const { dialer } of this.states.values()) dialer.hurry()
+    for (const { dialer } of this.states.values()) dialer?.hurry()
   }
 
   async close(): Promise<void> {
     this.closed = true
     clearInterval(this.rhythm)
-    for (const { dialer } of this.states.values()) dialer.stop()
+    for (const { dialer } of this.states.values()) dialer?.stop()
     for (const connection of [...this.connections]) connection.end()
     const closing = this.servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
     for (const socket of this.sockets) socket.destroy()
     await Promise.all(closing)
   }
 
-  private addPeer(node: NodeId, addresses: readonly PeerAddress[]): void {
+  private addPeer(node: NodeId, addresses: readonly PeerAddress[], inbound?: Connection): void {
     const dialer = new Dialer({
       addresses,
       localAddress: this.options.localAddress,
       onConnected: (socket, { host, port }) => this.open(socket, 'dialer', `${host}:${port}`, node),
       onRefused: () => this.listener.onRefused(node),
     })
-    this.states.set(node, { dialer, outbound: undefined, inbound: undefined })
+    this.states.set(node, { addresses, dialer, outbound: undefined, inbound })
   }
 
   private accepted(socket: Socket): void {
@@ -182,13 +207,14 @@ class NodePeers implements OpenedPeers {
   }
 
   private established(connection: Connection): void {
-    const state = this.states.get(connection.peer.node)
-    invariant(state !== undefined, 'only known nodes are admitted', { node: connection.peer.node })
+    const { node } = connection.peer
+    const state = this.states.get(node) ?? { addresses: [], dialer: undefined, outbound: undefined, inbound: undefined }
+    this.states.set(node, state)
     if (connection.side === 'acceptor') {
       const before = state.inbound
       state.inbound = connection
       before?.end()
-      state.dialer.hurry()
+      state.dialer?.hurry()
       return
     }
     state.outbound = connection
@@ -203,7 +229,10 @@ class NodePeers implements OpenedPeers {
   private ended(connection: Connection): void {
     this.connections.delete(connection)
     for (const [node, state] of this.states) {
-      if (state.inbound === connection) state.inbound = undefined
+      if (state.inbound === connection) {
+        state.inbound = undefined
+        if (state.dialer === undefined) this.states.delete(node)
+      }
       if (state.outbound === connection) {
         state.outbound = undefined
         if (!this.closed) this.listener.onDisconnected(node)
