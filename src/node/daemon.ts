@@ -81,6 +81,17 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     })
   }
 
+  if (identity?.phase === 'quarantined') {
+    await store.close()
+    throw new ClusterError(
+      'STATE_DIVERGED',
+      `the data folder ${config.dataDir} holds a state that differs from that of the other members`,
+      {
+        fix: `move it away: ${config.node} joins again as a new member and copies the state; keep it for a report`,
+      },
+    )
+  }
+
   const dialFrom = config.links[0]?.host
   let forming: Forming | undefined
   const peers = await openPeers({
@@ -279,7 +290,9 @@ type Forming = ReturnType<typeof form>
 function form(config: NodeConfig, restored: Restored, store: Store, send: (to: NodeId, frame: Frame) => void) {
   const { identity } = restored
   const found =
-    identity === undefined ? undefined : { phase: identity.phase, plan: { clusterId: identity.clusterId, voters: identity.voters } }
+    identity === undefined || identity.phase === 'quarantined'
+      ? undefined
+      : { phase: identity.phase, plan: { clusterId: identity.clusterId, voters: identity.voters } }
   const mint = (what: string): string => `${what}-${randomBytes(8).toString('hex')}`
   const { invitation } = config
   const formation = new Formation(config.node, [...config.members.keys()], found, mint, invitation !== undefined)

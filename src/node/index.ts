@@ -2,6 +2,6 @@
 export { type ApiConfig, type NodeConfig, readNodeConfig } from './config.js'
 export { type Called, type Daemon, type DaemonDoors, startDaemon } from './daemon.js'
 export type { NodeIdentity, NodeIo } from './io.js'
-export type { Question } from './messages.js'
+export type { Frame, Question } from './messages.js'
 export { type NodeStatus, type ProposeOptions, QuorateNode, tickInterval } from './node.js'
 export type { Outcome } from './requests.js'

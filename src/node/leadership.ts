@@ -6,10 +6,18 @@
  */
 import type { BootId, CaseId, Instant, LogTime, MemberId, NodeId, Settings, Term } from '../base/index.js'
 import { type Conduct, conduct, type HeardGuardian } from '../core/arbiter/index.js'
-import { type ClusterState, type Command, type CommandResult, conductMembers, type EventRow, leaseBound, rowsOfMembers } from '../core/cluster/index.js'
+import {
+  type ClusterState,
+  type Command,
+  type CommandResult,
+  conductMembers,
+  type EventRow,
+  leaseBound,
+  rowsOfMembers,
+} from '../core/cluster/index.js'
 import type { GuardianAnswer } from '../core/guardian/index.js'
-import type { Configuration, ConfigurationChange } from '../core/raft/index.js'
 import { decide, type Liveness, plannerVersion } from '../core/planner/index.js'
+import type { Configuration, ConfigurationChange } from '../core/raft/index.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import type { Presence } from './presence.js'
 import type { Outcome } from './requests.js'

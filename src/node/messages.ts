@@ -15,7 +15,13 @@ export type Frame =
     }
   /** A node with an empty data folder asks to be taken in. */
   | { readonly kind: 'join'; readonly folder: string; readonly address: Address; readonly checksum: string | null }
-  | { readonly kind: 'joined'; readonly folder: string; readonly clusterId: ClusterId; readonly member: MemberId; readonly error: PlainError | null }
+  | {
+      readonly kind: 'joined'
+      readonly folder: string
+      readonly clusterId: ClusterId
+      readonly member: MemberId
+      readonly error: PlainError | null
+    }
   /** A follower passes a request on, once; the leader does not pass it further. */
   | { readonly kind: 'forward'; readonly requestId: RequestId; readonly command: Command; readonly fingerprint: string | null }
   /** Refused before it reached the log: safe to try again. */
@@ -48,6 +54,8 @@ export interface Heartbeat {
   /** Nodes it has heard since its own start, with their present silence in milliseconds. */
   readonly heard: { readonly [node: NodeId]: number }
   readonly appliedIndex: LogIndex
+  /** Sum over all rows of the state, as it was at one index; the same on every member. */
+  readonly state: { readonly index: LogIndex; readonly sum: number } | null
   readonly loopLagMs: number
 }
 

@@ -69,6 +69,11 @@ export const tickInterval = 10
 const ticksAtOnce = 3
 const defaultTimeout = 5_000
 const mebibyte = 1024 * 1024
+/** Sums of the state that are remembered, to be compared with what the others say. */
+const sumsKept = 64
+const compareInterval = 500
+/** Milliseconds between two entries at which all members know the sum of the state. */
+const markInterval = 5_000
 
 export interface ProposeOptions {
   readonly requestId?: RequestId
@@ -204,7 +209,8 @@ export class QuorateNode {
 
   peerRefused(node: NodeId): void {
     this.post(() => {
-      for (const peer of this.membership.others) if (this.membership.nodeOf(peer) === node) this.raftInbox.push({ kind: 'peer-refused', peer })
+      for (const peer of this.membership.others)
+        if (this.membership.nodeOf(peer) === node) this.raftInbox.push({ kind: 'peer-refused', peer })
     })
   }
 
@@ -457,7 +463,10 @@ export class QuorateNode {
   private warnIfRemoved(configuration: Configuration): void {
     const belongs = membersOf(configuration).includes(this.identity.memberId)
     if (this.belonged && !belongs)
-      this.io.log('warn', `this member, ${this.identity.memberId}, belongs no more: its data folder has to be moved away before ${this.self.node} can join again`)
+      this.io.log(
+        'warn',
+        `this member, ${this.identity.memberId}, belongs no more: its data folder has to be moved away before ${this.self.node} can join again`,
+      )
     this.belonged = belongs
   }
   private belonged = false
@@ -507,6 +516,7 @@ export class QuorateNode {
     )
   }
   private isCompacting = false
+  private lastCompared = Number.NEGATIVE_INFINITY
 
   // Entries.
 
@@ -526,7 +536,9 @@ export class QuorateNode {
       if (waiting !== undefined) this.proposalReturned(waiting)
       return
     }
-    const { requestId } = applied.envelope
+    const { requestId, command } = applied.envelope
+    // Every member ends a batch here, so that all know the sum of the state at this index.
+    if (command.kind === 'mark-state') this.finishBatch()
     // Another leader's entry stands where this node's proposal stood: that one is lost.
     if (waiting !== undefined && waiting !== requestId) this.proposalReturned(waiting)
     this.requests.endProposal(requestId, { ok: true, value: applied.result })
@@ -544,7 +556,7 @@ export class QuorateNode {
     if (changes.length === 0 && index === this.storedIndex) return
     this.batch = { changes: [], events: [] }
     this.storedIndex = index
-    this.stateSum = this.io.store.apply(this.applied, lastOfEach(changes))
+    this.remember(index, this.io.store.apply(this.applied, lastOfEach(changes)))
     this.requests.applied(index)
     this.leadership?.applied(events)
     this.changed = true
@@ -552,8 +564,39 @@ export class QuorateNode {
   }
   private storedIndex: LogIndex = logIndex(0)
   private applied: SnapshotMeta
-  /** Over all rows at the stored index. */
-  private stateSum = 0
+  /** Sums over all rows, by index; the latest ones. */
+  private readonly sums = new Map<LogIndex, number>()
+
+  private remember(index: LogIndex, sum: number): void {
+    this.sums.set(index, sum)
+    this.presence.state = { index, sum }
+    if (this.sums.size > sumsKept) this.sums.delete(this.sums.keys().next().value as LogIndex)
+  }
+
+  /**
+   * Where most of the others say the same of the state at an index, and this member something else, its state has diverged:
+   * it stops, and does not come back with it. With one other against it nobody knows who is right: that is only told.
+   */
+  private compareStates(): void {
+    const others = [...this.membership.places.keys()].filter((node) => node !== this.self.node)
+    const seen = others.flatMap((node) => this.presence.telemetry(node)?.state ?? [])
+    for (const { index, sum } of seen) {
+      const own = this.sums.get(index)
+      if (own === undefined || own === sum) continue
+      const against = seen.filter((other) => other.index === index && other.sum === sum).length
+      if (against * 2 <= others.length) continue
+      const error = new ClusterError('STATE_DIVERGED', `the state at index ${index} is another one than on ${against} other members`, {
+        fix: 'move the data folder away: the node joins again as a new member and copies the state; keep the folder for a report',
+        facts: { index, own, others: sum },
+      })
+      this.stopped = true
+      this.io.store.writeIdentity({ ...this.identity, phase: 'quarantined' }).then(
+        () => this.io.fatal(error),
+        () => this.io.fatal(error),
+      )
+      return
+    }
+  }
 
   private settingsChanged(): void {
     this.settingsCache = undefined
@@ -680,6 +723,10 @@ export class QuorateNode {
     for (let tick = 0; tick < ticks; tick++) this.raftInbox.push({ kind: 'tick' })
     this.requests.expire(now)
     this.compact()
+    if (now - this.lastCompared > compareInterval) {
+      this.lastCompared = now
+      this.compareStates()
+    }
     if (this.raft.status.leader !== undefined) for (const proposal of this.requests.waitingForLeader()) this.sendProposal(proposal)
     for (const { deadline, done } of this.retries.splice(0)) this.confirm(Math.max(0, deadline - now), done)
     // Past the lease, a boot whose guardian is gone asks for no renewal: nobody could end what runs.
@@ -695,9 +742,20 @@ export class QuorateNode {
       this.lastAlive = now
       this.io.guardian.send({ kind: 'alive' })
     }
-    if (this.raft.status.established && this.raft.status.role === 'leader') this.leadership ??= this.takeLead()
+    if (this.raft.status.established && this.raft.status.role === 'leader') {
+      this.leadership ??= this.takeLead()
+      this.markState(now)
+    }
     this.changed = true
   }
+
+  /** While entries come without end, members apply them in batches that end at different indexes: now and then all end one together. */
+  private markState(now: Instant): void {
+    if (now - this.marked.at < markInterval || this.state.appliedIndex < this.marked.index + 2) return
+    this.marked = { at: now, index: this.state.appliedIndex }
+    this.submit({ kind: 'mark-state' }, {}, () => undefined)
+  }
+  private marked = { at: Number.NEGATIVE_INFINITY, index: logIndex(0) }
 
   /** The first entry of the own term is applied: from here on this leader renews, judges and plans. */
   private takeLead(): Leadership {

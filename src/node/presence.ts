@@ -35,6 +35,8 @@ export class Presence {
   private readonly ghosts = new Map<BootId, Instant>()
   private readonly silences = new Map<NodeId, Heartbeat>()
   loopLagMs = 0
+  /** What heartbeats say of the state. */
+  state: Heartbeat['state'] = null
   /** The nodes of the cluster, with the address of their first link where one is known. */
   private places: ReadonlyMap<NodeId, Address | undefined>
 
@@ -84,6 +86,7 @@ export class Presence {
       renewalAgeMs: asked === undefined ? null : sendTime - asked,
       heard,
       appliedIndex,
+      state: this.state,
       loopLagMs: this.loopLagMs,
     }
     for (const [node, first] of this.places) {

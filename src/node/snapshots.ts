@@ -42,7 +42,11 @@ export class Snapshots {
   constructor(
     store: Store,
     state: ClusterState,
-    doors: { readonly post: (event: RaftEvent) => void; readonly installed: (meta: SnapshotMeta) => void; readonly log: (text: string) => void },
+    doors: {
+      readonly post: (event: RaftEvent) => void
+      readonly installed: (meta: SnapshotMeta) => void
+      readonly log: (text: string) => void
+    },
   ) {
     this.store = store
     this.state = state

@@ -7,8 +7,8 @@ import type { CommandResult } from '../../src/core/cluster/index.js'
 import { ClusterState, type Command, Formation, type FormationEffect, type FormationMessage } from '../../src/core/cluster/index.js'
 import type { GuardianOrder, GuardianState } from '../../src/core/guardian/index.js'
 import type { MonitorOrder, MonitorReport } from '../../src/core/monitor/index.js'
-import type { Identity } from '../../src/io/store/index.js'
-import { type NodeIdentity, type NodeIo, type Outcome, type QuorateNode, tickInterval } from '../../src/node/index.js'
+import type { Identity, Store } from '../../src/io/store/index.js'
+import { type Frame, type NodeIdentity, type NodeIo, type Outcome, type QuorateNode, tickInterval } from '../../src/node/index.js'
 import { SimStore } from './disk.js'
 import type { SimGuardian } from './guardian.js'
 import type { Machine } from './machine.js'
@@ -31,6 +31,7 @@ export class SimDaemon {
   private readonly formation: Formation
   private identity: Identity | undefined
   private readonly session: SessionId
+  private readonly folder: string
   private monitor: SimMonitor | undefined
   private guardian: SimGuardian | undefined
   private hello: MonitorReport | undefined
@@ -46,8 +47,9 @@ export class SimDaemon {
       onFailure: (error) => machine.world.fail(`the store of ${machine.name} failed: ${String(error)}`),
     })
     this.identity = machine.disk.identity
+    this.folder = machine.world.freshId()
     const found =
-      this.identity === undefined
+      this.identity === undefined || this.identity.phase === 'quarantined'
         ? undefined
         : { phase: this.identity.phase, plan: { clusterId: this.identity.clusterId, voters: this.identity.voters } }
     this.formation = new Formation(machine.name, machine.world.names, found, (what) => `${what}-${machine.world.freshId()}`)
@@ -90,32 +92,43 @@ export class SimDaemon {
   private performFormation(effects: readonly FormationEffect[]): void {
     for (const effect of effects) {
       if (effect.kind === 'send') this.machine.world.network.frame(this, effect.to, effect.message)
+      if (effect.kind === 'join') {
+        const address = { host: this.machine.name, port: 7400 }
+        this.machine.world.network.frame(this, effect.to, { kind: 'join', folder: this.folder, address, checksum: null })
+      }
+      if (effect.kind === 'write-joined') this.writeIdentity(effect.member, effect.clusterId, 'formed', [])
       if (effect.kind !== 'write') continue
       const memberId = effect.plan.voters.find((voter) => voter.node === this.machine.name)?.member as MemberId
-      const written: Identity = {
-        clusterId: effect.plan.clusterId,
-        memberId,
-        node: this.machine.name,
-        phase: effect.phase,
-        voters: effect.plan.voters,
-      }
-      this.store.writeIdentityThen(written, () => {
-        this.performFormation(this.formation.written())
-        if (written.phase === 'formed') this.startNode(written)
-      })
+      this.writeIdentity(memberId, effect.plan.clusterId, effect.phase, effect.plan.voters)
     }
+  }
+
+  private writeIdentity(
+    memberId: MemberId,
+    clusterId: Identity['clusterId'],
+    phase: 'forming' | 'formed',
+    voters: Identity['voters'],
+  ): void {
+    const written: Identity = { clusterId, memberId, node: this.machine.name, phase, voters }
+    this.store.writeIdentityThen(written, () => {
+      this.performFormation(this.formation.written())
+      if (phase === 'formed') this.startNode(written)
+    })
   }
 
   private startNode(identity: Identity): void {
     const { machine } = this
     this.identity = identity
     const { rows, ...rest } = machine.disk.restore()
-    const state = ClusterState.restored(rest.appliedIndex, rows)
+    const state = ClusterState.restored(rest.applied.index, rows)
     machine.world.checks.restored(machine, state)
-    machine.log(`daemon up: applied ${rest.appliedIndex}, last ${rest.entries.length}, term ${rest.hardState.term}`)
+    machine.log(`daemon up: applied ${rest.applied.index}, last ${rest.base.index + rest.entries.length}, term ${rest.hardState.term}`)
     const restored = { ...rest, rows: [], identity }
     this.node = machine.world.options.makeNode(this.self(), this.io(), restored, state)
-    this.node.onApplied(({ index, events }) => machine.world.checks.applied(state, index, events))
+    this.node.onApplied(({ index, events, replaced }) => {
+      if (replaced === true) machine.world.checks.restored(machine, state)
+      machine.world.checks.applied(state, index, events)
+    })
     if (this.hello !== undefined) this.node.monitorReport(this.hello)
     if (this.guardianState !== undefined) this.node.guardianReported(this.guardianState)
   }
@@ -172,15 +185,22 @@ export class SimDaemon {
     }
   }
 
-  private checkedStore() {
+  private checkedStore(): Store {
     const { store, machine } = this
     return {
-      writeIdentity: (identity: Identity) => store.writeIdentity(identity),
-      append: (record: Parameters<SimStore['append']>[0]) => store.append(record),
-      apply: (...[index, changes]: Parameters<SimStore['apply']>) => {
-        machine.world.checks.stored(machine, index, changes)
-        store.apply(index, changes)
+      writeIdentity: (identity) => store.writeIdentity(identity),
+      append: (record) => store.append(record),
+      apply: (applied, changes) => {
+        machine.world.checks.stored(machine, applied.index, changes)
+        return store.apply(applied, changes)
       },
+      syncApplied: () => store.syncApplied(),
+      cutLog: (index) => store.cutLog(index),
+      get logBytes() {
+        return store.logBytes
+      },
+      openSnapshot: () => store.openSnapshot(),
+      receiveSnapshot: (meta) => store.receiveSnapshot(meta),
       close: () => store.close(),
     }
   }
@@ -249,7 +269,10 @@ export class SimDaemon {
 
   received(from: NodeId, frame: unknown): void {
     const { kind } = frame as { kind?: string }
-    if (kind === 'formation') this.performFormation(this.formation.received(from, frame as FormationMessage))
+    if (kind === 'joined') {
+      const { folder, clusterId, member, error } = frame as Extract<Frame, { kind: 'joined' }>
+      if (folder === this.folder) this.performFormation(this.formation.joined({ clusterId, member, refused: error?.detail }))
+    } else if (kind === 'formation') this.performFormation(this.formation.received(from, frame as FormationMessage))
     else this.node?.frame(from, frame)
   }
 

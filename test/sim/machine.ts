@@ -136,7 +136,7 @@ export class Machine {
     }
     this.cells.clear()
     this.calls.clear()
-    this.disk.lostPower()
+    this.disk.lostUnsynced()
     this.daemon = undefined
     this.monitor = undefined
     this.guardian = undefined

@@ -12,18 +12,9 @@ storeContract('simulated', () => {
   const pass = () => world.scheduler.runUntil(world.scheduler.now + 1_000)
   return Promise.resolve({
     open: (listener) => {
+      const restored = machine.disk.restore()
       const store = new SimStore(machine.disk, new Process(machine, 'daemon'), listener)
-      const timely = {
-        writeIdentity: (identity: Parameters<SimStore['writeIdentity']>[0]) => {
-          const written = store.writeIdentity(identity)
-          pass()
-          return written
-        },
-        append: (record: Parameters<SimStore['append']>[0]) => store.append(record),
-        apply: (...given: Parameters<SimStore['apply']>) => store.apply(...given),
-        close: () => store.close(),
-      }
-      return Promise.resolve({ store: timely, restored: machine.disk.restore() })
+      return Promise.resolve({ store: timely(store, pass), restored })
     },
     settle: () => {
       pass()
@@ -32,3 +23,24 @@ storeContract('simulated', () => {
     remove: () => Promise.resolve(),
   })
 })
+
+/** Lets time pass after each call that promises something, here and in what it promises. */
+function timely<Value extends object>(value: Value, pass: () => void): Value {
+  return new Proxy(value, {
+    get(target, name) {
+      const member = Reflect.get(target, name, target) as unknown
+      if (typeof member !== 'function') return member
+      return (...given: unknown[]) => {
+        const result = member.apply(target, given) as unknown
+        if (typeof (result as PromiseLike<unknown> | undefined)?.then !== 'function') return result
+        pass()
+        return (result as PromiseLike<unknown>).then((inner) => (isHandle(inner) ? timely(inner, pass) : inner))
+      }
+    },
+  })
+}
+
+/** A snapshot's reader or writer, not data. */
+function isHandle(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && ('next' in value || 'install' in value)
+}

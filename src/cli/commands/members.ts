@@ -110,7 +110,9 @@ function addFileCommands(program: Command): void {
         throw new ClusterError('INVALID', `there is no file ${secretFile}`, { fix: 'copy the secret of the cluster from one of its nodes' })
       const all = { ...members, [node]: link }
       writeNodeFile(options.config, nodeFile(node, link, { name: cluster, secretFile, members: all, invitation: word }))
-      terminal(`wrote ${options.config}\nnext: quorate guardian --config ${options.config}; quorate member list on any node shows it arrive\n`)
+      terminal(
+        `wrote ${options.config}\nnext: quorate guardian --config ${options.config}; quorate member list on any node shows it arrive\n`,
+      )
     })
 }
 

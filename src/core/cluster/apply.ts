@@ -75,6 +75,8 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return nodes.setDuty(context, command)
     case 'clear-node':
       return nodes.clearNode(context, command)
+    case 'mark-state':
+      return {}
     case 'invite':
       return members.invite(context, command)
     case 'admit':

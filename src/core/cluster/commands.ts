@@ -50,7 +50,11 @@ export type StoreOperation =
 
 export type Command =
   // Nodes.
-  | { readonly kind: 'form'; readonly clusterName: string; readonly nodes: readonly { readonly name: NodeId; readonly member: MemberId; readonly address: Address }[] }
+  | {
+      readonly kind: 'form'
+      readonly clusterName: string
+      readonly nodes: readonly { readonly name: NodeId; readonly member: MemberId; readonly address: Address }[]
+    }
   | {
       readonly kind: 'register-boot'
       readonly node: NodeId
@@ -193,6 +197,8 @@ export type Command =
   /** A boot showed itself after it was proved ended. */
   | { readonly kind: 'void-proof'; readonly node: NodeId; readonly boot: BootId; readonly sign: string }
   // The rest.
+  /** Changes nothing: every member knows the sum of its state at this entry. */
+  | { readonly kind: 'mark-state' }
   | { readonly kind: 'patch-settings'; readonly patch: { readonly [key: string]: unknown } }
   | { readonly kind: 'store'; readonly operations: readonly StoreOperation[] }
   | { readonly kind: 'put-checkpoint'; readonly group: GroupName; readonly name: string; readonly value: string; readonly token: Token }

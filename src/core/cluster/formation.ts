@@ -86,9 +86,7 @@ export class Formation {
     for (const member of this.members) if (member !== this.self) effects.push({ kind: 'send', to: member, message: this.message() })
     // One member is enough, and each is asked in turn.
     if (this.phase === 'empty' && this.writing === null) {
-      const formed = this.members.filter(
-        (member) => member !== this.self && (this.isInvited || this.heard.get(member)?.phase === 'formed'),
-      )
+      const formed = this.members.filter((member) => member !== this.self && (this.isInvited || this.heard.get(member)?.phase === 'formed'))
       const to = formed[this.asked++ % Math.max(1, formed.length)]
       if (to !== undefined) effects.push({ kind: 'join', to })
     }
@@ -96,7 +94,11 @@ export class Formation {
   }
 
   /** The formed cluster has answered. `refused` says in words why it does not take this node in. */
-  joined(answer: { readonly clusterId: ClusterId; readonly member: MemberId; readonly refused: string | undefined }): readonly FormationEffect[] {
+  joined(answer: {
+    readonly clusterId: ClusterId
+    readonly member: MemberId
+    readonly refused: string | undefined
+  }): readonly FormationEffect[] {
     if (this.phase !== 'empty' || this.writing !== null) return []
     if (answer.refused !== undefined) {
       this.refusedToJoin = answer.refused
@@ -153,7 +155,12 @@ export class Formation {
   private proceed(effects: FormationEffect[]): void {
     if (this.writing !== null || this.refusal !== undefined) return
     const others = this.members.filter((member) => member !== this.self)
-    if (this.phase === 'empty' && !this.isInvited && this.members[0] === this.self && others.every((member) => this.heard.get(member)?.phase === 'empty')) {
+    if (
+      this.phase === 'empty' &&
+      !this.isInvited &&
+      this.members[0] === this.self &&
+      others.every((member) => this.heard.get(member)?.phase === 'empty')
+    ) {
       const voters = this.members.map((node) => ({ node, member: this.mint(`member-${node}`) as MemberId }))
       this.write('forming', { clusterId: this.mint('cluster') as ClusterId, voters }, effects)
       return

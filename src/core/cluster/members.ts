@@ -15,7 +15,14 @@ import { bootsOf, groupsOf, heldBy, membersOfNode, openCaseOf, type Reader } fro
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 type Value = Record<string, unknown>
 
-export function newMember(context: Context, member: MemberId, node: NodeId, address: Address, role: 'voter' | 'learner', folder: string | null) {
+export function newMember(
+  context: Context,
+  member: MemberId,
+  node: NodeId,
+  address: Address,
+  role: 'voter' | 'learner',
+  folder: string | null,
+) {
   const row: MemberRow = { member, node, address, wanted: role, folder, addedIndex: context.index }
   context.draft.put('members', member, row)
   return row
@@ -87,7 +94,8 @@ export function wantMember(context: Context, command: CommandOf<'want-member'>):
     refuse('CONFLICT', `${row.member} is leaving`, { fix: 'a member does not come back; let its node join again' })
   context.draft.put('members', row.member, { ...row, wanted: command.wanted })
   if (row.wanted !== command.wanted) {
-    const text = command.wanted === 'gone' ? `${row.member} of ${row.node} is to leave` : `${row.member} of ${row.node} is to be a ${command.wanted}`
+    const text =
+      command.wanted === 'gone' ? `${row.member} of ${row.node} is to leave` : `${row.member} of ${row.node} is to be a ${command.wanted}`
     context.event('member.wanted', row.node, text, { member: row.member, wanted: command.wanted })
   }
   return { member: row.member, wanted: command.wanted }

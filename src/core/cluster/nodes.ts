@@ -1,8 +1,8 @@
 /** Nodes and their boots: who they are, what they found when they looked, what they are for. */
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
-import { mayStillRun, prove, proveBoot, settleDuty } from './ownership.js'
 import { newMember, newNode } from './members.js'
+import { mayStillRun, prove, proveBoot, settleDuty } from './ownership.js'
 import type { BootRow, NodeRow } from './rows.js'
 import { bootKey, bootsOf, heldBy, openCaseOf } from './state.js'
 

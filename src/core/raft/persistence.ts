@@ -3,7 +3,7 @@
  *
  * Nothing that rests on a write leaves before that write is confirmed (Raft fig. 2, persistent state).
  */
-import { type LogIndex, type MemberId, logIndex } from '../../base/index.js'
+import { type LogIndex, logIndex, type MemberId } from '../../base/index.js'
 import type { HardState, LogEntry, RaftEffect, RaftMessage } from './types.js'
 
 type Send = Extract<RaftEffect, { kind: 'send' }>

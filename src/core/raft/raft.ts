@@ -310,7 +310,13 @@ export class Raft {
 
   private onVoteRequest(from: MemberId, message: Extract<RaftMessage, { kind: 'vote-request' }>): void {
     const refuse = () =>
-      this.persistence.sendInTerm(from, { kind: 'vote-response', term: this.currentTerm, pre: message.pre, granted: false, round: message.round })
+      this.persistence.sendInTerm(from, {
+        kind: 'vote-response',
+        term: this.currentTerm,
+        pre: message.pre,
+        granted: false,
+        round: message.round,
+      })
     if (message.term < this.currentTerm) return refuse()
     // Loyalty (thesis §9.6): while a leader is heard, nobody is helped to depose it.
     const loyal = this.role === 'leader' || (this.leader !== undefined && this.leaderSilence < this.timing.electionTicksMin)
@@ -322,7 +328,13 @@ export class Raft {
     const upToDate = this.log.isUpToDate(message.lastTerm, message.lastIndex)
     if (message.pre) {
       if (!upToDate || message.term <= this.currentTerm) return refuse()
-      return this.persistence.sendInTerm(from, { kind: 'vote-response', term: message.term, pre: true, granted: true, round: message.round })
+      return this.persistence.sendInTerm(from, {
+        kind: 'vote-response',
+        term: message.term,
+        pre: true,
+        granted: true,
+        round: message.round,
+      })
     }
     if (message.term > this.currentTerm) this.becomeFollower(message.term, undefined)
     const free = this.votedFor === null || this.votedFor === from // One vote a term; the same candidate may ask again (R04).
@@ -724,7 +736,8 @@ export class Raft {
     const lags = change.promote.some((member) => {
       const progress = this.progress.get(member)
       return (
-        progress !== undefined && (progress.matchIndex + promotionLagMax < this.commitIndex || !this.isHeard(member, this.timing.electionTicksMin))
+        progress !== undefined &&
+        (progress.matchIndex + promotionLagMax < this.commitIndex || !this.isHeard(member, this.timing.electionTicksMin))
       )
     })
     return lags ? 'member-lags' : undefined

@@ -14,7 +14,7 @@ export interface LogEntry {
   readonly data: Uint8Array
 }
 
-/** A place in the log: an entry, or what stands for everything up to it. */
+/** A place in the log. Two logs that hold the same position hold the same entries up to it (Raft §5.3). */
 export interface LogPosition {
   readonly index: LogIndex
   readonly term: Term

@@ -1,120 +1,135 @@
 /**
- * The applied state in `level`: rows under `table\0key`, and the applied index in the same atomic batch.
+ * The applied state: rows, and what they stand for in the same atomic batch.
  *
- * Batches are not synced, for the log is: what is lost is applied again. But after a power failure LevelDB may pass over
- * a lost stretch of its own journal without a word and leave a state with holes. A sum over all rows, written with the applied index,
- * tells: where it does not match, the rows are thrown away and the whole log is applied anew.
- *
- * LevelDB's lock (fcntl on `applied/LOCK`, held by the kernel) is the data folder's lock.
+ * Batches lag behind what is applied, for the log has it all: what is lost is applied again. They follow one another at a pace,
+ * merged, so that their syncs take little from the log's. A sum over all rows goes along; where it does not match when the rows are
+ * read, they are not used.
  */
-import { join } from 'node:path'
-import { Level } from 'level'
-import { ClusterError, crc32c, decode, encode, invariant, type LogIndex, logIndex } from '../../base/index.js'
-import type { Restored, RowChange } from './contract.js'
+import { encode, invariant, type LogIndex, logIndex } from '../../base/index.js'
+import type { SnapshotMeta } from '../../core/raft/index.js'
+import type { Row, RowChange } from './contract.js'
+import type { RowDatabase, RowOperation } from './database.js'
+import { changedSum, decodeMeta, decodeRow, encodeMeta, keyText, metaKey, rowChecksum, rowKey } from './rows.js'
 
-/** The part of `level` that writes need. */
-export interface RowDatabase {
-  batch(operations: readonly RowOperation[]): Promise<void>
-  close(): Promise<void>
-}
-export type RowOperation =
-  | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
-  | { readonly type: 'del'; readonly key: string }
-
-export interface AppliedRead {
-  readonly appliedIndex: LogIndex
-  readonly rows: Restored['rows']
+export interface Loaded {
+  /** Checksum of each row, by its full key. */
+  readonly checksums: Map<string, number>
+  readonly sum: number
+  readonly applied: SnapshotMeta
 }
 
-/** Stands before all tables, whose names are not empty. */
-const appliedKey = '\0applied'
-/** Keeps the sum of row checksums within what a double holds exactly. */
-const sumModulus = 2 ** 52
+export interface AppliedRead extends Loaded {
+  readonly rows: readonly Row[]
+  /** The rows are those that were written. */
+  readonly sound: boolean
+}
+
+/** From the beginning of one batch to that of the next, in milliseconds, unless somebody waits for it. */
+const pace = 200
+/** Rows that wait at most for the pace. */
+const waitingMax = 2_000
 
 export class AppliedState {
-  private readonly database: RowDatabase
+  readonly database: RowDatabase
   private readonly onFailure: (error: unknown) => void
-  /** Checksum of each row, by its full key. */
   private readonly checksums: Map<string, number>
-  private sum: number
-  private appliedIndex: number
+  private sumNow: number
+  private appliedNow: SnapshotMeta
+  private durable: LogIndex
   /** What waits for the batch under way, merged: the latest change of a row wins. */
   private waiting = new Map<string, RowOperation>()
+  private dirty = false
   private writing = false
+  private held: boolean
+  private lastBegan = Number.NEGATIVE_INFINITY
+  /** Ends the wait for the pace. */
+  private hurry: () => void = () => undefined
+  private hurried = false
   private stopped = false
   private failed = false
-  private idle: (() => void)[] = []
+  private watchers: (() => void)[] = []
 
-  constructor(
-    database: RowDatabase,
-    onFailure: (error: unknown) => void,
-    loaded: { checksums: Map<string, number>; sum: number; appliedIndex: number },
-  ) {
+  /** `held`: writes nothing before `release`. */
+  constructor(database: RowDatabase, onFailure: (error: unknown) => void, loaded: Loaded, held = false) {
     this.database = database
     this.onFailure = onFailure
     this.checksums = loaded.checksums
-    this.sum = loaded.sum
-    this.appliedIndex = loaded.appliedIndex
+    this.sumNow = loaded.sum
+    this.appliedNow = loaded.applied
+    this.durable = held ? logIndex(0) : loaded.applied.index
+    this.held = held
   }
 
-  /** Errors: STORE_LOCKED, STORE_CORRUPT, STORE_FAILED. */
-  static async open(
-    folder: string,
-    onFailure: (error: unknown) => void,
-  ): Promise<{ readonly state: AppliedState; readonly read: AppliedRead }> {
-    const database = new Level<string, Uint8Array>(join(folder, 'applied'), { keyEncoding: 'utf8', valueEncoding: 'view' })
-    try {
-      await database.open()
-    } catch (error) {
-      throw openError(folder, error)
-    }
-    try {
-      const { read, ...loaded } = await load(database)
-      const rows: RowDatabase = {
-        batch: (operations) => database.batch([...operations]),
-        close: () => database.close(),
-      }
-      return { state: new AppliedState(rows, onFailure, loaded), read }
-    } catch (error) {
-      await database.close().catch(() => undefined)
-      throw openError(folder, error)
-    }
+  get applied(): SnapshotMeta {
+    return this.appliedNow
   }
 
-  apply(appliedIndex: LogIndex, changes: readonly RowChange[]): void {
+  /** Over all rows. */
+  get sum(): number {
+    return this.sumNow
+  }
+
+  get durableIndex(): LogIndex {
+    return this.durable
+  }
+
+  apply(applied: SnapshotMeta, changes: readonly RowChange[]): void {
     if (this.stopped) return
-    invariant(appliedIndex >= this.appliedIndex, 'the applied index never falls', { appliedIndex, before: this.appliedIndex })
-    this.appliedIndex = appliedIndex
+    const before = this.appliedNow
+    invariant(applied.index >= before.index, 'the applied index never falls', { index: applied.index, before: before.index })
+    invariant(applied.term >= before.term, 'the applied term never falls', { term: applied.term, before: before.term })
+    this.appliedNow = applied
+    this.dirty = true
     for (const { table, key, value } of changes) {
-      invariant(table.length > 0 && !table.includes('\0'), 'a table has a name without NUL', { table })
-      this.change(`${table}\0${key}`, value === undefined ? undefined : encode(value))
+      this.change(rowKey(table, key), value === undefined ? undefined : encode(value))
     }
-    // The index and the sum are those after all that waits; they go into the same batch.
-    this.waiting.set(appliedKey, { type: 'put', key: appliedKey, value: encode([this.appliedIndex, this.sum]) })
-    if (this.writing) return
-    this.writing = true
-    queueMicrotask(() => void this.writeBatches())
+    if (this.waiting.size > waitingMax) this.hurryUp()
+    this.work()
   }
 
   private change(key: string, value: Uint8Array | undefined): void {
-    this.sum = (this.sum + sumModulus - (this.checksums.get(key) ?? 0)) % sumModulus
+    const before = this.checksums.get(key) ?? 0
     if (value === undefined) {
+      this.sumNow = changedSum(this.sumNow, before, 0)
       this.checksums.delete(key)
       this.waiting.set(key, { type: 'del', key })
       return
     }
-    const checksum = rowChecksum(key, value)
+    const checksum = rowChecksum(Buffer.from(key), value)
+    this.sumNow = changedSum(this.sumNow, before, checksum)
     this.checksums.set(key, checksum)
-    this.sum = (this.sum + checksum) % sumModulus
     this.waiting.set(key, { type: 'put', key, value })
+  }
+
+  /** Resolves when what is applied now is durable, or when it is known that this state never will be. */
+  async sync(): Promise<void> {
+    const { index } = this.appliedNow
+    while ((this.durable < index || this.dirty) && !this.stopped) {
+      this.hurryUp()
+      await new Promise<void>((resolve) => this.watchers.push(resolve))
+      if (this.durable >= index) return
+    }
+  }
+
+  /** What was held is written; the state as it was loaded is durable. */
+  release(loaded: LogIndex): void {
+    this.durable = loaded
+    this.held = false
+    this.wake()
+    this.work()
+  }
+
+  private work(): void {
+    if (this.writing || this.held || this.stopped || !this.dirty) return
+    this.writing = true
+    queueMicrotask(() => void this.writeBatches())
   }
 
   private async writeBatches(): Promise<void> {
     try {
-      while (this.waiting.size > 0 && !this.stopped) {
-        const batch = [...this.waiting.values()]
-        this.waiting = new Map()
-        await this.database.batch(batch)
+      while (this.dirty && !this.stopped) {
+        await this.untilDue()
+        if (!this.stopped) await this.writeBatch()
       }
     } catch (error) {
       this.failed = true
@@ -122,75 +137,93 @@ export class AppliedState {
       this.stop()
     }
     this.writing = false
-    for (const resolve of this.idle.splice(0)) resolve()
+    this.wake()
+  }
+
+  private async untilDue(): Promise<void> {
+    const wait = this.lastBegan + pace - performance.now()
+    if (wait > 0 && !this.hurried) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, wait)
+        this.hurry = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    this.lastBegan = performance.now()
+    this.hurried = false
+    this.hurry = () => undefined
+  }
+
+  private hurryUp(): void {
+    this.hurried = true
+    this.hurry()
+  }
+
+  private async writeBatch(): Promise<void> {
+    const { waiting, appliedNow, sumNow } = this
+    this.waiting = new Map()
+    this.dirty = false
+    waiting.set(metaKey, { type: 'put', key: metaKey, value: encodeMeta({ applied: appliedNow, sum: sumNow }) })
+    await this.database.batch([...waiting.values()])
+    this.durable = appliedNow.index
+    this.wake()
+  }
+
+  private wake(): void {
+    for (const resolve of this.watchers.splice(0)) resolve()
   }
 
   /** Writes nothing more. */
   stop(): void {
     this.stopped = true
     this.waiting = new Map()
+    this.hurryUp()
+    this.wake()
   }
 
   /** Resolves when all changes are written. After a failed write LevelDB is left as it is: closing it would write again. */
   async close(): Promise<void> {
-    if (this.writing) await new Promise<void>((resolve) => this.idle.push(resolve))
+    await this.sync()
     this.stopped = true
+    while (this.writing) await new Promise<void>((resolve) => this.watchers.push(resolve))
     if (!this.failed) await this.database.close()
   }
 }
 
-async function load(
-  database: Level<string, Uint8Array>,
-): Promise<{ readonly read: AppliedRead; readonly checksums: Map<string, number>; readonly sum: number; readonly appliedIndex: number }> {
-  const checksums = new Map<string, number>()
-  const rows: { table: string; key: string; value: unknown }[] = []
-  let sum = 0
-  let stored: readonly [number, number] = [0, 0]
-  for await (const [key, value] of database.iterator()) {
-    if (key === appliedKey) {
-      stored = decode(value) as [number, number]
-      continue
+/** Reads all rows, in slices. Errors: STORE_CORRUPT, STORE_FAILED. */
+export async function loadRows(database: RowDatabase): Promise<AppliedRead> {
+  const picture = database.picture()
+  try {
+    const checksums = new Map<string, number>()
+    const rows: Row[] = []
+    let sum = 0
+    let meta = decodeMeta(undefined)
+    for (let slice = await picture.next(); slice.length > 0; slice = await picture.next()) {
+      for (const [keyBytes, value] of slice) {
+        const key = keyText(keyBytes)
+        if (key === metaKey) {
+          meta = decodeMeta(value)
+          continue
+        }
+        const checksum = rowChecksum(keyBytes, value)
+        checksums.set(key, checksum)
+        sum = changedSum(sum, 0, checksum)
+        rows.push(safely(key, value))
+      }
     }
-    const checksum = rowChecksum(key, value)
-    checksums.set(key, checksum)
-    sum = (sum + checksum) % sumModulus
-    const split = key.indexOf('\0')
-    rows.push({ table: key.slice(0, split), key: key.slice(split + 1), value: safely(value) })
+    return { checksums, sum, applied: meta.applied, rows, sound: sum === meta.sum }
+  } finally {
+    await picture.close()
   }
-  const [appliedIndex, storedSum] = stored
-  if (sum === storedSum) return { read: { appliedIndex: logIndex(appliedIndex), rows }, checksums, sum, appliedIndex }
-  await database.clear()
-  return { read: { appliedIndex: logIndex(0), rows: [] }, checksums: new Map(), sum: 0, appliedIndex: 0 }
 }
 
 /** A row that does not decode fails the sum as well; which of them is told by the sum. */
-function safely(value: Uint8Array): unknown {
+function safely(key: string, value: Uint8Array): Row {
   try {
-    return decode(value)
+    return decodeRow(key, value)
   } catch {
-    return undefined
+    return { table: '', key, value: undefined }
   }
-}
-
-function rowChecksum(key: string, value: Uint8Array): number {
-  return crc32c(value, crc32c(Buffer.from(key)))
-}
-
-function openError(folder: string, error: unknown): unknown {
-  const cause = (error as { cause?: { code?: string; message?: string } }).cause
-  if (cause?.code === 'LEVEL_LOCKED') {
-    return new ClusterError('STORE_LOCKED', `another process uses the data folder ${folder}`, {
-      fix: `find it with: fuser ${join(folder, 'applied', 'LOCK')}`,
-      facts: { folder },
-    })
-  }
-  const code = cause?.code ?? (error as { code?: string }).code
-  if (code === 'LEVEL_CORRUPTION') {
-    return new ClusterError('STORE_CORRUPT', `${join(folder, 'applied')}: ${cause?.message ?? String(error)}`, {
-      fix: `check the disk; then remove ${join(folder, 'applied')}: it is made again from the log`,
-      facts: { file: join(folder, 'applied') },
-    })
-  }
-  if (error instanceof ClusterError) return error
-  return new ClusterError('STORE_FAILED', `${join(folder, 'applied')}: ${cause?.message ?? String(error)}`, { facts: { folder } })
 }

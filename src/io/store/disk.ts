@@ -4,7 +4,7 @@
  * What is called durable here is durable: contents by fdatasync or fsync, names by an fsync of their folder.
  */
 import { close, constants, fdatasync, fsync, ftruncate, open as openFile, write, writeSync } from 'node:fs'
-import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -29,6 +29,10 @@ export interface Disk {
   makeFolder(path: string): Promise<void>
   /** Replaces the file as one durable step: a temporary file, synced, renamed, and the folder synced. */
   replace(path: string, text: string): Promise<void>
+  /** Removes a file; durable with the next `syncFolder`. */
+  remove(path: string): Promise<void>
+  /** Removes a folder with all that is in it, where it is there. */
+  removeFolder(path: string): Promise<void>
   /** Makes the names in `folder` durable. */
   syncFolder(folder: string): Promise<void>
 }
@@ -67,6 +71,8 @@ export const realDisk: Disk = {
     await rename(`${path}.new`, path)
     await this.syncFolder(dirname(path))
   },
+  remove: (path) => unlink(path),
+  removeFolder: (path) => rm(path, { recursive: true, force: true }),
   async syncFolder(folder) {
     const handle = await open(folder, 'r')
     try {

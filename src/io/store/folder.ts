@@ -1,15 +1,20 @@
 /**
- * What a data folder says of itself: its format and its identity, both small JSON files that people may read.
+ * What a data folder says of itself: its format, its identity, and which of its parts are current. Small JSON files
+ * that people may read.
  *
- * Both are replaced whole and durably; a file that does not parse or fails its checksum is damage, never an empty folder.
+ * They are replaced whole and durably; a file that does not parse or fails its checksum is damage, never an empty folder.
+ *
+ * Format 2 has the pointer file and log segments that begin with their base. A folder of format 1 is read as it is and
+ * becomes one of format 2: its state keeps its place, its log goes on in a new segment.
  */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { ClusterError, crc32c } from '../../base/index.js'
+import type { LogPosition } from '../../core/raft/index.js'
 import type { Identity } from './contract.js'
 import type { Disk } from './disk.js'
 
-export const formatVersion = 1
+export const formatVersion = 2
 
 export interface Format {
   readonly format: number
@@ -17,7 +22,19 @@ export interface Format {
   readonly logId: string
 }
 
+/** Says which parts are current. Replacing it is what installs a snapshot. */
+export interface Current {
+  /** Name of the folder of the applied state. */
+  readonly applied: string
+  /**
+   * Position of the snapshot that the state came from, where the log was to begin anew after it. A log that begins earlier and
+   * does not hold this position is one that a crash kept from being emptied.
+   */
+  readonly logBase: LogPosition | null
+}
+
 const formatFile = 'format.json'
+const currentFile = 'current.json'
 const identityFile = 'identity.json'
 
 /** Undefined for an empty folder. Errors: STORE_FORMAT, STORE_CORRUPT. */
@@ -37,14 +54,46 @@ export async function readFormat(disk: Disk, folder: string): Promise<Format | u
       facts: { folder, format, known: formatVersion },
     })
   }
-  if (format !== formatVersion || typeof logId !== 'string') throw damaged(path, 'the file names no format')
+  if ((format !== 1 && format !== formatVersion) || typeof logId !== 'string') throw damaged(path, 'the file names no format')
   return { format, logId }
 }
 
-export async function writeFormat(disk: Disk, folder: string): Promise<Format> {
-  const format = { format: formatVersion, logId: randomBytes(8).toString('hex') }
+/** Of a new log, or of that of `known`, which had an older format. */
+export async function writeFormat(disk: Disk, folder: string, known?: Format): Promise<Format> {
+  const format = { format: formatVersion, logId: known?.logId ?? randomBytes(8).toString('hex') }
   await writeChecked(disk, join(folder, formatFile), format)
   return format
+}
+
+/** Undefined for a folder that is just being made, or `isOld`: before the file existed. Errors: STORE_CORRUPT. */
+export async function readCurrent(disk: Disk, folder: string, isOld: boolean): Promise<Current | undefined> {
+  const path = join(folder, currentFile)
+  const value = await readChecked(disk, path)
+  if (value === undefined) {
+    if (!isOld && (await disk.list(folder)).includes('log')) throw damaged(path, 'the file is missing while log is there')
+    return undefined
+  }
+  const { applied, logBase } = value as unknown as Current
+  if (typeof applied !== 'string' || appliedNumber(applied) === undefined || logBase === undefined) {
+    throw damaged(path, 'the file does not name the applied state')
+  }
+  return { applied, logBase }
+}
+
+export async function writeCurrent(disk: Disk, folder: string, current: Current): Promise<Current> {
+  await writeChecked(disk, join(folder, currentFile), current)
+  return current
+}
+
+/** Name of the folder of the applied state that was received as number `number`; a node's own first one has number 0. */
+export function appliedName(number: number): string {
+  return number === 0 ? 'applied' : `applied-${number}`
+}
+
+/** Undefined for any other name. */
+export function appliedNumber(name: string): number | undefined {
+  const match = /^applied(?:-(\d{1,15}))?$/.exec(name)
+  return match === null ? undefined : Number(match[1] ?? 0)
 }
 
 /** Undefined where none was written. Errors: STORE_CORRUPT. */
@@ -56,7 +105,7 @@ export async function readIdentity(disk: Disk, folder: string): Promise<Identity
   if (typeof clusterId !== 'string' || typeof memberId !== 'string' || typeof node !== 'string' || !Array.isArray(voters)) {
     throw damaged(path, 'the file lacks a part of the identity')
   }
-  if (phase !== 'forming' && phase !== 'formed') throw damaged(path, `the phase is ${JSON.stringify(phase)}`)
+  if (phase !== 'forming' && phase !== 'formed' && phase !== 'quarantined') throw damaged(path, `the phase is ${JSON.stringify(phase)}`)
   return { clusterId, memberId, node, phase, voters }
 }
 

@@ -123,7 +123,11 @@ export class Database {
   // What most tests begin with.
 
   formed(guard: Guard = guarded): this {
-    this.ok({ kind: 'form', clusterName: 'demo', nodes: nodes.map((name) => ({ name, member: `m-${name}` as never, address: { host: name, port: 7400 } })) })
+    this.ok({
+      kind: 'form',
+      clusterName: 'demo',
+      nodes: nodes.map((name) => ({ name, member: `m-${name}` as never, address: { host: name, port: 7400 } })),
+    })
     for (const node of nodes) this.boot(node, `${node}-1`, guard)
     return this
   }

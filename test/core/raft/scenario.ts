@@ -259,7 +259,11 @@ class World {
             promote: verb === 'promote' ? names : [],
             remove: verb === 'remove' ? names : [],
           }
-    this.step(this.member(asked), { kind: 'configuration-requested', requestId: `${verb} ${words.slice(1).join(' ')}` as RequestId, change })
+    this.step(this.member(asked), {
+      kind: 'configuration-requested',
+      requestId: `${verb} ${words.slice(1).join(' ')}` as RequestId,
+      change,
+    })
   }
 
   private setDisk(name: string, words: readonly string[]): void {

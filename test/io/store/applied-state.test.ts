@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { logIndex } from '../../../src/base/index.js'
-import { AppliedState, type RowOperation } from '../../../src/io/store/applied-state.js'
+import { AppliedState } from '../../../src/io/store/applied-state.js'
+import type { RowOperation } from '../../../src/io/store/database.js'
+import { applied } from './contract.js'
 
 const change = (key: string, value: unknown) => ({ table: 't', key, value })
-const nothingLoaded = () => ({ checksums: new Map<string, number>(), sum: 0, appliedIndex: 0 })
+const nothingLoaded = () => ({ checksums: new Map<string, number>(), sum: 0, applied: applied(0, 0) })
+const unread = () => assert.fail('nothing is read')
 
 test('a failed batch is reported once, nothing is written after it, and the database is not closed', async () => {
   const failures: unknown[] = []
@@ -15,15 +17,16 @@ test('a failed batch is reported once, nothing is written after it, and the data
       batches++
       return Promise.reject(new Error('IO error: No space left on device'))
     },
+    picture: unread,
     close: async () => {
       closed = true
     },
   }
   const state = new AppliedState(database, (error) => failures.push(error), nothingLoaded())
-  state.apply(logIndex(1), [change('a', 1)])
-  state.apply(logIndex(2), [change('a', 2)])
+  state.apply(applied(1), [change('a', 1)])
+  state.apply(applied(2), [change('a', 2)])
   await new Promise((resolve) => setImmediate(resolve))
-  state.apply(logIndex(3), [change('a', 3)])
+  state.apply(applied(3), [change('a', 3)])
   await state.close()
   assert.equal(batches, 1)
   assert.equal(failures.length, 1)
@@ -40,18 +43,20 @@ test('what waits for a batch is merged: one operation a row, the latest', async 
         release = resolve
       })
     },
+    picture: unread,
     close: async () => undefined,
   }
   const state = new AppliedState(database, (error) => assert.fail(String(error)), nothingLoaded())
-  state.apply(logIndex(1), [change('a', 1)])
+  state.apply(applied(1), [change('a', 1)])
   await new Promise((resolve) => setImmediate(resolve))
-  for (let index = 2; index <= 50; index++) state.apply(logIndex(index), [change('a', index), change('b', undefined)])
+  for (let index = 2; index <= 50; index++) state.apply(applied(index), [change('a', index), change('b', undefined)])
   assert.equal(batches.length, 1)
+  const synced = state.sync()
   release()
   await new Promise((resolve) => setImmediate(resolve))
   const second = batches[1]?.map(({ type, key }) => `${type} ${key}`).sort()
   assert.deepEqual(second, ['del t\0b', 'put \0applied', 'put t\0a'])
-  const closing = state.close()
   release()
-  await closing
+  await synced
+  await state.close()
 })

@@ -17,7 +17,10 @@ export async function realStoreFolder(options: StoreOptions = {}): Promise<Store
 
 export interface Faults {
   /** Called before each operation; what it throws is the operation's error, what it returns is waited for (writes excepted). */
-  before: (operation: 'write' | 'sync' | 'cut' | 'replace' | 'sync-folder' | 'open', path: string) => void | Promise<void>
+  before: (
+    operation: 'write' | 'sync' | 'cut' | 'replace' | 'sync-folder' | 'open' | 'remove' | 'remove-folder',
+    path: string,
+  ) => void | Promise<void>
 }
 
 export function faultyDisk(faults: Faults): Disk {
@@ -46,6 +49,14 @@ export function faultyDisk(faults: Faults): Disk {
     async replace(path, text) {
       await faults.before('replace', path)
       await realDisk.replace(path, text)
+    },
+    async remove(path) {
+      await faults.before('remove', path)
+      await realDisk.remove(path)
+    },
+    async removeFolder(path) {
+      await faults.before('remove-folder', path)
+      await realDisk.removeFolder(path)
     },
     async syncFolder(folder) {
       await faults.before('sync-folder', folder)

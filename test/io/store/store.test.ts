@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFile, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { Level } from 'level'
-import { ClusterError, decode, type ErrorCode, encode, type LogIndex, logIndex } from '../../../src/base/index.js'
+import { ClusterError, crc32c, decode, type ErrorCode, encode, type LogIndex } from '../../../src/base/index.js'
+import type { LogEntry } from '../../../src/core/raft/index.js'
 import { openStore, type Restored, type StoreOptions } from '../../../src/io/store/index.js'
-import { entries, hardState, identity, plain, Recorder, storeContract } from './contract.js'
+import { type LogRecord, recordLength, writeRecord } from '../../../src/io/store/record.js'
+import { segmentName, segmentSeed } from '../../../src/io/store/segment.js'
+import { applied, entries, hardState, identity, plain, Recorder, storeContract } from './contract.js'
 import { faultyDisk, realStoreFolder, temporaryFolder } from './real-store.js'
 
 storeContract('real', () => realStoreFolder())
@@ -26,8 +29,8 @@ function coded(code: ErrorCode, text?: RegExp): (error: unknown) => boolean {
   }
 }
 
-/** Writes one batch per item, each an append of entries `[from, to, term]`, and returns the folder. */
-async function written(batches: readonly (readonly [number, number, number])[], options: StoreOptions = {}, bytes = 0) {
+/** Writes one batch per item, each an append of entries `[from, to, term]`, to a file no longer than they are; returns the folder. */
+async function written(batches: readonly (readonly [number, number, number])[], options: StoreOptions = { aheadStep: 0 }, bytes = 0) {
   const folder = await temporaryFolder()
   const recorder = new Recorder()
   const { store } = await openStore(folder.path, recorder, options)
@@ -128,13 +131,88 @@ describe('a broken log', limit, () => {
     }
   })
 
-  test('trailing zeros are cut', async () => {
+  test('zeros behind the last record are space for the next', async () => {
     const folder = await written([[1, 5, 1]])
     try {
       const { size } = await stat(folder.segment(1))
       await truncate(folder.segment(1), size + 10_000)
-      assert.equal((await restore(folder.path)).entries.length, 5)
-      assert.equal((await stat(folder.segment(1))).size, size)
+      const recorder = new Recorder()
+      const { store, restored } = await openStore(folder.path, recorder, { aheadStep: 0 })
+      assert.equal(restored.entries.length, 5)
+      store.append({ sequence: 1, hardState: hardState(1), entries: entries(6, 6) })
+      await recorder.untilPersisted(1)
+      await store.close()
+      assert.equal((await stat(folder.segment(1))).size, size + 10_000)
+      assert.equal((await restore(folder.path)).entries.length, 6)
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('a batch torn within the space made ahead is a torn tail: zeroed before anything new is written there', async () => {
+    const folder = await written(
+      [
+        [1, 2, 1],
+        [3, 40, 1],
+      ],
+      { aheadStep: 65_536 },
+      200,
+    )
+    try {
+      const whole = await readFile(folder.segment(1))
+      assert.equal(whole.length, 65_536)
+      const secondBatch = whole.indexOf(Buffer.from('1:3.')) - 48
+      const end = whole.indexOf(Buffer.from('1:40.')) + 200
+      const recordStarts = Array.from({ length: 38 }, (_, at) => whole.indexOf(Buffer.from(`1:${at + 3}.`)) - 24)
+      for (let at = secondBatch; at < end; at += 97) {
+        const torn = Buffer.from(whole).fill(0, at, end)
+        await writeFile(folder.segment(1), torn)
+        const left = (await restore(folder.path)).entries.length
+        assert.equal(left, 2 + recordStarts.filter((start) => start + 224 <= at).length)
+        const after = await readFile(folder.segment(1))
+        const soundEnd = left === 2 ? secondBatch + (at >= secondBatch + 24 ? 24 : 0) : (recordStarts[left - 3] as number) + 224
+        assert.ok(after.subarray(soundEnd).every((byte) => byte === 0))
+      }
+      // The first sector of the batch, which it shares with the one before, is lost, and what follows is there.
+      const boundary = Math.ceil(secondBatch / 512) * 512
+      assert.ok(boundary - secondBatch > 8)
+      await writeFile(folder.segment(1), Buffer.from(whole).fill(0, secondBatch, boundary))
+      assert.equal((await restore(folder.path)).entries.length, 2)
+      // The same within a batch that another follows was synced once.
+      const first = whole.indexOf(Buffer.from('1:1.')) - 24
+      await writeFile(folder.segment(1), Buffer.from(whole).fill(0, first, 512))
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', /written after it was synced/))
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('a segment whose beginning is torn is begun again, unless it is all that there is', async () => {
+    const folder = await written(
+      [
+        [1, 2, 1],
+        [3, 3, 2],
+      ],
+      { segmentMax: 1 },
+    )
+    try {
+      const whole = await readFile(folder.segment(2))
+      for (let length = 0; length < 80; length += 5) {
+        await writeFile(folder.segment(2), whole.subarray(0, length))
+        assert.equal((await restore(folder.path)).entries.length, 2)
+      }
+      const recorder = new Recorder()
+      const { store } = await openStore(folder.path, recorder)
+      store.append({ sequence: 1, hardState: hardState(4), entries: entries(3, 3, 4) })
+      await recorder.untilPersisted(1)
+      await store.close()
+      assert.deepEqual(
+        (await restore(folder.path)).entries.map((entry) => entry.term as number),
+        [1, 1, 4],
+      )
+      await writeFile(folder.segment(2), whole.subarray(0, 50))
+      await rm(folder.segment(1))
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', /beginning of the segment/))
     } finally {
       await folder.remove()
     }
@@ -235,12 +313,44 @@ describe('a broken log', limit, () => {
   })
 })
 
+/** As the first version of the store wrote it: no pointer, no lock folder, no headers in the log, no term with the applied index. */
+async function folderOfFormat1() {
+  const folder = await temporaryFolder()
+  const { store } = await openStore(folder.path, new Recorder())
+  await store.writeIdentity(identity)
+  await store.close()
+  const { logId } = JSON.parse(await readFile(join(folder.path, 'format.json'), 'utf8')) as { logId: string }
+  for (const name of ['current.json', 'lock', 'applied', 'log']) await rm(join(folder.path, name), { recursive: true })
+  const format = { format: 1, logId }
+  await writeFile(join(folder.path, 'format.json'), JSON.stringify({ ...format, checksum: crc32c(Buffer.from(JSON.stringify(format))) }))
+  const [noop, command] = entries(1, 2) as [LogEntry, LogEntry]
+  const records: LogRecord[] = [
+    { kind: 'batch', number: 1 },
+    { kind: 'hard-state', hardState: hardState(1) },
+    { kind: 'entry', entry: noop },
+    { kind: 'entry', entry: command },
+    { kind: 'batch', number: 2 },
+    { kind: 'hard-state', hardState: hardState(2, 'm-1') },
+    { kind: 'entry', entry: entries(3, 3, 2)[0] as LogEntry },
+  ]
+  const bytes = Buffer.alloc(records.reduce((length, record) => length + recordLength(record), 0))
+  records.reduce((at, record) => writeRecord(bytes, at, record, segmentSeed(logId, 1)), 0)
+  await mkdir(join(folder.path, 'log'))
+  await writeFile(join(folder.path, 'log', segmentName(1)), bytes)
+  const database = new Level<string, Uint8Array>(join(folder.path, 'applied'), { valueEncoding: 'view' })
+  const value = encode(2)
+  await database.put('t\0a', value)
+  await database.put('\0applied', encode([2, crc32c(value, crc32c(Buffer.from('t\0a')))]))
+  await database.close()
+  return folder
+}
+
 describe('parts that do not belong together', limit, () => {
   test('an applied index beyond the log is refused', async () => {
     const folder = await written([[1, 3, 1]])
     try {
       const { store } = await openStore(folder.path, new Recorder())
-      store.apply(logIndex(3), [{ table: 't', key: 'k', value: 1 }])
+      store.apply(applied(3), [{ table: 't', key: 'k', value: 1 }])
       await store.close()
       const bytes = await readFile(folder.segment(1))
       await writeFile(folder.segment(1), bytes.subarray(0, bytes.length - 1))
@@ -273,10 +383,71 @@ describe('parts that do not belong together', limit, () => {
     try {
       const file = join(folder.path, 'format.json')
       const { logId } = JSON.parse(await readFile(file, 'utf8')) as { logId: string }
-      const value = { format: 2, logId }
-      const { crc32c } = await import('../../../src/base/index.js')
+      const value = { format: 3, logId }
       await writeFile(file, JSON.stringify({ ...value, checksum: crc32c(Buffer.from(JSON.stringify(value))) }))
-      await assert.rejects(restore(folder.path), coded('STORE_FORMAT', /format 2, this version knows formats up to 1/))
+      await assert.rejects(restore(folder.path), coded('STORE_FORMAT', /format 3, this version knows formats up to 2/))
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('a folder of format 1 is opened, goes on as one of format 2, and its log can be cut', async () => {
+    const folder = await folderOfFormat1()
+    try {
+      const recorder = new Recorder()
+      const { store, restored } = await openStore(folder.path, recorder)
+      assert.deepEqual(restored.hardState, hardState(2, 'm-1'))
+      assert.deepEqual(
+        restored.entries.map((entry) => [entry.index, entry.term]),
+        [
+          [1, 1],
+          [2, 1],
+          [3, 2],
+        ],
+      )
+      assert.deepEqual(restored.applied, applied(2))
+      assert.deepEqual(restored.rows, [{ table: 't', key: 'a', value: 2 }])
+      store.append({ sequence: 1, hardState: hardState(2, 'm-1'), entries: entries(4, 4, 2) })
+      await recorder.untilPersisted(1)
+      store.apply(applied(4, 2), [])
+      store.cutLog(await store.syncApplied())
+      await store.close()
+      const again = await restore(folder.path)
+      assert.deepEqual(again.base, { index: 3, term: 2 })
+      assert.deepEqual(again.hardState, hardState(2, 'm-1'))
+      assert.match(await readFile(join(folder.path, 'format.json'), 'utf8'), /"format": 2/)
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('a lost pointer, applied state or beginning of the log is refused', async () => {
+    const folder = await written(
+      [
+        [1, 2, 1],
+        [3, 4, 1],
+        [5, 6, 2],
+      ],
+      { segmentMax: 1 },
+    )
+    try {
+      const { store } = await openStore(folder.path, new Recorder())
+      store.apply(applied(4), [{ table: 't', key: 'a', value: 1 }])
+      store.cutLog(await store.syncApplied())
+      await store.close()
+      assert.deepEqual((await restore(folder.path)).base, { index: 4, term: 1 })
+      const lost = async (name: string, text: RegExp) => {
+        await rename(join(folder.path, name), join(folder.path, 'aside'))
+        await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', text))
+        await rm(join(folder.path, name), { recursive: true, force: true })
+        await rename(join(folder.path, 'aside'), join(folder.path, name))
+      }
+      await lost('current.json', /current\.json/)
+      await lost('applied', /index 0, but the log begins at index 5/)
+      const database = new Level<string, Uint8Array>(join(folder.path, 'applied'), { valueEncoding: 'view' })
+      await database.put('t\0a', encode(7))
+      await database.close()
+      await assert.rejects(restore(folder.path), coded('STORE_CORRUPT', /lacks rows/))
     } finally {
       await folder.remove()
     }
@@ -286,16 +457,16 @@ describe('parts that do not belong together', limit, () => {
     const folder = await written([[1, 3, 1]])
     try {
       const { store } = await openStore(folder.path, new Recorder())
-      store.apply(logIndex(1), [{ table: 't', key: 'a', value: 1 }])
-      store.apply(logIndex(2), [{ table: 't', key: 'b', value: 2 }])
+      store.apply(applied(1), [{ table: 't', key: 'a', value: 1 }])
+      store.apply(applied(2), [{ table: 't', key: 'b', value: 2 }])
       await store.close()
-      assert.equal((await restore(folder.path)).appliedIndex, 2 as LogIndex)
+      assert.equal((await restore(folder.path)).applied.index, 2 as LogIndex)
       const database = new Level<string, Uint8Array>(join(folder.path, 'applied'), { valueEncoding: 'view' })
       assert.equal(decode((await database.get('t\0a')) as Uint8Array), 1)
       await database.put('t\0a', encode(7))
       await database.close()
       const restored = await restore(folder.path)
-      assert.equal(restored.appliedIndex, 0 as LogIndex)
+      assert.equal(restored.applied.index, 0 as LogIndex)
       assert.deepEqual(restored.rows, [])
       assert.equal(restored.entries.length, 3)
     } finally {
@@ -330,7 +501,7 @@ describe('a failing disk', limit, () => {
         await recorder.until(() => recorder.failures.length > 0)
         disarm()
         store.append({ sequence: 5, hardState: hardState(1), entries: entries(5, 5) })
-        store.apply(logIndex(3), [{ table: 't', key: 'k', value: 1 }])
+        store.apply(applied(3), [{ table: 't', key: 'k', value: 1 }])
         await assert.rejects(store.writeIdentity(identity), coded('STORE_FAILED'))
         await store.close()
         assert.deepEqual(recorder.persisted, [1, 2, 3])
@@ -338,7 +509,7 @@ describe('a failing disk', limit, () => {
         coded('STORE_FAILED', /EIO/)(recorder.failures[0])
         const restored = await restore(folder.path)
         assert.ok(restored.entries.length >= 3 && restored.entries.length <= 4)
-        assert.equal(restored.appliedIndex, 0 as LogIndex)
+        assert.equal(restored.applied.index, 0 as LogIndex)
       } finally {
         await folder.remove()
       }
@@ -461,8 +632,8 @@ describe('a killed process', limit, () => {
       const restored = await restore(path)
       assert.ok(restored.entries.length >= reported, `${restored.entries.length} entries, ${reported} reported`)
       assert.equal(restored.identity?.memberId, identity.memberId)
-      assert.ok(restored.appliedIndex <= restored.entries.length)
-      assert.equal(restored.rows.length, restored.appliedIndex, 'one row was written with each index')
+      assert.ok(restored.applied.index <= restored.entries.length)
+      assert.equal(restored.rows.length, restored.applied.index, 'one row was written with each index')
     } finally {
       await folder.remove()
     }

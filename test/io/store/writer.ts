@@ -1,19 +1,18 @@
 /** A process that writes to the store in `argv[2]` until it is killed, and prints each sequence that it was told is persisted. */
-import { logIndex } from '../../../src/base/index.js'
 import { openStore } from '../../../src/io/store/index.js'
-import { entries, hardState, identity } from './contract.js'
+import { applied, entries, hardState, identity } from './contract.js'
 
 const folder = process.argv[2]
 if (folder === undefined) throw new Error('usage: writer.js <folder>')
 
 let sequence = 0
-let applied = 0
+let index = 0
 const { store } = await openStore(folder, {
   onPersisted(persisted) {
     process.stdout.write(`${persisted}\n`)
-    while (applied < persisted) {
-      applied++
-      store.apply(logIndex(applied), [{ table: 't', key: String(applied), value: applied }])
+    while (index < persisted) {
+      index++
+      store.apply(applied(index), [{ table: 't', key: String(index), value: index }])
     }
     if (persisted === sequence) setImmediate(appendSome)
   },
