@@ -13,6 +13,7 @@ import {
   conductMembers,
   type EventRow,
   leaseBound,
+  type MemberSight,
   rowsOfMembers,
 } from '../core/cluster/index.js'
 import type { GuardianAnswer } from '../core/guardian/index.js'
@@ -29,6 +30,7 @@ export interface LeadershipDoors {
   logTime(): LogTime
   /** The consensus: its configuration, and whether a change of it is under way. */
   consensus(): { readonly configuration: Configuration; readonly isChanging: boolean }
+  readonly sight: MemberSight
   /** Asks Raft for a change; `refused` says why it is not taken. */
   reconfigure(change: ConfigurationChange, refused: (reason: string) => void): void
   voters(): readonly NodeId[]
@@ -145,7 +147,7 @@ export class Leadership {
     if (now < this.membersNotBefore) return
     const { configuration, isChanging } = this.doors.consensus()
     if (isChanging) return
-    const wanted = conductMembers(rowsOfMembers(this.state), configuration)
+    const wanted = conductMembers(rowsOfMembers(this.state), configuration, this.doors.sight)
     if (wanted === undefined) return
     this.membersNotBefore = (now + 200) as Instant
     if (wanted.kind === 'settle') {

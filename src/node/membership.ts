@@ -7,6 +7,8 @@ import type { MemberId, NodeId } from '../base/index.js'
 import type { Address } from '../core/cluster/index.js'
 import { type Configuration, membersOf, votersOf } from '../core/raft/index.js'
 
+const knownMax = 1_000
+
 export class Membership {
   private readonly self: { readonly node: NodeId; readonly member: MemberId }
   private readonly nodes = new Map<MemberId, NodeId>()
@@ -22,6 +24,11 @@ export class Membership {
   take(configuration: Configuration): void {
     this.current = configuration
     for (const [member, place] of Object.entries(configuration.places)) this.nodes.set(member as MemberId, place.node)
+  }
+
+  /** Who speaks as `member` is that node: one that is not taken in yet learns of its leader so. */
+  learn(member: MemberId, node: NodeId): void {
+    if (!this.nodes.has(member) && this.nodes.size < knownMax) this.nodes.set(member, node)
   }
 
   get configuration(): Configuration {

@@ -776,6 +776,10 @@ export class QuorateNode {
       settings: () => this.settings,
       logTime: () => this.logTime(),
       consensus: () => this.raft.status,
+      sight: {
+        hasCaughtUp: (member) => this.raft.hasCaughtUp(member),
+        silence: (member) => (this.raft.progressOf(member)?.silentTicks ?? 0) * tickInterval,
+      },
       reconfigure: (change, refused) => this.reconfigure(change, refused),
       voters: () => this.membership.voters,
     })
@@ -965,6 +969,7 @@ export class QuorateNode {
         const raft = frame as Extract<Frame, { kind: 'raft' }>
         // What another life of this node was told, or a member of another node's name says, is not for this one.
         if (raft.to !== this.identity.memberId || (this.membership.nodeOf(raft.member) ?? from) !== from) return
+        this.membership.learn(raft.member, from)
         this.raftInbox.push({ kind: 'received', from: raft.member, message: raft.message })
         return
       }

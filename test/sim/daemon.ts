@@ -175,6 +175,7 @@ export class SimDaemon {
       lease: { write: (deadline) => this.leaseRenewed(deadline) },
       freshId: () => world.freshId(),
       seed: machine.random.between(1, 2 ** 31),
+      ...(world.options.compaction === undefined ? {} : { compaction: world.options.compaction }),
       defer: (run) => process.post(run),
       log: (level, text) => {
         machine.log(`${level === 'info' ? '' : `${level}: `}${text}`)

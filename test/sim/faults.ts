@@ -54,6 +54,13 @@ const powerLoss: Make = (world, random) => {
   return { text: `power loss of ${machine.name}`, heal: () => machine.powerOn() }
 }
 
+const diskLoss: Make = (world, random) => {
+  if (!world.mayLoseDisk) return undefined
+  const machine = random.pick(world.machines)
+  machine.loseDisk()
+  return { text: `loss of the disk of ${machine.name}`, heal: () => machine.powerOn() }
+}
+
 const allPowerLoss: Make = (world) => {
   for (const machine of world.machines) machine.powerOff('all power fails')
   return {
@@ -185,6 +192,7 @@ export const faults: readonly (readonly [weight: number, make: Make])[] = [
   [4, kill('guardian')],
   [6, powerLoss],
   [1, allPowerLoss],
+  [3, diskLoss],
   [4, pause((machine) => [machine.daemon?.process], 'the daemon')],
   [2, pause((machine) => [machine.monitor?.process], 'the monitor')],
   [2, pause((machine) => [machine.guardian?.process], 'the guardian')],

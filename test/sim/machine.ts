@@ -59,7 +59,7 @@ export class Machine {
   readonly random: Random
   readonly scheduler: Scheduler
   readonly clock: SimClock
-  readonly disk: Disk
+  disk: Disk
   runFolder: SimRunFolder
   powered = false
   boots = 0
@@ -140,6 +140,13 @@ export class Machine {
     this.daemon = undefined
     this.monitor = undefined
     this.guardian = undefined
+  }
+
+  /** Its disk is lost with everything on it; the machine comes back with an empty one. */
+  loseDisk(): void {
+    this.powerOff('its disk is lost')
+    this.disk = new Disk(this.random.fork())
+    this.world.wiped = this
   }
 
   reset(why: string): void {

@@ -29,6 +29,8 @@ export interface WorldOptions {
   /** Largest difference of a clock's rate from 1. */
   readonly drift: number
   readonly fencing: boolean
+  /** When logs are compacted; the product's own bounds where undefined. */
+  readonly compaction: { readonly above: number; readonly keep: number } | undefined
   /** What a test plants instead of the real node. */
   readonly makeNode: (...made: ConstructorParameters<typeof QuorateNode>) => QuorateNode
   /** Prints every line as it comes. */
@@ -47,6 +49,7 @@ export const usual: WorldOptions = {
   bootMax: 3_000,
   drift: 0.045,
   fencing: true,
+  compaction: undefined,
   makeNode: (...made) => new QuorateNode(...made),
   live: false,
 }
@@ -68,6 +71,8 @@ export class World {
   readonly machines: readonly Machine[]
   private failure: Broken | undefined
   private ids = 0
+  /** The last machine whose disk was lost. */
+  wiped: Machine | undefined
   /** Signs of life after a proof are a failure, unless the test wants them. */
   alarmsAllowed = false
   readonly alarms: string[] = []
@@ -204,7 +209,9 @@ export class World {
     }
     const { leader } = this
     const state = leader?.daemon?.node?.state
-    if (state === undefined) return 'nobody leads'
+    if (leader === undefined || state === undefined) return 'nobody leads'
+    const members = this.whoIsMissing(leader)
+    if (members !== undefined) return members
     for (const [, row] of state.rows('cases')) {
       if (row.stage !== 'RECOVERED' && row.stage !== 'CLOSED')
         return `case ${row.id} of ${row.node} is ${row.stage}: ${JSON.stringify(row.attempts.at(-1) ?? null)}`
@@ -230,6 +237,30 @@ export class World {
       if (group.move !== null) return `${group.name} is to move to ${group.move.to}`
     }
     return true
+  }
+
+  /** Every node votes, with the life of its disk that it has now; or what keeps it from that. */
+  private whoIsMissing(leader: Machine): string | undefined {
+    const { configuration, isChanging, nodeOf, refusal } = leader.daemon?.node?.consensus ?? {}
+    if (configuration === undefined || isChanging === true) return 'the configuration is changing'
+    const voters = configuration.voters.map((member) => ({ member, node: nodeOf?.(member) }))
+    for (const { name, disk } of this.machines) {
+      const own = voters.filter((voter) => voter.node === name).map((voter) => voter.member)
+      if (own.length !== 1 || own[0] !== disk.identity?.memberId)
+        return `${name} is ${disk.identity?.memberId}, the voters are ${configuration.voters.join()}, learners ${configuration.learners.join()} (${refusal?.reason})`
+    }
+    return undefined
+  }
+
+  /** Whether a disk may be lost now: one at a time, so that it is always a minority. */
+  get mayLoseDisk(): boolean {
+    const { leader, wiped } = this
+    return (
+      leader !== undefined &&
+      leader.daemon?.node?.holdsLease() === true &&
+      this.whoIsMissing(leader) === undefined &&
+      (wiped === undefined || leader.daemon.node.consensus.configuration.voters.includes(wiped.disk.identity?.memberId as never))
+    )
   }
 
   close(): void {

@@ -23,7 +23,7 @@ export function newMember(
   role: 'voter' | 'learner',
   folder: string | null,
 ) {
-  const row: MemberRow = { member, node, address, wanted: role, folder, addedIndex: context.index }
+  const row: MemberRow = { member, node, address, wanted: role, folder, tookPart: folder === null, addedIndex: context.index }
   context.draft.put('members', member, row)
   return row
 }
@@ -64,7 +64,6 @@ export function admit(context: Context, command: CommandOf<'admit'>): Value {
   if (known !== undefined) return { member: known.member }
   const former = lives.findLast((row) => row.wanted !== 'gone')
   const role = former === undefined ? invitedRole(context, node, command.checksum) : former.wanted === 'learner' ? 'learner' : 'voter'
-  // Folders that asked before and were lost before they took part.
   newMember(context, command.member, node, address, role, folder)
   if (context.draft.get('nodes', node) === undefined) context.putNode(newNode(context, node, command.member))
   context.event(
@@ -129,14 +128,15 @@ function mayLeave(context: Context, row: MemberRow): void {
   if (open !== undefined) refuse('CONFLICT', `case ${open.id} of ${row.node} is open`, { fix: `GET /v1/cases/${open.id}` })
 }
 
-/** The configuration in force, committed, as the leader read it: who is in it stays, who was replaced or asked out goes. */
+/** The rows follow the committed configuration, as the leader states it: who took part and is in it no more is gone. */
 export function settleMembers(context: Context, command: CommandOf<'settle-members'>): Value {
   const gone: string[] = []
   for (const [member, row] of [...context.draft.rows('members')]) {
-    if (command.members.includes(row.member)) continue
-    // A later life of its node takes part instead.
-    const isReplaced = membersOfNode(context.draft, row.node).some((other) => other.addedIndex > row.addedIndex)
-    if (row.wanted !== 'gone' && !isReplaced) continue // Not taken in yet.
+    if (command.members.includes(row.member)) {
+      if (!row.tookPart) context.draft.put('members', member, { ...row, tookPart: true })
+      continue
+    }
+    if (row.wanted !== 'gone' && !row.tookPart) continue // Not taken in yet.
     context.draft.delete('members', member)
     gone.push(member)
     context.event('member.left', row.node, `${member} of ${row.node} belongs no more`, { member })
@@ -172,39 +172,47 @@ export type MembersWanted =
   /** The rows are to follow the configuration. */
   | { readonly kind: 'settle'; readonly members: readonly MemberId[] }
 
+/** What the leader sees of a member. */
+export interface MemberSight {
+  /** It has the log, but for what came just now, and answers. */
+  hasCaughtUp(member: MemberId): boolean
+  /** Milliseconds since it was heard, or since this leader has looked for it. */
+  silence(member: MemberId): number
+}
+
+/** A life of a node that never showed up gives way to another one that did. Milliseconds. */
+const patience = 30_000
+
 /**
  * The next step from the committed configuration to what is wanted; undefined where they agree. New members are learners
- * first; one that has caught up takes its vote and, in the same change, the place of its node's former lives.
+ * first; one that has caught up takes its vote and, in the same change, the place of its node's other lives. Which of a node's
+ * folders is the one that lives shows only there: a request to join may arrive long after its folder was lost again.
  */
-export function conductMembers(rows: readonly MemberRow[], configuration: Configuration): MembersWanted | undefined {
+export function conductMembers(rows: readonly MemberRow[], configuration: Configuration, sight: MemberSight): MembersWanted | undefined {
   if (rows.length === 0) return undefined // The first entry is not applied.
   const { voters, learners } = configuration
   const members = [...voters, ...learners]
-  const none: ConfigurationChange = { add: [], promote: [], remove: [] }
   const change = (row: MemberRow, part: Partial<ConfigurationChange>): MembersWanted => ({
     kind: 'change',
     member: row.member,
-    change: { ...none, ...part },
+    change: { add: [], promote: [], remove: [], ...part },
   })
-  const lives = (row: MemberRow): readonly MemberRow[] => rows.filter((other) => other.node === row.node)
-  const isLatest = (row: MemberRow): boolean => lives(row).every((other) => other.addedIndex <= row.addedIndex)
+  const otherLives = (row: MemberRow): readonly MemberId[] =>
+    rows.filter((other) => other.node === row.node && other !== row && members.includes(other.member)).map((other) => other.member)
   const place = (row: MemberRow) => ({ member: row.member, place: { node: row.node, addresses: [row.address] } })
+  const isLost = (row: MemberRow): boolean =>
+    sight.silence(row.member) > patience && otherLives(row).some((other) => sight.hasCaughtUp(other))
+
+  const isUnsettled = (row: MemberRow): boolean => (members.includes(row.member) ? !row.tookPart : row.tookPart || row.wanted === 'gone')
+  if (rows.some(isUnsettled)) return { kind: 'settle', members }
+  const caughtUp = rows.find((row) => row.wanted === 'voter' && learners.includes(row.member) && sight.hasCaughtUp(row.member))
+  if (caughtUp !== undefined) return change(caughtUp, { promote: [caughtUp.member], remove: otherLives(caughtUp) })
   for (const row of rows) {
-    if (row.wanted === 'gone') {
-      if (members.includes(row.member)) return change(row, { remove: [row.member] })
-      continue
-    }
-    if (!isLatest(row)) continue
-    const former = lives(row).filter((other) => other.member !== row.member && members.includes(other.member))
-    if (!members.includes(row.member)) {
-      // Of a node's lives two at most take part: the one that votes, and the one that comes. A learner's former life just goes.
-      const stale = former.filter((other) => !voters.includes(other.member)).map((other) => other.member)
-      return change(row, { add: [place(row)], remove: stale })
-    }
-    if (row.wanted === 'voter' && learners.includes(row.member))
-      return change(row, { promote: [row.member], remove: former.map((other) => other.member) })
+    const belongs = members.includes(row.member)
+    if (belongs && (row.wanted === 'gone' || (learners.includes(row.member) && isLost(row)))) return change(row, { remove: [row.member] })
+    if (!belongs && row.wanted !== 'gone') return change(row, { add: [place(row)] })
   }
-  const isOver = (row: MemberRow): boolean => !members.includes(row.member) && (row.wanted === 'gone' || !isLatest(row))
-  const isStale = rows.some(isOver)
-  return isStale ? { kind: 'settle', members } : undefined
+  // Nothing to be done but to wait: say for whom.
+  const waiting = rows.find((row) => row.wanted === 'voter' && learners.includes(row.member))
+  return waiting === undefined ? undefined : change(waiting, { promote: [waiting.member], remove: otherLives(waiting) })
 }

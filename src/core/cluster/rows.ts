@@ -225,6 +225,8 @@ export interface MemberRow {
   readonly wanted: 'voter' | 'learner' | 'gone'
   /** Random name of its data folder; null for those that formed the cluster. */
   readonly folder: string | null
+  /** It was in the configuration: where it is not any more, it has left. */
+  readonly tookPart: boolean
   readonly addedIndex: LogIndex
 }
 

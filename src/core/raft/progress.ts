@@ -20,6 +20,8 @@ export interface Progress {
   ackedRound: number
   /** Ticks since anything of this term came from it. */
   silentTicks: number
+  /** Something of this term has come from it. */
+  isHeard: boolean
   /** In mode `snapshot`. */
   sending: SnapshotSending | undefined
   /** Not a member any more: it gets the log until it has had time to learn that. Counts ticks. */
@@ -40,6 +42,7 @@ export function freshProgress(lastIndex: LogIndex): Progress {
     quietTicks: 0,
     ackedRound: 0,
     silentTicks: 0,
+    isHeard: false,
     sending: undefined,
     leavingTicks: undefined,
   }

@@ -162,6 +162,13 @@ export class Raft {
     return this.configurations.at(index)
   }
 
+  /** This leader has brought it up to date, but for what came just now, and it answers (thesis §4.2.1; R45). */
+  hasCaughtUp(member: MemberId): boolean {
+    if (member === this.self) return true
+    const progress = this.progress.get(member)
+    return progress?.mode === 'replicate' && progress.matchIndex + promotionLagMax >= this.commitIndex && this.answers(member)
+  }
+
   /** The highest applied index behind which about so many bytes of the log are left. */
   indexBeforeTail(bytes: number): LogIndex {
     return Math.min(this.appliedIndex, this.log.indexBeforeTail(bytes)) as LogIndex
@@ -724,8 +731,7 @@ export class Raft {
     const next = changed(this.configuration, change)
     if (typeof next === 'string') return this.refuse(requestId, next)
     // What counts is who answers now: a change must not cost the majority that would have to commit it.
-    if (!hasQuorum({ ...next, outgoing: [] }, (voter) => this.isHeard(voter, this.timing.electionTicksMax)))
-      return this.refuse(requestId, 'would-lose-quorum')
+    if (!hasQuorum({ ...next, outgoing: [] }, (voter) => this.answers(voter))) return this.refuse(requestId, 'would-lose-quorum')
     const entry = this.changeTo(next)
     this.effects.push({ kind: 'accepted', requestId, index: entry.index, term: entry.term })
   }
@@ -733,14 +739,14 @@ export class Raft {
   private judgeChange(change: ConfigurationChange): Refusal | undefined {
     if (!this.isEstablished()) return 'not-established'
     if (this.isChanging()) return 'change-under-way'
-    const lags = change.promote.some((member) => {
-      const progress = this.progress.get(member)
-      return (
-        progress !== undefined &&
-        (progress.matchIndex + promotionLagMax < this.commitIndex || !this.isHeard(member, this.timing.electionTicksMin))
-      )
-    })
+    const isAdded = (member: MemberId): boolean => change.add.some((added) => added.member === member)
+    const lags = change.promote.some((member) => isAdded(member) || (this.progress.has(member) && !this.hasCaughtUp(member)))
     return lags ? 'member-lags' : undefined
+  }
+
+  /** It has answered in this term, and lately. */
+  private answers(member: MemberId): boolean {
+    return member === this.self || (this.progress.get(member)?.isHeard === true && this.isHeard(member, this.timing.electionTicksMax))
   }
 
   private changeTo(configuration: Configuration): LogEntry {
@@ -953,7 +959,10 @@ export class Raft {
 
   private heardFrom(member: MemberId): Progress | undefined {
     const progress = this.role === 'leader' ? this.progress.get(member) : undefined
-    if (progress !== undefined) progress.silentTicks = 0
+    if (progress !== undefined) {
+      progress.silentTicks = 0
+      progress.isHeard = true
+    }
     return progress
   }
 
