@@ -15,6 +15,7 @@ import {
   leaseBound,
   type MemberSight,
   rowsOfMembers,
+  isQuorumWithout,
 } from '../core/cluster/index.js'
 import type { GuardianAnswer } from '../core/guardian/index.js'
 import { decide, type Liveness, plannerVersion } from '../core/planner/index.js'
@@ -34,6 +35,8 @@ export interface LeadershipDoors {
   /** Asks Raft for a change; `refused` says why it is not taken. */
   reconfigure(change: ConfigurationChange, refused: (reason: string) => void): void
   voters(): readonly NodeId[]
+  /** Voters that answer as members of the log, this one among them. */
+  answering(): readonly NodeId[]
 }
 
 export class Leadership {
@@ -102,6 +105,12 @@ export class Leadership {
     )
   }
 
+  /** Nodes whose loss would leave no quorum among those that answer now: they are not fenced. */
+  needed(): readonly NodeId[] {
+    const answering = this.doors.answering()
+    return [...this.self.members.keys()].filter((node) => !isQuorumWithout(this.state, node, answering))
+  }
+
   livenessChanged(): void {
     this.dirty = true
   }
@@ -134,6 +143,7 @@ export class Leadership {
       caseSeenAt: this.caseSeenAt,
       attemptEndedAt: this.attemptEndedAt,
       voters: this.doors.voters(),
+      answering: this.doors.answering(),
       freshId: () => this.io.freshId(),
     })) {
       this.perform(wanted, now)

@@ -782,6 +782,16 @@ export class QuorateNode {
       },
       reconfigure: (change, refused) => this.reconfigure(change, refused),
       voters: () => this.membership.voters,
+      answering: () => this.answering(),
+    })
+  }
+
+  /** Nodes whose vote is heard within the time after which a leader that hears no majority gives up (check-quorum). */
+  private answering(): readonly NodeId[] {
+    const { electionTicksMax } = this.raftTiming()
+    return this.raft.status.configuration.voters.flatMap((member) => {
+      const silent = member === this.identity.memberId ? 0 : (this.raft.progressOf(member)?.silentTicks ?? Number.POSITIVE_INFINITY)
+      return silent <= electionTicksMax ? (this.membership.nodeOf(member) ?? []) : []
     })
   }
 
@@ -1066,6 +1076,7 @@ export class QuorateNode {
             this.liveness().isAlive(node, currentBoot(this.state, node)?.boot ?? ('' as never)),
           ),
           joining: [...this.membership.places.keys()].filter((node) => this.liveness().isJoining(node)),
+          needed: this.leadership?.needed() ?? [],
         }
       case 'unheard':
         return { unheard: this.leadership?.isUnheard(question.node, question.boot) ?? false }

@@ -16,6 +16,8 @@ import { type Relevant, waitMax } from './waits.js'
 export interface LeaderView {
   readonly lives: ReadonlySet<string>
   readonly joining: ReadonlySet<string>
+  /** Without whom there would be no quorum among those that answer now. */
+  readonly needed: ReadonlySet<string>
 }
 
 export interface View {
@@ -121,8 +123,9 @@ export async function askLeader(node: QuorateNode): Promise<LeaderView | undefin
   const { leader } = node.status
   if (leader === undefined) return undefined
   try {
-    const view = (await node.ask(leader, { kind: 'leader-view' }, leaderViewTimeout)) as { lives: NodeId[]; joining: NodeId[] }
-    return view.lives.length === 0 ? undefined : { lives: new Set(view.lives), joining: new Set(view.joining) }
+    const view = (await node.ask(leader, { kind: 'leader-view' }, leaderViewTimeout)) as Readonly<Record<keyof LeaderView, NodeId[]>>
+    if (view.lives.length === 0) return undefined
+    return { lives: new Set(view.lives), joining: new Set(view.joining), needed: new Set(view.needed) }
   } catch {
     return undefined
   }

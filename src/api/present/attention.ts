@@ -1,6 +1,6 @@
 /** What needs a person: each thing in one sentence, with the next step. Derived from the state, never stored. */
 import { brakesAllow } from '../../core/arbiter/index.js'
-import { currentBoot, groupsOf, nodesOf, openCaseOf, openCases } from '../../core/cluster/index.js'
+import { type CaseRow, currentBoot, groupsOf, nodesOf, openCaseOf, openCases } from '../../core/cluster/index.js'
 import type { View } from '../cluster/reading.js'
 import { nextStep } from './case.js'
 import { presentGroup } from './group.js'
@@ -68,14 +68,20 @@ function ofCases(view: View): readonly AttentionItem[] {
   return openCases(view.state).flatMap((row) => {
     const step = nextStep(row)
     if (step === null || row.attempts.some((attempt) => attempt.state === 'open')) return []
+    const needed = view.leaderView?.needed.has(row.node) === true
+    if (needed) {
+      const text = `${row.node} is condemned and not cut off: the voters left would be no quorum; ${waitingOf(row)}`
+      return [{ code: 'FENCE_WAITS', subject: row.node, text, fix: `bring other nodes back; ${step}` }]
+    }
     const failed = row.attempts.filter((attempt) => attempt.state === 'failed').at(-1)
     const why = failed === undefined ? 'it has no fence device that was called' : `its fence device failed: ${failed.detail}`
-    const waiting =
-      row.groups.length === 0 ? 'it held no groups' : `${row.groups.join(', ')} wait${row.groups.length === 1 ? 's' : ''} for it`
-    return [
-      { code: 'PROOF_MISSING', subject: row.node, text: `${row.node} is condemned and not proved off (${why}); ${waiting}`, fix: step },
-    ]
+    const text = `${row.node} is condemned and not proved off (${why}); ${waitingOf(row)}`
+    return [{ code: 'PROOF_MISSING', subject: row.node, text, fix: step }]
   })
+}
+
+function waitingOf({ groups }: CaseRow): string {
+  return groups.length === 0 ? 'it held no groups' : `${groups.join(', ')} wait${groups.length === 1 ? 's' : ''} for it`
 }
 
 function ofGroups(view: View): readonly AttentionItem[] {
@@ -127,7 +133,9 @@ function ofNodes(view: View): readonly AttentionItem[] {
     const asked = [...view.state.rows('operations')].find(
       ([, one]) => one.kind === 'fence' && one.status === 'running' && one.subject === row.name,
     )
-    if (asked !== undefined && openCaseOf(view.state, row.name) === undefined)
+    const open = openCaseOf(view.state, row.name)
+    const waits = open === undefined || (open.stage === 'CHALLENGE' && view.leaderView?.needed.has(row.name) === true)
+    if (asked !== undefined && waits)
       add(
         'FENCE_WAITS',
         `${row.name} is to be fenced, and is not: the voters left would be no quorum, or the lead has to be handed over first`,

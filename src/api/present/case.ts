@@ -17,7 +17,7 @@ export function presentCase(row: CaseRow): Shown {
     groups,
     proof,
     conclusion,
-    attempts: row.attempts,
+    attempts: row.attempts.map(({ devices, ...attempt }) => ({ ...attempt, devices: devices.map((device) => device.agent) })),
     timings: timingsOf(row),
     next: nextStep(row),
   }

@@ -2,11 +2,11 @@
  * The arbiter's part: carries out the attempts that the log gives to this node.
  *
  * A device is called only under a lease whose renewal was asked for after the attempt was applied here, with the attempt
- * still open (P6). The program is started early and its input withheld: writing it is the call. Off is believed when it
- * was read twice (an agent that confirms off itself counts as one reading). An outcome that is not known is read back,
- * never repeated.
+ * still open (P6). The programs are started early and their input withheld: writing it is the call. Off is believed when
+ * it was read twice (an agent that confirms off itself counts as one reading). An outcome that is not known is read back,
+ * never repeated. Which devices that are is pinned in the attempt: what the node's row says meanwhile is for the next one.
  */
-import { type BootInstant, type CaseId, invariant, type NodeId } from '../../base/index.js'
+import { type BootInstant, type CaseId, invariant, type LogIndex, type NodeId } from '../../base/index.js'
 import type { Attempt, CaseRow, Command, FenceDevice, NodeRow } from '../cluster/index.js'
 
 export interface DeviceCall {
@@ -45,11 +45,11 @@ export interface AttemptView {
 }
 
 interface Run {
+  readonly id: string
   readonly caseId: CaseId
   readonly number: number
   readonly action: Attempt['action']
   readonly devices: readonly FenceDevice[]
-  readonly timeout: number
   /** When this node first saw the attempt in the log. */
   readonly seenAt: BootInstant
   readonly startedAfterRestart: boolean
@@ -64,7 +64,7 @@ interface Run {
 
 export class AttemptRunner {
   private readonly runs = new Map<string, Run>()
-  /** Calls started ahead during the challenge, by call id. */
+  /** Calls started ahead and held, by call id. */
   private readonly prepared = new Set<string>()
   /** Open attempts found before this node has caught up may belong to an earlier life of this daemon: their outcome is not known. */
   private first = true
@@ -79,9 +79,9 @@ export class AttemptRunner {
       if (row.stage === 'CHALLENGE' && row.arbiter === view.self) this.prepareAhead(view, row, wanted, effects)
       const open = row.attempts.find((attempt) => attempt.state === 'open' && attempt.arbiter === view.self)
       if (open === undefined) continue
-      const id = runId(row.id, open.number)
+      const id = runId(row.id, open.number, open.devicesRevision)
       wanted.add(id)
-      const run = this.runs.get(id) ?? this.begin(view, row, open, effects)
+      const run = this.runs.get(id) ?? this.begin(view, id, row, open, effects)
       this.advance(view, run, effects)
     }
     if (view.mayAct) this.first = false
@@ -90,24 +90,21 @@ export class AttemptRunner {
   }
 
   private prepareAhead(view: AttemptView, row: CaseRow, wanted: Set<string>, effects: AttemptEffect[]): void {
-    const level = view.node(row.node)?.fencing.levels[0] ?? []
-    wanted.add(runId(row.id, 1))
-    for (const [at, device] of level.entries()) {
-      const callId = `${runId(row.id, 1)}/off/${at}`
-      if (this.prepared.has(callId) || this.early.has(callId)) continue
-      this.prepared.add(callId)
-      effects.push({ kind: 'call', call: deviceCall(callId, device, 'off', true) })
-    }
+    const node = view.node(row.node)
+    if (node === undefined) return
+    const id = runId(row.id, 1, node.revision)
+    wanted.add(id)
+    this.prepare(id, node.fencing.levels[0] ?? [], 'off', effects)
   }
 
-  private begin(view: AttemptView, row: CaseRow, open: Attempt, effects: AttemptEffect[]): Run {
-    const devices = view.node(row.node)?.fencing.levels[open.level] ?? []
+  private begin(view: AttemptView, id: string, row: CaseRow, open: Attempt, effects: AttemptEffect[]): Run {
+    const { devices } = open
     const run: Run = {
+      id,
       caseId: row.id,
       number: open.number,
       action: open.action,
       devices,
-      timeout: open.timeout,
       seenAt: view.boot,
       startedAfterRestart: this.first,
       phase: 'waiting',
@@ -117,18 +114,19 @@ export class AttemptRunner {
       result: undefined,
       notes: [],
     }
-    this.runs.set(runId(row.id, open.number), run)
+    this.runs.set(id, run)
     effects.push({ kind: 'heartbeat-now' })
     if (devices.length === 0) finish(run, false, 'the node has no such fence device')
     else if (run.startedAfterRestart)
-      for (const [at] of devices.entries()) effects.push({ kind: 'cancel', callId: `${runId(row.id, open.number)}/${open.action}/${at}` })
-    else if (open.action !== 'status') this.prepareCalls(run, open.action, effects)
+      for (const [at] of devices.entries()) effects.push({ kind: 'cancel', callId: `${id}/${open.action}/${at}` })
+    else if (open.action !== 'status') this.prepare(id, devices, open.action, effects)
     return run
   }
 
-  private prepareCalls(run: Run, action: 'off' | 'on', effects: AttemptEffect[]): void {
-    for (const [at, device] of run.devices.entries()) {
-      const callId = `${runId(run.caseId, run.number)}/${action}/${at}`
+  /** Starts the programs of the call and holds their input. */
+  private prepare(id: string, devices: readonly FenceDevice[], action: 'off' | 'on', effects: AttemptEffect[]): void {
+    for (const [at, device] of devices.entries()) {
+      const callId = `${id}/${action}/${at}`
       if (this.prepared.has(callId) || this.early.has(callId)) continue
       this.prepared.add(callId)
       effects.push({ kind: 'call', call: deviceCall(callId, device, action, true) })
@@ -141,7 +139,7 @@ export class AttemptRunner {
       else {
         run.phase = 'calling'
         for (const [at] of run.devices.entries()) {
-          const callId = `${runId(run.caseId, run.number)}/${run.action}/${at}`
+          const callId = `${run.id}/${run.action}/${at}`
           run.pending.add(callId)
           effects.push({ kind: 'release', callId })
         }
@@ -153,7 +151,7 @@ export class AttemptRunner {
     }
     if (run.result !== undefined) {
       const command: Command = { kind: 'attempt-result', caseId: run.caseId, number: run.number, arbiter: view.self, ...run.result }
-      effects.push({ kind: 'propose', key: `attempt/${runId(run.caseId, run.number)}`, command })
+      effects.push({ kind: 'propose', key: `attempt/${run.id}`, command })
     }
   }
 
@@ -164,7 +162,7 @@ export class AttemptRunner {
     if (!awaited && this.prepared.has(outcome.callId)) this.early.set(outcome.callId, outcome)
     for (const run of this.runs.values()) {
       if (!run.pending.delete(outcome.callId)) continue
-      const [, action, device] = outcome.callId.slice(runId(run.caseId, run.number).length).split('/')
+      const [, action, device] = outcome.callId.slice(run.id.length).split('/')
       this.take(run, action ?? '', Number(device), outcome)
       if (run.pending.size === 0 && run.result === undefined) this.next(run, effects)
     }
@@ -181,7 +179,8 @@ export class AttemptRunner {
     this.prepared.clear()
     this.early.clear()
     for (const run of this.runs.values()) {
-      if (run.phase === 'waiting' && !run.startedAfterRestart && run.action !== 'status') this.prepareCalls(run, run.action, effects)
+      if (run.phase === 'waiting' && !run.startedAfterRestart && run.action !== 'status')
+        this.prepare(run.id, run.devices, run.action, effects)
       if (run.pending.size === 0) continue
       for (const callId of run.pending) effects.push({ kind: 'cancel', callId })
       run.pending.clear()
@@ -215,7 +214,7 @@ export class AttemptRunner {
       if ((run.offReadings[at] ?? 0) >= 2) continue
       const nth = (run.statusCalls[at] ?? 0) + 1
       run.statusCalls[at] = nth
-      const callId = `${runId(run.caseId, run.number)}/status/${at}/${nth}`
+      const callId = `${run.id}/status/${at}/${nth}`
       run.pending.add(callId)
       effects.push({ kind: 'call', call: deviceCall(callId, device, 'status', false) })
     }
@@ -246,4 +245,5 @@ function deviceCall(callId: string, device: FenceDevice, action: DeviceCall['act
   return { callId, agent: device.agent, parameters: device.parameters, action, hold, timeout: device.timeout }
 }
 
-const runId = (caseId: CaseId, number: number): string => `${caseId}#${number}`
+/** Devices of another revision are other calls: what was prepared for them is never released. */
+const runId = (caseId: CaseId, number: number, devices: LogIndex): string => `${caseId}#${number}@${devices}`

@@ -46,6 +46,8 @@ export interface ConductView {
   /** When this leader saw an attempt end, by case: for the pause before the next one. */
   readonly attemptEndedAt: ReadonlyMap<CaseId, Instant>
   readonly voters: readonly NodeId[]
+  /** Voters that answer as members of the log, this one among them. */
+  readonly answering: readonly NodeId[]
   /** A fresh name for a case or nonce; the caller's randomness. */
   readonly freshId: () => string
 }
@@ -168,7 +170,7 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
   if (!byOperator && isHeld(view, row.node)) return wanted
   const waited = view.now - (view.caseSeenAt.get(row.id) ?? view.since) // One that an earlier leader opened: from the own term on.
   const due = byOperator || (stage === 'CONDEMNED' && waited >= view.settings.condemned - view.settings.challenge)
-  if (!due || !isQuorumWithout(view.state, row.node)) return wanted
+  if (!due || !isQuorumWithout(view.state, row.node, view.answering)) return wanted
   const attempt = node.fencing.levels.length > 0 && brakesAllow(view) ? attemptOrder(view, node, row, 'off') : null
   const reason = byOperator
     ? row.trigger
@@ -176,7 +178,7 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
   return [
     ...wanted,
     { kind: 'withhold', node: row.node, boot: row.boot },
-    { kind: 'propose', key: `case/${row.node}`, command: { kind: 'condemn', caseId: row.id, attempt, reason } },
+    { kind: 'propose', key: `case/${row.node}`, command: { kind: 'condemn', caseId: row.id, attempt, reason, answering: view.answering } },
   ]
 }
 
@@ -215,11 +217,12 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
     })
     return wanted
   }
-  if (!replaced && node.fencing.levels.length > 0 && pauseOver(view, row) && brakesAllow(view)) {
+  const mayCall = pauseOver(view, row) && brakesAllow(view) && isQuorumWithout(view.state, row.node, view.answering)
+  if (!replaced && node.fencing.levels.length > 0 && mayCall) {
     wanted.push({
       kind: 'propose',
       key: `case/${row.node}`,
-      command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'off') },
+      command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'off'), answering: view.answering },
     })
   }
   return wanted
@@ -271,13 +274,14 @@ function watchAttempt(view: ConductView, row: CaseRow, open: Attempt): readonly 
 
 function attemptOrder(view: ConductView, node: NodeRow, row: CaseRow, action: 'off' | 'on'): AttemptOrder {
   const offs = row.attempts.filter((attempt) => attempt.action === 'off').length
-  const level = action === 'on' ? 0 : offs % Math.max(1, node.fencing.levels.length)
-  const timeout = Math.max(1_000, ...(node.fencing.levels[level] ?? []).map((device) => device.timeout))
+  const switchedOff = row.attempts.findLast((attempt) => attempt.action === 'off' && attempt.state === 'confirmed')
+  const level = action === 'on' ? (switchedOff?.level ?? 0) : offs % Math.max(1, node.fencing.levels.length)
   const last = row.attempts.at(-1)
   // Whoever failed may be the one that cannot reach the device: another tries next.
   const again = last === undefined || last.state === 'confirmed'
-  const arbiter = again && view.detector.stage(row.arbiter) === 'HEALTHY' ? row.arbiter : chooseArbiter(view, node.name, last?.arbiter)
-  return { number: row.attempts.length + 1, level, arbiter, action, timeout }
+  const fit = view.detector.stage(row.arbiter) === 'HEALTHY' && currentBoot(view.state, row.arbiter)?.state === 'live'
+  const arbiter = again && fit ? row.arbiter : chooseArbiter(view, node.name, last?.arbiter)
+  return { number: row.attempts.length + 1, level, arbiter, action }
 }
 
 /** After every level was tried once, each further round waits longer. */
@@ -311,7 +315,7 @@ function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduc
       {
         kind: 'propose',
         key: `case/${row.node}`,
-        command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'on') },
+        command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'on'), answering: view.answering },
       },
     ]
   }
@@ -339,19 +343,14 @@ function fenceAsked(view: ConductView, node: NodeId): string | undefined {
 function fenceOnRequest(view: ConductView, node: NodeRow, boot: BootId, detail: string): readonly Conduct[] {
   if (node.fencing.levels.length === 0) return [] // Its devices were taken away after the request.
   // A node that still answers is not fenced where the voters left would be no quorum.
-  if (!isQuorumLeft(view, node.name)) return []
+  if (!isQuorumWithout(view.state, node.name, view.answering)) return []
   return [openCase(view, node, boot, `asked by ${detail}`)]
-}
-
-function isQuorumLeft(view: ConductView, without: NodeId): boolean {
-  const left = view.voters.filter((voter) => voter !== without && (voter === view.self || view.detector.stage(voter) === 'HEALTHY'))
-  return left.length >= Math.floor(view.voters.length / 2) + 1
 }
 
 /** To a node that is not itself to be fenced, and only where the fencing can then take place. */
 function handOver(view: ConductView): readonly Conduct[] {
-  if (!isQuorumLeft(view, view.self)) return []
-  const to = view.voters.find(
+  if (!isQuorumWithout(view.state, view.self, view.answering)) return []
+  const to = view.answering.find(
     (voter) =>
       voter !== view.self &&
       view.detector.stage(voter) === 'HEALTHY' &&

@@ -4,7 +4,8 @@
  * The order in the log decides between the suspect's answer and its condemnation: whichever comes later is refused.
  * Each call to a fence device is an attempt committed before the device is called (P6), one at a time.
  */
-import type { Command } from './commands.js'
+import { logIndex } from '../../base/index.js'
+import type { Answering, Command } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { mayStillRun, prove, proveBoot } from './ownership.js'
 import type { Attempt, CaseRow, Proof } from './rows.js'
@@ -87,8 +88,7 @@ export function condemn(context: Context, command: CommandOf<'condemn'>): Value 
   if (row.stage !== 'CHALLENGE') refuse('CONFLICT', `case ${row.id} is ${row.stage}`)
   const boot = context.boot(row.node, row.boot)
   if (boot === undefined || boot.state !== 'live') refuse('CONFLICT', `${row.node} has no live boot ${row.boot}`)
-  // Whoever asks has a quorum now; cutting off one of it would leave nobody who could go on.
-  if (!isQuorumWithout(context.draft, row.node)) refuse('CONFLICT', `the nodes left without ${row.node} would be no quorum`)
+  leaveQuorum(context, row, command.answering)
   context.putBoot({ ...boot, state: 'condemned', condemned: { caseId: row.id, index: context.index, term: context.term } })
   const condemned: CaseRow = {
     ...row,
@@ -102,13 +102,21 @@ export function condemn(context: Context, command: CommandOf<'condemn'>): Value 
   return {}
 }
 
+/** Whoever asks has a quorum now; cutting off one of it would leave nobody who could go on. */
+function leaveQuorum(context: Context, row: CaseRow, answering: Answering): void {
+  if (!isQuorumWithout(context.draft, row.node, answering))
+    refuse('CONFLICT', `the voters left without ${row.node} would be no quorum (${answering.join(', ')} answer)`)
+}
+
 export function attempt(context: Context, command: CommandOf<'attempt'>): Value {
   const row = context.case(command.caseId)
   const turnOn = command.attempt.action === 'on'
   const allowed = row.stage === (turnOn ? 'PROVED' : 'CONDEMNED')
   if (!allowed) refuse('CONFLICT', `case ${row.id} is ${row.stage}`)
-  // A node that came back by itself is not shot again : its probes prove the earlier boot gone.
+  // A node that came back by itself is not shot again: its probes prove the earlier boot gone.
   if (context.currentBoot(row.node)?.boot !== row.boot) refuse('CONFLICT', `${row.node} is back with another boot`)
+  // Since it was condemned others may have gone, and it may answer again.
+  if (!turnOn) leaveQuorum(context, row, command.answering)
   beginAttempt(context, row, command.attempt)
   return {}
 }
@@ -117,8 +125,23 @@ function beginAttempt(context: Context, row: CaseRow, order: CommandOf<'attempt'
   if (row.attempts.some((earlier) => earlier.state === 'open')) refuse('CONFLICT', `case ${row.id} has an open attempt`)
   if (order.number !== row.attempts.length + 1) refuse('CONFLICT', `the next attempt of case ${row.id} is ${row.attempts.length + 1}`)
   if (order.arbiter === row.node) refuse('CONFLICT', 'a node is never its own arbiter')
-  const arbiterBoot = context.currentBoot(order.arbiter)?.boot ?? null
-  const begun: Attempt = { ...order, arbiterBoot, boot: row.boot, state: 'open', detail: '', at: context.at, endedAt: null }
+  const node = context.draft.get('nodes', row.node)
+  const switchedOff = row.attempts.findLast((earlier) => earlier.action === 'off' && earlier.state === 'confirmed')
+  // What switched it off is what can switch it on.
+  const devices = (order.action === 'on' ? switchedOff?.devices : node?.fencing.levels[order.level]) ?? []
+  const begun: Attempt = {
+    ...order,
+    arbiterBoot: context.currentBoot(order.arbiter)?.boot ?? null,
+    boot: row.boot,
+    devices,
+    devicesRevision: node?.revision ?? logIndex(0),
+    timeout: Math.max(1_000, ...devices.map((device) => device.timeout)),
+    distrusted: order.action === 'on' ? null : (node?.deviceDistrusted ?? null),
+    state: 'open',
+    detail: '',
+    at: context.at,
+    endedAt: null,
+  }
   context.putCase({ ...row, arbiter: order.arbiter, attempts: [...row.attempts, begun] })
   context.event(
     'case.attempt',
@@ -133,7 +156,8 @@ export function attemptResult(context: Context, command: CommandOf<'attempt-resu
   const open = row.attempts.find((candidate) => candidate.number === command.number)
   if (open === undefined || open.state !== 'open' || open.arbiter !== command.arbiter)
     refuse('CONFLICT', `attempt ${command.number} of case ${row.id} is not open for ${command.arbiter}`)
-  const distrusted = open.action === 'on' ? null : (context.draft.get('nodes', row.node)?.deviceDistrusted ?? null)
+  // A change of the node's devices meanwhile gives no trust to those that were called.
+  const distrusted = open.action === 'on' ? null : (open.distrusted ?? context.draft.get('nodes', row.node)?.deviceDistrusted ?? null)
   const confirmed = command.confirmed && distrusted === null
   const detail = command.confirmed && distrusted !== null ? `the device says off, and is not believed: ${distrusted}` : command.detail
   const after = endAttempt(context, row, open, confirmed ? 'confirmed' : 'failed', detail)

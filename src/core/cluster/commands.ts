@@ -153,8 +153,14 @@ export type Command =
     }
   | { readonly kind: 'register-nonce'; readonly caseId: CaseId; readonly nonce: string; readonly boot: BootId }
   | { readonly kind: 'close-case'; readonly caseId: CaseId; readonly conclusion: string }
-  | { readonly kind: 'condemn'; readonly caseId: CaseId; readonly attempt: AttemptOrder | null; readonly reason: string }
-  | { readonly kind: 'attempt'; readonly caseId: CaseId; readonly attempt: AttemptOrder }
+  | {
+      readonly kind: 'condemn'
+      readonly caseId: CaseId
+      readonly attempt: AttemptOrder | null
+      readonly reason: string
+      readonly answering: Answering
+    }
+  | { readonly kind: 'attempt'; readonly caseId: CaseId; readonly attempt: AttemptOrder; readonly answering: Answering }
   | {
       readonly kind: 'attempt-result'
       readonly caseId: CaseId
@@ -211,12 +217,15 @@ export type Command =
       readonly detail: string
     }
 
+/** The voters that answer the leader who proposes this, itself among them. */
+export type Answering = readonly NodeId[]
+
+/** Which devices that is, and how long they may take, is pinned when the order is applied. */
 export interface AttemptOrder {
   readonly number: number
   readonly level: number
   readonly arbiter: NodeId
   readonly action: 'off' | 'status' | 'on'
-  readonly timeout: number
 }
 
 /** A command as the log carries it. */

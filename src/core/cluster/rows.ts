@@ -185,8 +185,14 @@ export interface Attempt {
   readonly arbiterBoot: BootId | null
   readonly boot: BootId
   readonly action: 'off' | 'status' | 'on'
-  /** Milliseconds the arbiter may spend on it, all devices of the level together. */
+  /** Those of the level when the attempt began, or that switched it off: called, read back and believed, whatever the node's row says meanwhile. */
+  readonly devices: readonly FenceDevice[]
+  /** Of the node's row that named them. */
+  readonly devicesRevision: LogIndex
+  /** Milliseconds the longest of their calls may take. */
   readonly timeout: number
+  /** Why they were not believed when the attempt began. */
+  readonly distrusted: string | null
   readonly state: 'open' | 'confirmed' | 'failed' | 'abandoned'
   readonly detail: string
   readonly at: LogTime

@@ -233,11 +233,21 @@ export function nodesOf(reader: Reader): readonly NodeRow[] {
   return [...reader.rows('nodes')].map(([, row]) => row)
 }
 
-/** Whether the nodes that are here without this one are a quorum: a majority of all, by their latest boots. */
-export function isQuorumWithout(reader: Reader, node: NodeId): boolean {
+/**
+ * Whether the voters that answer, without this one, are a quorum. A voter counts by its answers, not by its boot: one that
+ * is condemned votes on, and one whose boot is live may be gone. What is being switched off, or was, is not counted, however
+ * lately it answered.
+ */
+export function isQuorumWithout(reader: Reader, node: NodeId, answering: readonly NodeId[]): boolean {
   const all = nodesOf(reader).map((row) => row.name)
-  const left = all.filter((other) => other !== node && currentBoot(reader, other)?.state === 'live')
+  const left = all.filter((other) => other !== node && answering.includes(other) && !isCutOff(reader, other))
   return left.length >= Math.floor(all.length / 2) + 1
+}
+
+function isCutOff(reader: Reader, node: NodeId): boolean {
+  const proof = currentBoot(reader, node)?.proof?.kind
+  if (proof === 'fenced' || proof === 'operator') return true
+  return openCaseOf(reader, node)?.attempts.some((attempt) => attempt.state === 'open' && attempt.action === 'off') === true
 }
 
 /** Cases that are not over, oldest first. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { bootInstant, type NodeId } from '../../../src/base/index.js'
 import { type AttemptEffect, AttemptRunner } from '../../../src/core/arbiter/index.js'
-import type { Attempt, CaseRow, NodeRow } from '../../../src/core/cluster/index.js'
+import type { Attempt, CaseRow, FenceDevice, NodeRow } from '../../../src/core/cluster/index.js'
 
 const [n1, n2, n3] = ['n1', 'n2', 'n3'] as [NodeId, NodeId, NodeId]
 
@@ -14,10 +14,12 @@ class Arbiter {
   askedAt: number | undefined
   mayAct = true
   row: CaseRow
-  private readonly devices: number
+  devices: readonly FenceDevice[]
+  /** Of the node's row. */
+  revision = 7
 
   constructor(devices = 1, caughtUp = true) {
-    this.devices = devices
+    this.devices = Array.from({ length: devices }, (_, at) => ({ agent: `fence${at}`, parameters: {}, timeout: 5_000 }))
     this.row = { id: 'c1', node: n1, boot: 'b1', arbiter: n2, stage: 'CHALLENGE', attempts: [] } as unknown as CaseRow
     if (caughtUp) {
       this.row = { ...this.row, stage: 'CLOSED' }
@@ -26,9 +28,11 @@ class Arbiter {
     }
   }
 
+  /** As the log begins it: with the devices that the node has then. */
   attempt(action: Attempt['action'] = 'off', arbiter = n2): string[] {
     const number = this.row.attempts.length + 1
-    const open = { number, level: 0, arbiter, boot: 'b1', action, timeout: 5_000, state: 'open' } as unknown as Attempt
+    const pinned = { devices: this.devices, devicesRevision: this.revision }
+    const open = { number, level: 0, arbiter, boot: 'b1', action, timeout: 5_000, state: 'open', ...pinned } as unknown as Attempt
     this.row = { ...this.row, stage: action === 'on' ? 'PROVED' : 'CONDEMNED', attempts: [...this.row.attempts, open] }
     return this.step()
   }
@@ -53,13 +57,7 @@ class Arbiter {
       askedAt: this.askedAt === undefined ? undefined : bootInstant(this.askedAt),
       mayAct: this.mayAct,
       cases: [this.row],
-      node: () =>
-        ({
-          fencing: {
-            levels: [Array.from({ length: this.devices }, (_, at) => ({ agent: `fence${at}`, parameters: {}, timeout: 5_000 }))],
-            then: 'on',
-          },
-        }) as unknown as NodeRow,
+      node: () => ({ revision: this.revision, fencing: { levels: [this.devices], then: 'on' } }) as unknown as NodeRow,
     })
     return effects.map(show)
   }
@@ -93,16 +91,16 @@ function show(effect: AttemptEffect): string {
 describe('the call', () => {
   test('is prepared during the challenge and withheld; the attempt asks for a renewal first', () => {
     const arbiter = new Arbiter()
-    assert.deepEqual(arbiter.step(), ['call c1#1/off/0 held'])
+    assert.deepEqual(arbiter.step(), ['call c1#1@7/off/0 held'])
     assert.deepEqual(arbiter.attempt(), ['heartbeat'])
     assert.deepEqual(arbiter.step(), [])
-    assert.deepEqual(arbiter.renewed(), ['release c1#1/off/0'])
+    assert.deepEqual(arbiter.renewed(), ['release c1#1@7/off/0'])
   })
 
   test('is not made on a lease that was asked for before the attempt was seen', () => {
     const arbiter = new Arbiter()
     arbiter.askedAt = arbiter.now - 1
-    assert.deepEqual(arbiter.attempt(), ['heartbeat', 'call c1#1/off/0 held'])
+    assert.deepEqual(arbiter.attempt(), ['heartbeat', 'call c1#1@7/off/0 held'])
     assert.deepEqual(arbiter.step(), [])
   })
 
@@ -112,13 +110,13 @@ describe('the call', () => {
     arbiter.mayAct = false
     assert.deepEqual(arbiter.renewed(), [])
     arbiter.mayAct = true
-    assert.deepEqual(arbiter.step(), ['release c1#1/off/0'])
+    assert.deepEqual(arbiter.step(), ['release c1#1@7/off/0'])
   })
 
   test('is not made once the attempt is over in the log', () => {
     const arbiter = new Arbiter()
     arbiter.attempt()
-    assert.deepEqual(arbiter.ended(), ['cancel c1#1/off/0'])
+    assert.deepEqual(arbiter.ended(), ['cancel c1#1@7/off/0'])
     assert.deepEqual(arbiter.renewed(), [])
   })
 
@@ -133,7 +131,29 @@ describe('the call', () => {
     const arbiter = new Arbiter()
     arbiter.step()
     arbiter.row = { ...arbiter.row, stage: 'CLOSED' }
-    assert.deepEqual(arbiter.step(), ['cancel c1#1/off/0'])
+    assert.deepEqual(arbiter.step(), ['cancel c1#1@7/off/0'])
+  })
+})
+
+describe('a change of the node’s devices', () => {
+  test('during the challenge has the call prepared anew; what was prepared is never made', () => {
+    const arbiter = new Arbiter()
+    arbiter.step()
+    arbiter.devices = [{ agent: 'other', parameters: {}, timeout: 5_000 }]
+    arbiter.revision = 8
+    assert.deepEqual(arbiter.attempt(), ['heartbeat', 'call c1#1@8/off/0 held', 'cancel c1#1@7/off/0'])
+    assert.deepEqual(arbiter.renewed(), ['release c1#1@8/off/0'])
+  })
+
+  test('during the attempt does not change what it calls and reads', () => {
+    const arbiter = new Arbiter()
+    arbiter.attempt()
+    arbiter.devices = []
+    arbiter.revision = 8
+    assert.deepEqual(arbiter.renewed(), ['release c1#1@7/off/0'])
+    assert.deepEqual(arbiter.called('c1#1@7/off/0', 0), ['call c1#1@7/status/0/1'])
+    arbiter.called('c1#1@7/status/0/1', 2)
+    assert.match(arbiter.said() ?? '', /^result off: fence0 off/)
   })
 })
 
@@ -147,36 +167,36 @@ describe('off is believed', () => {
 
   test('when the agent confirms it and a reading says the same', () => {
     const arbiter = calling()
-    assert.deepEqual(arbiter.called('c1#1/off/0', 0), ['call c1#1/status/0/1'])
+    assert.deepEqual(arbiter.called('c1#1@7/off/0', 0), ['call c1#1@7/status/0/1'])
     assert.equal(arbiter.said(), undefined, 'one reading is not enough')
-    arbiter.called('c1#1/status/0/1', 2)
+    arbiter.called('c1#1@7/status/0/1', 2)
     assert.match(arbiter.said() ?? '', /^result off/)
   })
 
   test('when the call failed, only after two readings', () => {
     const arbiter = calling()
-    assert.deepEqual(arbiter.called('c1#1/off/0', undefined), ['call c1#1/status/0/1'])
-    assert.deepEqual(arbiter.called('c1#1/status/0/1', 2), ['call c1#1/status/0/2'])
-    arbiter.called('c1#1/status/0/2', 2)
+    assert.deepEqual(arbiter.called('c1#1@7/off/0', undefined), ['call c1#1@7/status/0/1'])
+    assert.deepEqual(arbiter.called('c1#1@7/status/0/1', 2), ['call c1#1@7/status/0/2'])
+    arbiter.called('c1#1@7/status/0/2', 2)
     assert.match(arbiter.said() ?? '', /^result off/)
   })
 
   test('not when a reading says that it is on, or cannot tell', () => {
     for (const code of [0, 1, undefined]) {
       const arbiter = calling()
-      arbiter.called('c1#1/off/0', 0)
-      arbiter.called('c1#1/status/0/1', code)
+      arbiter.called('c1#1@7/off/0', 0)
+      arbiter.called('c1#1@7/status/0/1', code)
       assert.match(arbiter.said() ?? '', /^result failed/, String(code))
     }
   })
 
   test('only of every device of the level', () => {
     const arbiter = calling(2)
-    arbiter.called('c1#1/off/0', 0)
-    assert.deepEqual(arbiter.called('c1#1/off/1', 0), ['call c1#1/status/0/1', 'call c1#1/status/1/1'])
-    arbiter.called('c1#1/status/0/1', 2)
+    arbiter.called('c1#1@7/off/0', 0)
+    assert.deepEqual(arbiter.called('c1#1@7/off/1', 0), ['call c1#1@7/status/0/1', 'call c1#1@7/status/1/1'])
+    arbiter.called('c1#1@7/status/0/1', 2)
     assert.equal(arbiter.said(), undefined)
-    arbiter.called('c1#1/status/1/1', 0)
+    arbiter.called('c1#1@7/status/1/1', 0)
     assert.match(arbiter.said() ?? '', /^result failed/)
   })
 })
@@ -185,10 +205,10 @@ describe('what is not known is read back, never repeated', () => {
   test('an attempt found open before this daemon has caught up', () => {
     const arbiter = new Arbiter(1, false)
     arbiter.mayAct = false
-    assert.deepEqual(arbiter.attempt(), ['heartbeat', 'cancel c1#1/off/0'])
+    assert.deepEqual(arbiter.attempt(), ['heartbeat', 'cancel c1#1@7/off/0'])
     arbiter.mayAct = true
-    assert.deepEqual(arbiter.renewed(), ['call c1#1/status/0/1'])
-    arbiter.called('c1#1/status/0/1', 0)
+    assert.deepEqual(arbiter.renewed(), ['call c1#1@7/status/0/1'])
+    arbiter.called('c1#1@7/status/0/1', 0)
     assert.match(arbiter.said() ?? '', /^result failed/)
   })
 
@@ -196,18 +216,18 @@ describe('what is not known is read back, never repeated', () => {
     const arbiter = new Arbiter()
     arbiter.attempt()
     arbiter.renewed()
-    assert.deepEqual(arbiter.runner.monitorCame().map(show), ['cancel c1#1/off/0', 'call c1#1/status/0/1'])
-    assert.deepEqual(arbiter.called('c1#1/off/0', 0), [], 'its answer, if it still comes, is late')
-    arbiter.called('c1#1/status/0/1', 2)
-    arbiter.called('c1#1/status/0/2', 2)
+    assert.deepEqual(arbiter.runner.monitorCame().map(show), ['cancel c1#1@7/off/0', 'call c1#1@7/status/0/1'])
+    assert.deepEqual(arbiter.called('c1#1@7/off/0', 0), [], 'its answer, if it still comes, is late')
+    arbiter.called('c1#1@7/status/0/1', 2)
+    arbiter.called('c1#1@7/status/0/2', 2)
     assert.match(arbiter.said() ?? '', /^result off/)
   })
 
   test('a call that was still withheld is prepared anew with the next monitor', () => {
     const arbiter = new Arbiter()
     arbiter.attempt()
-    assert.deepEqual(arbiter.runner.monitorCame().map(show), ['call c1#1/off/0 held'])
-    assert.deepEqual(arbiter.renewed(), ['release c1#1/off/0'])
+    assert.deepEqual(arbiter.runner.monitorCame().map(show), ['call c1#1@7/off/0 held'])
+    assert.deepEqual(arbiter.renewed(), ['release c1#1@7/off/0'])
   })
 
   test('switching on is judged by what the device says afterwards', () => {
@@ -219,7 +239,7 @@ describe('what is not known is read back, never repeated', () => {
       arbiter.attempt('on')
       arbiter.renewed()
       arbiter.runner.monitorCame()
-      arbiter.called('c1#1/status/0/1', code)
+      arbiter.called('c1#1@7/status/0/1', code)
       assert.match(arbiter.said() ?? '', said)
     }
   })

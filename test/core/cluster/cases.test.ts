@@ -2,16 +2,17 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Command } from '../../../src/core/cluster/index.js'
-import { Database, n1, n2, n3 } from './database.js'
+import { Database, n1, n2, n3, nodes } from './database.js'
 
 const c1 = 'c1' as never
 const answer = (more: object = {}): Command =>
   ({ kind: 'register-nonce', caseId: c1, nonce: 'nonce-c1', boot: 'n1-1', ...more }) as unknown as Command
-const condemn = (attempt: Extract<Command, { kind: 'condemn' }>['attempt'] = null): Command => ({
+const condemn = (attempt: Extract<Command, { kind: 'condemn' }>['attempt'] = null, answering = nodes): Command => ({
   kind: 'condemn',
   caseId: c1,
   attempt,
   reason: 'silent',
+  answering,
 })
 
 function challenged(more: Record<string, unknown> = {}): Database {
@@ -62,11 +63,91 @@ describe('challenge and condemnation', () => {
   })
 })
 
+describe('who may be lost', () => {
+  test('a voter that does not answer is no part of the quorum that would be left, though its boot is live', () => {
+    const database = challenged()
+    database.refused(condemn(database.attempt(1, n2), [n1, n2]), 'CONFLICT', /no quorum/)
+    database.ok(condemn(database.attempt(1, n2), [n2, n3]))
+  })
+
+  test('a voter that is condemned and not being cut off is part of it while it answers', () => {
+    const database = challenged()
+    database.ok(database.openCase(n3, 'c3', { arbiter: n2 }))
+    database.ok({ kind: 'condemn', caseId: 'c3' as never, attempt: null, reason: 'silent', answering: nodes })
+    database.ok(condemn(database.attempt(1, n2), [n2, n3]))
+  })
+
+  test('a voter that is being cut off, or was and is not back, is none, however lately it answered', () => {
+    const database = challenged()
+    database.condemned(n3, 'c3')
+    database.refused(condemn(database.attempt(1, n2)), 'CONFLICT', /no quorum/)
+    database.ok(database.attemptResult(true, 1, 'c3'))
+    database.refused(condemn(database.attempt(1, n2)), 'CONFLICT', /no quorum/)
+    database.boot(n3, 'n3-2')
+    database.ok(condemn(database.attempt(1, n2)))
+  })
+
+  test('a condemned node that answers again is not cut off when it has come to be needed', () => {
+    const database = challenged()
+    database.ok(condemn(database.attempt(1, n2)))
+    database.ok(database.attemptResult(false))
+    const again = (answering: typeof nodes): Command => ({ kind: 'attempt', caseId: c1, attempt: database.attempt(2, n2), answering })
+    database.refused(again([n1, n2]), 'CONFLICT', /no quorum/)
+    database.ok(again([n2, n3]))
+  })
+})
+
+describe('the devices of an attempt', () => {
+  const device = (agent: string, timeout = 5_000) => ({ agent, parameters: { port: '7' }, timeout })
+  const fencing = (...levels: ReturnType<typeof device>[][]): Command =>
+    ({ kind: 'patch-node', node: n1, fencing: { levels, then: 'on' }, precondition: {} }) as Command
+  const begun = (): Database => {
+    const database = challenged()
+    database.ok(fencing([device('first', 20_000)]))
+    database.ok(condemn(database.attempt(1, n2)))
+    return database
+  }
+
+  test('are pinned when it begins, with the time that they may take', () => {
+    const database = begun()
+    database.ok(fencing([device('other')]))
+    const [attempt] = database.case().attempts
+    assert.deepEqual(
+      attempt?.devices.map((one) => one.agent),
+      ['first'],
+    )
+    assert.equal(attempt?.timeout, 20_000)
+  })
+
+  test('that were not believed then are not when the node has got others meanwhile', () => {
+    const database = begun()
+    database.ok(database.attemptResult(true))
+    database.ok({ kind: 'void-proof', node: n1, boot: 'n1-1' as never, sign: 'heartbeats' })
+    database.ok({ kind: 'attempt', caseId: c1, attempt: database.attempt(2, n2), answering: nodes })
+    database.ok(fencing([device('other')]))
+    assert.equal(database.state.get('nodes', n1)?.deviceDistrusted, null, 'new devices are trusted')
+    database.ok(database.attemptResult(true, 2))
+    assert.equal(database.case().stage, 'CONDEMNED')
+    database.ok({ kind: 'attempt', caseId: c1, attempt: database.attempt(3, n2), answering: nodes })
+    database.ok(database.attemptResult(true, 3))
+    assert.equal(database.case().stage, 'PROVED')
+  })
+
+  test('that switched it off are those that switch it on', () => {
+    const database = begun()
+    database.ok(fencing([device('other')]))
+    database.ok(database.attemptResult(true))
+    database.ok({ kind: 'attempt', caseId: c1, attempt: database.attempt(2, n2, 'on'), answering: nodes })
+    assert.equal(database.case().attempts[1]?.devices[0]?.agent, 'first')
+  })
+})
+
 describe('attempts', () => {
-  const attempt = (database: Database, number: number, arbiter = n2, action: 'off' | 'on' = 'off'): Command => ({
+  const attempt = (database: Database, number: number, arbiter = n2, action: 'off' | 'on' = 'off', answering = nodes): Command => ({
     kind: 'attempt',
     caseId: c1,
     attempt: database.attempt(number, arbiter, action),
+    answering,
   })
 
   test('begin with the condemnation, one at a time, numbered without gaps', () => {

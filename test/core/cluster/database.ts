@@ -222,14 +222,14 @@ export class Database {
   }
 
   attempt(number: number, arbiter: NodeId, action: 'off' | 'status' | 'on' = 'off') {
-    return { number, level: 0, arbiter, action, timeout: 20_000 }
+    return { number, level: 0, arbiter, action }
   }
 
   /** Challenged and condemned, with the first attempt under way. */
   condemned(node: NodeId, id = 'c1'): void {
     this.ok(this.openCase(node, id))
     const arbiter = nodes.find((other) => other !== node) as NodeId
-    this.ok({ kind: 'condemn', caseId: id as never, attempt: this.attempt(1, arbiter), reason: 'silent' })
+    this.ok({ kind: 'condemn', caseId: id as never, attempt: this.attempt(1, arbiter), reason: 'silent', answering: nodes })
   }
 
   attemptResult(confirmed: boolean, number = 1, id = 'c1'): Command {

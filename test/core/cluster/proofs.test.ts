@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { GroupName } from '../../../src/base/index.js'
 import { type Command, mayStillRun } from '../../../src/core/cluster/index.js'
-import { Database, definition, guarded, n1, n2, n3, resources, token, web, withWatchdog } from './database.js'
+import { Database, definition, guarded, n1, n2, n3, nodes, resources, token, web, withWatchdog } from './database.js'
 
 const db = 'db' as GroupName
 const c1 = 'c1' as never
@@ -96,7 +96,7 @@ describe('fenced', () => {
   test('a switch-on that succeeds proves nothing', () => {
     const database = held()
     database.fenced(n1)
-    database.ok({ kind: 'attempt', caseId: c1, attempt: database.attempt(2, n2, 'on') })
+    database.ok({ kind: 'attempt', caseId: c1, attempt: database.attempt(2, n2, 'on'), answering: nodes })
     const before = database.row().proof
     database.ok(database.attemptResult(true, 2))
     assert.deepEqual(database.row().proof, before)
@@ -115,12 +115,12 @@ describe('fenced', () => {
     const database = held()
     database.fenced(n1)
     database.ok({ kind: 'void-proof', node: n1, boot: 'n1-1' as never, sign: 'a heartbeat' })
-    database.ok({ kind: 'attempt', caseId: c1, attempt: database.attempt(2, n2) })
+    database.ok({ kind: 'attempt', caseId: c1, attempt: database.attempt(2, n2), answering: nodes })
     database.ok(database.attemptResult(true, 2))
     assert.equal(database.case().stage, 'CONDEMNED')
     assert.ok(mayStillRun(database.row()))
     database.ok({ kind: 'clear-node', node: n1 })
-    database.ok({ kind: 'attempt', caseId: c1, attempt: database.attempt(3, n2) })
+    database.ok({ kind: 'attempt', caseId: c1, attempt: database.attempt(3, n2), answering: nodes })
     database.ok(database.attemptResult(true, 3))
     assert.equal(database.row().proof?.kind, 'fenced')
   })
@@ -318,7 +318,7 @@ describe('operator', () => {
     const database = held()
     database.ok(database.openCase(n1))
     database.refused(said(), 'CONFLICT', /not condemned/)
-    database.ok({ kind: 'condemn', caseId: c1, attempt: null, reason: 'silent' })
+    database.ok({ kind: 'condemn', caseId: c1, attempt: null, reason: 'silent', answering: nodes })
     database.refused(said({ unheard: false }), 'CONFLICT', /heard/)
     database.refused(said({ node: n2 }), 'INVALID')
     assert.ok(mayStillRun(database.row()))
