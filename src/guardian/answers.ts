@@ -1,5 +1,5 @@
 /** The guardian's own port: answers queries of the cluster's nodes with statements under its own key. */
-import type { GroupName, NodeId, Token } from '../base/index.js'
+import type { GroupName, NodeId } from '../base/index.js'
 import type { GuardianAnswer, GuardianQuery } from '../core/guardian/index.js'
 import { deriveKey, type OpenedDatagrams, openDatagrams } from '../io/datagram/index.js'
 import type { PeerAddress } from '../io/peers/index.js'
@@ -10,14 +10,11 @@ export const clusterKeyPurpose = 'datagram'
 export const guardianSender = (node: NodeId) => `guardian:${node}`
 
 const retryEvery = 1_000
-/** A packet is 8 KiB: more groups than that are asked for by name, a part at a time. */
-const groupsMax = 150
 
 /** Where an answer goes. */
 export interface Asker {
   readonly link: number
   readonly address: PeerAddress
-  readonly groups: readonly GroupName[] | undefined
 }
 
 export interface AnswersConfig {
@@ -61,9 +58,7 @@ export class Answers {
   }
 
   send(answer: GuardianAnswer, to: Asker) {
-    const { groups } = to
-    const wanted = (tokens: GuardianAnswer['sealed']) => portion(tokens, groups)
-    this.#datagrams?.send(to.link, to.address, { ...answer, sealed: wanted(answer.sealed), open: wanted(answer.open) })
+    this.#datagrams?.send(to.link, to.address, answer)
   }
 
   async close() {
@@ -76,11 +71,6 @@ export class Answers {
     const query = message as Partial<GuardianQuery>
     if (query.kind !== 'guardian-query' || typeof query.nonce !== 'string' || query.nonce.length > 256) return
     const groups = Array.isArray(query.groups) ? query.groups.filter((group): group is GroupName => typeof group === 'string') : undefined
-    this.#onQuery(query as GuardianQuery, { link, address, groups })
+    this.#onQuery({ kind: query.kind, nonce: query.nonce, ...(groups === undefined ? {} : { groups }) }, { link, address })
   }
-}
-
-function portion(tokens: GuardianAnswer['sealed'], groups: readonly GroupName[] | undefined): GuardianAnswer['sealed'] {
-  const names = (groups ?? (Object.keys(tokens) as GroupName[])).filter((group) => Object.hasOwn(tokens, group))
-  return Object.fromEntries(names.slice(0, groupsMax).map((group) => [group, tokens[group] as Token]))
 }

@@ -17,7 +17,7 @@ import {
   rowsOfMembers,
   isQuorumWithout,
 } from '../core/cluster/index.js'
-import type { GuardianAnswer } from '../core/guardian/index.js'
+import { type GuardianAnswer, type GuardianQuery, statementGroups } from '../core/guardian/index.js'
 import { decide, type Liveness, plannerVersion } from '../core/planner/index.js'
 import type { Configuration, ConfigurationChange } from '../core/raft/index.js'
 import type { NodeIdentity, NodeIo } from './io.js'
@@ -52,7 +52,7 @@ export class Leadership {
   private readonly caseSeenAt = new Map<CaseId, Instant>()
   private readonly attemptEndedAt = new Map<CaseId, Instant>()
   private readonly guardians = new Map<NodeId, HeardGuardian>()
-  private readonly asked = new Map<NodeId, { nonce: string; at: Instant }>()
+  private readonly asked = new Map<NodeId, { nonce: string; at: Instant; part: number }>()
   private dirty = true
   private membersNotBefore = Number.NEGATIVE_INFINITY as Instant
   /** Why the last change of the consensus that was wanted is not made. */
@@ -183,7 +183,7 @@ export class Leadership {
         giver?.resume(wanted.node, wanted.boot)
         return
       case 'ask-guardian':
-        this.askGuardian(wanted.node, wanted.caseId, wanted.nonce, now)
+        this.askGuardian(wanted, now)
         return
       case 'transfer-lead':
         this.doors.transferLead(wanted.to)
@@ -211,14 +211,19 @@ export class Leadership {
     if (row !== undefined && outcome.ok && row.stage !== 'CONDEMNED') this.presence.giver?.resume(row.node, row.boot)
   }
 
-  private askGuardian(node: NodeId, caseId: CaseId | null, nonce: string | null, now: Instant): void {
+  private askGuardian({ node, caseId, nonce, groups }: Extract<Conduct, { kind: 'ask-guardian' }>, now: Instant): void {
     const address = this.state.get('nodes', node)?.guardian
     const before = this.asked.get(node)
     const wanted = nonce ?? (before === undefined || this.state.get('cases', caseId ?? '') !== undefined ? this.io.freshId() : before.nonce)
     if (address === null || address === undefined) return
     if (before !== undefined && before.nonce === wanted && now - before.at < this.doors.settings().heartbeatInterval) return
-    this.asked.set(node, { nonce: wanted, at: now })
-    this.io.datagrams.send(0, address, { kind: 'guardian-query', nonce: wanted, ...(caseId === null ? {} : { caseId }) })
+    // Of many groups a part each time, in turn.
+    const from = before !== undefined && before.part < groups.length ? before.part : 0
+    const part = groups.slice(from, from + statementGroups)
+    const next = from + statementGroups < groups.length ? from + statementGroups : 0
+    this.asked.set(node, { nonce: wanted, at: now, part: next })
+    const query: GuardianQuery = { kind: 'guardian-query', nonce: wanted, ...(caseId === null ? {} : { caseId, groups: part }) }
+    this.io.datagrams.send(0, address, query)
   }
 
   /** A new leader waits until every node had time to be heard before it judges groups. */

@@ -6,6 +6,8 @@
  */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { NodeId } from '../../src/base/index.js'
+import { statementGroups } from '../../src/core/guardian/index.js'
 import { chooseFault, elections } from './faults.js'
 import { runScenario } from './scenario.js'
 import { groupOf, World } from './world.js'
@@ -23,6 +25,30 @@ test('clusters keep their promises under faults, and recover', (context) => {
   let faults = 0
   for (let seed = firstSeed; seed < firstSeed + seedCount; seed++) faults += runScenario({ seed, span: 12_000 }).faults
   context.diagnostic(`${seedCount} seeds from ${firstSeed} on, ${faults} faults`)
+})
+
+test('a node with more groups than a statement names is proved by its guardian, a part at a time', () => {
+  const world = new World({ seed: 11, profile: 'fast', fencing: false })
+  const names = Array.from({ length: 2 * statementGroups + 20 }, (_, at) => `g${String(at).padStart(3, '0')}`)
+  world.start(Object.fromEntries(names.map((name) => [name, groupOf(world.names)])))
+  const n1 = world.machine('n1')
+  assert.ok(n1 !== undefined)
+  const online = () => {
+    const rows = [...(world.leader?.daemon?.node?.state.rows('groups') ?? [])].map(([, row]) => row)
+    return rows.filter(({ holder }) => holder?.report.state === 'ONLINE').map(({ holder }) => holder?.node)
+  }
+  assert.deepEqual(new Set(online()), new Set(['n1']))
+  // Its daemon dies and does not come up again; its guardian ends everything when the lease runs out, and says so.
+  const start = n1.startDaemon.bind(n1)
+  n1.startDaemon = () => {
+    const process = start()
+    process.pause()
+    return process
+  }
+  n1.kill(n1.daemon?.process)
+  world.until('all of them run elsewhere', () => online().length === names.length && !online().includes('n1' as NodeId), 60_000)
+  const [[, row] = []] = [...(world.leader?.daemon?.node?.state.rows('cases') ?? [])]
+  assert.equal(row?.proof?.kind, 'guardian')
 })
 
 describe('100 elections open no case against a live node', () => {

@@ -3,7 +3,7 @@
  * the leader's own observations, asked again at every tick; everything it wants is a command, and the state machine has
  * the last word.
  */
-import type { BootId, BootInstant, CaseId, Instant, NodeId, Settings, Term } from '../../base/index.js'
+import type { BootId, BootInstant, CaseId, GroupName, Instant, NodeId, Settings, Term } from '../../base/index.js'
 import {
   type Attempt,
   type AttemptOrder,
@@ -56,8 +56,14 @@ export type Conduct =
   | { readonly kind: 'propose'; readonly command: Command /** One proposal of a key at a time. */; readonly key: string }
   | { readonly kind: 'withhold'; readonly node: NodeId; readonly boot: BootId }
   | { readonly kind: 'resume'; readonly node: NodeId; readonly boot: BootId }
-  /** Ask the node's guardian, over its own port. */
-  | { readonly kind: 'ask-guardian'; readonly node: NodeId; readonly caseId: CaseId | null; readonly nonce: string | null }
+  /** Ask the node's guardian, over its own port; in a case what it says of these groups, a part at a time. */
+  | {
+      readonly kind: 'ask-guardian'
+      readonly node: NodeId
+      readonly caseId: CaseId | null
+      readonly nonce: string | null
+      readonly groups: readonly GroupName[]
+    }
   /** The lead must go elsewhere first. */
   | { readonly kind: 'transfer-lead'; readonly to: NodeId }
 
@@ -83,7 +89,7 @@ function suspect(view: ConductView, node: NodeRow): readonly Conduct[] {
   if (asked !== undefined) return fenceOnRequest(view, node, boot.boot, asked)
   const stage = view.detector.stage(node.name)
   if (stage === 'JOINING' || stage === 'HEALTHY' || stage === 'MISSED') return []
-  const ask: Conduct = { kind: 'ask-guardian', node: node.name, caseId: null, nonce: null }
+  const ask: Conduct = { kind: 'ask-guardian', node: node.name, caseId: null, nonce: null, groups: [] }
   // A new leader brings the silence that it measured, not the answers: it asks first and leaves the guardian the usual time.
   const askedLately = view.now - view.since < view.settings.challenge - view.settings.query
   if (stage === 'QUERY' || askedLately || isHeld(view, node.name)) return [ask]
@@ -164,7 +170,7 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
       { kind: 'propose', key: `case/${row.node}`, command: { kind: 'close-case', caseId: row.id, conclusion: 'a sign of life came' } },
     ]
   }
-  const wanted: Conduct[] = [{ kind: 'ask-guardian', node: row.node, caseId: row.id, nonce: row.nonce }]
+  const wanted: Conduct[] = [askInCase(view, row)]
   const statement = guardianStatement(view, row)
   if (statement !== undefined) return [...wanted, statement]
   if (!byOperator && isHeld(view, row.node)) return wanted
@@ -187,10 +193,7 @@ function resume(row: CaseRow): Conduct {
 }
 
 function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduct[] {
-  const wanted: Conduct[] = [
-    { kind: 'withhold', node: row.node, boot: row.boot },
-    { kind: 'ask-guardian', node: row.node, caseId: row.id, nonce: row.nonce },
-  ]
+  const wanted: Conduct[] = [{ kind: 'withhold', node: row.node, boot: row.boot }, askInCase(view, row)]
   const statement = guardianStatement(view, row)
   if (statement !== undefined) wanted.push(statement)
   const open = row.attempts.find((attempt) => attempt.state === 'open')
@@ -232,18 +235,29 @@ function leaseCounts(view: ConductView, guard: { readonly guarded: boolean; read
   return guard.guarded && (guard.watchdog === 'armed' || view.settings.acceptGuardianLease)
 }
 
+function askInCase(view: ConductView, row: CaseRow): Conduct {
+  return { kind: 'ask-guardian', node: row.node, caseId: row.id, nonce: row.nonce, groups: heldBy(view.state, row.node, row.boot) }
+}
+
+/** A statement names a part of what the boot holds: each proves that part, and the last one the boot. */
 function guardianStatement(view: ConductView, row: CaseRow): Conduct | undefined {
   const heard = view.guardians.get(row.node)
   if (heard === undefined || heard.answer.nonce !== row.nonce || heard.answer.boot !== row.boot || heard.answer.emergency !== 'stopped')
     return undefined
-  if (Object.keys(heard.answer.open).length > 0) return undefined
+  const { sealed, open } = heard.answer
+  const held = heldBy(view.state, row.node, row.boot)
+  const named = held.flatMap((group) => {
+    const [token, wanted] = [sealed[group], view.state.get('groups', group)?.holder?.token]
+    return open[group] === undefined && token !== undefined && wanted !== undefined && token >= wanted ? [[group, token] as const] : []
+  })
+  if (held.length === 0 ? Object.keys(open).length > 0 : named.length === 0) return undefined
   const command: Command = {
     kind: 'guardian-proof',
     caseId: row.id,
     node: row.node,
     boot: row.boot,
     nonce: row.nonce,
-    tokens: heard.answer.sealed,
+    tokens: Object.fromEntries(named),
     verified: true,
   }
   return { kind: 'propose', key: `guardian/${row.node}`, command }

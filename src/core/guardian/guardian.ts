@@ -16,7 +16,7 @@ import {
 } from '../../base/index.js'
 import { Emergency } from './emergency.js'
 import type { EmergencyLeft, GuardianEffect, GuardianEvent, KeptRole, RunFolderView } from './events.js'
-import type { GuardianAnswer, GuardianOrder, GuardianState } from './protocol.js'
+import { type GuardianAnswer, type GuardianOrder, type GuardianQuery, type GuardianState, statementGroups } from './protocol.js'
 import { Supervision } from './supervision.js'
 
 export interface GuardianCoreConfig {
@@ -87,7 +87,7 @@ export class GuardianCore {
       case 'ordered':
         return this.#onOrder(event.order, now)
       case 'queried':
-        return this.#emit({ kind: 'answer', answer: this.#answer(event.query.nonce, now), to: event.from })
+        return this.#emit({ kind: 'answer', answer: this.#answer(event.query, now), to: event.from })
       case 'monitors-killed':
         return this.#emergency?.onMonitorsKilled(event.gone)
       case 'records':
@@ -200,7 +200,7 @@ export class GuardianCore {
 
   // What others are told.
 
-  #answer(nonce: string, now: BootInstant): GuardianAnswer {
+  #answer({ nonce, groups }: GuardianQuery, now: BootInstant): GuardianAnswer {
     const left = this.#view.deadline - now - bootClockGrain
     const alive = this.#lastAlive !== undefined && now - this.#lastAlive <= aliveFor
     return {
@@ -211,8 +211,8 @@ export class GuardianCore {
       daemonUp: this.#kept.daemon.up && alive,
       leaseRemainingMs: Math.max(0, left),
       emergency: this.#emergencyState(),
-      sealed: this.#sealed(),
-      open: Object.fromEntries(this.#view.open),
+      sealed: portion(this.#sealed(), groups),
+      open: portion(Object.fromEntries(this.#view.open), groups),
     }
   }
 
@@ -285,4 +285,9 @@ export class GuardianCore {
 
 function without(open: ReadonlyMap<GroupName, Token>, group: GroupName): ReadonlyMap<GroupName, Token> {
   return new Map([...open].filter(([name]) => name !== group))
+}
+
+function portion(tokens: GuardianAnswer['sealed'], groups: readonly GroupName[] | undefined): GuardianAnswer['sealed'] {
+  const names = (groups ?? (Object.keys(tokens) as GroupName[])).filter((group) => Object.hasOwn(tokens, group))
+  return Object.fromEntries(names.slice(0, statementGroups).map((group) => [group, tokens[group] as Token]))
 }

@@ -10,9 +10,12 @@ export interface GuardianQuery {
   readonly nonce: string
   /** Set once a case exists: the guardian may then state what it has sealed and verified. */
   readonly caseId?: string
-  /** Only these in `sealed` and `open`; an answer has room for 150. Without it, as many as there are, up to that. */
+  /** Only these in `sealed` and `open`, up to `statementGroups`. Without it, as many as there are, up to that. */
   readonly groups?: readonly GroupName[]
 }
+
+/** Groups of one statement: with the longest names, and each both sealed and open, they fit into a datagram of 8 KiB. More are asked for by name, a part at a time. */
+export const statementGroups = 50
 
 /** Carries a MAC by the node's own guardian key (derived from the cluster secret). */
 export interface GuardianAnswer {

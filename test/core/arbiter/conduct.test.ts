@@ -1,7 +1,7 @@
 /** What a leader wants done about silent nodes: asked, challenged, condemned, called off, let in again. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { bootInstant, type CaseId, effectiveSettings, instant, type NodeId } from '../../../src/base/index.js'
+import { bootInstant, type CaseId, effectiveSettings, type GroupName, instant, type NodeId } from '../../../src/base/index.js'
 import { type Conduct, conduct, type HeardGuardian } from '../../../src/core/arbiter/index.js'
 import { Detector, LeaseGiver } from '../../../src/core/detector/index.js'
 import type { GuardianAnswer } from '../../../src/core/guardian/index.js'
@@ -79,7 +79,11 @@ class Leader {
   }
 
   wants(): string[] {
-    const wanted = conduct({
+    return this.conduct().map(show)
+  }
+
+  conduct(): readonly Conduct[] {
+    return conduct({
       self: n2,
       term: 1 as never,
       now: instant(this.now),
@@ -96,7 +100,6 @@ class Leader {
       answering: this.answering,
       freshId: () => `id${++this.ids}`,
     })
-    return wanted.map(show)
   }
 }
 
@@ -211,6 +214,29 @@ describe('a challenged node', () => {
     assert.deepEqual(leader.wants(), ['ask n1'])
     leader.guardianSays(n1, { nonce: 'nonce-c1', emergency: 'stopped', open: { web: 1 } as never })
     assert.deepEqual(leader.wants(), ['ask n1'])
+  })
+
+  test('is asked for all that it holds; a statement of a part of it proves that part', () => {
+    const database = new Database().formed()
+    const names = ['a', 'b'] as GroupName[]
+    for (const name of names) database.group(name)
+    for (const name of names) database.granted(n1, name)
+    const leader = new Leader(database)
+    leader.waits(230, n3)
+    database.ok(database.openCase(n1, 'c1', { arbiter: n3 }))
+    leader.seen.set('c1' as CaseId, instant(leader.now))
+    const [ask] = leader.conduct()
+    assert.deepEqual(ask?.kind === 'ask-guardian' && ask.groups, names)
+    const sealed = (name: GroupName) => ({ [name]: database.row(name).holder?.token }) as GuardianAnswer['sealed']
+    const stated = { nonce: 'nonce-c1', emergency: 'stopped' } as const
+    for (const none of [{ sealed: {} }, { sealed: { a: 1 } as never }, { sealed: sealed(names[0] as GroupName), open: { a: 99 } as never }])
+      assert.deepEqual(leader.guardianSays(n1, { ...stated, ...none }).wants(), ['ask n1'])
+    for (const name of names) {
+      const proposed = leader.guardianSays(n1, { ...stated, sealed: sealed(name) }).conduct()[1]
+      assert.ok(proposed?.kind === 'propose')
+      database.ok(proposed.command)
+    }
+    assert.equal(database.state.get('boots', 'n1/n1-1')?.proof?.kind, 'guardian')
   })
 })
 

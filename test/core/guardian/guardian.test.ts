@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type BootId, bootInstant, type GroupName, type NodeId, type Token } from '../../../src/base/index.js'
-import { GuardianCore, type GuardianEffect, type GuardianEvent } from '../../../src/core/guardian/index.js'
+import { type BootId, bootInstant, encode, type GroupName, type NodeId, type Token } from '../../../src/base/index.js'
+import { GuardianCore, type GuardianEffect, type GuardianEvent, statementGroups } from '../../../src/core/guardian/index.js'
 import type { ContainmentPlace, MethodResult, ResourceRecord, RunRecord } from '../../../src/core/monitor/index.js'
+import { payloadMax } from '../../../src/io/datagram/index.js'
 import { agent, definitions, kept, shows } from '../monitor/script.js'
 
 const node = 'n1' as NodeId
@@ -69,8 +70,9 @@ class Script {
     return this.step({ kind: 'records', readable, unreadable: [] })
   }
 
-  ask() {
-    this.step({ kind: 'queried', query: { kind: 'guardian-query', nonce: 'x' }, from: undefined })
+  ask(groups?: readonly GroupName[]) {
+    const query = { kind: 'guardian-query' as const, nonce: 'x', ...(groups === undefined ? {} : { groups }) }
+    this.step({ kind: 'queried', query, from: undefined })
     return this.answer
   }
 
@@ -314,4 +316,21 @@ test('a daemon that does not leave in time is ended', () => {
   script.look()
   script.step({ kind: 'terminated' })
   shows(script.look(2_000), 'SIGKILL to daemon \n SIGTERM to monitor')
+})
+
+test('a statement names a part of many groups, those that were asked for, and fits into a datagram', () => {
+  const guardian = new Script()
+  const names = Array.from({ length: 1_000 }, (_, at) => String(at).padStart(63, 'g') as GroupName)
+  for (const name of names) {
+    guardian.seals.set(name, (2 ** 40 + 1) as Token)
+    guardian.open.set(name, (2 ** 40 + 2) as Token)
+  }
+  guardian.deadline = guardian.now + 60_000
+  guardian.look()
+  for (const asked of [undefined, names.slice(400), names]) {
+    const answer = guardian.ask(asked)
+    assert.equal(Object.keys(answer?.sealed ?? {}).length, statementGroups)
+    assert.deepEqual(Object.keys(answer?.open ?? {}), (asked ?? names).slice(0, statementGroups))
+    assert.ok(encode(answer).length <= payloadMax)
+  }
 })
