@@ -15,6 +15,7 @@ import {
   isQuorumWithout,
   leaseBound,
   mayStillRun,
+  metaOf,
   type NodeRow,
   nodesOf,
   openCaseOf,
@@ -71,6 +72,9 @@ const retryPauses = [0, 1_000, 2_000, 5_000, 10_000, 30_000] as const
 
 export function conduct(view: ConductView): readonly Conduct[] {
   const wanted: Conduct[] = []
+  const { formerLease } = metaOf(view.state)
+  if (formerLease !== null && formerLease.until === null)
+    wanted.push({ kind: 'propose', key: 'former-lease', command: { kind: 'count-former-lease', revision: formerLease.revision } })
   for (const node of nodesOf(view.state)) {
     const open = openCaseOf(view.state, node.name)
     if (open === undefined) wanted.push(...suspect(view, node))

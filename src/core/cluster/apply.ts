@@ -147,6 +147,8 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return cases.operatorProof(context, command)
     case 'patch-settings':
       return values.changeSettings(context, command)
+    case 'count-former-lease':
+      return values.countFormerLease(context, command)
     case 'store':
       return values.useStore(context, command)
     case 'put-checkpoint':

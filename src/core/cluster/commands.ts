@@ -206,6 +206,8 @@ export type Command =
   /** Changes nothing: every member knows the sum of its state at this entry. */
   | { readonly kind: 'mark-state' }
   | { readonly kind: 'patch-settings'; readonly patch: { readonly [key: string]: unknown } }
+  /** The leader has applied the entry at `revision`, which lowered the lease, and gives no longer one any more. */
+  | { readonly kind: 'count-former-lease'; readonly revision: LogIndex }
   | { readonly kind: 'store'; readonly operations: readonly StoreOperation[] }
   | { readonly kind: 'put-checkpoint'; readonly group: GroupName; readonly name: string; readonly value: string; readonly token: Token }
   | { readonly kind: 'cancel-operation'; readonly operation: string }

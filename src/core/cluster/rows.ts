@@ -322,8 +322,11 @@ export interface MetaRow {
   readonly decisionRows: number
   /** Index of the entry that last changed what an administrator writes: settings, nodes, groups; deletions count too. */
   readonly configRevision: LogIndex
-  /** A longer lease that may still have been given before the setting was lowered, and until when it counts. */
-  readonly formerLease: { readonly ms: number; readonly until: LogTime } | null
+  /**
+   * A longer lease that was in force until the entry at `revision` lowered it. It may be given until the leader has applied
+   * that entry; only from then on is its end known, and `until` null before.
+   */
+  readonly formerLease: { readonly ms: number; readonly revision: LogIndex; readonly until: LogTime | null } | null
 }
 
 export type CommandResult =

@@ -269,5 +269,6 @@ export function heldBy(reader: Reader, node: NodeId, boot: string): readonly Gro
 /** The longest lease that may be in anybody's hands: the present one, or a longer one that was in force until lately. Milliseconds. */
 export function leaseBound(reader: Reader, settings: Settings): number {
   const { formerLease, logTime: at } = metaOf(reader)
-  return formerLease !== null && at < formerLease.until ? Math.max(formerLease.ms, settings.lease) : settings.lease
+  const counts = formerLease !== null && (formerLease.until === null || at < formerLease.until)
+  return counts ? Math.max(formerLease.ms, settings.lease) : settings.lease
 }

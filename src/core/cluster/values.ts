@@ -3,7 +3,7 @@ import { clockDrift, effectiveSettings, type LogTime, patchSettings } from '../.
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import { mayStillRun } from './ownership.js'
-import { leaseBound } from './state.js'
+import { leaseBound, openCases } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 type Value = Record<string, unknown>
@@ -15,13 +15,22 @@ export function changeSettings(context: Context, command: CommandOf<'patch-setti
   const chosen = context.draft.get('settings', 'cluster') ?? {}
   const merged = patchSettings(chosen, command.patch)
   const before = leaseBound(context.draft, context.settings)
-  if (effectiveSettings(merged).lease < before) {
-    const until = (context.at + (before + longestAfterLease(context) + 1_000) * (1 + clockDrift)) as LogTime
-    context.putMeta({ ...context.meta, formerLease: { ms: before, until } })
-  }
+  // The time of this entry is that of its proposal, and leases of the old length are given until it is applied.
+  if (effectiveSettings(merged).lease < before)
+    context.putMeta({ ...context.meta, formerLease: { ms: before, revision: context.index, until: null } })
   context.draft.put('settings', 'cluster', merged)
   context.event('settings.changed', 'settings', `settings were changed: ${Object.keys(command.patch).join(', ')}`, { patch: command.patch })
   return { revision: context.index }
+}
+
+/** Whoever proposes this has applied the entry that lowered the lease: what it gave of the old length, it gave before. */
+export function countFormerLease(context: Context, command: CommandOf<'count-former-lease'>): Value {
+  const { formerLease } = context.meta
+  if (formerLease === null || formerLease.until !== null || formerLease.revision !== command.revision)
+    return { ignored: 'there is no such lease to count' }
+  const until = (context.at + (formerLease.ms + longestAfterLease(context) + 1_000) * (1 + clockDrift)) as LogTime
+  context.putMeta({ ...context.meta, formerLease: { ...formerLease, until } })
+  return { until }
 }
 
 /** What may go on after a lease has run out: an emergency stop, or a call to a fence device that began within it. Milliseconds. */
@@ -30,7 +39,8 @@ function longestAfterLease(context: Context): number {
   const calls = [...context.draft.rows('nodes')].map(([, node]) =>
     node.fencing.levels.flat().reduce((sum, device) => sum + device.timeout, 0),
   )
-  return Math.max(context.settings.emergencyStop, ...stops, ...calls)
+  const open = openCases(context.draft).flatMap((row) => row.attempts.map((attempt) => attempt.timeout))
+  return Math.max(context.settings.emergencyStop, ...stops, ...calls, ...open)
 }
 
 /** All or nothing. Answers one result an operation. */

@@ -122,6 +122,17 @@ function show(wanted: Conduct): string {
   }
 }
 
+test('a lease that was lowered is counted once this leader has applied the change', () => {
+  const leader = new Leader()
+  leader.database.ok({ kind: 'patch-settings', patch: { profile: 'slow' } })
+  leader.database.ok({ kind: 'patch-settings', patch: { profile: 'fast' } })
+  const [count] = leader.conduct()
+  assert.ok(count?.kind === 'propose')
+  assert.deepEqual(count.command, { kind: 'count-former-lease', revision: leader.database.index })
+  leader.database.ok(count.command)
+  assert.deepEqual(leader.wants(), [])
+})
+
 describe('a silent node', () => {
   test('is asked first, then challenged; the arbiter is another than the leader', () => {
     const leader = new Leader()

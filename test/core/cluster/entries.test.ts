@@ -144,21 +144,53 @@ describe('settings', () => {
   })
 })
 
-test('a lease that was lowered counts as long as one of the old length may be held, and what it allows may go on', () => {
-  const database = new Database().formed()
-  database.ok({ kind: 'patch-settings', patch: { profile: 'slow' } })
+describe('a lease that was lowered', () => {
   const device = { agent: 'fence', parameters: {}, timeout: 20_000 }
-  database.ok({ kind: 'patch-node', node: n1, fencing: { levels: [[device]], then: 'on' }, precondition: {} })
-  database.ok({ kind: 'patch-settings', patch: { profile: 'normal' } })
-  const lowered = database.at
-  const bound = () => leaseBound(database.state, effectiveSettings(database.state.get('settings', 'cluster') ?? {}))
-  assert.equal(bound(), 30_000)
-  database.at = lowered + (30_000 + 20_000 + 1_000) * 1.1 - 1
-  database.ok(put('a', 1))
-  assert.equal(bound(), 30_000)
-  database.at += 1
-  database.ok(put('a', 2))
-  assert.equal(bound(), 3_000)
+  const lowered = (): Database => {
+    const database = new Database().formed()
+    database.ok({ kind: 'patch-settings', patch: { profile: 'slow' } })
+    database.ok({ kind: 'patch-node', node: n1, fencing: { levels: [[device]], then: 'on' }, precondition: {} })
+    database.ok({ kind: 'patch-settings', patch: { profile: 'normal' } })
+    return database
+  }
+  const bound = ({ state }: Database) => leaseBound(state, effectiveSettings(state.get('settings', 'cluster') ?? {}))
+  const count = (database: Database, revision = database.state.get('meta', 'cluster')?.formerLease?.revision): Command => ({
+    kind: 'count-former-lease',
+    revision: revision ?? (0 as never),
+  })
+
+  test('counts as one of the old length while the leader may not have applied the change, however long that takes', () => {
+    const database = lowered()
+    database.at += 1_000_000
+    database.ok(put('a', 1))
+    assert.equal(bound(database), 30_000)
+    database.ok(count(database, 1 as never))
+    database.at += 1_000_000
+    database.ok(put('a', 2))
+    assert.equal(bound(database), 30_000, 'the word on another change says nothing')
+  })
+
+  test('counts so from then on until one of the old length, and what it allows, must be over', () => {
+    const database = lowered()
+    database.at += 7_000 // So long it took to be committed.
+    database.ok(count(database))
+    const applied = database.at
+    database.at = applied + (30_000 + 20_000 + 1_000) * 1.1 - 1
+    database.ok(count(database))
+    assert.equal(bound(database), 30_000)
+    database.at += 1
+    database.ok(put('a', 2))
+    assert.equal(bound(database), 3_000)
+  })
+
+  test('counts anew when it is lowered again', () => {
+    const database = lowered()
+    database.ok(count(database))
+    database.ok({ kind: 'patch-settings', patch: { electionTimeoutMax: 300, daemonRestart: 500, lease: 2_000 } })
+    database.at += 1_000_000
+    database.ok(put('a', 1))
+    assert.equal(bound(database), 30_000)
+  })
 })
 
 test('the same log gives the same bytes, also to a member that starts from stored rows', () => {
