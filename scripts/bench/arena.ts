@@ -61,12 +61,7 @@ export async function openArena(kind: 'loopback' | 'namespaces'): Promise<Arena>
   }
   await Promise.all([...lab.power.values()].map((supply) => supply.on()))
   await waitFor('the cluster', 60_000, async () => ((await api('GET', '/v1/status')).body.quorate as boolean | undefined) === true)
-  for (const name of names)
-    await waitFor(
-      `fencing of ${name}`,
-      30_000,
-      async () => (await api('PATCH', `/v1/nodes/${name}`, { fencing: lab.fencing(name) })).status === 200,
-    )
+  for (const name of names) await must(api('PATCH', `/v1/nodes/${name}`, { fencing: lab.fencing(name) }))
   await must(api('PATCH', '/v1/settings', { fencingMax: 1000 }))
   const apis = nodes.map((node) => `${node.name}=http://${node.address}:${node.apiPort}`).join()
   const definition = {

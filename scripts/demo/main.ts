@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { basename, join } from 'node:path'
 import { follow, request, waitFor } from '../lib/http.js'
-import { freePort, type Lab, type LabNode, makeLab, projectRoot } from '../lib/lab.js'
+import { endNodes, freePort, type Lab, type LabNode, makeLab, projectRoot } from '../lib/lab.js'
 import { frontOf, wireLoopback } from '../lib/loopback.js'
 import { demoPlace } from '../lib/places.js'
 
@@ -47,6 +47,8 @@ function onlyOne(): Promise<void> {
 }
 
 async function demo(): Promise<void> {
+  // A demo that was itself killed has left its nodes running, at the ports that this one wants.
+  await endNodes({ home, run }, names)
   if (fresh) for (const folder of [home, run]) rmSync(folder, { recursive: true, force: true })
   mkdirSync(home, { recursive: true })
   mkdirSync(run, { recursive: true, mode: 0o711 })
@@ -97,14 +99,8 @@ async function placeNodes(): Promise<LabNode[]> {
 /** The first time: fence devices, and the group. Later starts find them in the database. */
 async function configure(cluster: Lab, port: number): Promise<void> {
   const url = cluster.url('n1')
-  for (const name of names) {
-    await waitFor(
-      `node ${name} to take its fence device`,
-      30_000,
-      async () => (await request(url, 'PATCH', `/v1/nodes/${name}`, { fencing: cluster.fencing(name) })).status === 200,
-    )
-  }
-  await waitFor('the profile', 10_000, async () => (await request(url, 'PATCH', '/v1/settings', { profile: 'fast' })).status === 200)
+  for (const name of names) await change(url, 'PATCH', `/v1/nodes/${name}`, { fencing: cluster.fencing(name) })
+  await change(url, 'PATCH', '/v1/settings', { profile: 'fast' })
   const definition = {
     nodes: [...names],
     priority: 10,
@@ -130,10 +126,15 @@ async function configure(cluster: Lab, port: number): Promise<void> {
       },
     },
   }
-  await waitFor('the group to be defined', 30_000, async () => {
-    const answer = await request(url, 'PUT', '/v1/groups/web', definition)
-    if (answer.status >= 400 && answer.status < 500) throw new Error(`the group was refused: ${JSON.stringify(answer.body)}`)
-    return answer.status < 300
+  await change(url, 'PUT', '/v1/groups/web', definition)
+}
+
+/** Says the same when it is repeated, so an election meanwhile does no harm. */
+async function change(url: string, method: string, path: string, body: unknown): Promise<void> {
+  await waitFor(`${method} ${path}`, 30_000, async () => {
+    const answer = await request(url, method, path, body)
+    if (answer.status >= 400 && answer.status < 500) throw new Error(`${path} was refused: ${JSON.stringify(answer.body)}`)
+    return answer.status >= 200 && answer.status < 300
   })
 }
 

@@ -110,6 +110,13 @@ export async function makeLab(options: LabOptions): Promise<Lab> {
   }
 }
 
+/** Switches off what is left of a laboratory whose own process was killed: its nodes live on without it. */
+export async function endNodes(place: { readonly home: string; readonly run: string }, names: readonly string[]): Promise<void> {
+  const left = names.filter((name) => existsSync(join(place.home, name)))
+  const supplies = left.map((node) => new Power({ node, home: join(place.home, node), runDir: join(place.run, node), argv: [] }))
+  await Promise.all(supplies.map((supply) => supply.clean()))
+}
+
 function nodeFile(options: LabOptions, node: LabNode, home: string, runDir: string, secret: string): string {
   return stringify({
     node: node.name,

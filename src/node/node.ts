@@ -91,7 +91,7 @@ export interface NodeStatus {
   readonly leader: NodeId | undefined
   readonly commitIndex: LogIndex
   readonly appliedIndex: LogIndex
-  /** A leader is known and, by its renewals or its own rounds, has a quorum. */
+  /** A leader is known, and the first entry, which names the nodes, is applied here. */
   readonly quorate: boolean
   readonly leaseRemainingMs: number
   /** Age of the newest renewal: what was committed before it is in the state here. Undefined before the first. */
@@ -276,7 +276,7 @@ export class QuorateNode {
       leader: this.nodeOf(leader),
       commitIndex,
       appliedIndex,
-      quorate: leader !== undefined,
+      quorate: leader !== undefined && metaOf(this.state).clusterName !== '',
       leaseRemainingMs: this.presence.holder.remaining(this.io.clock.boot()),
       renewedAgoMs: askedAt === undefined ? undefined : this.io.clock.boot() - askedAt,
       guardian: this.guardianState !== undefined,

@@ -27,6 +27,20 @@ test('clusters keep their promises under faults, and recover', (context) => {
   context.diagnostic(`${seedCount} seeds from ${firstSeed} on, ${faults} faults`)
 })
 
+test('a node says that there is a quorum only once it knows the nodes', () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const world = new World({ seed })
+    for (const machine of world.machines) machine.powerOn()
+    const nodes = () => world.machines.flatMap((machine) => machine.daemon?.node ?? [])
+    for (let quorate = 0; quorate < 3; quorate = nodes().filter((node) => node.status.quorate).length) {
+      assert.ok(world.scheduler.now < 30_000, 'the cluster forms')
+      world.run(1)
+      for (const { status, state } of nodes())
+        if (status.quorate) assert.equal([...state.rows('nodes')].length, 3, `${status.node} at ${world.scheduler.now} ms`)
+    }
+  }
+})
+
 test('a node with more groups than a statement names is proved by its guardian, a part at a time', () => {
   const world = new World({ seed: 11, profile: 'fast', fencing: false })
   const names = Array.from({ length: 2 * statementGroups + 20 }, (_, at) => `g${String(at).padStart(3, '0')}`)
