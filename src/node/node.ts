@@ -941,7 +941,7 @@ export class QuorateNode {
       report.outcome === 'exited'
         ? `${report.stderr || report.stdout}`.trim().split('\n').at(-1)?.slice(0, 300) || `exit ${report.code}`
         : report.outcome
-    this.performAttempts(this.runner.called({ callId: report.callId, code, detail }))
+    this.performAttempts(this.runner.called({ callId: report.callId, code, detail, at: this.io.clock.boot() }))
   }
 
   private onDatagram(sender: string, link: number, message: unknown): void {

@@ -83,6 +83,35 @@ test('an address that another machine has is not taken', async () => {
   }
 })
 
+test('a neighbour that is known from earlier is not taken for one that has the address, and one that has it is found all the same', async () => {
+  const remember = () => ip('-n', mine, 'neigh', 'replace', address, 'lladdr', '02:00:00:00:00:99', 'dev', 'eth0', 'nud', 'stale')
+  remember()
+  bench.run('f', { ip: hostname() })
+  await bench.groupIs('f', 'ONLINE')
+  bench.stop('f')
+  await bench.groupIs('f', 'STOPPED')
+  ip('-n', peer, 'addr', 'add', `${address}/24`, 'dev', 'eth0')
+  try {
+    remember()
+    bench.run('g', { ip: hostname() })
+    assert.match((await bench.failureOf('g'))?.detail ?? '', new RegExp(`${address} is in use on eth0`))
+    bench.stop('g')
+    await bench.groupIs('g', 'STOPPED')
+  } finally {
+    ip('-n', peer, 'addr', 'del', `${address}/24`, 'dev', 'eth0')
+  }
+})
+
+test('an address that is there twice is taken down everywhere, also from a device that is down', async () => {
+  ip('-n', mine, 'link', 'add', 'spare', 'type', 'veth', 'peer', 'name', 'other')
+  bench.run('h', { ip: hostname() })
+  await bench.groupIs('h', 'ONLINE')
+  ip('-n', mine, 'addr', 'add', `${address}/32`, 'dev', 'spare')
+  bench.stop('h')
+  await bench.groupIs('h', 'STOPPED')
+  assert.doesNotMatch(addressesOf(mine), new RegExp(address))
+})
+
 test('an address of no connected network needs a device', async () => {
   const elsewhere = { address: '192.0.2.7/24' }
   bench.run('d', { ip: hostname(elsewhere) })

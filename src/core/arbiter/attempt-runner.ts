@@ -31,6 +31,7 @@ export interface CallOutcome {
   /** Fence agents: for `status` 0 is on and 2 is off; otherwise 0 is done. Undefined: killed, timed out, not started. */
   readonly code: number | undefined
   readonly detail: string
+  readonly at: BootInstant
 }
 
 /** What the runner sees at each step. */
@@ -52,6 +53,8 @@ interface Run {
   readonly devices: readonly FenceDevice[]
   /** When this node first saw the attempt in the log. */
   readonly seenAt: BootInstant
+  /** The clock has a grain: only a heartbeat of a later reading is surely sent after the attempt was seen. */
+  askedLater: boolean
   readonly startedAfterRestart: boolean
   phase: 'waiting' | 'calling' | 'reading' | 'done'
   /** Readings of off so far, by device. */
@@ -106,10 +109,12 @@ export class AttemptRunner {
       action: open.action,
       devices,
       seenAt: view.boot,
+      askedLater: false,
       startedAfterRestart: this.first,
       phase: 'waiting',
       offReadings: devices.map(() => 0),
-      statusCalls: devices.map(() => 0),
+      // The first may have been held by an earlier life of this daemon.
+      statusCalls: devices.map(() => (this.first ? 1 : 0)),
       pending: new Set(),
       result: undefined,
       notes: [],
@@ -118,23 +123,34 @@ export class AttemptRunner {
     effects.push({ kind: 'heartbeat-now' })
     if (devices.length === 0) finish(run, false, 'the node has no such fence device')
     else if (run.startedAfterRestart)
-      for (const [at] of devices.entries()) effects.push({ kind: 'cancel', callId: `${id}/${open.action}/${at}` })
+      for (const [at] of devices.entries())
+        for (const held of [`${open.action}/${at}`, firstReading(at)]) effects.push({ kind: 'cancel', callId: `${id}/${held}` })
     else if (open.action !== 'status') this.prepare(id, devices, open.action, effects)
     return run
   }
 
-  /** Starts the programs of the call and holds their input. */
+  /** Starts the programs of the call, and of the reading that follows a power-off, and holds their input. */
   private prepare(id: string, devices: readonly FenceDevice[], action: 'off' | 'on', effects: AttemptEffect[]): void {
     for (const [at, device] of devices.entries()) {
-      const callId = `${id}/${action}/${at}`
-      if (this.prepared.has(callId) || this.early.has(callId)) continue
-      this.prepared.add(callId)
-      effects.push({ kind: 'call', call: deviceCall(callId, device, action, true) })
+      this.hold(`${id}/${action}/${at}`, device, action, effects)
+      if (action === 'off') this.hold(`${id}/${firstReading(at)}`, device, 'status', effects)
     }
   }
 
+  private hold(callId: string, device: FenceDevice, action: DeviceCall['action'], effects: AttemptEffect[]): void {
+    if (this.prepared.has(callId) || this.early.has(callId)) return
+    this.prepared.add(callId)
+    effects.push({ kind: 'call', call: deviceCall(callId, device, action, true) })
+  }
+
   private advance(view: AttemptView, run: Run, effects: AttemptEffect[]): void {
-    if (run.phase === 'waiting' && view.mayAct && view.askedAt !== undefined && view.askedAt > run.seenAt) {
+    const askedSince = view.askedAt !== undefined && view.askedAt > run.seenAt
+    if (run.phase === 'waiting' && !askedSince && !run.askedLater && view.boot > run.seenAt) {
+      run.askedLater = true
+      effects.push({ kind: 'heartbeat-now' })
+    }
+    if (run.phase === 'waiting' && view.mayAct && askedSince) {
+      run.notes.push(`lease renewed${after(run, view.boot)}`)
       if (run.startedAfterRestart || run.action === 'status') this.readAll(run, effects)
       else {
         run.phase = 'calling'
@@ -194,9 +210,9 @@ export class AttemptRunner {
     invariant(device < run.devices.length, 'an answer is of a device of the attempt', { callId: outcome.callId })
     const agent = run.devices[device]?.agent ?? ''
     const off = action === 'off' ? outcome.code === 0 : outcome.code === 2
-    run.notes.push(
-      `${agent} ${action}: ${action === 'status' ? (off ? 'off' : outcome.code === 0 ? 'on' : `unclear (${outcome.detail})`) : outcome.code === 0 ? 'confirmed' : outcome.detail}`,
-    )
+    const called = outcome.code === 0 ? 'confirmed' : outcome.detail
+    const read = off ? 'off' : outcome.code === 0 ? 'on' : `unclear (${outcome.detail})`
+    run.notes.push(`${agent} ${action}: ${action === 'status' ? read : called}${after(run, outcome.at)}`)
     if (run.action === 'on') finish(run, outcome.code === 0, run.notes.join('; '))
     else if (off) run.offReadings[device] = (run.offReadings[device] ?? 0) + 1
     else if (action === 'status') finish(run, false, run.notes.join('; '))
@@ -212,11 +228,14 @@ export class AttemptRunner {
     run.phase = 'reading'
     for (const [at, device] of run.devices.entries()) {
       if ((run.offReadings[at] ?? 0) >= 2) continue
-      const nth = (run.statusCalls[at] ?? 0) + 1
+      let nth = (run.statusCalls[at] ?? 0) + 1
+      // A program that ended while it was held has read nothing.
+      if (this.early.has(`${run.id}/status/${at}/${nth}`)) nth++
       run.statusCalls[at] = nth
       const callId = `${run.id}/status/${at}/${nth}`
       run.pending.add(callId)
-      effects.push({ kind: 'call', call: deviceCall(callId, device, 'status', false) })
+      if (this.prepared.has(callId)) effects.push({ kind: 'release', callId })
+      else effects.push({ kind: 'call', call: deviceCall(callId, device, 'status', false) })
     }
   }
 
@@ -236,6 +255,9 @@ export class AttemptRunner {
   }
 }
 
+/** When in the course of the attempt, as its record shows it. */
+const after = (run: Run, at: BootInstant): string => ` (+${at - run.seenAt} ms)`
+
 function finish(run: Run, confirmed: boolean, detail: string): void {
   run.phase = 'done'
   run.result = { confirmed, detail: detail.slice(0, 1_000) }
@@ -244,6 +266,8 @@ function finish(run: Run, confirmed: boolean, detail: string): void {
 function deviceCall(callId: string, device: FenceDevice, action: DeviceCall['action'], hold: boolean): DeviceCall {
   return { callId, agent: device.agent, parameters: device.parameters, action, hold, timeout: device.timeout }
 }
+
+const firstReading = (device: number): string => `status/${device}/1`
 
 /** Devices of another revision are other calls: what was prepared for them is never released. */
 const runId = (caseId: CaseId, number: number, devices: LogIndex): string => `${caseId}#${number}@${devices}`

@@ -3,26 +3,43 @@
  *
  * Loopback addresses are always there on every node, so for them nothing is done here: the group's exclusivity is all.
  */
+import { join } from 'node:path'
 import { isLoopback, type MethodResult } from '../../core/monitor/index.js'
-import { announcement, type DeviceAddress, deviceOfSubnet, duplicateProbe, parseAddresses, parseDirectRoute } from '../network/index.js'
+import {
+  announcement,
+  askNeighbours,
+  type DeviceAddress,
+  deviceOfSubnet,
+  duplicateProbe,
+  neighbourOf,
+  parseAddresses,
+  parseDirectRoute,
+  runningAddresses,
+} from '../network/index.js'
 import { isResult, judgeExit, type MethodContext } from './method.js'
 
 const ip = 'ip'
 
+/** RFC 5227 asks thrice within seconds; here the former holder is proved stopped before, and neighbours answer within a few. */
+const answerWait = 50
+
 export async function runLogicalHostname(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
   const [address = '', prefix = '32'] = String(context.request.definition.parameters.address).split('/')
   if (isLoopback(address)) return context.refusal() ?? { outcome: method === 'probe' ? 'running' : 'done' }
-  const found = await addressesNow(context)
-  if ('outcome' in found) return found
-  const here = found.filter((known) => known.address === address)
   switch (method) {
-    case 'probe':
-      return judgeAddress(here)
+    case 'probe': {
+      const found = await addressesNow(context)
+      return 'outcome' in found ? found : judgeAddress(of(found, address))
+    }
     case 'stop':
-      return takeDown(context, here)
+      return takeDown(context, address)
     case 'start':
-      return bringUp(context, found, address, Number(prefix))
+      return bringUp(context, address, Number(prefix))
   }
+}
+
+function of(known: readonly DeviceAddress[], address: string): readonly DeviceAddress[] {
+  return known.filter((one) => one.address === address)
 }
 
 function judgeAddress(here: readonly DeviceAddress[]): MethodResult {
@@ -31,16 +48,26 @@ function judgeAddress(here: readonly DeviceAddress[]): MethodResult {
   return here.some((known) => known.up) ? { outcome: 'running' } : { outcome: 'failed', detail: `its device ${first.device} is down` }
 }
 
-async function takeDown(context: MethodContext, here: readonly DeviceAddress[]): Promise<MethodResult> {
-  for (const { device, address, prefix } of here) {
-    const result = await run(context, [ip, 'addr', 'del', `${address}/${prefix}`, 'dev', device], 'action')
-    if (result.outcome !== 'done') return result
-  }
-  return { outcome: 'done' }
+/** Takes it from where it is seen at once, and looks in the same breath whether it is elsewhere too. */
+async function takeDown(context: MethodContext, address: string): Promise<MethodResult> {
+  let found = await addressesNow(context, of(runningAddresses(), address))
+  if ('outcome' in found) found = await addressesNow(context) // It may have gone by itself just now.
+  if ('outcome' in found) return found
+  const left = of(found, address)
+  if (left.length === 0) return { outcome: 'done' }
+  const again = await addressesNow(context, left)
+  return 'outcome' in again ? again : { outcome: 'done' }
 }
 
-async function bringUp(context: MethodContext, known: readonly DeviceAddress[], address: string, prefix: number): Promise<MethodResult> {
-  const device = await chooseDevice(context, known, address, prefix)
+async function bringUp(context: MethodContext, address: string, prefix: number): Promise<MethodResult> {
+  let known: readonly DeviceAddress[] = runningAddresses()
+  let device = context.request.definition.parameters.device?.toString() ?? deviceOfSubnet(known, address, prefix)
+  if (device === undefined || !known.some((other) => other.device === device)) {
+    const found = await addressesNow(context)
+    if ('outcome' in found) return found
+    known = found
+    device = await chooseDevice(context, known, address, prefix)
+  }
   if (device === undefined) {
     return {
       outcome: 'failed',
@@ -48,12 +75,12 @@ async function bringUp(context: MethodContext, known: readonly DeviceAddress[], 
     }
   }
   if (!known.some((other) => other.address === address && other.device === device)) {
-    const taken = await findDuplicate(context, device, address)
+    const taken = await findDuplicate(context, known, device, address, prefix)
     if (taken !== undefined) return taken
     const added = await run(context, [ip, 'addr', 'add', `${address}/${prefix}`, 'brd', '+', 'dev', device], 'service')
     if (added.outcome !== 'done') return added
   }
-  const argv = announcement(device, address)
+  const argv = announcement(device, address, join(context.world.outputFolder, `announcement-${address}.pid`))
   if (argv !== undefined) void context.run({ argv }, 'service') // Goes on by itself; the address is up already.
   return { outcome: 'done' }
 }
@@ -73,7 +100,30 @@ async function chooseDevice(
 }
 
 /** What stands in the way of the address; a check that cannot be made does not. */
-async function findDuplicate(context: MethodContext, device: string, address: string): Promise<MethodResult | undefined> {
+async function findDuplicate(
+  context: MethodContext,
+  known: readonly DeviceAddress[],
+  device: string,
+  address: string,
+  prefix: number,
+): Promise<MethodResult | undefined> {
+  const own = known.find((other) => other.device === device && deviceOfSubnet([other], address, prefix) === device)
+  const answer = own === undefined ? 'unknown' : await askLink(context, device, address, own.address)
+  if (context.signal.aborted) return { outcome: 'cancelled' }
+  if (answer === 'nobody') return undefined
+  return answer === 'unknown' ? askByProgram(context, device, address) : inUse(device, address, answer.mac)
+}
+
+async function askLink(context: MethodContext, device: string, address: string, own: string) {
+  const before = neighbourOf(device, address)
+  if (before?.fixed === true) return 'unknown'
+  // What is known from earlier would be taken for an answer.
+  if (before !== undefined) await context.run({ argv: [ip, 'neigh', 'del', address, 'dev', device] })
+  return askNeighbours(device, address, own, answerWait, context.signal)
+}
+
+/** Asks with ARP of its own, where the kernel's question would not go out on this device. */
+async function askByProgram(context: MethodContext, device: string, address: string): Promise<MethodResult | undefined> {
   const argv = duplicateProbe(device, address)
   if (argv === undefined) return undefined
   const outcome = await context.run({ argv })
@@ -81,12 +131,22 @@ async function findDuplicate(context: MethodContext, device: string, address: st
   if (outcome.kind === 'cancelled' || outcome.kind === 'timed-out') return judgeExit(outcome)
   // Python itself ends with 1 on an error, but then it has printed no address.
   const mac = outcome.stdout.trim()
-  const inUse = outcome.code === 1 && (mac !== '' || !argv.includes('-Ec'))
-  return inUse ? { outcome: 'failed', detail: `${address} is in use on ${device}${mac === '' ? '' : ` by ${mac}`}` } : undefined
+  return outcome.code === 1 && (mac !== '' || !argv.includes('-Ec')) ? inUse(device, address, mac) : undefined
 }
 
-async function addressesNow(context: MethodContext): Promise<readonly DeviceAddress[] | MethodResult> {
-  const outcome = await context.run({ argv: [ip, '-j', 'addr', 'show'] })
+function inUse(device: string, address: string, mac: string): MethodResult {
+  return { outcome: 'failed', detail: `${address} is in use on ${device}${mac === '' ? '' : ` by ${mac}`}` }
+}
+
+/** Every address of this machine, after `taken` were taken away. */
+async function addressesNow(
+  context: MethodContext,
+  taken: readonly DeviceAddress[] = [],
+): Promise<readonly DeviceAddress[] | MethodResult> {
+  const lines = taken.map(({ device, address, prefix }) => `addr del ${address}/${prefix} dev ${device}\n`)
+  const outcome = await context.run(
+    taken.length === 0 ? { argv: [ip, '-j', 'addr', 'show'] } : { argv: [ip, '-j', '-batch', '-'], input: `${lines.join('')}addr show\n` },
+  )
   if (isResult(outcome)) return outcome
   const judged = judgeExit(outcome)
   if (judged.outcome !== 'done') return judged

@@ -26,14 +26,18 @@ export function duplicateProbe(device: string, address: string): readonly string
   return program === undefined ? undefined : [program, '-D', '-q', '-c', '2', '-w', '1', '-I', device, address]
 }
 
-/** Tells the neighbours where the address now lives; takes about half a second, and need not be waited for. */
-export function announcement(device: string, address: string): readonly string[] | undefined {
-  const interpreter = python()
-  if (interpreter !== undefined) return [interpreter, '-Ec', announce, device, address, String(announcements)]
+/**
+ * Tells the neighbours where the address now lives; takes about half a second, and need not be waited for. `pidFile` is a
+ * path that the program may write, and deletes in the end whatever it is: never a device.
+ */
+export function announcement(device: string, address: string, pidFile: string): readonly string[] | undefined {
+  // The smallest program first: while it starts, so does what depends on the address.
   const sender = firstOf('/usr/libexec/heartbeat/send_arp', '/usr/lib/heartbeat/send_arp')
   if (sender !== undefined) {
-    return [sender, '-i', '100', '-r', String(announcements), '-p', '/dev/null', device, address, 'auto', 'not_used', 'not_used']
+    return [sender, '-i', '100', '-r', String(announcements), '-p', pidFile, device, address, 'auto', 'not_used', 'not_used']
   }
+  const interpreter = python()
+  if (interpreter !== undefined) return [interpreter, '-Ec', announce, device, address, String(announcements)]
   const program = arping()
   return program === undefined ? undefined : [program, '-q', '-U', '-c', String(announcements), '-I', device, address]
 }

@@ -1,4 +1,5 @@
-/** Reads what `ip -j addr` and `ip -j route get` print. */
+/** Reads what `ip -j addr` and `ip -j route get` print, and what this process sees by itself. */
+import { networkInterfaces } from 'node:os'
 
 export interface DeviceAddress {
   readonly device: string
@@ -20,6 +21,16 @@ export function parseAddresses(json: string): readonly DeviceAddress[] {
       family === 'inet' && local !== undefined && device.ifname !== undefined
         ? [{ device: device.ifname, address: local, prefix: prefixlen ?? 32, up: device.flags?.includes('UP') === true }]
         : [],
+    ),
+  )
+}
+
+/** Those of devices that are up and running, without starting a program: what is missing here may still be there. */
+export function runningAddresses(): readonly DeviceAddress[] {
+  return Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
+    addresses.flatMap(({ family, address, cidr }) =>
+      // An address with a label goes by the label.
+      family === 'IPv4' ? [{ device: name.replace(/:.*/, ''), address, prefix: Number(cidr?.split('/')[1] ?? 32), up: true }] : [],
     ),
   )
 }

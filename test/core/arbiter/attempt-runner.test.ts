@@ -63,7 +63,7 @@ class Arbiter {
   }
 
   called(callId: string, code: number | undefined): string[] {
-    return this.runner.called({ callId, code, detail: code === undefined ? 'timed-out' : '' }).map(show)
+    return this.runner.called({ callId, code, detail: code === undefined ? 'timed-out' : '', at: bootInstant(this.now) }).map(show)
   }
 
   /** What it tells the log of the attempt; undefined when nothing. */
@@ -91,16 +91,28 @@ function show(effect: AttemptEffect): string {
 describe('the call', () => {
   test('is prepared during the challenge and withheld; the attempt asks for a renewal first', () => {
     const arbiter = new Arbiter()
-    assert.deepEqual(arbiter.step(), ['call c1#1@7/off/0 held'])
+    assert.deepEqual(arbiter.step(), ['call c1#1@7/off/0 held', 'call c1#1@7/status/0/1 held'])
     assert.deepEqual(arbiter.attempt(), ['heartbeat'])
     assert.deepEqual(arbiter.step(), [])
     assert.deepEqual(arbiter.renewed(), ['release c1#1@7/off/0'])
   })
 
+  test('is asked for again once the clock shows that the attempt was seen before', () => {
+    const arbiter = new Arbiter()
+    arbiter.attempt()
+    arbiter.askedAt = arbiter.now
+    assert.deepEqual(arbiter.step(), [], 'that heartbeat may have been sent within the same tick, before')
+    arbiter.now += 10
+    assert.deepEqual(arbiter.step(), ['heartbeat'])
+    assert.deepEqual(arbiter.step(), [])
+    arbiter.askedAt = arbiter.now
+    assert.deepEqual(arbiter.step(), ['release c1#1@7/off/0'])
+  })
+
   test('is not made on a lease that was asked for before the attempt was seen', () => {
     const arbiter = new Arbiter()
     arbiter.askedAt = arbiter.now - 1
-    assert.deepEqual(arbiter.attempt(), ['heartbeat', 'call c1#1@7/off/0 held'])
+    assert.deepEqual(arbiter.attempt(), ['heartbeat', 'call c1#1@7/off/0 held', 'call c1#1@7/status/0/1 held'])
     assert.deepEqual(arbiter.step(), [])
   })
 
@@ -116,7 +128,7 @@ describe('the call', () => {
   test('is not made once the attempt is over in the log', () => {
     const arbiter = new Arbiter()
     arbiter.attempt()
-    assert.deepEqual(arbiter.ended(), ['cancel c1#1@7/off/0'])
+    assert.deepEqual(arbiter.ended(), ['cancel c1#1@7/off/0', 'cancel c1#1@7/status/0/1'])
     assert.deepEqual(arbiter.renewed(), [])
   })
 
@@ -131,7 +143,7 @@ describe('the call', () => {
     const arbiter = new Arbiter()
     arbiter.step()
     arbiter.row = { ...arbiter.row, stage: 'CLOSED' }
-    assert.deepEqual(arbiter.step(), ['cancel c1#1@7/off/0'])
+    assert.deepEqual(arbiter.step(), ['cancel c1#1@7/off/0', 'cancel c1#1@7/status/0/1'])
   })
 })
 
@@ -141,7 +153,13 @@ describe('a change of the node’s devices', () => {
     arbiter.step()
     arbiter.devices = [{ agent: 'other', parameters: {}, timeout: 5_000 }]
     arbiter.revision = 8
-    assert.deepEqual(arbiter.attempt(), ['heartbeat', 'call c1#1@8/off/0 held', 'cancel c1#1@7/off/0'])
+    assert.deepEqual(arbiter.attempt(), [
+      'heartbeat',
+      'call c1#1@8/off/0 held',
+      'call c1#1@8/status/0/1 held',
+      'cancel c1#1@7/off/0',
+      'cancel c1#1@7/status/0/1',
+    ])
     assert.deepEqual(arbiter.renewed(), ['release c1#1@8/off/0'])
   })
 
@@ -151,9 +169,9 @@ describe('a change of the node’s devices', () => {
     arbiter.devices = []
     arbiter.revision = 8
     assert.deepEqual(arbiter.renewed(), ['release c1#1@7/off/0'])
-    assert.deepEqual(arbiter.called('c1#1@7/off/0', 0), ['call c1#1@7/status/0/1'])
+    assert.deepEqual(arbiter.called('c1#1@7/off/0', 0), ['release c1#1@7/status/0/1'])
     arbiter.called('c1#1@7/status/0/1', 2)
-    assert.match(arbiter.said() ?? '', /^result off: fence0 off/)
+    assert.match(arbiter.said() ?? '', /^result off: lease renewed \(\+10 ms\); fence0 off: confirmed/)
   })
 })
 
@@ -167,7 +185,7 @@ describe('off is believed', () => {
 
   test('when the agent confirms it and a reading says the same', () => {
     const arbiter = calling()
-    assert.deepEqual(arbiter.called('c1#1@7/off/0', 0), ['call c1#1@7/status/0/1'])
+    assert.deepEqual(arbiter.called('c1#1@7/off/0', 0), ['release c1#1@7/status/0/1'])
     assert.equal(arbiter.said(), undefined, 'one reading is not enough')
     arbiter.called('c1#1@7/status/0/1', 2)
     assert.match(arbiter.said() ?? '', /^result off/)
@@ -175,7 +193,7 @@ describe('off is believed', () => {
 
   test('when the call failed, only after two readings', () => {
     const arbiter = calling()
-    assert.deepEqual(arbiter.called('c1#1@7/off/0', undefined), ['call c1#1@7/status/0/1'])
+    assert.deepEqual(arbiter.called('c1#1@7/off/0', undefined), ['release c1#1@7/status/0/1'])
     assert.deepEqual(arbiter.called('c1#1@7/status/0/1', 2), ['call c1#1@7/status/0/2'])
     arbiter.called('c1#1@7/status/0/2', 2)
     assert.match(arbiter.said() ?? '', /^result off/)
@@ -190,10 +208,18 @@ describe('off is believed', () => {
     }
   })
 
+  test('by a reading of its own where the program that was held for it has ended', () => {
+    const arbiter = calling()
+    arbiter.called('c1#1@7/status/0/1', 2)
+    assert.deepEqual(arbiter.called('c1#1@7/off/0', 0), ['call c1#1@7/status/0/2'])
+    arbiter.called('c1#1@7/status/0/2', 0)
+    assert.match(arbiter.said() ?? '', /^result failed/)
+  })
+
   test('only of every device of the level', () => {
     const arbiter = calling(2)
     arbiter.called('c1#1@7/off/0', 0)
-    assert.deepEqual(arbiter.called('c1#1@7/off/1', 0), ['call c1#1@7/status/0/1', 'call c1#1@7/status/1/1'])
+    assert.deepEqual(arbiter.called('c1#1@7/off/1', 0), ['release c1#1@7/status/0/1', 'release c1#1@7/status/1/1'])
     arbiter.called('c1#1@7/status/0/1', 2)
     assert.equal(arbiter.said(), undefined)
     arbiter.called('c1#1@7/status/1/1', 0)
@@ -205,10 +231,10 @@ describe('what is not known is read back, never repeated', () => {
   test('an attempt found open before this daemon has caught up', () => {
     const arbiter = new Arbiter(1, false)
     arbiter.mayAct = false
-    assert.deepEqual(arbiter.attempt(), ['heartbeat', 'cancel c1#1@7/off/0'])
+    assert.deepEqual(arbiter.attempt(), ['heartbeat', 'cancel c1#1@7/off/0', 'cancel c1#1@7/status/0/1'])
     arbiter.mayAct = true
-    assert.deepEqual(arbiter.renewed(), ['call c1#1@7/status/0/1'])
-    arbiter.called('c1#1@7/status/0/1', 0)
+    assert.deepEqual(arbiter.renewed(), ['call c1#1@7/status/0/2'])
+    arbiter.called('c1#1@7/status/0/2', 0)
     assert.match(arbiter.said() ?? '', /^result failed/)
   })
 
@@ -226,7 +252,7 @@ describe('what is not known is read back, never repeated', () => {
   test('a call that was still withheld is prepared anew with the next monitor', () => {
     const arbiter = new Arbiter()
     arbiter.attempt()
-    assert.deepEqual(arbiter.runner.monitorCame().map(show), ['call c1#1@7/off/0 held'])
+    assert.deepEqual(arbiter.runner.monitorCame().map(show), ['call c1#1@7/off/0 held', 'call c1#1@7/status/0/1 held'])
     assert.deepEqual(arbiter.renewed(), ['release c1#1@7/off/0'])
   })
 
