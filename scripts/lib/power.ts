@@ -33,6 +33,8 @@ export class Power {
   private readonly cgroup: string | undefined
   private readonly runKey: string
   private working: Promise<unknown> = Promise.resolve()
+  /** What was started here is in its cgroups, and nowhere else: a process cannot leave them by itself. */
+  private contained = false
 
   constructor(options: PowerOptions) {
     this.options = options
@@ -136,7 +138,7 @@ export class Power {
   private start(): void {
     const { home, argv, prefix = [], environment = {} } = this.options
     const log = openSync(join(home, 'guardian.log'), 'a', 0o640)
-    const join_ = this.cgroup === undefined ? '' : `echo $$ > ${join(this.cgroup, 'cgroup.procs')}; `
+    const join_ = this.cgroup === undefined ? '' : `echo $$ > ${join(this.cgroup, 'cgroup.procs')} && `
     const [program, ...rest] = [...(this.cgroup === undefined ? namespace() : []), ...prefix, ...argv]
     const child = spawn('/bin/sh', ['-c', `${join_}exec "$@"`, 'sh', program as string, ...rest], {
       detached: true,
@@ -147,10 +149,12 @@ export class Power {
     child.once('error', () => undefined) // The node stays off, and whoever asks sees it.
     child.unref()
     closeSync(log)
+    this.contained = this.cgroup !== undefined
   }
 
-  /** By the marker that our start put into its environment, by its run folder, or by its boot. */
+  /** Outside of its cgroups: by the marker that our start put into its environment, by its run folder, or by its boot. */
   private processes() {
+    if (this.contained) return []
     const boot = existsSync(this.bootIdFile) ? readFileSync(this.bootIdFile, 'utf8').trim() : undefined
     const wanted = [`${marker}=${this.options.home}`, `QUORATE_RUN=${this.runKey}`, ...(boot === undefined ? [] : [`QUORATE_BOOT=${boot}`])]
     return findExactly((environment) => wanted.some((one) => environment.has(one)))

@@ -157,7 +157,13 @@ export class World {
     const there = this.machines.filter((machine) => machine.daemon?.process.alive && machine.daemon.node !== undefined)
     const target = at ?? (there.length === 0 ? undefined : this.random.pick(there))
     if (target?.daemon?.node === undefined) return done(undefined)
-    target.daemon.submit(command, { timeoutMs: 2_000 }, (outcome: Outcome<CommandResult>) => done(outcome.ok ? outcome.value : undefined))
+    let over = false
+    const end = (result: CommandResult | undefined): void => {
+      if (!over) done(result)
+      over = true
+    }
+    target.daemon.submit(command, { timeoutMs: 2_000 }, (outcome: Outcome<CommandResult>) => end(outcome.ok ? outcome.value : undefined))
+    this.scheduler.after(5_000, () => end(undefined)) // Whoever was asked may have died since.
   }
 
   /** Has it carried out, whatever it takes. */

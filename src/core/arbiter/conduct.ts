@@ -68,6 +68,8 @@ export type Conduct =
   /** The lead must go elsewhere first. */
   | { readonly kind: 'transfer-lead'; readonly to: NodeId }
 
+/** How long a node that was switched off waits for its services to be up elsewhere before it is switched on. Milliseconds. */
+const servicesFirst = 2_000
 const retryPauses = [0, 1_000, 2_000, 5_000, 10_000, 30_000] as const
 
 export function conduct(view: ConductView): readonly Conduct[] {
@@ -328,7 +330,14 @@ function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduc
   // Another proof may have come before the device's answer: what was switched off is switched on all the same.
   const turnedOff = row.attempts.some((attempt) => attempt.action === 'off' && attempt.state === 'confirmed')
   const turnedOn = row.attempts.some((attempt) => attempt.action === 'on')
+  const waiting = row.groups.filter((name) => {
+    const group = view.state.get('groups', name)
+    if (group === undefined || group.intent !== 'ONLINE' || group.waitingFor !== null || group.frozen !== null) return false
+    return !mayStillRun(group) || !['ONLINE', 'FAILED', 'UNKNOWN'].includes(group.holder.report.state)
+  })
   if (turnedOff && node.fencing.then === 'on' && !turnedOn && currentBoot(view.state, row.node)?.boot === row.boot) {
+    // Its services first: the same monitor may have to start them and to call the device.
+    if (waiting.length > 0 && view.now - (view.attemptEndedAt.get(row.id) ?? view.since) < servicesFirst) return []
     return [
       {
         kind: 'propose',
@@ -337,11 +346,6 @@ function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduc
       },
     ]
   }
-  const waiting = row.groups.filter((name) => {
-    const group = view.state.get('groups', name)
-    if (group === undefined || group.intent !== 'ONLINE' || group.waitingFor !== null || group.frozen !== null) return false
-    return !mayStillRun(group) || !['ONLINE', 'FAILED', 'UNKNOWN'].includes(group.holder.report.state)
-  })
   // A node that is back may be lost again: its next case must not wait for this one's end.
   const isBack = currentBoot(view.state, row.node)?.state === 'live'
   if (waiting.length > 0 && !isBack) return []

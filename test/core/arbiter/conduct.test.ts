@@ -300,6 +300,24 @@ describe('a condemned node', () => {
     assert.ok(!asked.waits(10, n1, n3).wants().includes('readmit'))
   })
 
+  test('that was switched off is switched on once its services are up elsewhere, or have had two seconds', () => {
+    const switchedOff = () => {
+      const leader = condemned()
+      leader.database.ok(leader.database.attemptResult(true))
+      leader.ended.set('c1' as CaseId, instant(leader.now))
+      return leader
+    }
+    const quick = switchedOff()
+    assert.deepEqual(quick.waits(100, n3).wants(), [])
+    quick.database.granted(n2)
+    assert.deepEqual(quick.wants(), [])
+    quick.database.ok(quick.database.report(n2, 'ONLINE'))
+    assert.deepEqual(quick.wants(), ['attempt 2 on by n2'])
+    const slow = switchedOff()
+    assert.deepEqual(slow.waits(1_990, n3).wants(), [])
+    assert.deepEqual(slow.waits(10, n3).wants(), ['attempt 2 on by n2'])
+  })
+
   test('that was switched off is switched on again, whatever the proof', () => {
     const fenced = condemned()
     fenced.database.ok(fenced.database.attemptResult(true))
