@@ -25,6 +25,13 @@ interface Row {
   readonly profile: string
   readonly what: string
   readonly gap: Figures
+  /** Of it the fence device's own time: from the arbiter's right to call it until it had been read back. */
+  readonly device: Figures | undefined
+}
+
+interface Run {
+  readonly gap: number
+  readonly device?: number | undefined
 }
 const rows: Row[] = []
 let doubles = 0
@@ -51,17 +58,19 @@ for (const kind of arenas) {
 }
 print()
 
-async function measure(arena: Arena, profile: string, what: string, once: () => Promise<number>): Promise<void> {
-  const gaps: number[] = []
+async function measure(arena: Arena, profile: string, what: string, once: () => Promise<Run>): Promise<void> {
+  const done: Run[] = []
   for (let run = 0; run < runs; run++) {
-    gaps.push(await once())
-    process.stderr.write(`\r${arena.kind} ${profile} ${what}: ${gaps.length}/${runs}, last ${gaps.at(-1)} ms   `)
+    done.push(await once())
+    process.stderr.write(`\r${arena.kind} ${profile} ${what}: ${done.length}/${runs}, last ${done.at(-1)?.gap} ms   `)
   }
   process.stderr.write('\n')
-  rows.push({ arena: arena.kind, profile, what, gap: figures(gaps) })
+  const devices = done.flatMap((run) => run.device ?? [])
+  const device = devices.length === 0 ? undefined : figures(devices)
+  rows.push({ arena: arena.kind, profile, what, gap: figures(done.map((run) => run.gap)), device })
 }
 
-async function loseNode(arena: Arena, atLeader: boolean, how: 'kill' | 'cut'): Promise<number> {
+async function loseNode(arena: Arena, atLeader: boolean, how: 'kill' | 'cut'): Promise<Run> {
   const { holder } = await placeLead(arena, atLeader)
   const since = Date.now()
   if (how === 'kill') arena.lab.power.get(holder)?.crash()
@@ -70,21 +79,37 @@ async function loseNode(arena: Arena, atLeader: boolean, how: 'kill' | 'cut'): P
   const gap = arena.watch.longestGap(since, back.at)
   if (how === 'cut') await arena.heal?.(holder)
   const after = await settled(arena)
-  const proved = JSON.stringify((await arena.api('GET', '/v1/cases')).body).includes('"kind":"fenced"')
-  if (!proved || after.holder === holder) throw new Error(`${holder} was lost and no fencing is recorded`)
-  return gap
+  const cases = (await arena.api('GET', '/v1/cases')).body.cases as readonly Case[]
+  const fenced = cases.filter((one) => one.node === holder && one.proof?.kind === 'fenced')
+  if (fenced.length === 0 || after.holder === holder) throw new Error(`${holder} was lost and no fencing is recorded`)
+  const newest = fenced.reduce((a, b) => (a.openedAt > b.openedAt ? a : b))
+  return { gap, device: deviceTime(newest.attempts.find((attempt) => attempt.state === 'confirmed')?.detail ?? '') }
 }
 
-async function move(arena: Arena): Promise<number> {
+interface Case {
+  readonly node: string
+  readonly openedAt: string
+  readonly proof: { readonly kind: string } | null
+  readonly attempts: readonly { readonly state: string; readonly detail: string }[]
+}
+
+/** An attempt's record says after how many milliseconds each of its steps was done. */
+function deviceTime(detail: string): number | undefined {
+  const steps = [...detail.matchAll(/\(\+(\d+) ms\)/g)].map((step) => Number(step[1]))
+  const [renewed, read] = [steps[0], steps.at(-1)]
+  return renewed === undefined || read === undefined ? undefined : read - renewed
+}
+
+async function move(arena: Arena): Promise<Run> {
   const { holder } = await settled(arena)
   const to = names.find((name) => name !== holder) as string
   const since = Date.now()
   await arena.api('POST', '/v1/groups/web/move', { to })
   const back = await arena.watch.until(since, (success) => success.text.includes(`by ${to},`), 60_000)
-  return arena.watch.longestGap(since, back.at)
+  return { gap: arena.watch.longestGap(since, back.at) }
 }
 
-async function serviceDeath(arena: Arena): Promise<number> {
+async function serviceDeath(arena: Arena): Promise<Run> {
   await settled(arena)
   const copy = readCopies(arena.journal).at(-1)
   if (copy === undefined) throw new Error('the service has no journal')
@@ -92,7 +117,7 @@ async function serviceDeath(arena: Arena): Promise<number> {
   killService(arena, copy.node)
   await pause(30)
   const back = await arena.watch.until(Date.now(), () => true, 60_000)
-  return arena.watch.longestGap(since, back.at)
+  return { gap: arena.watch.longestGap(since, back.at) }
 }
 
 /** The service's pid as this process sees it, whatever namespace it lives in. */
@@ -107,10 +132,11 @@ function print(): void {
     return
   }
   process.stdout.write(
-    '\n| where | profile | what | runs | min | median | p95 | max (ms) |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n',
+    '\n| where | profile | what | runs | min | median | p95 | max (ms) | of it device, median |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n',
   )
-  for (const { arena, profile, what, gap } of rows) {
-    process.stdout.write(`| ${arena} | ${profile} | ${what} | ${gap.count} | ${gap.min} | ${gap.median} | ${gap.p95} | ${gap.max} |\n`)
+  for (const { arena, profile, what, gap, device } of rows) {
+    const { count, min, median, p95, max } = gap
+    process.stdout.write(`| ${[arena, profile, what, count, min, median, p95, max, device?.median ?? ''].join(' | ')} |\n`)
   }
   process.stdout.write(`\nInstants with two copies, by the service's own journal: ${doubles}\n`)
 }
