@@ -12,10 +12,10 @@ import {
   type CommandResult,
   conductMembers,
   type EventRow,
+  isQuorumWithout,
   leaseBound,
   type MemberSight,
   rowsOfMembers,
-  isQuorumWithout,
 } from '../core/cluster/index.js'
 import { type GuardianAnswer, type GuardianQuery, statementGroups } from '../core/guardian/index.js'
 import { decide, type Liveness, plannerVersion } from '../core/planner/index.js'

@@ -108,10 +108,11 @@ function attend(world: World): void {
 function optionsOf(seed: number, nodes: number | undefined, live: boolean): Partial<WorldOptions> {
   const random = new Random(seed ^ 0x5eed)
   const watchdog = random.chance(0.35)
+  const usualSize = random.chance(0.15) ? 5 : 3
   return {
     seed,
     live,
-    nodes: nodes ?? (random.chance(0.15) ? 5 : 3),
+    nodes: nodes ?? usualSize,
     profile: random.chance(0.5) ? 'fast' : 'normal',
     watchdogTimeout: watchdog ? 4_000 : undefined,
     containment: random.chance(0.85) ? 'cgroup2' : 'sweep',

@@ -239,9 +239,15 @@ export function nodesOf(reader: Reader): readonly NodeRow[] {
  * lately it answered.
  */
 export function isQuorumWithout(reader: Reader, node: NodeId, answering: readonly NodeId[]): boolean {
-  const all = nodesOf(reader).map((row) => row.name)
+  const all = votingNodes(reader)
   const left = all.filter((other) => other !== node && answering.includes(other) && !isCutOff(reader, other))
   return left.length >= Math.floor(all.length / 2) + 1
+}
+
+/** Nodes that have, or are to have, a vote. */
+export function votingNodes(reader: Reader): readonly NodeId[] {
+  const voters = [...reader.rows('members')].filter(([, row]) => row.wanted === 'voter').map(([, row]) => row.node)
+  return [...new Set(voters)]
 }
 
 function isCutOff(reader: Reader, node: NodeId): boolean {
