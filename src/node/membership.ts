@@ -13,6 +13,7 @@ export class Membership {
   private readonly self: { readonly node: NodeId; readonly member: MemberId }
   private readonly nodes = new Map<MemberId, NodeId>()
   private current: Configuration
+  private known: ReadonlyMap<NodeId, readonly Address[]> | undefined
 
   constructor(self: { readonly node: NodeId; readonly member: MemberId }, configuration: Configuration) {
     this.self = self
@@ -23,6 +24,7 @@ export class Membership {
 
   take(configuration: Configuration): void {
     this.current = configuration
+    this.known = undefined
     for (const [member, place] of Object.entries(configuration.places)) this.nodes.set(member as MemberId, place.node)
   }
 
@@ -62,6 +64,11 @@ export class Membership {
 
   /** All nodes, this one included, with the addresses that the configuration has for them. */
   get places(): ReadonlyMap<NodeId, readonly Address[]> {
+    this.known ??= this.makePlaces()
+    return this.known
+  }
+
+  private makePlaces(): ReadonlyMap<NodeId, readonly Address[]> {
     const places = new Map<NodeId, readonly Address[]>([[this.self.node, []]])
     for (const member of membersOf(this.current)) {
       const place = this.current.places[member]

@@ -29,15 +29,18 @@ import { type AttemptEffect, AttemptRunner, type DeviceCall } from '../core/arbi
 import {
   type Applied,
   apply,
+  type BootRow,
   type Change,
   type ClusterState,
   type Command,
   type CommandResult,
+  casesOf,
   currentBoot,
   type Envelope,
   type EventRow,
   type Guard,
   metaOf,
+  type NodeRow,
   openCases,
 } from '../core/cluster/index.js'
 import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
@@ -835,11 +838,7 @@ export class QuorateNode {
     const node = this.state.get('nodes', this.self.node)
     if (node === undefined || !this.agent.isMonitorKnown) return
     const guard: Guard = { ...this.self.guard, guarded: this.isGuarded() }
-    const known =
-      row?.boot === this.self.boot &&
-      row.state !== 'ended' &&
-      JSON.stringify(row.guard) === JSON.stringify(guard) &&
-      JSON.stringify([node.links, node.guardian, node.api]) === JSON.stringify([this.self.links, this.self.guardian, this.self.api])
+    const known = row?.boot === this.self.boot && row.state !== 'ended' && this.isRegistered(row, guard)
     if (known) return
     const command: Command = {
       kind: 'register-boot',
@@ -852,6 +851,18 @@ export class QuorateNode {
     }
     this.proposeAgain(`register/${JSON.stringify(guard)}`, command)
   }
+
+  /** Whether the log has this boot as it is now. */
+  private isRegistered(row: BootRow, guard: Guard): boolean {
+    const node = this.state.get('nodes', this.self.node)
+    if (this.registered?.row === row && this.registered.node === node && this.registered.guarded === guard.guarded) return true
+    const isSame =
+      JSON.stringify(row.guard) === JSON.stringify(guard) &&
+      JSON.stringify([node?.links, node?.guardian, node?.api]) === JSON.stringify([this.self.links, this.self.guardian, this.self.api])
+    if (isSame) this.registered = { row, node, guarded: guard.guarded }
+    return isSame
+  }
+  private registered: { readonly row: BootRow; readonly node: NodeRow | undefined; readonly guarded: boolean } | undefined
 
   /** A guardian that is silent for a second no longer guards. */
   private isGuarded(): boolean {
@@ -893,7 +904,7 @@ export class QuorateNode {
       boot,
       askedAt: this.presence.holder.askedAt,
       mayAct,
-      cases: [...this.state.rows('cases')].map(([, row]) => row),
+      cases: casesOf(this.state),
       node: (name) => this.state.get('nodes', name),
     })
     this.performAttempts(effects)

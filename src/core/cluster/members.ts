@@ -10,7 +10,7 @@ import type { Configuration, ConfigurationChange } from '../raft/index.js'
 import type { Command } from './commands.js'
 import { type Context, refuse } from './context.js'
 import type { Address, MemberRow, NodeRow } from './rows.js'
-import { bootsOf, groupsOf, heldBy, membersOfNode, openCaseOf, type Reader } from './state.js'
+import { bootsOf, groupsOf, heldBy, membersOfNode, openCaseOf } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 type Value = Record<string, unknown>
@@ -161,10 +161,6 @@ function forgetNode(context: Context, node: NodeId): void {
   }
   context.draft.delete('nodes', node)
   context.event('node.left', node, `${node} has left the cluster`)
-}
-
-export function rowsOfMembers(reader: Reader): readonly MemberRow[] {
-  return [...reader.rows('members')].map(([, row]) => row)
 }
 
 export type MembersWanted =

@@ -41,10 +41,16 @@ export interface Reader {
   get<Name extends TableName>(table: Name, key: string): Tables[Name] | undefined
   /** Rows in key order, from `from` on (all without it). */
   rows<Name extends TableName>(table: Name, from?: string): Iterable<readonly [string, Tables[Name]]>
+  /**
+   * What `make` reads from this one table, made once and kept until the table changes: asked many times a second, it must
+   * not be sorted anew each time. One `what` always has the same `make`.
+   */
+  derived<Value>(table: TableName, what: string, make: () => Value): Value
 }
 
 export class ClusterState implements Reader {
   private tables: ReadonlyMap<TableName, Tree<unknown>>
+  private readonly kept = new Map<TableName, Map<string, unknown>>()
   /** Index of the last entry whose changes are in. */
   appliedIndex: LogIndex
 
@@ -75,6 +81,16 @@ export class ClusterState implements Reader {
     for (const [key, row] of this.table(table).entries(from)) yield [key, row as Tables[Name]]
   }
 
+  derived<Value>(table: TableName, what: string, make: () => Value): Value {
+    let kept = this.kept.get(table)
+    if (kept === undefined) {
+      kept = new Map()
+      this.kept.set(table, kept)
+    }
+    if (!kept.has(what)) kept.set(what, make())
+    return kept.get(what) as Value
+  }
+
   size(table: TableName): number {
     return this.table(table).size
   }
@@ -83,6 +99,7 @@ export class ClusterState implements Reader {
   commit(index: LogIndex, changes: readonly Change[]): void {
     invariant(index === this.appliedIndex + 1, 'entries are applied in order, each once', { index, applied: this.appliedIndex })
     for (const { table, key, value } of changes) {
+      this.kept.delete(table)
       if (value === undefined) this.table(table).delete(key)
       else this.table(table).set(key, value)
     }
@@ -96,11 +113,13 @@ export class ClusterState implements Reader {
       from: this.appliedIndex,
     })
     this.tables = other.tables
+    this.kept.clear()
     this.appliedIndex = other.appliedIndex
   }
 
   /** Puts rows in without an entry: while a state is being built that nobody reads yet. */
   load(rows: Iterable<{ readonly table: string; readonly key: string; readonly value: unknown }>): void {
+    this.kept.clear()
     for (const { table, key, value } of rows) this.table(table as TableName).set(key, value)
   }
 
@@ -155,6 +174,10 @@ export class Draft implements Reader {
     for (let next = mine[at]; next !== undefined; next = mine[++at]) if (next[1] !== undefined) yield next as [string, Tables[Name]]
   }
 
+  derived<Value>(table: TableName, what: string, make: () => Value): Value {
+    return this.changed.has(table) ? make() : this.base.derived(table, what, make)
+  }
+
   put<Name extends TableName>(table: Name, key: string, row: Tables[Name]): void {
     this.tableChanges(table).set(key, row)
   }
@@ -204,12 +227,13 @@ export const bootKey = (node: string, boot: string): string => `${node}/${boot}`
 
 /** Every boot of the node that still matters, oldest registration first. */
 export function bootsOf(reader: Reader, node: NodeId): readonly BootRow[] {
-  const found: BootRow[] = []
-  for (const [key, row] of reader.rows('boots', `${node}/`)) {
-    if (!key.startsWith(`${node}/`)) break
-    found.push(row)
-  }
-  return found.sort((a, b) => a.registeredIndex - b.registeredIndex)
+  const byNode = reader.derived('boots', 'by node', () => {
+    const found = new Map<NodeId, BootRow[]>()
+    for (const [, row] of reader.rows('boots')) found.set(row.node, [...(found.get(row.node) ?? []), row])
+    for (const boots of found.values()) boots.sort((a, b) => a.registeredIndex - b.registeredIndex)
+    return found
+  })
+  return byNode.get(node) ?? []
 }
 
 /** The node's latest boot: the only one that can be granted anything. */
@@ -217,20 +241,23 @@ export function currentBoot(reader: Reader, node: NodeId): BootRow | undefined {
   return bootsOf(reader, node).at(-1)
 }
 
+export function rowsOfMembers(reader: Reader): readonly MemberRow[] {
+  return reader.derived('members', 'all', () => [...reader.rows('members')].map(([, row]) => row))
+}
+
 /** Every member of the node, the oldest first. */
 export function membersOfNode(reader: Reader, node: NodeId): readonly MemberRow[] {
-  return [...reader.rows('members')]
-    .map(([, row]) => row)
+  return rowsOfMembers(reader)
     .filter((row) => row.node === node)
     .sort((a, b) => a.addedIndex - b.addedIndex || (a.member < b.member ? -1 : 1))
 }
 
 export function groupsOf(reader: Reader): readonly GroupRow[] {
-  return [...reader.rows('groups')].map(([, row]) => row)
+  return reader.derived('groups', 'all', () => [...reader.rows('groups')].map(([, row]) => row))
 }
 
 export function nodesOf(reader: Reader): readonly NodeRow[] {
-  return [...reader.rows('nodes')].map(([, row]) => row)
+  return reader.derived('nodes', 'all', () => [...reader.rows('nodes')].map(([, row]) => row))
 }
 
 /**
@@ -258,7 +285,14 @@ function isCutOff(reader: Reader, node: NodeId): boolean {
 
 /** Cases that are not over, oldest first. */
 export function openCases(reader: Reader): readonly CaseRow[] {
-  return [...reader.rows('cases')].map(([, row]) => row).filter((row) => row.stage !== 'RECOVERED' && row.stage !== 'CLOSED')
+  return reader.derived('cases', 'open', () =>
+    [...reader.rows('cases')].map(([, row]) => row).filter((row) => row.stage !== 'RECOVERED' && row.stage !== 'CLOSED'),
+  )
+}
+
+/** All cases, over or not. */
+export function casesOf(reader: Reader): readonly CaseRow[] {
+  return reader.derived('cases', 'all', () => [...reader.rows('cases')].map(([, row]) => row))
 }
 
 export function openCaseOf(reader: Reader, node: NodeId): CaseRow | undefined {
