@@ -46,6 +46,8 @@ export interface DaemonDoors {
   readonly guardianArgv: readonly string[]
   readonly log: (level: 'info' | 'warn' | 'error', text: string) => void
   readonly fatal: (error: unknown) => void
+  /** When the log is compacted, instead of the usual bounds: for tests. */
+  readonly compaction?: NonNullable<NodeIo['compaction']>
   /** Answers that only the faces can give, such as resource types. */
   readonly answers?: (question: Question) => Promise<unknown> | undefined
 }
@@ -107,8 +109,11 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     ...(identity?.phase === 'formed' ? { identity: { clusterId: identity.clusterId, memberId: identity.memberId } } : {}),
     listener: {
       onFrame: (from, frame) => {
-        if (kindOf(frame) === 'formation') forming?.received(from, frame as FormationMessage)
-        else if (kindOf(frame) === 'joined') forming?.joined(frame as Joined)
+        if (kindOf(frame) === 'formation') {
+          const message = frame as FormationMessage
+          if (node?.knows(from) === false && typeof message.address?.host === 'string') peers.reach(from, [message.address])
+          forming?.received(from, message)
+        } else if (kindOf(frame) === 'joined') forming?.joined(frame as Joined)
         else node?.frame(from, frame)
       },
       onConnected: (peer) => log('info', `connected with ${peer.node}`),
@@ -197,6 +202,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     lease: { write: (deadline) => lease.extend(deadline) },
     freshId: () => randomBytes(9).toString('base64url'),
     seed: randomInt(1, 2 ** 31),
+    ...(doors.compaction === undefined ? {} : { compaction: doors.compaction }),
     defer: (task) => void setImmediate(task),
     log,
     fatal: doors.fatal,
@@ -296,12 +302,13 @@ function form(config: NodeConfig, restored: Restored, store: Store, send: (to: N
   const mint = (what: string): string => `${what}-${randomBytes(8).toString('hex')}`
   const { invitation } = config
   const formation = new Formation(config.node, [...config.members.keys()], found, mint, invitation !== undefined)
+  const address = config.advertise.links[0] as { host: string; port: number }
   /** Names this life of the data folder, as long as it has no identity. */
   const folder = mint('folder')
   const join: Frame = {
     kind: 'join',
     folder,
-    address: config.advertise.links[0] as { host: string; port: number },
+    address,
     checksum: invitation === undefined ? null : createHash('sha256').update(invitation).digest('hex'),
   }
   let settle: (identity: Identity) => void
@@ -321,7 +328,7 @@ function form(config: NodeConfig, restored: Restored, store: Store, send: (to: N
     for (const effect of effects) {
       switch (effect.kind) {
         case 'send':
-          send(effect.to, effect.message)
+          send(effect.to, { ...effect.message, address })
           break
         case 'write': {
           const memberId = effect.plan.voters.find((voter) => voter.node === config.node)?.member as MemberId

@@ -292,6 +292,11 @@ export class QuorateNode {
     return member === undefined ? undefined : this.membership.nodeOf(member)
   }
 
+  /** It belongs to the cluster, as far as this member has heard. */
+  knows(node: NodeId): boolean {
+    return this.membership.places.has(node)
+  }
+
   /** This life of the data folder, and the consensus as it knows it. */
   get consensus() {
     const { base, lastIndex, logBytes, configuration, isChanging } = this.raft.status

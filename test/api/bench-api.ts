@@ -1,12 +1,12 @@
 /** A cluster for tests of the faces: real daemons with their API in this process, in a folder of their own, on free ports. */
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { stringify } from 'yaml'
+import { parse, stringify } from 'yaml'
 import { type RunningApi, startApi } from '../../src/api/index.js'
 import { type Daemon, readNodeConfig, startDaemon } from '../../src/node/index.js'
 
@@ -37,6 +37,8 @@ export class BenchCluster {
   readonly folder = mkdtempSync(join(tmpdir(), 'q-api-'))
   readonly logged: string[] = []
   private readonly members = new Map<string, Member>()
+  /** When logs are compacted, in bytes; as usual where undefined. */
+  compaction: { readonly above: number; readonly keep: number } | undefined
 
   static async of(names: readonly string[], settings: Record<string, unknown> = {}): Promise<BenchCluster> {
     const bench = new BenchCluster()
@@ -69,6 +71,27 @@ export class BenchCluster {
     return bench
   }
 
+  /** The file of one more node, which names all those before it. */
+  async add(name: string, cluster: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    const [first] = [...this.members.values()]
+    const like = parse(readFileSync(first?.config ?? '', 'utf8'))
+    const ports = await freePorts(3)
+    const home = join(this.folder, name)
+    mkdirSync(home)
+    writeFileSync(join(home, 'boot-id'), `boot-${name}-${randomBytes(4).toString('hex')}\n`)
+    const config = join(home, 'node.yaml')
+    const link = `127.0.0.1:${ports[0]}`
+    const own = { node: name, links: [link], guardian: { port: ports[1] }, api: { listen: `127.0.0.1:${ports[2]}`, insecure: true } }
+    const members = { ...like.cluster.members, [name]: link }
+    writeFileSync(config, stringify({ ...like, ...own, cluster: { ...like.cluster, members, ...cluster } }))
+    this.members.set(name, { config, socket: join(home, 'run', 'api.sock'), daemon: undefined, api: undefined })
+  }
+
+  /** All that a stopped node's disk holds is lost. */
+  wipe(name: string): void {
+    rmSync(join(this.folder, name, 'data'), { recursive: true })
+  }
+
   /** One node that has formed. */
   static async single(settings: Record<string, unknown> = {}): Promise<BenchCluster> {
     const bench = await BenchCluster.of(['n1'], settings)
@@ -83,6 +106,7 @@ export class BenchCluster {
     member.daemon = await startDaemon({
       config: readNodeConfig(member.config),
       guardianArgv: [process.execPath, '-e', ''],
+      ...(this.compaction === undefined ? {} : { compaction: this.compaction }),
       log,
       fatal: (error) => {
         throw error

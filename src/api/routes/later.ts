@@ -15,9 +15,6 @@ const later: readonly (readonly [Method, string, string, string])[] = [
   ['POST', '/v1/groups/:group/resources/:resource/probe', 'A probe at once.', 'probes run by themselves, every probe.interval'],
   ['POST', '/v1/groups/:group/resources/:resource/actions/:action', 'An action of the resource.', 'run it on the node by hand'],
   ['POST', '/v1/simulate', 'What would happen if nodes were lost.', 'GET /v1/protection says who could take each group now'],
-  ['POST', '/v1/members', 'A new member.', 'list every member in the node’s file before the cluster forms'],
-  ['DELETE', '/v1/members/:member', 'A member is taken out.', 'GET /v1/members lists them'],
-  ['POST', '/v1/members/:member/promote', 'A learner becomes a voter.', 'GET /v1/members lists them'],
   [
     'POST',
     '/v1/cluster/stop',

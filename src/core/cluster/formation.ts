@@ -20,6 +20,8 @@ export interface FormationMessage {
   readonly kind: 'formation'
   readonly phase: FormationPhase
   readonly plan: FormationPlan | null
+  /** Where the sender is reached, for those whose files do not name it. */
+  readonly address?: { readonly host: string; readonly port: number }
 }
 
 export type FormationEffect =
@@ -111,12 +113,12 @@ export class Formation {
 
   received(from: NodeId, message: FormationMessage): readonly FormationEffect[] {
     const effects: FormationEffect[] = []
-    if (!this.members.includes(from)) return effects
     if (this.phase === 'formed') {
-      // A straggler learns that the plan was carried through.
+      // A straggler learns that the plan was carried through; a stranger, that there is a cluster that it may ask to join.
       if (message.phase !== 'formed') effects.push({ kind: 'send', to: from, message: this.message() })
       return effects
     }
+    if (!this.members.includes(from)) return effects
     this.heard.set(from, message)
     if (message.plan !== null && this.plan !== null && message.plan.clusterId !== this.plan.clusterId) {
       this.refusal = `${from} has the plan of cluster ${message.plan.clusterId}, this node that of ${this.plan.clusterId}; wipe the data folder of the one that is wrong`
