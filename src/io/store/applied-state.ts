@@ -7,13 +7,13 @@
  */
 import { encode, invariant, type LogIndex, logIndex } from '../../base/index.js'
 import type { SnapshotMeta } from '../../core/raft/index.js'
+import { Checksums } from './checksums.js'
 import type { Row, RowChange } from './contract.js'
 import type { RowDatabase, RowOperation } from './database.js'
 import { changedSum, decodeMeta, decodeRow, encodeMeta, keyText, metaKey, rowChecksum, rowKey } from './rows.js'
 
 export interface Loaded {
-  /** Checksum of each row, by its full key. */
-  readonly checksums: Map<string, number>
+  readonly checksums: Checksums
   readonly sum: number
   readonly applied: SnapshotMeta
 }
@@ -32,7 +32,7 @@ const waitingMax = 2_000
 export class AppliedState {
   readonly database: RowDatabase
   private readonly onFailure: (error: unknown) => void
-  private readonly checksums: Map<string, number>
+  private readonly checksums: Checksums
   private sumNow: number
   private appliedNow: SnapshotMeta
   private durable: LogIndex
@@ -196,7 +196,7 @@ export class AppliedState {
 export async function loadRows(database: RowDatabase): Promise<AppliedRead> {
   const picture = database.picture()
   try {
-    const checksums = new Map<string, number>()
+    const checksums = new Checksums()
     const rows: Row[] = []
     let sum = 0
     let meta = decodeMeta(undefined)

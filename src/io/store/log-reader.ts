@@ -196,7 +196,7 @@ async function zerosFrom(bytes: Buffer, least: number): Promise<number> {
 function hasUnwrittenSector(bytes: Buffer, from: number, to: number): boolean {
   // The sector that the batch shares with the one before it was there before: where a record begins, its kind is still zero.
   const next = Math.ceil(from / sector) * sector
-  if (next - from > kindOffset && next <= to && bytes.subarray(from, next).every((byte) => byte === 0)) return true
+  if (next - from > kindOffset && bytes.subarray(from, next).every((byte) => byte === 0)) return true
   for (let at = Math.ceil(from / sector) * sector; at + sector <= to; at += sector) {
     if (bytes.subarray(at, at + sector).every((byte) => byte === 0)) return true
   }

@@ -3,8 +3,10 @@
  * is the next batch, so group commit needs no timer.
  *
  * The file is made longer ahead of the records, by zeros written in the thread pool, for a sync that need not change the file's
- * size is shorter. The first sync after it makes the zeros durable along with its records; a batch that is longer than the space
- * ahead simply makes the file longer itself.
+ * size is shorter: on ext4, one batch after another, 2,400 to 3,500 a second of 300 bytes become 4,100 to 4,700, and 2,600 of 4 KB
+ * become 4,400. With 64 writers, whose records share a sync, the difference is within what the machine varies by. A step of 4 MiB was no
+ * better than one of 1 MiB, and single appends waited longer for it. The first sync after it makes the zeros durable along with its
+ * records; a batch that is longer than the space ahead simply makes the file longer itself.
  *
  * A new segment begins with what all before it add up to, so that they can go when their entries are no longer needed.
  */
@@ -207,18 +209,17 @@ export class LogWriter {
     try {
       await act()
       if (begin !== undefined && !this.stopped) await this.beginAnew(begin)
-    } finally {
-      done()
+    } catch (error) {
+      this.fail(error) // Known before the promise that `done` resolves is looked at.
     }
+    done()
   }
 
   private async beginAnew(begin: LogPosition): Promise<void> {
-    const old = this.segments.map(({ number }) => number)
     if (this.position > 0) await this.roll()
     this.last = begin
     await this.writeBatch([], 'begin')
-    this.segments.splice(0, old.length)
-    this.remove(old)
+    this.remove(this.segments.splice(0, this.segments.length - 1).map(({ number }) => number))
   }
 
   private async writeBatch(batch: readonly AppendRequest[], header: 'base' | 'begin'): Promise<void> {

@@ -6,6 +6,7 @@
 import { invariant } from '../../base/index.js'
 import type { SnapshotMeta } from '../../core/raft/index.js'
 import { AppliedState } from './applied-state.js'
+import { Checksums } from './checksums.js'
 import { damaged, decodeChunk } from './chunk.js'
 import type { Row } from './contract.js'
 import type { RowDatabase, RowOperation } from './database.js'
@@ -19,7 +20,7 @@ export class ReceivedState {
   /** Name of its folder. */
   readonly name: string
   private readonly database: RowDatabase
-  private readonly checksums = new Map<string, number>()
+  private readonly checksums = new Checksums()
   private sum = 0
   private waiting: RowOperation[] = []
   private waitingBytes = 0
@@ -54,7 +55,7 @@ export class ReceivedState {
   private takeRow([keyBytes, value]: StoredRow): Row {
     const key = keyText(keyBytes)
     const checksum = rowChecksum(keyBytes, value)
-    if (this.checksums.has(key) || key.indexOf('\0') < 1) throw damaged(`a chunk holds the key ${JSON.stringify(key)}`)
+    if (this.checksums.get(key) !== undefined || key.indexOf('\0') < 1) throw damaged(`a chunk holds the key ${JSON.stringify(key)}`)
     this.checksums.set(key, checksum)
     this.sum = changedSum(this.sum, 0, checksum)
     this.waiting.push({ type: 'put', key, value })

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AppliedState } from '../../../src/io/store/applied-state.js'
+import { Checksums } from '../../../src/io/store/checksums.js'
 import type { RowOperation } from '../../../src/io/store/database.js'
 import { applied } from './contract.js'
 
 const change = (key: string, value: unknown) => ({ table: 't', key, value })
-const nothingLoaded = () => ({ checksums: new Map<string, number>(), sum: 0, applied: applied(0, 0) })
+const nothingLoaded = () => ({ checksums: new Checksums(), sum: 0, applied: applied(0, 0) })
 const unread = () => assert.fail('nothing is read')
 
 test('a failed batch is reported once, nothing is written after it, and the database is not closed', async () => {
