@@ -195,7 +195,7 @@ export class LogWriter {
     const until = this.waiting.findIndex((one) => 'act' in one)
     const batch = (until < 0 ? this.waiting : this.waiting.slice(0, until)) as AppendRequest[]
     this.waiting = until < 0 ? [] : this.waiting.slice(until)
-    this.waitingBytes = 0
+    if (until < 0) this.waitingBytes = 0
     if (this.position >= this.options.segmentMax || this.segments.at(-1)?.based === false) await this.roll()
     await this.writeBatch(batch, 'base')
     if (this.stopped) return

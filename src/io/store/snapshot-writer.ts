@@ -32,11 +32,6 @@ export class ReceivedState {
     this.database = database
   }
 
-  /** The last chunk is there, and all of it is durable. */
-  get complete(): boolean {
-    return this.completed
-  }
-
   /** Errors: SNAPSHOT_DAMAGED. */
   take(data: Uint8Array): readonly Row[] {
     const { header, rows } = decodeChunk(data)

@@ -6,7 +6,7 @@
  *     current.json     which applied state is current, and what the log was to begin with when it was installed
  *     lock/            held while a process uses the folder
  *     log/             the Raft log with hard state, append-only segments
- *     applied/         the applied state, in `level`; `applied-2/` and on where it came as a snapshot
+ *     applied/         the applied state, in `level`; `applied-1/` and on where it came as a snapshot
  *
  * A snapshot is installed by replacing current.json. What a crash leaves before that is a folder that nobody names; after it, a
  * log to be emptied, which current.json tells.

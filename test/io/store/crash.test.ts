@@ -89,7 +89,7 @@ class Pair {
 }
 
 function meta(index: number, atTerm: number): SnapshotMeta {
-  return { index: logIndex(index), term: term(atTerm), configuration: { voters: [voter(1)], learners: [] } }
+  return { index: logIndex(index), term: term(atTerm), configuration: { voters: [voter(1)], learners: [], outgoing: [], places: {} } }
 }
 
 const put = (key: string, value: unknown): RowChange => ({ table: 't', key, value })

@@ -13,6 +13,7 @@ import { openStore, type Restored, type StoreOptions } from '../../../src/io/sto
 import { type LogRecord, recordLength, writeRecord } from '../../../src/io/store/record.js'
 import { segmentName, segmentSeed } from '../../../src/io/store/segment.js'
 import { applied, entries, hardState, identity, plain, Recorder, storeContract } from './contract.js'
+import { chunksOf } from './model.js'
 import { faultyDisk, realStoreFolder, temporaryFolder } from './real-store.js'
 
 storeContract('real', () => realStoreFolder())
@@ -601,6 +602,49 @@ describe('a failing disk', limit, () => {
       const restored = await restore(folder.path)
       assert.equal(restored.entries.length, 20)
       assert.ok(restored.entries.every(({ data }) => data.length === 200_000))
+    } finally {
+      await folder.remove()
+    }
+  })
+})
+
+describe('an install', limit, () => {
+  test('keeps the lock, ends readers of the old state, and leaves nothing of it', async () => {
+    const folder = await written([[1, 3, 1]])
+    try {
+      const { store } = await openStore(folder.path, new Recorder())
+      store.apply(applied(3), [{ table: 't', key: 'a', value: 1 }])
+      await store.syncApplied()
+      const reader = await store.openSnapshot()
+      const writer = await store.receiveSnapshot(applied(9, 1))
+      for (const chunk of chunksOf(new Map([['b', 2]]))) await writer.write(chunk)
+      await writer.install(false)
+      await assert.rejects(openStore(folder.path, new Recorder()), coded('STORE_LOCKED'))
+      const names = () => readdir(folder.path).then((all) => all.filter((name) => name.startsWith('applied')))
+      while ((await names()).length > 1) await new Promise((resolve) => setTimeout(resolve, 5))
+      await assert.rejects(reader.next(), coded('SNAPSHOT_GONE'))
+      await reader.close()
+      const second = await store.openSnapshot()
+      await store.close()
+      await assert.rejects(second.next(), coded('SNAPSHOT_GONE'))
+      assert.deepEqual(await names(), ['applied-1'])
+      assert.deepEqual(await readdir(join(folder.path, 'log')), ['0000000000000002.seg'])
+      const restored = await restore(folder.path)
+      assert.deepEqual(restored.applied, applied(9, 1))
+      assert.deepEqual(restored.base, { index: 9, term: 1 })
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('what an unfinished receive has left is removed at the next start', async () => {
+    const folder = await written([[1, 3, 1]])
+    try {
+      const left = new Level<string, Uint8Array>(join(folder.path, 'applied-4'), { valueEncoding: 'view' })
+      await left.put('t\0a', encode(7))
+      await left.close()
+      await restore(folder.path)
+      assert.deepEqual((await readdir(folder.path)).sort(), ['applied', 'current.json', 'format.json', 'identity.json', 'lock', 'log'])
     } finally {
       await folder.remove()
     }
