@@ -37,6 +37,8 @@ export type Frame =
 export type Question =
   | { readonly kind: 'detector' }
   | { readonly kind: 'leader-view' }
+  /** Asked of the leader: how far its followers are behind, and why a change of the members that is wanted is not made. */
+  | { readonly kind: 'consensus' }
   /** Asked of the leader: nothing was heard of the boot for as long as any lease of it may last. */
   | { readonly kind: 'unheard'; readonly node: NodeId; readonly boot: BootId }
   | { readonly kind: 'transfer-lead'; readonly to: NodeId }

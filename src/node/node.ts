@@ -307,10 +307,6 @@ export class QuorateNode {
       isChanging,
       /** Where its members are: node by member. */
       nodeOf: (member: MemberId) => this.membership.nodeOf(member),
-      /** What the leader knows of a follower; undefined elsewhere. */
-      progressOf: (member: MemberId) => this.raft.progressOf(member),
-      /** Why the last change that was wanted is not made, as this leader found. */
-      refusal: this.leadership?.memberRefusal,
       logBase: base.index,
       lastIndex,
       logBytes,
@@ -1093,6 +1089,16 @@ export class QuorateNode {
           ),
           joining: [...this.membership.places.keys()].filter((node) => this.liveness().isJoining(node)),
           needed: this.leadership?.needed() ?? [],
+        }
+      case 'consensus':
+        return {
+          lags: Object.fromEntries(
+            this.membership.others.flatMap((member) => {
+              const progress = this.raft.progressOf(member)
+              return progress === undefined ? [] : [[member, this.raft.status.lastIndex - progress.matchIndex]]
+            }),
+          ),
+          refusal: this.leadership?.memberRefusal ?? null,
         }
       case 'unheard':
         return { unheard: this.leadership?.isUnheard(question.node, question.boot) ?? false }

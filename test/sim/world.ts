@@ -247,13 +247,13 @@ export class World {
 
   /** Every node votes, with the life of its disk that it has now; or what keeps it from that. */
   private whoIsMissing(leader: Machine): string | undefined {
-    const { configuration, isChanging, nodeOf, refusal } = leader.daemon?.node?.consensus ?? {}
+    const { configuration, isChanging, nodeOf } = leader.daemon?.node?.consensus ?? {}
     if (configuration === undefined || isChanging === true) return 'the configuration is changing'
     const voters = configuration.voters.map((member) => ({ member, node: nodeOf?.(member) }))
     for (const { name, disk } of this.machines) {
       const own = voters.filter((voter) => voter.node === name).map((voter) => voter.member)
       if (own.length !== 1 || own[0] !== disk.identity?.memberId)
-        return `${name} is ${disk.identity?.memberId}, the voters are ${configuration.voters.join()}, learners ${configuration.learners.join()} (${refusal?.reason})`
+        return `${name} is ${disk.identity?.memberId}, the voters are ${configuration.voters.join()}, learners ${configuration.learners.join()}`
     }
     return undefined
   }

@@ -23,10 +23,10 @@ export function memberRoutes(access: Access): readonly Route[] {
       answers: { 200: 'What each is, what is wanted of it, and how far it has come.' },
       handle: async (call) => {
         const view = await read(access, call)
-        const { isChanging, refusal } = view.node.consensus
-        const members = rowsOfMembers(view.state).map((row) => presentMember(view.node, row))
-        const waitingFor = refusal === undefined || members.every((one) => one.settled) ? null : refusalText(refusal)
-        return { body: { ...view.age, members, changing: isChanging, waitingFor } }
+        const seen = await askLeader(view.node)
+        const members = rowsOfMembers(view.state).map((row) => presentMember(view.node, row, seen))
+        const waitingFor = seen?.refusal == null || members.every((one) => one.settled) ? null : refusalText(seen.refusal)
+        return { body: { ...view.age, members, changing: view.node.consensus.isChanging, waitingFor } }
       },
     },
     {
@@ -70,8 +70,24 @@ export function memberRoutes(access: Access): readonly Route[] {
   ]
 }
 
-function presentMember(node: QuorateNode, row: MemberRow) {
-  const { configuration, progressOf, lastIndex } = node.consensus
+/** What only the leader knows. */
+interface LeaderSees {
+  readonly lags: { readonly [member: string]: number }
+  readonly refusal: { readonly member: MemberId; readonly reason: string } | null
+}
+
+async function askLeader(node: QuorateNode): Promise<LeaderSees | undefined> {
+  const { leader } = node.status
+  if (leader === undefined) return undefined
+  try {
+    return (await node.ask(leader, { kind: 'consensus' }, 1_000)) as LeaderSees
+  } catch {
+    return undefined
+  }
+}
+
+function presentMember(node: QuorateNode, row: MemberRow, seen?: LeaderSees) {
+  const { configuration } = node.consensus
   const { voters, learners, outgoing } = configuration
   const role = voters.includes(row.member)
     ? 'voter'
@@ -82,7 +98,6 @@ function presentMember(node: QuorateNode, row: MemberRow) {
         : row.wanted === 'gone'
           ? 'gone'
           : 'joining'
-  const progress = progressOf(row.member)
   return {
     member: row.member,
     node: row.node,
@@ -91,8 +106,7 @@ function presentMember(node: QuorateNode, row: MemberRow) {
     settled: role === row.wanted,
     leads: row.node === node.status.leader && role !== 'gone' && role !== 'joining',
     address: `${row.address.host}:${row.address.port}`,
-    // Known to the leader alone.
-    lag: progress === undefined ? null : lastIndex - progress.matchIndex,
+    lag: seen?.lags[row.member] ?? null,
   }
 }
 
@@ -140,7 +154,8 @@ async function want(access: Access, call: Call, wanted: 'voter' | 'gone'): Promi
   await access.waits.until(isDone, call.query.number('wait') ?? 0, call.signal)
   call.index = node.state.appliedIndex
   const now = row()
-  return { status: isDone() ? 200 : 202, body: now === undefined ? { member, role: 'gone', wanted } : presentMember(node, now) }
+  const seen = await askLeader(node)
+  return { status: isDone() ? 200 : 202, body: now === undefined ? { member, role: 'gone', wanted } : presentMember(node, now, seen) }
 }
 
 async function transfer(access: Access, call: Call): Promise<Answer> {
