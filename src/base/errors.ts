@@ -30,6 +30,7 @@ export const errorTable = {
   TYPE_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no resource type has this name on this node' },
   METHOD_NOT_ALLOWED: { httpStatus: 405, retry: false, text: 'this path does not know that method' },
   MEMBER_CHANGE_REFUSED: { httpStatus: 409, retry: false, text: 'the configuration of the consensus cannot change so now' },
+  MIXED_VERSIONS: { httpStatus: 409, retry: false, text: 'not every member runs a version that knows this' },
   CONFLICT: { httpStatus: 409, retry: false, text: 'the present state does not allow it' },
   NAME_HELD: { httpStatus: 409, retry: false, text: 'the name is still held by what may be running' },
   GRANT_REFUSED: { httpStatus: 409, retry: false, text: 'the state machine refused the grant' },

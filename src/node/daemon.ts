@@ -2,7 +2,7 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
 import { type BootId, ClusterError, type MemberId, type NodeId, type SessionId } from '../base/index.js'
-import { ClusterState, Formation, type FormationEffect, type FormationMessage } from '../core/cluster/index.js'
+import { ClusterState, Formation, type FormationEffect, type FormationMessage, supportedLevel } from '../core/cluster/index.js'
 import type { MonitorOrder, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
 import { openClock } from '../io/clock/index.js'
@@ -190,6 +190,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     links: config.advertise.links,
     guardian: config.advertise.guardian,
     api: config.api.listen === undefined ? null : `${config.api.listen.host}:${config.api.listen.port}`,
+    level: supportedLevel,
     guard: { guarded: false, watchdog: 'none', watchdogTimeout: 0, emergencyStop: config.emergencyStop },
   }
   const io: NodeIo = {

@@ -18,6 +18,8 @@ export interface NodeIdentity {
   readonly links: readonly Address[]
   readonly guardian: Address
   readonly api: string | null
+  /** The highest feature level that this version understands. */
+  readonly level: number
   /** What ends this boot's resources when it loses contact. `guarded` is replaced by whether the guardian answers. */
   readonly guard: Guard
 }

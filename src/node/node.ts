@@ -29,6 +29,7 @@ import { type AttemptEffect, AttemptRunner, type DeviceCall } from '../core/arbi
 import {
   type Applied,
   apply,
+  BeyondThisVersion,
   type BootRow,
   type Change,
   type ClusterState,
@@ -39,6 +40,9 @@ import {
   type Envelope,
   type EventRow,
   type Guard,
+  levelInForce,
+  levelOf,
+  levelOfAll,
   metaOf,
   type NodeRow,
   openCases,
@@ -177,6 +181,7 @@ export class QuorateNode {
       log: (text) => io.log('info', text),
     })
     this.configurationChanged(this.raft.status.configuration)
+    this.checkLevel()
   }
 
   /** Of those who formed the cluster; a member that was added later learns from the log who belongs. */
@@ -561,6 +566,7 @@ export class QuorateNode {
     this.batch = { changes: [], events: [] }
     this.storedIndex = index
     this.remember(index, this.io.store.apply(this.applied, lastOfEach(changes)))
+    this.checkLevel()
     this.requests.applied(index)
     this.leadership?.applied(events)
     this.changed = true
@@ -570,6 +576,15 @@ export class QuorateNode {
   private applied: SnapshotMeta
   /** Sums over all rows, by index; the latest ones. */
   private readonly sums = new Map<LogIndex, number>()
+
+  /** The cluster may have moved on to what this version does not know: better an outage of one node than a wrong answer from it. */
+  private checkLevel(): void {
+    const level = levelInForce(this.state)
+    if (level > this.self.level)
+      throw new BeyondThisVersion(
+        `the cluster has feature level ${level}, this version understands ${this.self.level}: install a newer one`,
+      )
+  }
 
   private remember(index: LogIndex, sum: number): void {
     this.sums.set(index, sum)
@@ -635,6 +650,7 @@ export class QuorateNode {
       return this.requests.endProposal(id, { ok: false, error })
     }
     if (role === 'leader') {
+      if (levelOf(command) > levelInForce(this.state)) return this.tooNew(id, command)
       this.raftInbox.push({ kind: 'proposed', requestId: id, command: this.envelope(id, command, fingerprint) })
       this.requests.proposalSent(id) // Until Raft says otherwise.
       return
@@ -642,6 +658,13 @@ export class QuorateNode {
     const node = this.nodeOf(leader)
     if (node !== undefined && this.send(node, { kind: 'forward', requestId: id, command, fingerprint: fingerprint ?? null }))
       this.requests.proposalSent(id)
+  }
+
+  private tooNew(id: RequestId, command: Command): void {
+    const error = new ClusterError('MIXED_VERSIONS', `"${command.kind}" needs feature level ${levelOf(command)} on every member`, {
+      fix: 'upgrade the members that do not have it: GET /v1/members shows them',
+    })
+    this.requests.endProposal(id, { ok: true, value: { ok: false, index: this.state.appliedIndex, error: error.toPlain() } })
   }
 
   private envelope(requestId: RequestId, command: Command, fingerprint: string | undefined): Uint8Array {
@@ -749,6 +772,7 @@ export class QuorateNode {
     if (this.raft.status.established && this.raft.status.role === 'leader') {
       this.leadership ??= this.takeLead()
       this.markState(now)
+      this.raiseLevel()
     }
     this.changed = true
   }
@@ -759,6 +783,11 @@ export class QuorateNode {
     this.marked = { at: now, index: this.state.appliedIndex }
     this.submit({ kind: 'mark-state' }, {}, () => undefined)
   }
+  private raiseLevel(): void {
+    const level = levelOfAll(this.state)
+    if (level > levelInForce(this.state)) this.proposeAgain(`level/${level}`, { kind: 'raise-level', level })
+  }
+
   private marked = { at: Number.NEGATIVE_INFINITY, index: logIndex(0) }
 
   /** The first entry of the own term is applied: from here on this leader renews, judges and plans. */
@@ -846,6 +875,7 @@ export class QuorateNode {
       node: this.self.node,
       boot: this.self.boot,
       guard,
+      level: this.self.level,
       links: this.self.links,
       guardian: this.self.guardian,
       api: this.self.api,
@@ -858,6 +888,7 @@ export class QuorateNode {
     const node = this.state.get('nodes', this.self.node)
     if (this.registered?.row === row && this.registered.node === node && this.registered.guarded === guard.guarded) return true
     const isSame =
+      row.level === this.self.level &&
       JSON.stringify(row.guard) === JSON.stringify(guard) &&
       JSON.stringify([node?.links, node?.guardian, node?.api]) === JSON.stringify([this.self.links, this.self.guardian, this.self.api])
     if (isSame) this.registered = { row, node, guarded: guard.guarded }

@@ -19,7 +19,16 @@ test('from the loss to the operator’s proof', { timeout: 120_000 }, async () =
   const guard = { guarded: true, watchdog: 'none', watchdogTimeout: 0, emergencyStop: 500 } as const
   for (const name of ['n1', 'n2', 'n3'] as const) {
     const { boot, config } = bench.daemon(name)
-    const command = { kind: 'register-boot', node: config.node, boot, guard, links: config.links, guardian: null, api: null } as const
+    const command = {
+      kind: 'register-boot',
+      node: config.node,
+      boot,
+      guard,
+      level: 1,
+      links: config.links,
+      guardian: null,
+      api: null,
+    } as const
     assert.equal((await bench.daemon().node?.propose(command))?.ok, true)
   }
   await bench.ask('PUT', '/v1/groups/web', { body: sleeper({ nodes: ['n3'] }) })

@@ -146,6 +146,7 @@ export class SimDaemon {
       links: [{ host: machine.name, port: 7400 }],
       guardian: { host: machine.name, port: 7401 },
       api: null,
+      level: world.options.levelOf(machine.name),
       guard: {
         guarded: false,
         watchdog: watchdogTimeout === undefined ? 'none' : 'armed',

@@ -29,6 +29,8 @@ export interface WorldOptions {
   /** Largest difference of a clock's rate from 1. */
   readonly drift: number
   readonly fencing: boolean
+  /** The feature level of the software on a machine. */
+  readonly levelOf: (node: NodeId) => number
   /** When logs are compacted; the product's own bounds where undefined. */
   readonly compaction: { readonly above: number; readonly keep: number } | undefined
   /** What a test plants instead of the real node. */
@@ -49,6 +51,7 @@ export const usual: WorldOptions = {
   bootMax: 3_000,
   drift: 0.045,
   fencing: true,
+  levelOf: () => 1,
   compaction: undefined,
   makeNode: (...made) => new QuorateNode(...made),
   live: false,

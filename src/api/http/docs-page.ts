@@ -41,7 +41,7 @@ function entry(route: Route): string {
   const body =
     route.body === undefined || route.body === 'raw' ? '' : bodyText(route.body.title, Object.entries(route.body.properties ?? {}))
   const query = Object.entries(route.query ?? {}).map(([name, { doc }]) => [`?${name}`, doc])
-  return `<dt><b>${route.method}</b> ${escaped(path)}</dt><dd>${escaped(route.summary)}${body}${query.length === 0 ? '' : table(query)}</dd>`
+  return `<dt><b>${route.method}</b> ${escaped(path)}</dt><dd>${prose(route.summary)}${body}${query.length === 0 ? '' : table(query)}</dd>`
 }
 
 function bodyText(title: string | undefined, properties: readonly (readonly [string, { readonly description?: string }])[]): string {
@@ -50,7 +50,12 @@ function bodyText(title: string | undefined, properties: readonly (readonly [str
 }
 
 function table(rows: readonly (readonly string[])[]): string {
-  return `<table>${rows.map((cells) => `<tr>${cells.map((cell) => `<td>${escaped(cell)}</td>`).join('')}</tr>`).join('')}</table>`
+  return `<table>${rows.map((cells) => `<tr>${cells.map((cell) => `<td>${prose(cell)}</td>`).join('')}</tr>`).join('')}</table>`
+}
+
+/** As `escaped`, with `words` in a code face. */
+function prose(text: string): string {
+  return escaped(text).replaceAll(/`([^`]+)`/g, '<code>$1</code>')
 }
 
 function escaped(text: string): string {

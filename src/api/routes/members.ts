@@ -1,7 +1,7 @@
 /** Members of the consensus: who votes, who joins, who leaves, who leads. */
 import { createHash, randomBytes } from 'node:crypto'
 import { ClusterError, type MemberId, type NodeId, nearestName, nodeId, parseDuration } from '../../base/index.js'
-import { type MemberRow, metaOf, nodesOf, rowsOfMembers } from '../../core/cluster/index.js'
+import { currentBoot, type MemberRow, metaOf, nodesOf, rowsOfMembers } from '../../core/cluster/index.js'
 import type { QuorateNode } from '../../node/index.js'
 import type { Access } from '../cluster/access.js'
 import { carryOut, change, changeQuery, operationQuery } from '../cluster/changing.js'
@@ -106,6 +106,8 @@ function presentMember(node: QuorateNode, row: MemberRow, seen?: LeaderSees) {
     settled: role === row.wanted,
     leads: row.node === node.status.leader && role !== 'gone' && role !== 'joining',
     address: `${row.address.host}:${row.address.port}`,
+    // Of its node's latest boot; the cluster has the lowest of all.
+    level: currentBoot(node.state, row.node)?.level ?? null,
     lag: seen?.lags[row.member] ?? null,
   }
 }

@@ -4,10 +4,11 @@
  * Deterministic (P2, P7): time comes in with the entry, order comes from the tables, and an operating error is a result
  * like any other, the same on every member. Anything else that throws is our bug and stops the member.
  */
-import { ClusterError, type ErrorCode, type LogIndex, type LogTime, logTime, type Term, unreachable } from '../../base/index.js'
+import { ClusterError, type ErrorCode, type LogIndex, type LogTime, logTime, type Term } from '../../base/index.js'
 import * as cases from './cases.js'
 import type { Command, Envelope } from './commands.js'
 import { Context, padded, refuse } from './context.js'
+import { BeyondThisVersion } from './features.js'
 import * as groups from './groups.js'
 import * as members from './members.js'
 import * as nodes from './nodes.js'
@@ -77,6 +78,8 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return nodes.clearNode(context, command)
     case 'mark-state':
       return {}
+    case 'raise-level':
+      return members.raiseLevel(context, command)
     case 'invite':
       return members.invite(context, command)
     case 'admit':
@@ -158,8 +161,14 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
     case 'cancel-operation':
       return values.cancelOperation(context, command)
     default:
-      return unreachable(command)
+      return unknown(command)
   }
+}
+
+/** Kinds are checked by the compiler; one that is not among them was written by a later version. */
+function unknown(command: never): never {
+  const { kind } = command as { readonly kind?: unknown }
+  throw new BeyondThisVersion(`the log has a command "${String(kind)}" that this version does not know`)
 }
 
 /** Index of the entry that last changed what an administrator writes. */

@@ -60,6 +60,7 @@ export type Command =
       readonly node: NodeId
       readonly boot: BootId
       readonly guard: Guard
+      readonly level: number
       readonly links: readonly Address[]
       readonly guardian: Address | null
       readonly api: string | null
@@ -205,6 +206,8 @@ export type Command =
   // The rest.
   /** Changes nothing: every member knows the sum of its state at this entry. */
   | { readonly kind: 'mark-state' }
+  /** Every member understands this level. */
+  | { readonly kind: 'raise-level'; readonly level: number }
   | { readonly kind: 'patch-settings'; readonly patch: { readonly [key: string]: unknown } }
   /** The leader has applied the entry at `revision`, which lowered the lease, and gives no longer one any more. */
   | { readonly kind: 'count-former-lease'; readonly revision: LogIndex }

@@ -9,6 +9,7 @@ import { invariant, type MemberId, type NodeId } from '../../base/index.js'
 import type { Configuration, ConfigurationChange } from '../raft/index.js'
 import type { Command } from './commands.js'
 import { type Context, refuse } from './context.js'
+import { levelOfAll } from './features.js'
 import type { Address, MemberRow, NodeRow } from './rows.js'
 import { bootsOf, groupsOf, heldBy, membersOfNode, openCaseOf } from './state.js'
 
@@ -161,6 +162,16 @@ function forgetNode(context: Context, node: NodeId): void {
   }
   context.draft.delete('nodes', node)
   context.event('node.left', node, `${node} has left the cluster`)
+}
+
+export function raiseLevel(context: Context, command: CommandOf<'raise-level'>): Value {
+  const { level } = context.meta
+  if (command.level <= level) return { ignored: 'in force already' }
+  if (levelOfAll(context.draft) < command.level)
+    refuse('CONFLICT', `not every member understands level ${command.level}`, { fix: 'upgrade the members that do not' })
+  context.putMeta({ ...context.meta, level: command.level })
+  context.event('cluster.level', context.meta.clusterName, `every member understands level ${command.level}`, { level: command.level })
+  return { level: command.level }
 }
 
 export type MembersWanted =

@@ -37,6 +37,7 @@ export function registerBoot(context: Context, command: CommandOf<'register-boot
     registeredIndex: context.index,
     registeredAt: context.at,
     guard: command.guard,
+    level: command.level,
     state: 'live',
     condemned: null,
     proof: null,
@@ -80,13 +81,13 @@ function registerAgain(context: Context, known: BootRow, command: CommandOf<'reg
     if (context.currentBoot(command.node)?.boot !== known.boot) refuse('CONFLICT', `${known.node} has a later boot`)
     if (openCaseOf(context.draft, command.node)?.attempts.some((open) => open.state === 'open') === true)
       refuse('CONFLICT', 'a call to the fence device is not over')
-    context.putBoot({ ...known, state: 'live', condemned: null, proof: null, guard: command.guard, probes: {} })
+    context.putBoot({ ...known, state: 'live', condemned: null, proof: null, guard: command.guard, level: command.level, probes: {} })
     context.event('node.readmitted', known.node, `${known.node} is admitted again after its ${kind} proof`, { boot: known.boot })
     return { registered: true }
   }
   const guardLost = known.guard.guarded && !command.guard.guarded
   if (guardLost) context.event('node.unguarded', known.node, `${known.node} has no guardian`, { boot: known.boot })
-  context.putBoot({ ...known, guard: command.guard })
+  context.putBoot({ ...known, guard: command.guard, level: command.level })
   return { registered: true }
 }
 

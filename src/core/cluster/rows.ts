@@ -85,6 +85,8 @@ export interface BootRow {
   readonly registeredIndex: LogIndex
   readonly registeredAt: LogTime
   readonly guard: Guard
+  /** The highest feature level that its software understands. */
+  readonly level: number
   /** `condemned` boots get no renewal; `ended` ones are proved unable to act. */
   readonly state: 'live' | 'condemned' | 'ended'
   readonly condemned: { readonly caseId: CaseId; readonly index: LogIndex; readonly term: Term } | null
@@ -314,6 +316,8 @@ export interface DecisionRow {
 export interface MetaRow {
   readonly clusterName: string
   readonly epoch: number
+  /** The feature level in force: no command of a higher one enters the log. */
+  readonly level: number
   readonly logTime: LogTime
   readonly wall: WallTime
   /** Events below this revision have been trimmed. */

@@ -210,6 +210,7 @@ export class Draft implements Reader {
 const emptyMeta: MetaRow = {
   clusterName: '',
   epoch: 1,
+  level: 1,
   logTime: logTime(0),
   wall: wallTime(0),
   journalFrom: logIndex(1),

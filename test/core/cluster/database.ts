@@ -133,11 +133,20 @@ export class Database {
   }
 
   boot(node: NodeId, boot: string, guard: Guard = guarded): void {
-    this.ok({ kind: 'register-boot', node, boot: boot as never, guard, links: [{ host: node, port: 7400 }], guardian: null, api: null })
+    this.ok({
+      kind: 'register-boot',
+      node,
+      boot: boot as never,
+      guard,
+      level: 1,
+      links: [{ host: node, port: 7400 }],
+      guardian: null,
+      api: null,
+    })
   }
 
   bootCommand(node: NodeId, boot: string, guard: Guard = guarded): Command {
-    return { kind: 'register-boot', node, boot: boot as never, guard, links: [], guardian: null, api: null }
+    return { kind: 'register-boot', node, boot: boot as never, guard, level: 1, links: [], guardian: null, api: null }
   }
 
   /** A group that every node has looked for and not found. */
