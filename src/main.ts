@@ -5,11 +5,11 @@ import { ClusterError } from './base/index.js'
 import { type RunningGuardian, runGuardian } from './guardian/index.js'
 import { readBootId } from './io/run-folder/index.js'
 import { runMonitor } from './monitor/index.js'
-import { type NodeConfig, readNodeConfig, startDaemon } from './node/index.js'
+import { inspectForRecovery, type NodeConfig, readNodeConfig, recoverFrom, recoveryText, startDaemon } from './node/index.js'
 
 // The faces are loaded by who needs them: guardian and monitor stay small and start fast.
 const self = fileURLToPath(import.meta.url)
-const processes: Readonly<Record<string, (config: NodeConfig) => Promise<void>>> = { guardian, daemon, monitor }
+const processes: Readonly<Record<string, (config: NodeConfig) => Promise<void>>> = { guardian, daemon, monitor, recover }
 
 const [, , command, ...rest] = process.argv
 const run = command === undefined ? undefined : processes[command]
@@ -100,6 +100,24 @@ async function daemon(config: NodeConfig): Promise<void> {
   }
   process.on('SIGTERM', leave)
   process.on('SIGINT', leave)
+}
+
+/** Offline, on a stopped node: the last way out. Says what it would do; does it only when the node's name is typed. */
+async function recover(config: NodeConfig): Promise<void> {
+  const typed = valueOf('--carry-on')
+  const reason = valueOf('--reason')
+  if (typed === undefined || reason === undefined) {
+    process.stdout.write(`${recoveryText(await inspectForRecovery(config))}\n\nnothing was changed. To carry on from this member:\n`)
+    process.stdout.write(`  quorate recover --config ${config.file} --carry-on ${config.node} --reason "…"\n`)
+    process.exit(1)
+  }
+  const view = await recoverFrom(config, typed, reason)
+  process.stdout.write(`${recoveryText(view)}\n\ndone. Start the node; quorate attention says what it waits for.\n`)
+}
+
+function valueOf(option: string): string | undefined {
+  const at = rest.indexOf(option)
+  return at < 0 ? undefined : rest[at + 1]
 }
 
 function fail(error: unknown): never {

@@ -112,5 +112,6 @@ Processes of a node (--config FILE, /etc/quorate/node.yaml unless given):
   quorate guardian             what systemd starts; it starts the other two
   quorate daemon               consensus, database, planner, API
   quorate monitor              runs resources
+  quorate recover              on a stopped node whose others are lost for good: says what it knows, and carries on from it
 
 Exit codes: 0 done, 1 refused, 2 failed, 3 still going (--wait waits), 4 unavailable, 64 usage.`

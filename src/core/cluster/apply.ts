@@ -13,6 +13,7 @@ import * as groups from './groups.js'
 import * as members from './members.js'
 import * as nodes from './nodes.js'
 import * as ownership from './ownership.js'
+import { recover } from './recovery.js'
 import type { CommandResult, EventRow, RequestRow } from './rows.js'
 import { type Change, Draft, metaOf, type Reader } from './state.js'
 import * as values from './values.js'
@@ -78,6 +79,8 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return nodes.clearNode(context, command)
     case 'mark-state':
       return {}
+    case 'recover':
+      return recover(context, command)
     case 'raise-level':
       return members.raiseLevel(context, command)
     case 'invite':

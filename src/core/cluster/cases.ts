@@ -8,6 +8,7 @@ import { logIndex } from '../../base/index.js'
 import type { Answering, Command } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { mayStillRun, prove, proveBoot } from './ownership.js'
+import { recoveredTrigger } from './recovery.js'
 import type { Attempt, CaseRow, Proof } from './rows.js'
 import { heldBy, isQuorumWithout, openCaseOf } from './state.js'
 
@@ -243,6 +244,8 @@ export function guardianProof(context: Context, command: CommandOf<'guardian-pro
 }
 
 export function leaseProof(context: Context, command: CommandOf<'lease-proof'>): Value {
+  if (openCaseOf(context.draft, command.node)?.trigger === recoveredTrigger)
+    refuse('PROOF_REFUSED', `leases from before the recovery say nothing about ${command.node}`)
   const boot = context.boot(command.node, command.boot)
   if (boot === undefined || boot.state !== 'condemned' || boot.condemned === null)
     refuse('PROOF_REFUSED', `${command.node} has no condemned boot ${command.boot}`)

@@ -208,6 +208,14 @@ export type Command =
   | { readonly kind: 'mark-state' }
   /** Every member understands this level. */
   | { readonly kind: 'raise-level'; readonly level: number }
+  /** Written into the log of the one member that carries on, by `quorate recover`; never proposed. */
+  | {
+      readonly kind: 'recover'
+      readonly node: NodeId
+      readonly member: MemberId
+      readonly address: Address
+      readonly reason: string
+    }
   | { readonly kind: 'patch-settings'; readonly patch: { readonly [key: string]: unknown } }
   /** The leader has applied the entry at `revision`, which lowered the lease, and gives no longer one any more. */
   | { readonly kind: 'count-former-lease'; readonly revision: LogIndex }

@@ -64,13 +64,15 @@ export function admit(context: Context, command: CommandOf<'admit'>): Value {
   const known = lives.find((row) => row.folder === folder)
   if (known !== undefined) return { member: known.member }
   const former = lives.findLast((row) => row.wanted !== 'gone')
-  const role = former === undefined ? invitedRole(context, node, command.checksum) : former.wanted === 'learner' ? 'learner' : 'voter'
+  // A node that the cluster knows is expected back, also one that a recovery has left without a member.
+  const isKnown = context.draft.get('nodes', node) !== undefined
+  const role = former?.wanted === 'learner' ? 'learner' : isKnown ? 'voter' : invitedRole(context, node, command.checksum)
   newMember(context, command.member, node, address, role, folder)
-  if (context.draft.get('nodes', node) === undefined) context.putNode(newNode(context, node, command.member))
+  if (!isKnown) context.putNode(newNode(context, node, command.member))
   context.event(
     'member.admitted',
     node,
-    former === undefined ? `${node} joins as a ${role}` : `${node} is back with an empty data folder and joins as a new member`,
+    !isKnown ? `${node} joins as a ${role}` : `${node} is back with an empty data folder and joins as a new member`,
     { member: command.member, before: former?.member ?? null },
   )
   return { member: command.member }

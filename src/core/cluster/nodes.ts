@@ -2,7 +2,7 @@
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import { newMember, newNode } from './members.js'
-import { mayStillRun, prove, proveBoot, settleDuty } from './ownership.js'
+import { endDoubt, mayStillRun, prove, proveBoot, settleDuty } from './ownership.js'
 import type { BootRow, NodeRow } from './rows.js'
 import { bootKey, bootsOf, heldBy, openCaseOf } from './state.js'
 
@@ -107,8 +107,8 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
   const boot = context.boot(command.node, command.boot)
   if (boot === undefined || context.currentBoot(command.node)?.boot !== command.boot)
     refuse('CONFLICT', `${command.node} has no present boot ${command.boot}`)
-  const group = context.draft.get('groups', command.group)
-  if (group === undefined) return { ignored: 'the group is gone' }
+  const doubted = context.draft.get('groups', command.group)
+  if (doubted === undefined) return { ignored: 'the group is gone' }
   const before = boot.probes[command.group]
   if (before?.result === command.result && before.definition === command.definition) return { ignored: 'known' }
   const after: BootRow = {
@@ -116,6 +116,9 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
     probes: { ...boot.probes, [command.group]: { definition: command.definition, result: command.result, detail: command.detail } },
   }
   context.putBoot(after)
+  // A boot that is live in the new epoch, and found nothing.
+  if (command.result === 'clean' && boot.state === 'live') endDoubt(context, doubted, command.node)
+  const group = context.group(command.group)
   if (command.result !== 'clean') {
     const found = command.result === 'running' ? 'found it running without a grant' : `could not tell whether it runs: ${command.detail}`
     context.event('group.probe', command.group, `${command.node} ${found}`, { node: command.node, result: command.result })

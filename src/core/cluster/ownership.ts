@@ -43,6 +43,8 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (mayStillRun(group)) return `its former holder ${group.holder.node} is not proved stopped`
   if (group.holder !== null && (group.proof === null || group.proof.boot !== group.holder.boot))
     return 'the proof is not of its former holder'
+  const doubt = group.doubts?.find((other) => other !== node) ?? group.doubts?.[0]
+  if (doubt !== undefined && doubt !== node) return `it may run on ${doubt} from before the recovery: prove that node off`
   const row = context.currentBoot(node)
   if (row === undefined || row.boot !== boot) return 'this is not the present boot of the node'
   if (row.state !== 'live') return `the boot is ${row.state}`
@@ -52,10 +54,15 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   }
   const probe = row.probes[group.name]
   if (probe === undefined || probe.definition !== group.resourcesRevision) return notProbedYet
+  if (doubt !== undefined) return notProbedYet
   if (probe.result !== 'clean')
     return probe.result === 'running' ? 'something of the group runs there without a grant' : `its probe there failed: ${probe.detail}`
   const claims = claimsOf(group.definition.resources)
   for (const other of claims.length === 0 ? [] : context.groups()) {
+    if (other.name !== group.name && other.doubts !== undefined) {
+      const doubted = claimsOf(other.definition.resources).find((claim) => claims.includes(claim))
+      if (doubted !== undefined) return `${doubted} may be held by group ${other.name}, from before the recovery`
+    }
     if (other.name === group.name || !mayStillRun(other)) continue
     const held = claimsOf(other.holder.pinned.resources).find((claim) => claims.includes(claim))
     if (held !== undefined) return `${held} is held by group ${other.name} on ${other.holder.node}`
@@ -117,7 +124,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
       context.putGroup({ ...group, waitingFor: decision.text === '' ? null : decision.text })
       return undefined
     case 'forget':
-      if (!group.deleting || mayStillRun(group)) return 'what it was may still run'
+      if (!group.deleting || mayStillRun(group) || group.doubts !== undefined) return 'what it was may still run'
       context.draft.delete('groups', group.name)
       for (const operation of context.runningOperations(group.name)) {
         context.endOperation(operation.id, operation.kind === 'delete' ? 'done' : 'failed', `group ${group.name} is deleted`)
@@ -280,6 +287,7 @@ export function released(context: Context, command: CommandOf<'released'>): Reco
   }
   const { holder } = group
   context.putGroup({ ...group, holder: null, proof: null })
+  endDoubt(context, context.group(group.name), command.node)
   const boot = context.boot(command.node, command.boot)
   if (boot !== undefined) {
     // Verified stopped just now, with the definition that it ran.
@@ -319,6 +327,7 @@ export function proveBoot(context: Context, boot: BootRow, kind: ProofKind, case
   const withoutPower = kind === 'fenced' || kind === 'operator'
   const earlier = withoutPower ? bootsOf(context.draft, boot.node).filter((other) => other.registeredIndex < boot.registeredIndex) : []
   for (const ended of [...earlier, boot]) endTokens(context, ended, { ...proof, boot: ended.boot })
+  if (withoutPower) for (const group of context.groups()) endDoubt(context, group, boot.node)
   const open = caseId === null ? undefined : context.draft.get('cases', caseId)
   if (open !== undefined && open.stage !== 'RECOVERED' && open.stage !== 'CLOSED') {
     context.putCase({
@@ -329,6 +338,14 @@ export function proveBoot(context: Context, boot: BootRow, kind: ProofKind, case
     })
   }
   context.event('node.proved', boot.node, `${boot.node} can no longer act: ${detail}`, { proof: kind, boot: boot.boot, case: caseId })
+}
+
+/** After a recovery: nothing of the group runs on that node from before it. */
+export function endDoubt(context: Context, group: GroupRow, node: NodeId): void {
+  if (group.doubts?.includes(node) !== true) return
+  const doubts = group.doubts.filter((other) => other !== node)
+  const { doubts: _doubts, doubtedSince: _since, ...certain } = group
+  context.putGroup(doubts.length === 0 ? certain : { ...group, doubts })
 }
 
 function endTokens(context: Context, boot: BootRow, proof: Proof): void {

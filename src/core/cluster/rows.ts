@@ -175,6 +175,9 @@ export interface GroupRow {
   readonly bans: { readonly [node: NodeId]: { readonly until: LogTime; readonly reason: string } }
   /** Why nothing is done although something should be; for people. */
   readonly waitingFor: string | null
+  /** Nodes on which it may run from before a recovery, known to nobody; and the entry of that recovery. */
+  readonly doubts?: readonly NodeId[]
+  readonly doubtedSince?: LogIndex
 }
 
 export type CaseStage = 'CHALLENGE' | 'CONDEMNED' | 'PROVED' | 'RECOVERED' | 'CLOSED'
