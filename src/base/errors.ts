@@ -46,6 +46,7 @@ export const errorTable = {
   STORE_CORRUPT: { httpStatus: 500, retry: false, text: 'the log on disk fails its checksum' },
   STORE_FAILED: { httpStatus: 500, retry: false, text: 'the disk refused a write or a sync' },
   STATE_DIVERGED: { httpStatus: 500, retry: false, text: 'the state of this member differs from that of the others' },
+  MEMBER_REGRESSED: { httpStatus: 500, retry: false, text: 'the disk of this member has lost what it acknowledged' },
   STORE_LOCKED: { httpStatus: 500, retry: false, text: 'another process uses this data folder' },
   STORE_FORMAT: { httpStatus: 500, retry: false, text: 'the data folder has a format that this version does not know' },
   SNAPSHOT_DAMAGED: { httpStatus: 500, retry: true, text: 'a received snapshot fails its checksum' },

@@ -85,13 +85,9 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
 
   if (identity?.phase === 'quarantined') {
     await store.close()
-    throw new ClusterError(
-      'STATE_DIVERGED',
-      `the data folder ${config.dataDir} holds a state that differs from that of the other members`,
-      {
-        fix: `move it away: ${config.node} joins again as a new member and copies the state; keep it for a report`,
-      },
-    )
+    throw new ClusterError('STATE_DIVERGED', `the data folder ${config.dataDir} was found to hold something else than the other members`, {
+      fix: `move it away: ${config.node} joins again as a new member and copies the state; keep it for a report`,
+    })
   }
 
   const dialFrom = config.links[0]?.host

@@ -13,6 +13,8 @@ export type Frame =
       readonly to: MemberId
       readonly message: RaftMessage
     }
+  /** The leader has seen that the member's disk no longer holds what it acknowledged. */
+  | { readonly kind: 'regressed'; readonly member: MemberId; readonly acknowledged: LogIndex; readonly shows: LogIndex }
   /** A node with an empty data folder asks to be taken in. */
   | { readonly kind: 'join'; readonly folder: string; readonly address: Address; readonly checksum: string | null }
   | {

@@ -423,6 +423,12 @@ export class QuorateNode {
         return
       case 'configuration-changed':
         return this.configurationChanged(effect.configuration)
+      case 'member-regressed': {
+        const node = this.nodeOf(effect.member)
+        this.io.log('warn', `${node}: its disk has lost what it acknowledged, up to ${effect.acknowledged}; it shows ${effect.shows}`)
+        if (node !== undefined) this.send(node, { ...effect, kind: 'regressed' })
+        return
+      }
       case 'compacted':
         this.io.log('info', `the log is compacted up to ${effect.index}`)
         this.io.store.cutLog(effect.index)
@@ -604,17 +610,37 @@ export class QuorateNode {
       if (own === undefined || own === sum) continue
       const against = seen.filter((other) => other.index === index && other.sum === sum).length
       if (against * 2 <= others.length) continue
-      const error = new ClusterError('STATE_DIVERGED', `the state at index ${index} is another one than on ${against} other members`, {
-        fix: 'move the data folder away: the node joins again as a new member and copies the state; keep the folder for a report',
-        facts: { index, own, others: sum },
-      })
-      this.stopped = true
-      this.io.store.writeIdentity({ ...this.identity, phase: 'quarantined' }).then(
-        () => this.io.fatal(error),
-        () => this.io.fatal(error),
+      return this.quarantine(
+        new ClusterError('STATE_DIVERGED', `the state at index ${index} is another one than on ${against} other members`, {
+          fix: 'move the data folder away: the node joins again as a new member and copies the state; keep the folder for a report',
+          facts: { index, own, others: sum },
+        }),
       )
-      return
     }
+  }
+
+  /** This life of the data folder must not take part any more: it stops, and does not start again. */
+  private quarantine(error: ClusterError): void {
+    this.stopped = true
+    this.io.store.writeIdentity({ ...this.identity, phase: 'quarantined' }).then(
+      () => this.io.fatal(error),
+      () => this.io.fatal(error),
+    )
+  }
+
+  /** Told by the leader; a message to another life of this node says nothing of this one. */
+  private onRegressed({ member, acknowledged, shows }: Extract<Frame, { kind: 'regressed' }>): void {
+    if (member !== this.identity.memberId) return
+    this.quarantine(
+      new ClusterError(
+        'MEMBER_REGRESSED',
+        `the disk no longer holds what this member acknowledged: up to ${acknowledged}, it shows ${shows}`,
+        {
+          fix: 'the data folder was rolled back or copied: move it away, and the node joins again as a new member',
+          facts: { acknowledged, shows },
+        },
+      ),
+    )
   }
 
   private settingsChanged(): void {
@@ -1026,6 +1052,8 @@ export class QuorateNode {
         this.raftInbox.push({ kind: 'received', from: raft.member, message: raft.message })
         return
       }
+      case 'regressed':
+        return this.onRegressed(frame as Extract<Frame, { kind: 'regressed' }>)
       case 'join':
         return this.onJoin(from, frame as Extract<Frame, { kind: 'join' }>)
       case 'forward':

@@ -18,6 +18,8 @@ export interface Progress {
   quietTicks: number
   /** Highest heartbeat round it has answered in this term. */
   ackedRound: number
+  /** What was matched when the latest round was begun: an answer to that round that shows less is from a disk that lost it. */
+  matchAtRound: LogIndex
   /** Ticks since anything of this term came from it. */
   silentTicks: number
   /** Something of this term has come from it. */
@@ -41,6 +43,7 @@ export function freshProgress(lastIndex: LogIndex): Progress {
     inFlight: 0,
     quietTicks: 0,
     ackedRound: 0,
+    matchAtRound: 0 as LogIndex,
     silentTicks: 0,
     isHeard: false,
     sending: undefined,

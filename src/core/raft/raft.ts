@@ -311,7 +311,12 @@ export class Raft {
   /** A message of an earlier term has no effect; a leader of such a term learns that it is over. */
   private onStale(from: MemberId, message: RaftMessage): void {
     if (message.kind === 'append' || message.kind === 'heartbeat' || message.kind === 'snapshot') {
-      this.persistence.sendInTerm(from, { kind: 'heartbeat-response', term: this.currentTerm, round: 0 })
+      this.persistence.sendInTerm(from, {
+        kind: 'heartbeat-response',
+        term: this.currentTerm,
+        round: 0,
+        durable: this.persistence.durableIndex,
+      })
     }
   }
 
@@ -450,16 +455,35 @@ export class Raft {
 
   private onHeartbeat(from: MemberId, message: Extract<RaftMessage, { kind: 'heartbeat' }>): void {
     this.followLeader(from)
-    this.commitTo(message.commit) // The leader sends no more than what it knows to match here.
-    this.persistence.sendInTerm(from, { kind: 'heartbeat-response', term: this.currentTerm, round: message.round })
+    // The leader sends no more than what it knows to match here. Where this log ends before that, the disk was rolled back:
+    // nothing is made of it, and the answer shows the leader what is there.
+    if (message.commit <= this.log.lastIndex) this.commitTo(message.commit)
+    this.persistence.sendInTerm(from, {
+      kind: 'heartbeat-response',
+      term: this.currentTerm,
+      round: message.round,
+      durable: this.persistence.durableIndex,
+    })
   }
 
   private onHeartbeatResponse(from: MemberId, message: Extract<RaftMessage, { kind: 'heartbeat-response' }>): void {
     const progress = this.heardFrom(from)
     if (progress === undefined) return
     progress.ackedRound = Math.max(progress.ackedRound, message.round)
+    if (message.round === this.rounds.current && message.durable < progress.matchAtRound)
+      return this.regressed(from, progress, message.durable)
     if (progress.matchIndex < this.log.lastIndex && progress.inFlight === 0 && progress.mode !== 'snapshot') this.leaderDirty = true
     this.confirmRounds()
+  }
+
+  /** Within a term a follower never loses what it has acknowledged to the leader, unless its disk does (R35: rolled back, cloned). */
+  private regressed(member: MemberId, progress: Progress, shows: LogIndex): void {
+    this.effects.push({ kind: 'member-regressed', member, acknowledged: progress.matchAtRound, shows })
+    progress.matchIndex = logIndex(0)
+    progress.matchAtRound = logIndex(0)
+    progress.isHeard = false
+    this.endSending(member, progress)
+    fallBack(progress)
   }
 
   private propose(requestId: RequestId, command: Uint8Array): void {
@@ -667,7 +691,10 @@ export class Raft {
   private startRound(): void {
     this.heartbeatElapsed = 0
     this.rounds.begin(this.isEstablished() ? this.commitIndex : undefined)
-    for (const [member, progress] of this.progress) this.sendHeartbeat(member, progress)
+    for (const [member, progress] of this.progress) {
+      progress.matchAtRound = progress.matchIndex
+      this.sendHeartbeat(member, progress)
+    }
     this.confirmRounds()
   }
 

@@ -68,7 +68,8 @@ export type RaftMessage =
     }
   /** Never waits for a disk: it proves leadership, not storage. */
   | { readonly kind: 'heartbeat'; readonly term: Term; readonly round: number; readonly commit: LogIndex }
-  | { readonly kind: 'heartbeat-response'; readonly term: Term; readonly round: number }
+  /** `durable`: how far the answering member's log is on its disk. */
+  | { readonly kind: 'heartbeat-response'; readonly term: Term; readonly round: number; readonly durable: LogIndex }
   /** The receiver is up to date and should stand at once (thesis §3.10). */
   | { readonly kind: 'timeout-now'; readonly term: Term }
   /** One chunk of a snapshot; what stands in it is the shell's. The answer to the last one, once installed, is an `append-response`. */
@@ -158,6 +159,8 @@ export type RaftEffect =
   | { readonly kind: 'confirm-failed'; readonly requestId: RequestId }
   /** What is in force now, committed or not. Comes before anything is sent to its new members. */
   | { readonly kind: 'configuration-changed'; readonly configuration: Configuration }
+  /** The follower's disk no longer holds what it acknowledged to this leader: it was rolled back or cloned, and must not vote. */
+  | { readonly kind: 'member-regressed'; readonly member: MemberId; readonly acknowledged: LogIndex; readonly shows: LogIndex }
   /** The entries up to here are out of memory and may go from the disk. */
   | { readonly kind: 'compacted'; readonly index: LogIndex }
   /** Reads the next chunk of a snapshot for a follower; the first time of a transfer opens it, at the state as it is then. */

@@ -272,6 +272,8 @@ class World {
       case 'apply':
         for (const entry of effect.entries) this.apply(member, entry)
         return
+      case 'member-regressed':
+        return assert.fail(`${effect.member} lost nothing that it acknowledged`)
       case 'compacted':
         this.cut(member, effect.index)
         return

@@ -380,7 +380,7 @@ class World {
       },
       'vote-response': { kind: 'vote-response', ...base, pre, granted: values.get('granted') === 'yes' },
       heartbeat: { kind: 'heartbeat', ...base, commit: number('commit') as LogIndex },
-      'heartbeat-response': { kind: 'heartbeat-response', ...base },
+      'heartbeat-response': { kind: 'heartbeat-response', ...base, durable: number('durable') as LogIndex },
       'timeout-now': { kind: 'timeout-now', term: base.term },
       'append-response': {
         kind: 'append-response',
@@ -468,6 +468,9 @@ class World {
         return
       case 'configuration-changed':
         this.seen.push(`${name}  goes by ${showConfiguration(effect.configuration)}`)
+        return
+      case 'member-regressed':
+        this.seen.push(`${name}  finds that ${effect.member} acknowledged ${effect.acknowledged} and shows ${effect.shows}`)
         return
       case 'compacted':
         this.seen.push(`${name}  lets go of its log up to ${effect.index}`)
