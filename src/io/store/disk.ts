@@ -38,7 +38,7 @@ export interface Disk {
 }
 
 /** Beyond this a write goes to the thread pool; below it the copy into the page cache is shorter than the hop. */
-const smallWriteMax = 256 * 1024
+const smallWriteMax = 128 * 1024
 
 export const realDisk: Disk = {
   async open(path) {

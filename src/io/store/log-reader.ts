@@ -51,6 +51,8 @@ export interface SegmentRead {
 const sliceBytes = 1024 * 1024
 /** Disks write whole sectors: one that never arrived reads as zeros. */
 const sector = 512
+/** As many as are compared at once. */
+const zeros = new Uint8Array(64 * 1024)
 /** Batch, base or begin, hard state. */
 const headerRecords = 3
 
@@ -104,7 +106,8 @@ async function readFiles(
     if (later !== undefined && later.number !== number + 1) {
       throw corrupt(join(folder, segmentName(later.number - 1)), 0, 'the file is missing, later ones are there')
     }
-    const bytes = Buffer.from(((await disk.read(path)) ?? new Uint8Array()) as Uint8Array<ArrayBuffer>)
+    const read = (await disk.read(path)) ?? new Uint8Array()
+    const bytes = Buffer.from(read.buffer, read.byteOffset, read.byteLength)
     const file = { number, path, bytes, seed: segmentSeed(logId, number) }
     files.unshift(file)
     if (beginsAnew(file)) break
@@ -158,7 +161,7 @@ async function readSegment(reading: Reading, file: SegmentFile, isLast: boolean)
 /** Whether what begins at `damaged` is a torn tail (true) or no more than zeros (false); throws where it is damage. */
 async function judgeTail({ path, bytes, seed }: SegmentFile, damaged: number): Promise<boolean> {
   // No record begins in zeros: its kind is not zero.
-  const end = await zerosFrom(bytes, damaged)
+  const end = zerosFrom(bytes, damaged)
   let sameBatchAt: number | undefined
   let pauseAt = damaged + sliceBytes
   for (let at = damaged + 1; at < end; ) {
@@ -184,12 +187,10 @@ async function judgeTail({ path, bytes, seed }: SegmentFile, damaged: number): P
 }
 
 /** Where the zeros begin that `bytes` end with, not before `least`. */
-async function zerosFrom(bytes: Buffer, least: number): Promise<number> {
+function zerosFrom(bytes: Buffer, least: number): number {
   let end = bytes.length
-  while (end > least && bytes[end - 1] === 0) {
-    end--
-    if (end % sliceBytes === 0) await pause()
-  }
+  while (end - zeros.length >= least && bytes.compare(zeros, 0, zeros.length, end - zeros.length, end) === 0) end -= zeros.length
+  while (end > least && bytes[end - 1] === 0) end--
   return end
 }
 

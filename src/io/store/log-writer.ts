@@ -4,9 +4,9 @@
  *
  * The file is made longer ahead of the records, by zeros written in the thread pool, for a sync that need not change the file's
  * size is shorter: on ext4, one batch after another, 2,400 to 3,500 a second of 300 bytes become 4,100 to 4,700, and 2,600 of 4 KB
- * become 4,400. With 64 writers, whose records share a sync, the difference is within what the machine varies by. A step of 4 MiB was no
- * better than one of 1 MiB, and single appends waited longer for it. The first sync after it makes the zeros durable along with its
- * records; a batch that is longer than the space ahead simply makes the file longer itself.
+ * become 4,400. With 64 writers, whose records share a sync, the difference is within what the machine varies by. Steps of 1 or 4 MiB
+ * were no faster than 256 KiB, and what is ahead is read at the next start, for which the other nodes wait. The first sync after it
+ * makes the zeros durable along with its records; a batch that is longer than the space ahead simply makes the file longer itself.
  *
  * A new segment begins with what all before it add up to, so that they can go when their entries are no longer needed.
  */

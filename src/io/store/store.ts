@@ -42,7 +42,7 @@ import { readSnapshot } from './snapshot-reader.js'
 export interface StoreOptions {
   /** Bytes after which a log segment is followed by a new one. 16 MiB. */
   readonly segmentMax?: number
-  /** Bytes by which a segment is made longer ahead of its records; 0 for never. 1 MiB. */
+  /** Bytes by which a segment is made longer ahead of its records; 0 for never. 256 KiB. */
   readonly aheadStep?: number
   /** Bytes of log that may wait for a slow disk; beyond it the disk counts as failed. 256 MiB. */
   readonly waitingMax?: number
@@ -88,17 +88,20 @@ async function openLocked(
   const logFolder = join(place, 'log')
   await disk.makeFolder(logFolder)
   const identity = await readIdentity(disk, place)
-  const inLog = await readLog(disk, logFolder, format.logId)
+  // At the same time, for who waits for this node counts the milliseconds of its start.
+  const opening = openRows(disk, join(place, current.applied))
+  closing.push({ close: async () => (await opening).database.close() })
+  const [inLog, opened] = await Promise.all([readLog(disk, logFolder, format.logId), opening])
   const log = logFrom(inLog, current.logBase)
-
-  let { database, read } = await openRows(disk, join(place, current.applied))
-  closing.push({ close: () => database.close() })
+  let { database, read } = opened
   if (!read.sound) {
     if (log.base.index > 0)
       throw corrupt(`${place}: ${current.applied}/ lacks rows that it had, and the log no longer has them all`, { folder: place })
     await database.close()
     await disk.removeFolder(join(place, current.applied))
     ;({ database, read } = await openRows(disk, join(place, current.applied)))
+    const again = database
+    closing.push({ close: () => again.close() })
   }
   const applied = withTerm(read.applied, log)
   checkTogether(place, identity, log, applied)
@@ -110,7 +113,7 @@ async function openLocked(
       folder: logFolder,
       logId: format.logId,
       segmentMax: options.segmentMax ?? 16 * mebibyte,
-      aheadStep: options.aheadStep ?? mebibyte,
+      aheadStep: options.aheadStep ?? mebibyte / 4,
       waitingMax: options.waitingMax ?? 256 * mebibyte,
       onPersisted: (sequence) => listener.onPersisted(sequence),
       onFailure: failure.report,
