@@ -4,9 +4,10 @@
  * P1 one copy at any instant; P2 what was acknowledged stays; P4 nothing is granted while a copy runs; P5 what cannot
  * renew has ended in time; and of the log: one leader a term, the same state at the same index.
  */
-import { crc32c, effectiveSettings, encode, type LogIndex } from '../../src/base/index.js'
-import { type ClusterState, type EventRow, type GroupRow, tableNames } from '../../src/core/cluster/index.js'
+import type { LogIndex } from '../../src/base/index.js'
+import { type ClusterState, type EventRow, type GroupRow, settingsOf, tableNames } from '../../src/core/cluster/index.js'
 import type { RowChange } from '../../src/io/store/index.js'
+import { checksumOf } from './disk.js'
 import type { Machine } from './machine.js'
 import type { Cell } from './services.js'
 import type { World } from './world.js'
@@ -92,7 +93,7 @@ export class Checks {
     let total = 0
     for (const table of tableNames) {
       for (const [key, value] of state.rows(table)) {
-        const sum = sumOf(table, key, value)
+        const sum = checksumOf({ table, key, value })
         rows.set(`${table}\0${key}`, sum)
         total ^= sum
       }
@@ -110,7 +111,7 @@ export class Checks {
       total ^= rows.get(name) ?? 0
       if (value === undefined) rows.delete(name)
       else {
-        const sum = sumOf(table, key, value)
+        const sum = checksumOf({ table, key, value })
         rows.set(name, sum)
         total ^= sum
       }
@@ -160,7 +161,7 @@ export class Checks {
     const row = state.get('cases', id)
     const condemned = row?.timeline.findLast((line) => line.stage === 'CONDEMNED')
     if (row === undefined || condemned === undefined || row.trigger.startsWith('asked by')) return
-    const { challenge, condemned: bound } = effectiveSettings(state.get('settings', 'cluster') ?? {})
+    const { challenge, condemned: bound } = settingsOf(state)
     // By the leader's clock, in ticks of 10 ms; time without a leader does not count.
     if (condemned.at - row.openedAt < bound - challenge - 25) {
       this.world.fail(`${row.node} is condemned ${condemned.at - row.openedAt} ms after its challenge`)
@@ -180,10 +181,4 @@ export class Checks {
       if (running.length > 0) this.world.fail(`P5: ${running.join(', ')} runs on ${machine.name}, whose lease and emergency stop are over`)
     })
   }
-}
-
-const encoder = new TextEncoder()
-
-function sumOf(table: string, key: string, value: unknown): number {
-  return crc32c(encode(value), crc32c(encoder.encode(`${table}\0${key}`)))
 }

@@ -70,8 +70,17 @@ function storedRow({ table, key, value }: Row): StoredRow {
   return [Buffer.from(`${table}\0${key}`), encode(value)]
 }
 
-function checksumOf(row: Row): number {
-  return rowChecksum(...storedRow(row))
+/** Rows are not changed in place: one that was summed under its key keeps its sum. */
+const checksums = new WeakMap<object, { readonly table: string; readonly key: string; readonly sum: number }>()
+
+export function checksumOf(row: Row): number {
+  const { table, key, value } = row
+  if (typeof value !== 'object' || value === null) return rowChecksum(...storedRow(row))
+  const known = checksums.get(value)
+  if (known?.key === key && known.table === table) return known.sum
+  const sum = rowChecksum(...storedRow(row))
+  checksums.set(value, { table, key, sum })
+  return sum
 }
 
 export class Disk {

@@ -3,7 +3,6 @@ import {
   ClusterError,
   type ErrorCode,
   type ErrorExtra,
-  effectiveSettings,
   type GroupName,
   type LogIndex,
   type LogTime,
@@ -13,7 +12,7 @@ import {
   type WallTime,
 } from '../../base/index.js'
 import type { BootRow, CaseRow, DecisionRow, GroupRow, MetaRow, NodeRow, OperationRow } from './rows.js'
-import { bootKey, currentBoot, Draft, metaOf, type Reader } from './state.js'
+import { bootKey, currentBoot, Draft, metaOf, type Reader, settingsOf } from './state.js'
 
 const operationsKept = 500
 
@@ -41,7 +40,7 @@ export class Context {
   }
 
   get settings(): Settings {
-    return effectiveSettings(this.draft.get('settings', 'cluster') ?? {})
+    return settingsOf(this.draft)
   }
 
   putMeta(row: MetaRow): void {

@@ -5,7 +5,17 @@
  * commits them. Tables are copy-on-write B+ trees, so a snapshot of the whole state costs nothing.
  */
 import BTreeModule from 'sorted-btree'
-import { type GroupName, invariant, type LogIndex, logIndex, logTime, type NodeId, type Settings, wallTime } from '../../base/index.js'
+import {
+  effectiveSettings,
+  type GroupName,
+  invariant,
+  type LogIndex,
+  logIndex,
+  logTime,
+  type NodeId,
+  type Settings,
+  wallTime,
+} from '../../base/index.js'
 import type { BootRow, CaseRow, GroupRow, MemberRow, MetaRow, NodeRow, TableName, Tables } from './rows.js'
 
 // CommonJS class under an ES module import: the constructor is the `default` of the default.
@@ -222,6 +232,11 @@ const emptyMeta: MetaRow = {
 
 export function metaOf(reader: Reader): MetaRow {
   return reader.get('meta', 'cluster') ?? emptyMeta
+}
+
+/** The settings in force: what was chosen, over the profile's. */
+export function settingsOf(reader: Reader): Settings {
+  return reader.derived('settings', 'in force', () => effectiveSettings(reader.get('settings', 'cluster') ?? {}))
 }
 
 export const bootKey = (node: string, boot: string): string => `${node}/${boot}`

@@ -36,6 +36,8 @@ export class NodeAgent {
     string,
     { readonly at: number; readonly result: Extract<MonitorReport, { kind: 'probed' }> | undefined; answeredAt: number }
   >()
+  /** What the log and the monitor say the same of. */
+  private readonly told = new Map<GroupName, { readonly committed: unknown; readonly report: GroupReport }>()
   private monitorKnown = false
 
   /** The monitor is gone or came anew: nothing ordered before counts as received. */
@@ -151,13 +153,19 @@ export class NodeAgent {
 
   private tell(view: NodeAgentView, group: GroupRow, report: GroupReport, effects: NodeAgentEffect[]): void {
     const committed = group.holder?.report
+    // Compared once: neither changes without being replaced.
+    const before = this.told.get(group.name)
+    if (before !== undefined && before.committed === committed && before.report === report) return
     const failure = report.failure ?? null
     const told = { state: report.state as RunState, resources: report.resources, failure }
     const same =
       committed?.state === told.state &&
       JSON.stringify(sorted(committed.resources)) === JSON.stringify(sorted(told.resources)) &&
       JSON.stringify(committed.failure) === JSON.stringify(failure)
-    if (same) return
+    if (same) {
+      this.told.set(group.name, { committed, report })
+      return
+    }
     effects.push({
       kind: 'propose',
       key: `report/${group.name}/${report.token}/${report.sequence}/${JSON.stringify(told)}`,
