@@ -845,12 +845,16 @@ export class QuorateNode {
     })
   }
 
-  /** Nodes whose vote is heard within the time after which a leader that hears no majority gives up (check-quorum). */
+  /**
+   * Nodes whose vote has answered in this term, and within the time after which a leader that hears no majority gives up
+   * (check-quorum): a new leader has heard nobody yet.
+   */
   private answering(): readonly NodeId[] {
     const { electionTicksMax } = this.raftTiming()
     return this.raft.status.configuration.voters.flatMap((member) => {
-      const silent = member === this.identity.memberId ? 0 : (this.raft.progressOf(member)?.silentTicks ?? Number.POSITIVE_INFINITY)
-      return silent <= electionTicksMax ? (this.membership.nodeOf(member) ?? []) : []
+      const progress = this.raft.progressOf(member)
+      const answers = member === this.identity.memberId || (progress?.isHeard === true && progress.silentTicks <= electionTicksMax)
+      return answers ? (this.membership.nodeOf(member) ?? []) : []
     })
   }
 

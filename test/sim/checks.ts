@@ -4,8 +4,9 @@
  * P1 one copy at any instant; P2 what was acknowledged stays; P4 nothing is granted while a copy runs; P5 what cannot
  * renew has ended in time; and of the log: one leader a term, the same state at the same index.
  */
-import type { LogIndex } from '../../src/base/index.js'
+import { crc32c, type LogIndex } from '../../src/base/index.js'
 import { type ClusterState, type EventRow, type GroupRow, settingsOf, tableNames } from '../../src/core/cluster/index.js'
+import { decodeConfiguration, type LogEntry, type SnapshotMeta } from '../../src/core/raft/index.js'
 import type { RowChange } from '../../src/io/store/index.js'
 import { checksumOf } from './disk.js'
 import type { Machine } from './machine.js'
@@ -14,6 +15,11 @@ import type { World } from './world.js'
 
 /** More changes of the lead than that in two seconds are no change of circumstances. */
 const electionsMax = 12
+
+interface Log {
+  readonly base: { readonly index: number }
+  termAt(index: number): number | undefined
+}
 
 /** Copies of each group that really run. */
 export class Truth {
@@ -63,6 +69,9 @@ export class Checks {
   private readonly states = new Map<Machine, Map<string, number>>()
   private readonly totals = new Map<Machine, number>()
   private readonly seenGrants = new Set<string>()
+  private readonly entries = new Map<string, number>()
+  /** Term of each entry that was applied anywhere. */
+  private readonly committed: number[] = []
   private known = 0
   cases = 0
   grants = 0
@@ -80,10 +89,34 @@ export class Checks {
     const other = this.leaders.get(term)
     if (other !== undefined && other !== machine.name) this.world.fail(`term ${term} has two leaders, ${other} and ${machine.name}`)
     this.leaders.set(term, machine.name)
+    this.hasCommitted(machine, term)
     this.highestTerm = Math.max(this.highestTerm, term)
     const { now } = this.world.scheduler
     this.elections = [...this.elections.filter((at) => at > now - 2_000), now]
     if (this.elections.length > electionsMax) this.world.fail(`${this.elections.length} leaders were elected within 2 s`)
+  }
+
+  /** Leader completeness (Raft §5.4): what was applied anywhere stands in the log of every later leader. */
+  private hasCommitted(machine: Machine, term: number): void {
+    const log = (machine.daemon?.node as unknown as { raft: { log: Log } } | undefined)?.raft.log
+    if (log === undefined) return
+    for (let index = Math.max(log.base.index + 1, this.committed.length - 100); index < this.committed.length; index++) {
+      const known = this.committed[index]
+      if (known === undefined || known >= term || log.termAt(index) === known) continue
+      this.world.fail(`${machine.name} leads in term ${term} without entry ${index} of term ${known}, which was committed`)
+    }
+  }
+
+  /** Log matching (Raft §5.3): an entry of one index and term is the same everywhere. */
+  appended(machine: Machine, entries: readonly LogEntry[]): void {
+    for (const { index, term, data, kind } of entries) {
+      if (kind === 'configuration' && decodeConfiguration(data).outgoing.length > 0) this.world.seen.add('joint')
+      const place = `${index}/${term}`
+      const sum = crc32c(data)
+      const known = this.entries.get(place)
+      if (known === undefined) this.entries.set(place, sum)
+      else if (known !== sum) this.world.fail(`the log of ${machine.name} has another entry at ${place} than others have`)
+    }
   }
 
   // The state: the same at the same index.
@@ -103,7 +136,11 @@ export class Checks {
     this.compare(machine, state.appliedIndex)
   }
 
-  stored(machine: Machine, index: LogIndex, changes: readonly RowChange[]): void {
+  stored(machine: Machine, { index, term }: SnapshotMeta, changes: readonly RowChange[]): void {
+    const known = this.committed[index]
+    if (known === undefined) this.committed[index] = term
+    else if (known !== term)
+      this.world.fail(`${machine.name} applies an entry of term ${term} at index ${index}, another one that of term ${known}`)
     const rows = this.states.get(machine) ?? new Map<string, number>()
     let total = this.totals.get(machine) ?? 0
     for (const { table, key, value } of changes) {

@@ -44,7 +44,11 @@ export class SimDaemon {
     this.session = `${machine.bootId}/${++machine.runFolder.sessions}` as SessionId
     this.store = new SimStore(machine.disk, this.process, {
       onPersisted: (sequence) => this.node?.persisted(sequence),
-      onFailure: (error) => machine.world.fail(`the store of ${machine.name} failed: ${String(error)}`),
+      onFailure: (error) => {
+        machine.log(`error: ${error instanceof Error ? error.message : String(error)}`)
+        machine.world.seen.add('write failed')
+        this.process.end('killed')
+      },
     })
     this.identity = machine.disk.identity
     this.folder = machine.world.freshId()
@@ -52,7 +56,8 @@ export class SimDaemon {
       this.identity === undefined || this.identity.phase === 'quarantined'
         ? undefined
         : { phase: this.identity.phase, plan: { clusterId: this.identity.clusterId, voters: this.identity.voters } }
-    this.formation = new Formation(machine.name, machine.world.names, found, (what) => `${what}-${machine.world.freshId()}`)
+    const mint = (what: string) => `${what}-${machine.world.freshId()}`
+    this.formation = new Formation(machine.name, machine.world.names, found, mint, machine.invitation !== undefined)
     this.process.onEnd(() => {
       this.node?.stop()
       this.monitor?.disconnect(this)
@@ -63,6 +68,11 @@ export class SimDaemon {
 
   private start(): void {
     const { machine } = this
+    if (machine.disk.isDamaged) {
+      machine.log('error: STORE_CORRUPT: the log on disk fails its checksum')
+      this.process.end('killed')
+      return
+    }
     this.listening = true
     machine.world.network.daemonUp(this)
     this.guardianHeard = machine.clock.now()
@@ -81,7 +91,7 @@ export class SimDaemon {
   private tick(): void {
     const { machine } = this
     this.node?.tick()
-    if (this.guardianState === undefined && machine.clock.now() - this.guardianHeard > guardianSilence) {
+    if (machine.world.options.services && this.guardianState === undefined && machine.clock.now() - this.guardianHeard > guardianSilence) {
       this.guardianHeard = machine.clock.now()
       machine.startGuardian()
     }
@@ -94,7 +104,12 @@ export class SimDaemon {
       if (effect.kind === 'send') this.machine.world.network.frame(this, effect.to, effect.message)
       if (effect.kind === 'join') {
         const address = { host: this.machine.name, port: 7400 }
-        this.machine.world.network.frame(this, effect.to, { kind: 'join', folder: this.folder, address, checksum: null })
+        this.machine.world.network.frame(this, effect.to, {
+          kind: 'join',
+          folder: this.folder,
+          address,
+          checksum: this.machine.invitation ?? null,
+        })
       }
       if (effect.kind === 'write-joined') this.writeIdentity(effect.member, effect.clusterId, 'formed', [])
       if (effect.kind !== 'write') continue
@@ -126,7 +141,10 @@ export class SimDaemon {
     const restored = { ...rest, rows: [], identity }
     this.node = machine.world.options.makeNode(this.self(), this.io(), restored, state)
     this.node.onApplied(({ index, events, replaced }) => {
-      if (replaced === true) machine.world.checks.restored(machine, state)
+      if (replaced === true) {
+        machine.world.seen.add('snapshot installed')
+        machine.world.checks.restored(machine, state)
+      }
       machine.world.checks.applied(state, index, events)
     })
     if (this.hello !== undefined) this.node.monitorReport(this.hello)
@@ -182,6 +200,8 @@ export class SimDaemon {
         machine.log(`${level === 'info' ? '' : `${level}: `}${text}`)
         const leads = /^leads in term (\d+)$/.exec(text)
         if (leads !== null) world.checks.leads(machine, Number(leads[1]))
+        if (text.startsWith('the log is compacted')) world.seen.add('log compacted')
+        if (/^transfer of the lead .* done$/.test(text)) world.seen.add('lead handed over')
       },
       fatal: (error) => world.fail(`${machine.name} cannot go on: ${error instanceof Error ? error.message : String(error)}`, error),
     }
@@ -191,9 +211,12 @@ export class SimDaemon {
     const { store, machine } = this
     return {
       writeIdentity: (identity) => store.writeIdentity(identity),
-      append: (record) => store.append(record),
+      append: (record) => {
+        machine.world.checks.appended(machine, record.entries)
+        store.append(record)
+      },
       apply: (applied, changes) => {
-        machine.world.checks.stored(machine, applied.index, changes)
+        machine.world.checks.stored(machine, applied, changes)
         return store.apply(applied, changes)
       },
       syncApplied: () => store.syncApplied(),

@@ -91,6 +91,10 @@ export class Disk {
   /** Milliseconds that a sync takes; a fault makes it slow. */
   syncMin = 0.2
   syncMax = 2
+  /** What becomes of the next writes: the disk is full, or a sync fails. */
+  failing: 'full' | 'sync fails' | undefined
+  /** A bit of the log was flipped at rest. */
+  isDamaged = false
   private state = new AppliedRows()
   private unsynced: AppliedBatch[] = []
   readonly random: Random
@@ -355,6 +359,11 @@ export class SimStore implements Store {
     // The disk writes whether or not the process is let run meanwhile.
     this.process.machine.scheduler.after(this.syncTime(), () => {
       if (!this.process.alive || this.closed) return
+      const { failing } = this.disk
+      if (failing !== undefined) {
+        this.process.post(() => this.listener.onFailure(new ClusterError('STORE_FAILED', `a write failed: ${failing}`)))
+        return
+      }
       this.landed()
       this.next()
     })

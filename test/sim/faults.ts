@@ -12,6 +12,7 @@ export interface Fault {
 }
 
 type Make = (world: World, random: Random) => Fault | undefined
+export type Faults = readonly (readonly [weight: number, make: Make])[]
 
 const process = (role: 'daemon' | 'monitor' | 'guardian') => (machine: Machine) => machine[role]?.process
 const none = () => undefined
@@ -58,6 +59,7 @@ const diskLoss: Make = (world, random) => {
   if (!world.mayLoseDisk) return undefined
   const machine = random.pick(world.machines)
   machine.loseDisk()
+  world.seen.add('disk lost')
   return { text: `loss of the disk of ${machine.name}`, heal: () => machine.powerOn() }
 }
 
@@ -67,6 +69,94 @@ const allPowerLoss: Make = (world) => {
     text: 'power loss of all',
     heal: () => {
       for (const machine of world.machines) machine.powerOn()
+    },
+  }
+}
+
+/** At rest: found out at the next start, which has to refuse. */
+const flippedBit: Make = (world, random) => {
+  if (!world.mayLoseDisk) return undefined
+  const machine = random.pick(world.machines)
+  if (machine.disk.identity === undefined) return undefined
+  machine.powerOff('the power fails')
+  machine.disk.isDamaged = true
+  world.seen.add('disk damaged')
+  world.wiped = machine
+  return { text: `power loss of ${machine.name}, and a flipped bit in its log`, heal: () => machine.powerOn() }
+}
+
+const failingDisk: Make = (world, random) => {
+  const { disk, name } = random.pick(world.machines)
+  disk.failing = random.pick(['full', 'sync fails'] as const)
+  return {
+    text: `disk of ${name}: ${disk.failing}`,
+    heal: () => {
+      disk.failing = undefined
+    },
+  }
+}
+
+const wallJump: Make = (world, random) => {
+  const all = random.chance(0.2)
+  const jump = random.pick([-3_600_000, 3_600_000, 86_400_000])
+  const moved = all ? world.machines : [random.pick(world.machines)]
+  for (const { clock } of moved) clock.wallOffset += jump
+  return { text: `the wall clock of ${all ? 'all' : moved[0]?.name} jumps by ${jump / 3_600_000} h`, heal: none }
+}
+
+const brokenConnection: Make = (world, random) => {
+  const one = random.pick(world.machines)
+  const others = world.machines.filter((other) => other !== one && random.chance(0.6))
+  for (const other of others) world.network.breakConnection(one.name, other.name)
+  return { text: `connections of ${one.name} with ${others.map((other) => other.name).join()} break`, heal: none }
+}
+
+const doubledDatagrams: Make = (world, random) => {
+  world.network.doubled = 0.3
+  world.network.jitter = random.next() * 150
+  return {
+    text: 'datagrams come twice and in any order',
+    heal: () => {
+      world.network.doubled = 0.01
+      world.network.jitter = 0
+    },
+  }
+}
+
+/** Two sides, and sometimes one in the middle that reaches both. */
+const partition: Make = (world, random) => {
+  const middle = random.chance(0.3) ? random.pick(world.machines) : undefined
+  const rest = world.machines.filter((machine) => machine !== middle)
+  const side = rest.filter(() => random.chance(0.5))
+  const other = rest.filter((machine) => !side.includes(machine))
+  for (const one of side) {
+    for (const two of other) {
+      world.network.cut(one.name, two.name, 'loses')
+      world.network.cut(two.name, one.name, 'loses')
+    }
+  }
+  const names = (machines: readonly Machine[]) => machines.map((machine) => machine.name).join()
+  return {
+    text: `${names(side)} | ${names(other)} are parted${middle === undefined ? '' : `, ${middle.name} reaches all`}`,
+    heal: () => {
+      for (const one of side) healAround(world, one)
+    },
+  }
+}
+
+/** The leader writes something that nobody else gets, and is gone at once: figure 8 begins like this. */
+const loneLeader: Make = (world, random) => {
+  const { leader } = world
+  if (leader === undefined) return undefined
+  const spared = random.chance(0.5) ? random.pick(world.machines) : undefined
+  for (const other of world.machines) if (other !== leader && other !== spared) world.network.cut(leader.name, other.name, 'loses')
+  const key = `lone-${world.freshId()}`
+  world.ask({ kind: 'store', operations: [{ kind: 'put', key, value: key }] }, () => undefined, leader)
+  return {
+    text: `the leader ${leader.name} is heard by ${spared === undefined || spared === leader ? 'nobody' : spared.name}, and writes`,
+    heal: () => {
+      if (random.chance(0.5)) leader.kill(leader.daemon?.process)
+      healAround(world, leader)
     },
   }
 }
@@ -186,13 +276,18 @@ const transferLead: Make = (world, random) => {
   return { text: `transfer the lead to ${to.name}`, heal: none }
 }
 
-export const faults: readonly (readonly [weight: number, make: Make])[] = [
+export const faults: Faults = [
   [10, kill('daemon')],
   [5, kill('monitor')],
   [4, kill('guardian')],
   [6, powerLoss],
   [1, allPowerLoss],
   [3, diskLoss],
+  [2, flippedBit],
+  [3, failingDisk],
+  [2, wallJump],
+  [2, brokenConnection],
+  [2, doubledDatagrams],
   [4, pause((machine) => [machine.daemon?.process], 'the daemon')],
   [2, pause((machine) => [machine.monitor?.process], 'the monitor')],
   [2, pause((machine) => [machine.guardian?.process], 'the guardian')],
@@ -200,6 +295,7 @@ export const faults: readonly (readonly [weight: number, make: Make])[] = [
   [8, isolate],
   [5, oneWay],
   [3, cutPair],
+  [2, partition],
   [4, badLinks],
   [3, slowDisk],
   [4, badDevice],
@@ -208,8 +304,30 @@ export const faults: readonly (readonly [weight: number, make: Make])[] = [
   [5, transferLead],
 ]
 
+/** What the consensus has to bear: disks, networks, processes, the lead. */
+export const consensusFaults: Faults = [
+  [8, kill('daemon')],
+  [5, powerLoss],
+  [2, allPowerLoss],
+  [4, diskLoss],
+  [2, flippedBit],
+  [3, failingDisk],
+  [1, wallJump],
+  [4, brokenConnection],
+  [1, doubledDatagrams],
+  [5, pause((machine) => [machine.daemon?.process], 'the daemon')],
+  [5, isolate],
+  [5, oneWay],
+  [3, cutPair],
+  [6, partition],
+  [3, badLinks],
+  [5, slowDisk],
+  [6, loneLeader],
+  [6, transferLead],
+]
+
 /** Only what leaves every node alive and connected: the lead moves, or its daemon dies. */
-export const elections: readonly (readonly [weight: number, make: Make])[] = [
+export const elections: Faults = [
   [1, transferLead],
   [
     1,
@@ -221,7 +339,7 @@ export const elections: readonly (readonly [weight: number, make: Make])[] = [
   ],
 ]
 
-export function chooseFault(world: World, random: Random, from = faults): Fault | undefined {
+export function chooseFault(world: World, random: Random, from: Faults = faults): Fault | undefined {
   const total = from.reduce((sum, [weight]) => sum + weight, 0)
   let left = random.next() * total
   for (const [weight, make] of from) {

@@ -28,6 +28,8 @@ import type { World } from './world.js'
 export class SimClock implements Clock {
   readonly rate: number
   bootedAt = 0
+  /** Milliseconds that somebody has moved the wall clock. */
+  wallOffset = 0
   private readonly scheduler: Scheduler
 
   constructor(scheduler: Scheduler, rate: number) {
@@ -44,7 +46,7 @@ export class SimClock implements Clock {
   }
 
   wall(): WallTime {
-    return wallTime(Math.round(1_700_000_000_000 + this.scheduler.now))
+    return wallTime(Math.round(1_700_000_000_000 + this.scheduler.now + this.wallOffset))
   }
 
   /** When, in true time, this clock will show `reading`. */
@@ -63,6 +65,8 @@ export class Machine {
   runFolder: SimRunFolder
   powered = false
   boots = 0
+  /** The word with which a person lets it join. */
+  invitation: string | undefined
   guardian: SimGuardian | undefined
   daemon: SimDaemon | undefined
   monitor: SimMonitor | undefined
@@ -118,7 +122,8 @@ export class Machine {
     this.clock.bootedAt = this.scheduler.now - this.random.next() * 20_000 // The kernel is older than our service.
     this.runFolder = new SimRunFolder(this.bootId)
     this.log(`boot ${this.bootId}`)
-    this.startGuardian()
+    if (this.world.options.services) this.startGuardian()
+    else this.startDaemon()
   }
 
   /** Everything on it ends in this instant, and of its disk what was not synced is lost. */
@@ -147,6 +152,13 @@ export class Machine {
     this.powerOff('its disk is lost')
     this.disk = new Disk(this.random.fork())
     this.world.wiped = this
+  }
+
+  /** What a person does whose node says STORE_CORRUPT, or that it belongs no more: moves its data folder away. */
+  moveFolderAway(why: string): void {
+    this.log(`its data folder is moved away: ${why}`)
+    this.kill(this.daemon?.process)
+    this.disk = new Disk(this.random.fork())
   }
 
   reset(why: string): void {
@@ -181,7 +193,13 @@ export class Machine {
 
   startDaemon(): Process {
     this.daemon = new SimDaemon(this)
-    return this.daemon.process
+    const { process } = this.daemon
+    // Where no guardian does it.
+    if (!this.world.options.services)
+      process.onEnd((how) => {
+        if (how === 'killed') this.after(40 + this.random.next() * 260, () => this.startDaemon())
+      })
+    return process
   }
 
   startMonitor(): Process {

@@ -18,6 +18,8 @@ interface Link {
   /** Milliseconds on top of the usual. */
   delay: number
   lastArrival: number
+  /** Connections there have been: what was on its way in an earlier one is lost. */
+  connection: number
   held: (() => void)[]
 }
 
@@ -30,6 +32,8 @@ export class Network {
   private readonly random: Random
   private readonly links = new Map<string, Link>()
   doubled = 0.01
+  /** Milliseconds that a datagram may take longer than another one. */
+  jitter = 0
 
   constructor(world: World) {
     this.world = world
@@ -40,7 +44,7 @@ export class Network {
     const key = `${from}>${to}`
     let link = this.links.get(key)
     if (link === undefined) {
-      link = { cut: undefined, loss: 0, delay: 0, lastArrival: 0, held: [] }
+      link = { cut: undefined, loss: 0, delay: 0, lastArrival: 0, connection: 0, held: [] }
       this.links.set(key, link)
     }
     return link
@@ -65,6 +69,14 @@ export class Network {
     }
   }
 
+  /** The connection between two breaks, with all that is under way in it, and comes anew. */
+  breakConnection(one: string, other: string): void {
+    for (const link of [this.link(one, other), this.link(other, one)]) {
+      link.connection++
+      link.held = []
+    }
+  }
+
   isCut(from: string, to: string): boolean {
     return from !== to && this.link(from, to).cut !== undefined
   }
@@ -78,7 +90,9 @@ export class Network {
       const { scheduler } = this.world
       const arrival = Math.max(scheduler.now + this.latency(link), link.lastArrival)
       link.lastArrival = arrival
+      const { connection } = link
       scheduler.at(arrival, () => {
+        if (link.connection !== connection) return
         if (link.cut !== undefined) return this.stall(link, send)
         if (from.process.alive || this.random.chance(0.5)) target.process.now(() => target.received(from.machine.name, frame))
       })
@@ -120,7 +134,7 @@ export class Network {
     if (link.cut !== undefined || this.random.chance(link.loss)) return
     const copies = this.random.chance(this.doubled) ? 2 : 1
     for (let copy = 0; copy < copies; copy++) {
-      this.world.scheduler.after(this.latency(link), () => {
+      this.world.scheduler.after(this.latency(link) + (this.jitter === 0 ? 0 : this.random.next() * this.jitter), () => {
         if (link.cut === undefined) arrive()
       })
     }

@@ -1,38 +1,20 @@
-/** One run: a cluster comes up, faults and clients do their worst for a while, everything is mended, and it must recover. */
+/** One run of whole nodes: a cluster comes up, faults and clients do their worst for a while, everything is mended, and it must recover. */
 import type { NodeId, RequestId } from '../../src/base/index.js'
 import type { Command, GroupDefinition } from '../../src/core/cluster/index.js'
-import { chooseFault, type Fault } from './faults.js'
+import { RegisterClients } from './clients.js'
+import { faults } from './faults.js'
+import { attend, judge, play, type Report, type Run } from './play.js'
 import { Random } from './random.js'
-import { healthy } from './services.js'
-import { Broken, groupOf, World, type WorldOptions } from './world.js'
-
-export interface Run {
-  readonly seed: number
-  readonly nodes?: number
-  /** Virtual milliseconds of trouble. */
-  readonly span?: number
-  readonly live?: boolean
-}
-
-export interface Report {
-  readonly seed: number
-  readonly checksum: string
-  readonly virtualMs: number
-  readonly steps: number
-  readonly faults: number
-  readonly grants: number
-  readonly cases: number
-  readonly terms: number
-  readonly acknowledged: number
-  readonly recoveryMs: number
-}
+import { Trouble } from './trouble.js'
+import { groupOf, World, type WorldOptions } from './world.js'
 
 const recoveryMax = 120_000
 
 /** Throws `Broken`, with the story in its message. */
-export function runScenario({ seed, nodes, span = 20_000, live = false }: Run): Report {
-  const world = new World(optionsOf(seed, nodes, live))
-  try {
+export function runScenario(run: Run): Report {
+  const { seed, span = 20_000 } = run
+  const world = new World({ ...optionsOf(seed, run.nodes), ...run.options, seed, live: run.live ?? false })
+  return play(world, { ...run, profile: 'whole', span }, () => {
     const random = world.random.fork()
     const { names } = world
     world.start({
@@ -41,39 +23,27 @@ export function runScenario({ seed, nodes, span = 20_000, live = false }: Run): 
       ...(random.chance(0.5) ? { pinned: groupOf(names.slice(0, 2)) } : {}),
       ...(random.chance(0.4) ? { stack: stackOf(names) } : {}),
     })
-    const trouble = new Trouble(world, random.fork())
+    const trouble = new Trouble(world, random.fork(), { ...usualTrouble, span, omit: run.omit ?? new Set() })
     const clients = new Clients(world, random.fork())
+    const registers = new RegisterClients(world, random.fork(), 600)
     trouble.begin()
     clients.begin()
+    registers.begin(2)
+    attend(world)
     world.run(span)
     trouble.end()
     clients.end()
-    world.trace.add('----', 'everything is mended')
-    attend(world)
+    registers.end()
+    attendGroups(world)
     const recoveryMs = world.until('after the last fault everything recovers', () => world.isSettled(), recoveryMax)
     world.run(2_000)
     clients.judge()
-    const { checks, scheduler, trace } = world
-    return {
-      seed,
-      checksum: trace.checksum,
-      virtualMs: Math.round(scheduler.now),
-      steps: scheduler.steps,
-      faults: trouble.count,
-      grants: checks.grants,
-      cases: checks.cases,
-      terms: checks.highestTerm,
-      acknowledged: clients.acknowledged.length,
-      recoveryMs,
-    }
-  } catch (error) {
-    const text = error instanceof Error ? error.message : String(error)
-    const replay = `node dist/test/sim/run.js --seed ${seed} --nodes ${world.options.nodes} --minutes ${span / 60_000}`
-    const cause = error instanceof Broken ? error.cause : error
-    const stack = cause instanceof Error ? `\n${cause.stack}` : ''
-    throw new Broken(`seed ${seed}: ${text}\nagain: ${replay}\n${world.trace.last.join('\n')}${stack}`, { cause })
-  }
+    judge(world, registers)
+    return { faults: trouble.count, drawn: trouble.drawn, recoveryMs, acknowledged: clients.acknowledged.length + registers.answered }
+  })
 }
+
+const usualTrouble = { faults, gapMin: 100, gapMax: 4_100, short: 2_520, long: 15_000, activeMax: 3 }
 
 /** An address, and a service that needs it and an agent. */
 function stackOf(names: readonly NodeId[]): GroupDefinition {
@@ -90,7 +60,7 @@ function stackOf(names: readonly NodeId[]): GroupDefinition {
 }
 
 /** What the cluster asks a person for: a node on which a group could not be verified stopped is switched off and on. */
-function attend(world: World): void {
+function attendGroups(world: World): void {
   const stuck = new Map<string, number>()
   const look = () => {
     for (const [, group] of world.leader?.daemon?.node?.state.rows('groups') ?? []) {
@@ -105,13 +75,11 @@ function attend(world: World): void {
 }
 
 /** What kind of cluster the seed makes. */
-function optionsOf(seed: number, nodes: number | undefined, live: boolean): Partial<WorldOptions> {
+function optionsOf(seed: number, nodes: number | undefined): Partial<WorldOptions> {
   const random = new Random(seed ^ 0x5eed)
   const watchdog = random.chance(0.35)
-  const usualSize = random.chance(0.15) ? 5 : 3
+  const usualSize = random.chance(0.2) ? random.pick([4, 5, 5, 6, 7]) : 3
   return {
-    seed,
-    live,
     nodes: nodes ?? usualSize,
     profile: random.chance(0.5) ? 'fast' : 'normal',
     watchdogTimeout: watchdog ? 4_000 : undefined,
@@ -120,59 +88,6 @@ function optionsOf(seed: number, nodes: number | undefined, live: boolean): Part
     emergencyStop: random.pick([2_000, 5_000]),
     bootMax: random.pick([2_000, 8_000]),
     compaction: random.chance(0.6) ? { above: 20_000, keep: random.pick([0, 2_000, 10_000]) } : undefined,
-  }
-}
-
-class Trouble {
-  count = 0
-  private readonly world: World
-  private readonly random: Random
-  private readonly active = new Set<Fault>()
-  private over = false
-
-  constructor(world: World, random: Random) {
-    this.world = world
-    this.random = random
-  }
-
-  begin(): void {
-    this.world.scheduler.after(100 + this.random.next() * 4_000, () => {
-      if (this.over) return
-      if (this.active.size < 3) this.strike()
-      this.begin()
-    })
-  }
-
-  private strike(): void {
-    const fault = chooseFault(this.world, this.random)
-    if (fault === undefined) return
-    this.count++
-    this.world.trace.add('>>>>', fault.text)
-    this.active.add(fault)
-    const lasts = this.random.chance(0.3) ? 3_000 + this.random.next() * 12_000 : 20 + this.random.next() * 2_500
-    this.world.scheduler.after(lasts, () => this.heal(fault))
-  }
-
-  private heal(fault: Fault): void {
-    if (!this.active.delete(fault)) return
-    this.world.trace.add('<<<<', `over: ${fault.text}`)
-    fault.heal()
-  }
-
-  /** Mends everything, and does what a person would: switches on what is off, forgets bans. */
-  end(): void {
-    this.over = true
-    for (const fault of [...this.active]) this.heal(fault)
-    const { world } = this
-    world.network.healAll()
-    for (const machine of world.machines) {
-      for (const behaviour of machine.behaviours.values()) Object.assign(behaviour, healthy)
-      for (const process of machine.processes) process.resume()
-      machine.device.mode = 'works'
-      machine.device.latencyMax = 200
-      machine.disk.syncMax = 2
-      if (!machine.powered) machine.powerOn()
-    }
   }
 }
 

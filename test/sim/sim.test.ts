@@ -1,7 +1,7 @@
 /**
  * Whole clusters under faults of every kind, judged at every step.
  *
- * The same seeds each time: QUORATE_SIM_SEEDS of them (150 unless given), from QUORATE_SIM_SEED on. A failure prints its
+ * The same seeds each time: QUORATE_SIM_SEEDS of them (300 unless given), from QUORATE_SIM_SEED on. A failure prints its
  * seed, the command that plays it again, and the last lines of its story.
  */
 import assert from 'node:assert/strict'
@@ -10,9 +10,10 @@ import type { NodeId } from '../../src/base/index.js'
 import { statementGroups } from '../../src/core/guardian/index.js'
 import { chooseFault, elections } from './faults.js'
 import { runScenario } from './scenario.js'
+import { regressions } from './seeds.js'
 import { groupOf, World } from './world.js'
 
-const seedCount = Number(process.env.QUORATE_SIM_SEEDS ?? 150)
+const seedCount = Number(process.env.QUORATE_SIM_SEEDS ?? 300)
 const firstSeed = Number(process.env.QUORATE_SIM_SEED ?? 1)
 
 test('the same seed gives the same story', () => {
@@ -20,6 +21,9 @@ test('the same seed gives the same story', () => {
   const again = runScenario({ seed: 4, span: 8_000 })
   assert.equal(once.checksum, again.checksum)
 })
+
+for (const { run, was } of regressions.filter((one) => one.run.profile !== 'consensus'))
+  test(`seed ${run.seed}: ${was}`, () => void runScenario(run))
 
 test('clusters keep their promises under faults, and recover', (context) => {
   let faults = 0

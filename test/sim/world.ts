@@ -2,7 +2,7 @@
  * A whole cluster in one process on virtual time: real daemons, monitors and guardians by their decisions, and everything
  * beneath them simulated from one seed.
  */
-import type { BootId, NodeId } from '../../src/base/index.js'
+import type { BootId, ClusterId, MemberId, NodeId } from '../../src/base/index.js'
 import { type Command, type CommandResult, type GroupDefinition, mayStillRun } from '../../src/core/cluster/index.js'
 import { type Outcome, QuorateNode } from '../../src/node/index.js'
 import { Checks, Truth } from './checks.js'
@@ -31,6 +31,10 @@ export interface WorldOptions {
   readonly fencing: boolean
   /** The feature level of the software on a machine. */
   readonly levelOf: (node: NodeId) => number
+  /** Guardians, monitors and services run; without them a machine is a daemon and its disk. */
+  readonly services: boolean
+  /** So many of the machines begin as a formed cluster; undefined where it forms as a real one does. */
+  readonly formed: number | undefined
   /** When logs are compacted; the product's own bounds where undefined. */
   readonly compaction: { readonly above: number; readonly keep: number } | undefined
   /** What a test plants instead of the real node. */
@@ -52,6 +56,8 @@ export const usual: WorldOptions = {
   drift: 0.045,
   fencing: true,
   levelOf: () => 1,
+  services: true,
+  formed: undefined,
   compaction: undefined,
   makeNode: (...made) => new QuorateNode(...made),
   live: false,
@@ -74,6 +80,10 @@ export class World {
   readonly machines: readonly Machine[]
   private failure: Broken | undefined
   private ids = 0
+  /** What this run has met, for whoever asks whether a test of chance meets what it is for. */
+  readonly seen = new Set<string>()
+  /** Numbers of the faults that have struck. */
+  readonly struck: number[] = []
   /** The last machine whose disk was lost. */
   wiped: Machine | undefined
   /** Signs of life after a proof are a failure, unless the test wants them. */
@@ -92,6 +102,19 @@ export class World {
     this.names = Array.from({ length: this.options.nodes }, (_, at) => `n${at + 1}` as NodeId)
     this.machines = this.names.map((name) => new Machine(this, name, 1 + (this.random.next() * 2 - 1) * this.options.drift))
     for (const machine of this.machines) machine.device = new Device(machine, this.random.fork())
+    if (this.options.formed !== undefined) this.formBeforehand(this.options.formed)
+  }
+
+  private formBeforehand(count: number): void {
+    const voters = this.names.slice(0, count).map((node) => ({ node, member: `member-${node}-first` as MemberId }))
+    for (const { node, member } of voters)
+      (this.machine(node) as Machine).disk.identity = {
+        clusterId: 'cluster-sim' as ClusterId,
+        memberId: member,
+        node,
+        phase: 'formed',
+        voters,
+      }
   }
 
   machine(name: string): Machine | undefined {
@@ -249,7 +272,7 @@ export class World {
   }
 
   /** Every node votes, with the life of its disk that it has now; or what keeps it from that. */
-  private whoIsMissing(leader: Machine): string | undefined {
+  whoIsMissing(leader: Machine): string | undefined {
     const { configuration, isChanging, nodeOf } = leader.daemon?.node?.consensus ?? {}
     if (configuration === undefined || isChanging === true) return 'the configuration is changing'
     const voters = configuration.voters.map((member) => ({ member, node: nodeOf?.(member) }))
@@ -261,15 +284,19 @@ export class World {
     return undefined
   }
 
+  /** Members that a person has asked to leave, or to come, and that are not there yet. */
+  readonly moving = new Set<NodeId>()
+
   /** Whether a disk may be lost now: one at a time, so that it is always a minority. */
   get mayLoseDisk(): boolean {
     const { leader, wiped } = this
-    return (
-      leader !== undefined &&
-      leader.daemon?.node?.holdsLease() === true &&
-      this.whoIsMissing(leader) === undefined &&
-      (wiped === undefined || leader.daemon.node.consensus.configuration.voters.includes(wiped.disk.identity?.memberId as never))
-    )
+    const node = leader?.daemon?.node
+    if (leader === undefined || node === undefined || this.moving.size > 0) return false
+    if (this.machines.some(({ disk }) => disk.isDamaged)) return false
+    const { configuration, isChanging } = node.consensus
+    const isBack = wiped === undefined || configuration.voters.includes(wiped.disk.identity?.memberId as never)
+    if (!isBack || isChanging || configuration.voters.length < 3) return false
+    return !this.options.services || (node.holdsLease() && this.whoIsMissing(leader) === undefined)
   }
 
   close(): void {
