@@ -22,8 +22,13 @@ export function runConsensus(run: Run): Report {
     const random = world.random.fork()
     for (const machine of world.machines) machine.powerOn()
     world.until('somebody leads', () => world.leader !== undefined, 30_000)
-    if (random.chance(0.7))
-      world.ask({ kind: 'patch-settings', patch: { electionTimeoutMin: 90, electionTimeoutMax: 180, raftHeartbeat: 20 } })
+    const [electionTimeoutMin, electionTimeoutMax] = random.pick([
+      [200, 400],
+      [90, 180],
+      [90, 180],
+      [100, 120],
+    ] as const)
+    world.ask({ kind: 'patch-settings', patch: { electionTimeoutMin, electionTimeoutMax, raftHeartbeat: random.pick([20, 40]) } })
     const strikes = new Trouble(world, random.fork(), { ...trouble, span, omit: run.omit ?? new Set() })
     const clients = new RegisterClients(world, random.fork(), random.pick([15, 30, 60]))
     const operator = new Operator(world, random.fork(), span)
@@ -55,6 +60,10 @@ function optionsOf(seed: number, nodes: number | undefined): Partial<WorldOption
     formed: random.chance(0.95) ? size - spares : undefined,
     bootMin: 20,
     bootMax: 150,
+    upMin: 1,
+    upMax: random.pick([5, 50, 250]),
+    latencyMax: random.pick([0.6, 5, 25]),
+    syncMax: random.pick([2, 10, 40]),
     compaction: { above: random.pick([1_500, 5_000, 20_000]), keep: random.pick([0, 500, 3_000]) },
   }
 }

@@ -15,8 +15,6 @@ import type { Machine } from './machine.js'
 import type { SimMonitor } from './monitor.js'
 import { Process } from './process.js'
 
-const upMin = 60
-const upMax = 250
 const formationInterval = 100
 const guardianSilence = 1_000
 const linkRetry = 100
@@ -63,6 +61,7 @@ export class SimDaemon {
       this.monitor?.disconnect(this)
       this.guardian?.disconnect(this)
     })
+    const { upMin, upMax } = machine.world.options
     this.process.after(upMin + machine.random.next() * (upMax - upMin), () => this.start())
   }
 

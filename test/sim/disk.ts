@@ -90,7 +90,8 @@ export class Disk {
   entries: LogEntry[] = []
   /** Milliseconds that a sync takes; a fault makes it slow. */
   syncMin = 0.2
-  syncMax = 2
+  syncMax: number
+  private readonly syncUsual: number
   /** What becomes of the next writes: the disk is full, or a sync fails. */
   failing: 'full' | 'sync fails' | undefined
   /** A bit of the log was flipped at rest. */
@@ -99,8 +100,16 @@ export class Disk {
   private unsynced: AppliedBatch[] = []
   readonly random: Random
 
-  constructor(random: Random) {
+  constructor(random: Random, syncMax = 2) {
     this.random = random
+    this.syncUsual = syncMax
+    this.syncMax = syncMax
+  }
+
+  /** Whatever ailed it is over. */
+  mend(): void {
+    this.syncMax = this.syncUsual
+    this.failing = undefined
   }
 
   get lastIndex(): number {

@@ -15,7 +15,7 @@ type Make = (world: World, random: Random) => Fault | undefined
 export type Faults = readonly (readonly [weight: number, make: Make])[]
 
 const process = (role: 'daemon' | 'monitor' | 'guardian') => (machine: Machine) => machine[role]?.process
-const none = () => undefined
+const none = (): void => undefined
 
 function kill(role: 'daemon' | 'monitor' | 'guardian'): Make {
   return (world, random) => {
@@ -90,9 +90,7 @@ const failingDisk: Make = (world, random) => {
   disk.failing = random.pick(['full', 'sync fails'] as const)
   return {
     text: `disk of ${name}: ${disk.failing}`,
-    heal: () => {
-      disk.failing = undefined
-    },
+    heal: () => disk.mend(),
   }
 }
 
@@ -141,6 +139,57 @@ const partition: Make = (world, random) => {
     heal: () => {
       for (const one of side) healAround(world, one)
     },
+  }
+}
+
+/** In the very moment in which somebody says something, it dies, or is cut off, or whoever it speaks to is. */
+const trap: Make = (world, random) => {
+  const kind = random.pick(['vote-request', 'vote-response', 'append', 'append-response', 'heartbeat-response', 'snapshot', 'timeout-now'])
+  const how = random.pick(['dies', 'dies', 'loses power', 'is cut off', 'is not heard any more', 'stops'] as const)
+  const delay = random.chance(0.5) ? 0 : random.next() * 2 * world.options.syncMax
+  let heal = none
+  const over = world.network.watch((from, to, frame) => {
+    const { message } = frame as { message?: { kind: string; granted?: boolean; success?: boolean } }
+    if (message?.kind !== kind || message.granted === false || message.success === false) return
+    over()
+    const machine = random.chance(0.7) ? from.machine : (world.machine(to) as Machine)
+    world.scheduler.after(delay, () => {
+      world.trace.add('>>>>', `${machine.name} ${how}: ${kind} of ${from.machine.name} to ${to}`)
+      heal = befall(world, machine, how)
+    })
+  })
+  return {
+    text: `a trap for ${kind}: who ${how}`,
+    heal: () => {
+      over()
+      heal()
+    },
+  }
+}
+
+function befall(
+  world: World,
+  machine: Machine,
+  how: 'dies' | 'loses power' | 'is cut off' | 'is not heard any more' | 'stops',
+): () => void {
+  const { daemon } = machine
+  switch (how) {
+    case 'dies':
+      machine.kill(daemon?.process)
+      return none
+    case 'loses power':
+      machine.powerOff('a trap')
+      return () => machine.powerOn()
+    case 'stops':
+      daemon?.process.pause()
+      return () => daemon?.process.resume()
+    default:
+      for (const other of world.machines) {
+        if (other === machine) continue
+        world.network.cut(machine.name, other.name, 'loses')
+        if (how === 'is cut off') world.network.cut(other.name, machine.name, 'loses')
+      }
+      return () => healAround(world, machine)
   }
 }
 
@@ -224,21 +273,22 @@ const slowDisk: Make = (world, random) => {
   disk.syncMax = 50 + random.next() * 1_500
   return {
     text: `slow disk of ${name}`,
-    heal: () => {
-      disk.syncMax = 2
-    },
+    heal: () => disk.mend(),
   }
 }
 
 const badDevice: Make = (world, random) => {
   const { device, name } = random.pick(world.machines)
-  const mode = random.pick(['fails', 'unreachable', 'works', 'works'] as const)
+  const how = random.pick(['fails', 'unreachable', 'works', 'works', 'forgets'] as const)
+  const mode = how === 'forgets' ? 'works' : how
   device.mode = mode
-  if (mode === 'works') device.latencyMax = 500 + random.next() * 8_000
+  device.forgets = how === 'forgets'
+  if (how === 'works') device.latencyMax = 500 + random.next() * 8_000
   return {
-    text: `device of ${name} ${mode === 'works' ? 'is slow' : mode}`,
+    text: `device of ${name} ${how === 'works' ? 'is slow' : how}`,
     heal: () => {
       device.mode = 'works'
+      device.forgets = false
       device.latencyMax = 200
     },
   }
@@ -296,6 +346,7 @@ export const faults: Faults = [
   [5, oneWay],
   [3, cutPair],
   [2, partition],
+  [3, trap],
   [4, badLinks],
   [3, slowDisk],
   [4, badDevice],
@@ -323,6 +374,7 @@ export const consensusFaults: Faults = [
   [3, badLinks],
   [5, slowDisk],
   [6, loneLeader],
+  [30, trap],
   [6, transferLead],
 ]
 

@@ -86,7 +86,7 @@ export class Machine {
     this.random = world.random.fork()
     this.scheduler = world.scheduler
     this.clock = new SimClock(this.scheduler, rate)
-    this.disk = new Disk(this.random.fork())
+    this.disk = new Disk(this.random.fork(), world.options.syncMax)
     this.runFolder = new SimRunFolder(this.bootId)
   }
 
@@ -150,7 +150,7 @@ export class Machine {
   /** Its disk is lost with everything on it; the machine comes back with an empty one. */
   loseDisk(): void {
     this.powerOff('its disk is lost')
-    this.disk = new Disk(this.random.fork())
+    this.disk = new Disk(this.random.fork(), this.world.options.syncMax)
     this.world.wiped = this
   }
 
@@ -158,7 +158,7 @@ export class Machine {
   moveFolderAway(why: string): void {
     this.log(`its data folder is moved away: ${why}`)
     this.kill(this.daemon?.process)
-    this.disk = new Disk(this.random.fork())
+    this.disk = new Disk(this.random.fork(), this.world.options.syncMax)
   }
 
   reset(why: string): void {
@@ -197,7 +197,7 @@ export class Machine {
     // Where no guardian does it.
     if (!this.world.options.services)
       process.onEnd((how) => {
-        if (how === 'killed') this.after(40 + this.random.next() * 260, () => this.startDaemon())
+        if (how === 'killed') this.after(this.random.next() * this.random.next() * 300, () => this.startDaemon())
       })
     return process
   }

@@ -24,7 +24,6 @@ interface Link {
 }
 
 const usualMin = 0.05
-const usualMax = 0.6
 const heldMax = 5_000
 
 export class Network {
@@ -81,11 +80,20 @@ export class Network {
     return from !== to && this.link(from, to).cut !== undefined
   }
 
+  private readonly watchers = new Set<(from: SimDaemon, to: NodeId, frame: unknown) => void>()
+
+  /** Is told of every frame before it leaves; answers how to end that. */
+  watch(told: (from: SimDaemon, to: NodeId, frame: unknown) => void): () => void {
+    this.watchers.add(told)
+    return () => void this.watchers.delete(told)
+  }
+
   /** False when there is no connection: one of the two is not there. */
   frame(from: SimDaemon, to: NodeId, frame: unknown): boolean {
     const target = this.world.machine(to)?.daemon
     if (target === undefined || !target.process.alive || !target.listening || !from.process.alive) return false
     const link = this.link(from.machine.name, to)
+    for (const told of this.watchers) told(from, to, frame)
     const send = () => {
       const { scheduler } = this.world
       const arrival = Math.max(scheduler.now + this.latency(link), link.lastArrival)
@@ -142,7 +150,7 @@ export class Network {
 
   private latency(link: Link): number {
     const spike = this.random.chance(0.002) ? this.random.next() * 30 : 0
-    return usualMin + this.random.next() * (usualMax - usualMin) + link.delay * (0.5 + this.random.next()) + spike
+    return usualMin + this.random.next() * (this.world.options.latencyMax - usualMin) + link.delay * (0.5 + this.random.next()) + spike
   }
 
   /** Its port refuses until it listens again; whoever had a connection notices at once and keeps trying. */

@@ -79,9 +79,9 @@ export class Trouble {
       for (const behaviour of machine.behaviours.values()) Object.assign(behaviour, healthy)
       for (const process of machine.processes) process.resume()
       machine.device.mode = 'works'
+      machine.device.forgets = false
       machine.device.latencyMax = 200
-      machine.disk.syncMax = 2
-      machine.disk.failing = undefined
+      machine.disk.mend()
       if (!machine.powered) machine.powerOn()
     }
     world.trace.add('----', 'everything is mended')

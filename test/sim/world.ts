@@ -26,6 +26,12 @@ export interface WorldOptions {
   /** Milliseconds from power to guardian. */
   readonly bootMin: number
   readonly bootMax: number
+  /** Milliseconds from the start of a daemon to its open ports. */
+  readonly upMin: number
+  readonly upMax: number
+  /** Milliseconds that a message usually takes, and a sync. */
+  readonly latencyMax: number
+  readonly syncMax: number
   /** Largest difference of a clock's rate from 1. */
   readonly drift: number
   readonly fencing: boolean
@@ -53,6 +59,10 @@ export const usual: WorldOptions = {
   containment: 'cgroup2',
   bootMin: 1_000,
   bootMax: 3_000,
+  upMin: 60,
+  upMax: 250,
+  latencyMax: 0.6,
+  syncMax: 2,
   drift: 0.045,
   fencing: true,
   levelOf: () => 1,

@@ -46,9 +46,12 @@ export class SnapshotSending {
     return chunk
   }
 
-  /** The follower has everything before chunk `next`. */
+  /**
+   * The follower has everything before chunk `next`. The last chunk stays: sent again, it asks what became of the
+   * installation, whose answer may be lost as well.
+   */
   acknowledge(next: number): void {
-    while (this.unacknowledged[0] !== undefined && this.unacknowledged[0].sequence < next) {
+    for (let first = this.unacknowledged[0]; first !== undefined && first.sequence < next && !first.last; first = this.unacknowledged[0]) {
       this.unacknowledged.shift()
       this.quietTicks = 0
     }

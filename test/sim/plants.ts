@@ -1,0 +1,628 @@
+/**
+ * Classic mistakes, each planted into the compiled program for the length of some runs. Production code knows nothing of them.
+ *
+ * A plant stands for what its author might have forgotten; where it lives in the program is of no account here.
+ */
+import { decode, encode, type LogIndex } from '../../src/base/index.js'
+import { AttemptRunner } from '../../src/core/arbiter/index.js'
+import { LeaseGiver, LeaseHolder } from '../../src/core/detector/index.js'
+import { GuardianCore } from '../../src/core/guardian/index.js'
+import { Raft } from '../../src/core/raft/index.js'
+import { Log } from '../../src/core/raft/log.js'
+import { Persistence } from '../../src/core/raft/persistence.js'
+import { Rounds } from '../../src/core/raft/rounds.js'
+import { QuorateNode } from '../../src/node/index.js'
+import { Requests } from '../../src/node/requests.js'
+import { Disk, SimStore } from './disk.js'
+import { Later } from './later.js'
+import { Machine } from './machine.js'
+import type { Profile } from './play.js'
+import { SimRunFolder } from './run-folder.js'
+import type { WorldOptions } from './world.js'
+
+// biome-ignore lint/suspicious/noExplicitAny: what is planted reaches into private parts, which have no types here.
+type Inside = any
+
+export interface Plant {
+  readonly mistake: string
+  readonly profile: Profile
+  /** Some seed among so many finds it. */
+  readonly within: number
+  /** The first of them, 1 unless given. */
+  readonly from?: number
+  readonly options?: Partial<WorldOptions>
+  /** Answers how it is taken out again. */
+  readonly plant: () => () => void
+}
+
+type Method = (this: Inside, ...given: Inside[]) => Inside
+
+/** Puts another method in the place of one; it gets the original as its first argument. */
+function instead(owner: Inside, name: string, made: (original: Method) => Method): () => void {
+  const before = Object.getOwnPropertyDescriptor(owner.prototype, name)
+  if (before === undefined || typeof before.value !== 'function') throw new Error(`${name} is there to be changed`)
+  owner.prototype[name] = made(before.value)
+  return () => Object.defineProperty(owner.prototype, name, before)
+}
+
+function insteadOfGetter(owner: Inside, name: string, made: (original: () => Inside) => (this: Inside) => Inside): () => void {
+  const before = Object.getOwnPropertyDescriptor(owner.prototype, name)
+  if (before?.get === undefined) throw new Error(`${name} is there to be changed`)
+  Object.defineProperty(owner.prototype, name, { ...before, get: made(before.get) })
+  return () => Object.defineProperty(owner.prototype, name, before)
+}
+
+function all(...plants: readonly (() => void)[]): () => void {
+  return () => {
+    for (const takeOut of plants) takeOut()
+  }
+}
+
+/** While the method runs, the joint phase has no outgoing half. */
+function halved(owner: Inside, name: string): () => void {
+  return instead(
+    owner,
+    name,
+    (original) =>
+      function (...given) {
+        const { configuration } = this
+        Object.defineProperty(this, 'configuration', { value: { ...configuration, outgoing: [] }, configurable: true })
+        try {
+          return original.apply(this, given)
+        } finally {
+          delete this.configuration
+        }
+      },
+  )
+}
+
+const consensus = (mistake: string, within: number, plant: () => () => void, options?: Partial<WorldOptions>): Plant => ({
+  mistake,
+  profile: 'consensus',
+  within,
+  plant,
+  ...(options === undefined ? {} : { options }),
+})
+const whole = (mistake: string, within: number, plant: () => () => void, more: Partial<Plant> = {}): Plant => ({
+  mistake,
+  profile: 'whole',
+  within,
+  plant,
+  ...more,
+})
+
+export const plants: readonly Plant[] = [
+  // Elections and terms.
+  consensus('the vote is not persisted', 400, () =>
+    instead(
+      Persistence,
+      'flush',
+      (original) =>
+        function (hardState, lastIndex) {
+          return original.call(this, { ...hardState, votedFor: null }, lastIndex)
+        },
+    ),
+  ),
+  consensus('the term is not persisted', 400, () =>
+    instead(
+      Persistence,
+      'flush',
+      (original) =>
+        function (hardState, lastIndex) {
+          const write = original.call(this, hardState, lastIndex)
+          return write === undefined || write.entries.length > 0 ? write : { ...write, hardState: { term: 0, votedFor: null } }
+        },
+    ),
+  ),
+  consensus('a vote is answered before it is on disk', 400, () =>
+    instead(
+      Persistence,
+      'sendDurable',
+      (original) =>
+        function (to, message) {
+          if (message.kind !== 'vote-response') return original.call(this, to, message)
+          this.held.push({ sequence: 0, send: { kind: 'send', to, message } })
+        },
+    ),
+  ),
+  consensus('the own vote is counted before it is on disk', 400, () =>
+    all(
+      insteadOfGetter(Persistence, 'isTermDurable', () => () => true),
+      instead(
+        Persistence,
+        'sendDurable',
+        (original) =>
+          function (to, message) {
+            if (message.kind !== 'vote-request') return original.call(this, to, message)
+            this.held.push({ sequence: 0, send: { kind: 'send', to, message } })
+          },
+      ),
+    ),
+  ),
+  consensus('answers of an earlier round, and to pre-votes, count as votes', 400, () =>
+    instead(
+      Raft,
+      'onVoteResponse',
+      () =>
+        function (from, message) {
+          if (this.role !== 'pre-candidate' && this.role !== 'candidate') return
+          this.votes.set(from, message.granted)
+          this.countVotes()
+        },
+    ),
+  ),
+  consensus('of two logs the longer one wins, whatever its last term is', 400, () =>
+    instead(
+      Log,
+      'isUpToDate',
+      () =>
+        function (_lastTerm, lastIndex) {
+          return lastIndex >= this.lastIndex
+        },
+    ),
+  ),
+  consensus('anybody is voted for', 400, () => instead(Log, 'isUpToDate', () => () => true)),
+  // Replication and commitment.
+  consensus('an entry of an old term is committed by counting', 400, () =>
+    instead(
+      Raft,
+      'advanceCommit',
+      (original) =>
+        function () {
+          const { log } = this
+          this.log = new Proxy(log, {
+            get: (target, name) => {
+              if (name === 'termAt') return (index: number) => (target.termAt(index as never) === undefined ? undefined : this.currentTerm)
+              const value = (target as Inside)[name]
+              return typeof value === 'function' ? value.bind(target) : value
+            },
+          })
+          try {
+            return original.call(this)
+          } finally {
+            this.log = log
+          }
+        },
+    ),
+  ),
+  consensus('an append is acknowledged before it is on disk', 400, () =>
+    instead(
+      Persistence,
+      'sendDurable',
+      (original) =>
+        function (to, message) {
+          if (message.kind !== 'append-response') return original.call(this, to, message)
+          this.held.push({ sequence: 0, send: { kind: 'send', to, message } })
+        },
+    ),
+  ),
+  consensus('the leader counts itself before its disk has the entry', 400, () =>
+    instead(
+      Raft,
+      'advanceCommit',
+      (original) =>
+        function () {
+          const { durableIndex } = this.persistence
+          this.persistence.durableIndex = this.log.lastIndex
+          try {
+            return original.call(this)
+          } finally {
+            this.persistence.durableIndex = durableIndex
+          }
+        },
+    ),
+  ),
+  consensus('a follower commits further than what it was proved to hold', 400, () =>
+    all(
+      instead(
+        Raft,
+        'onHeartbeat',
+        (original) =>
+          function (from, message) {
+            return original.call(this, from, { ...message, commit: Math.min(message.commit, this.log.lastIndex) })
+          },
+      ),
+      instead(
+        Raft,
+        'sendHeartbeat',
+        (original) =>
+          function (to, progress) {
+            return original.call(this, to, { ...progress, matchIndex: Number.MAX_SAFE_INTEGER })
+          },
+      ),
+    ),
+  ),
+  consensus('a conflicting tail is not cut', 400, () =>
+    instead(
+      Raft,
+      'take',
+      (original) =>
+        function (entries) {
+          const fresh = entries.filter(({ index }: { index: number }) => index > this.log.lastIndex)
+          if (fresh.length > 0) original.call(this, fresh)
+        },
+    ),
+  ),
+  consensus('a cut log keeps its configuration', 400, () =>
+    instead(
+      Raft,
+      'take',
+      (original) =>
+        function (entries) {
+          const { configurations } = this
+          const { truncateFrom } = configurations
+          configurations.truncateFrom = () => false
+          try {
+            return original.call(this, entries)
+          } finally {
+            configurations.truncateFrom = truncateFrom
+          }
+        },
+    ),
+  ),
+  // Membership.
+  consensus('a leader changes the membership before an entry of its own', 400, () =>
+    instead(
+      Raft,
+      'judgeChange',
+      (original) =>
+        function (change) {
+          const refusal = original.call(this, change)
+          return refusal === 'not-established' ? undefined : refusal
+        },
+    ),
+  ),
+  consensus('a change begins while another one is under way', 400, () =>
+    all(
+      instead(
+        Raft,
+        'judgeChange',
+        (original) =>
+          function (change) {
+            const refusal = original.call(this, change)
+            return refusal === 'change-under-way' ? undefined : refusal
+          },
+      ),
+      instead(Raft, 'isChanging', () => () => false),
+    ),
+  ),
+  consensus('the joint phase does without its outgoing half', 400, () =>
+    all(...['advanceCommit', 'countVotes', 'confirmRounds', 'tickLeader'].map((name) => halved(Raft, name))),
+  ),
+  consensus('a wiped member comes back under its old name', 400, () =>
+    instead(
+      Machine,
+      'loseDisk',
+      (original) =>
+        function () {
+          const { identity } = this.disk
+          original.call(this)
+          this.disk.identity = identity
+        },
+    ),
+  ),
+  // Snapshots and disks.
+  consensus('a snapshot older than what is committed is installed', 400, () =>
+    all(
+      instead(
+        Raft,
+        'onSnapshot',
+        (original) =>
+          function (from, message) {
+            const { commitIndex } = this
+            this.commitIndex = 0
+            original.call(this, from, message)
+            this.commitIndex = commitIndex
+          },
+      ),
+      instead(
+        Raft,
+        'continueInstall',
+        (original) =>
+          function () {
+            const { commitIndex } = this
+            this.commitIndex = 0
+            original.call(this)
+            this.commitIndex = commitIndex
+          },
+      ),
+    ),
+  ),
+  consensus('chunks of two snapshots are mixed', 400, () =>
+    instead(
+      Raft,
+      'onSnapshot',
+      (original) =>
+        function (from, message) {
+          if (this.receiving !== undefined) {
+            const { meta } = this.receiving
+            Object.assign(this.receiving, { source: `${from}/${message.term}/${message.transfer}`, from, transfer: message.transfer })
+            return original.call(this, from, { ...message, meta })
+          }
+          return original.call(this, from, message)
+        },
+    ),
+  ),
+  consensus('a snapshot does not say who belongs', 400, () =>
+    instead(
+      Raft,
+      'sendChunk',
+      (original) =>
+        function (event) {
+          const known = this.configurations.known[0].configuration
+          this.first ??= known
+          return original.call(this, { ...event, meta: { ...event.meta, configuration: this.first } })
+        },
+    ),
+  ),
+  consensus('a tail that may be committed goes when a snapshot comes', 400, () =>
+    instead(
+      Raft,
+      'continueInstall',
+      (original) =>
+        function () {
+          const before = this.effects.length
+          original.call(this)
+          if (this.installing === undefined) return
+          this.installing = { ...this.installing, keepTail: false }
+          this.effects = this.effects.map((effect: Inside, at: number) =>
+            at >= before && effect.kind === 'snapshot-install' ? { ...effect, keepTail: false } : effect,
+          )
+        },
+    ),
+  ),
+  consensus('the log is compacted beyond what is durable of the state', 400, () =>
+    all(
+      instead(
+        SimStore,
+        'syncApplied',
+        () =>
+          function () {
+            const applied = new Later<LogIndex>()
+            this.process.afterTrue(this.syncTime(), () => applied.resolve(this.appliedNow().index))
+            return applied
+          },
+      ),
+      instead(
+        SimStore,
+        'cutLog',
+        (original) =>
+          function (index) {
+            this.syncedIndex = index
+            return original.call(this, index)
+          },
+      ),
+    ),
+  ),
+  consensus('the applied index is saved apart from the rows', 400, () =>
+    instead(
+      Disk,
+      'lostUnsynced',
+      (original) =>
+        function () {
+          const latest = this.unsynced.at(-1)?.applied
+          original.call(this)
+          if (latest !== undefined) this.state.applied = latest
+        },
+    ),
+  ),
+  consensus('rows are saved, and the applied index after them', 400, () =>
+    instead(
+      Disk,
+      'lostUnsynced',
+      (original) =>
+        function () {
+          const { applied } = this.state
+          const waiting = this.unsynced.length
+          original.call(this)
+          if (waiting > 0) this.state.applied = applied
+        },
+    ),
+  ),
+  consensus('the switch to a snapshot is half done when the power goes', 400, () =>
+    instead(
+      SimStore,
+      'end',
+      (original) =>
+        function (how) {
+          const { inFlight } = this
+          if (inFlight !== undefined && 'state' in inFlight) {
+            this.disk.state = inFlight.state
+            this.inFlight = undefined
+          }
+          return original.call(this, how)
+        },
+    ),
+  ),
+  consensus('writes of a failing disk count as done', 400, () =>
+    instead(
+      SimStore,
+      'next',
+      (original) =>
+        function () {
+          const { disk } = this
+          if (disk.failing === undefined || this.inFlight !== undefined || this.waiting.length === 0) return original.call(this)
+          const done = this.waiting.splice(0)
+          this.process.post(() => {
+            for (const { sequence } of done) if (sequence !== undefined) this.listener.onPersisted(sequence)
+          })
+        },
+    ),
+  ),
+  // Reads and clients.
+  consensus('a read is answered without asking anybody', 400, () =>
+    instead(
+      QuorateNode,
+      'readBarrier',
+      () =>
+        function (_timeout, done) {
+          this.post(() => done({ ok: true, value: this.state.appliedIndex }))
+        },
+    ),
+  ),
+  consensus('a leader answers reads without a round', 400, () =>
+    instead(
+      QuorateNode,
+      'confirmLead',
+      () =>
+        function (settle) {
+          settle(this.raft.status.commitIndex)
+        },
+    ),
+  ),
+  consensus('late heartbeat answers confirm a read', 400, () =>
+    instead(
+      Raft,
+      'onHeartbeatResponse',
+      (original) =>
+        function (from, message) {
+          return original.call(this, from, { ...message, round: this.rounds.current })
+        },
+    ),
+  ),
+  consensus('a new leader answers reads before an entry of its own', 400, () =>
+    all(
+      instead(
+        Rounds,
+        'begin',
+        (original) =>
+          function (readIndex) {
+            return original.call(this, readIndex ?? this.lastKnown ?? 0)
+          },
+      ),
+      instead(
+        Raft,
+        'startRound',
+        (original) =>
+          function () {
+            ;(this.rounds as Inside).lastKnown = this.commitIndex
+            return original.call(this)
+          },
+      ),
+    ),
+  ),
+  consensus('a follower does not wait for the confirmed index', 400, () =>
+    instead(Requests, 'addRead', () => (index, _deadline, callback) => {
+      callback({ ok: true, value: index })
+    }),
+  ),
+  consensus('request ids are forgotten', 400, () =>
+    instead(
+      QuorateNode,
+      'envelope',
+      (original) =>
+        function (id, command) {
+          return original.call(this, id, command, undefined)
+        },
+    ),
+  ),
+  consensus('the state machine reads the clock of its node', 3, () =>
+    instead(
+      QuorateNode,
+      'applyCommand',
+      (original) =>
+        function (entry) {
+          const envelope = decode(entry.data) as Inside
+          return original.call(this, { ...entry, data: encode({ ...envelope, at: Math.round(this.io.clock.now()) }) })
+        },
+    ),
+  ),
+  // Leases, proofs, fencing.
+  whole('leases are renewed before the quorum round', 300, nothing, {
+    options: {
+      makeNode: (...made) => {
+        const node = new QuorateNode(...made)
+        const { presence } = node as Inside
+        const original = presence.takeRound.bind(presence)
+        presence.takeRound = (id: string) => {
+          if (original(id)) presence.confirmed(id, node.state, node.settings, 0, (renewed: unknown) => (node as Inside).renewed(renewed))
+          return false
+        }
+        return node
+      },
+    },
+  }),
+  whole('who is being condemned is still answered', 300, () => instead(LeaseGiver, 'isWithheld', () => () => false)),
+  whole('a lease is called over as soon as its boot is silent', 300, () => instead(LeaseGiver, 'untilExpired', () => () => 0)),
+  whole('a lease counts from the receipt of its answer', 300, nothing, {
+    options: {
+      makeNode: (self, io, ...rest) => {
+        const node = new QuorateNode(self, io, ...rest)
+        const { holder } = (node as Inside).presence
+        const original = holder.renewed.bind(holder)
+        holder.renewed = (renewal: Inside) => {
+          const moved = original(renewal)
+          if (moved) holder.until = io.clock.boot() + renewal.leaseMs
+          return moved
+        }
+        return node
+      },
+    },
+  }),
+  whole('a start is not checked against its deadline', 300, nothing, {
+    options: {
+      makeNode: (self, io, ...rest) => {
+        const monitor = { send: (order: Inside) => io.monitor.send('deadline' in order ? { ...order, deadline: 1e12 } : order) }
+        return new QuorateNode(self, { ...io, monitor }, ...rest)
+      },
+    },
+  }),
+  whole('whoever is condemned is assumed dead, and its groups are granted', 300, nothing, {
+    options: {
+      makeNode: (self, io, restored, state) => {
+        const original = { get: state.get.bind(state), rows: state.rows.bind(state) } as Inside
+        const freed = (row: Inside) =>
+          row?.holder != null && original.get('boots', `${row.holder.node}/${row.holder.boot}`)?.state === 'condemned'
+            ? { ...row, holder: null }
+            : row
+        const place = state as Inside
+        place.get = (table: string, key: string) => (table === 'groups' ? freed(original.get(table, key)) : original.get(table, key))
+        place.rows = function* (table: string, from?: string) {
+          for (const [key, row] of original.rows(table, from)) yield [key, table === 'groups' ? freed(row) : row]
+        }
+        place.derived = (_table: string, _what: string, make: () => unknown) => make()
+        return new QuorateNode(self, io, restored, state)
+      },
+    },
+  }),
+  whole('stopping is taken for stopped', 100, nothing, {
+    options: {
+      makeNode: (...made) => {
+        const node = new QuorateNode(...made)
+        const original = node.monitorReport.bind(node)
+        node.monitorReport = (report) => {
+          original(report)
+          if (report.kind === 'group' && report.state === 'STOPPING') original({ kind: 'sealed', group: report.group, token: report.token })
+        }
+        return node
+      },
+    },
+  }),
+  whole('a sealed token is started again', 300, () => instead(SimRunFolder, 'seal', () => () => undefined)),
+  whole('the guardian does not end what the lease is over for', 100, () =>
+    instead(
+      GuardianCore,
+      'step',
+      (original) =>
+        function (event, now) {
+          return original.call(this, event.kind === 'looked' ? { ...event, deadline: 1e12 } : event, now)
+        },
+    ),
+  ),
+  whole('off is believed without reading it back', 300, () =>
+    instead(
+      AttemptRunner,
+      'next',
+      () =>
+        function (run, effects) {
+          if (!run.offReadings.every((readings: number) => readings >= 1)) return this.readAll(run, effects)
+          run.result = { confirmed: true, detail: 'said so' }
+        },
+    ),
+  ),
+  whole('an arbiter calls without a lease', 300, () => instead(LeaseHolder, 'mayAct', () => () => true)),
+]
+
+function nothing(): () => void {
+  return () => undefined
+}
