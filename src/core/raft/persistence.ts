@@ -41,10 +41,11 @@ export class Persistence {
     this.underWay = this.underWay.map((batch) => ({ ...batch, lastIndex: Math.min(batch.lastIndex, before) as LogIndex }))
   }
 
-  /** A snapshot has taken the place of the whole log. Nothing is under way. */
+  /** A snapshot has taken the place of the whole log. Only votes and terms may be under way: their end says nothing of entries. */
   reset(index: LogIndex): void {
     this.entries = []
     this.durableIndex = index
+    this.underWay = this.underWay.map((batch) => ({ ...batch, lastIndex: index }))
   }
 
   /** No write is under way or waits to be. */

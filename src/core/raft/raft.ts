@@ -262,9 +262,12 @@ export class Raft {
     }
   }
 
-  /** A leader whose disk hangs holds everybody up: it hands the lead to a voter that has everything. */
+  /**
+   * A leader whose disk hangs holds everybody up: it hands the lead to a voter that has everything. Only where a quorum
+   * stores without it, though: an election waits for the disks of its voters too.
+   */
   private leaveForSlowDisk(): void {
-    if (this.transfer !== undefined) return
+    if (this.transfer !== undefined || this.commitIndex <= this.persistence.durableIndex) return
     const best = this.bestVoter()
     if (best !== undefined) this.requestTransfer(best)
   }
