@@ -161,7 +161,7 @@ export class Leadership {
     if (wanted === undefined) return
     this.membersNotBefore = (now + 200) as Instant
     if (wanted.kind === 'settle') {
-      this.proposeOnce('settle-members', { kind: 'settle-members', members: wanted.members })
+      this.proposeOnce('settle-members', { kind: 'settle-members', members: wanted.members, voters: wanted.voters })
       return
     }
     this.doors.reconfigure(wanted.change, (reason) => {

@@ -219,6 +219,7 @@ export function guardianProof(context: Context, command: CommandOf<'guardian-pro
   const row = context.case(command.caseId)
   if (row.node !== command.node || row.boot !== command.boot || row.nonce !== command.nonce)
     refuse('PROOF_REFUSED', 'the statement is not of this case')
+  if (row.trigger === recoveredTrigger) refuse('PROOF_REFUSED', `what ${row.node} ran before the recovery is known to nobody here`)
   if (row.stage !== 'CHALLENGE' && row.stage !== 'CONDEMNED') refuse('PROOF_REFUSED', `case ${row.id} is ${row.stage}`)
   if (!command.verified) refuse('PROOF_REFUSED', 'the guardian could not verify that everything has stopped')
   const boot = context.boot(command.node, command.boot)

@@ -110,7 +110,7 @@ export type Command =
     }
   | { readonly kind: 'want-member'; readonly member: MemberId; readonly wanted: 'voter' | 'learner' | 'gone' }
   /** The leader states the committed configuration. */
-  | { readonly kind: 'settle-members'; readonly members: readonly MemberId[] }
+  | { readonly kind: 'settle-members'; readonly members: readonly MemberId[]; readonly voters: readonly MemberId[] }
   // Groups.
   | {
       readonly kind: 'put-group'

@@ -4,6 +4,7 @@ import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import type { GroupDefinition } from './definition.js'
 import { checkDefinition } from './definition-check.js'
+import { isLeaving } from './members.js'
 import { mayStillRun, settleDuty } from './ownership.js'
 import type { GroupRow } from './rows.js'
 import { nodesOf } from './state.js'
@@ -21,7 +22,9 @@ export function putGroup(context: Context, command: CommandOf<'put-group'>): Val
   checkRevision(found?.revision, command.precondition, `group ${command.group}`)
   const problem = checkDefinition(
     command.definition,
-    nodesOf(context.draft).map((node) => node.name),
+    nodesOf(context.draft)
+      .map((node) => node.name)
+      .filter((node) => !isLeaving(context.draft, node)),
   )
   if (problem !== undefined) throw problem
   const intent = command.intent ?? found?.intent ?? 'ONLINE'

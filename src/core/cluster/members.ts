@@ -11,7 +11,7 @@ import type { Command } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { levelOfAll } from './features.js'
 import type { Address, MemberRow, NodeRow } from './rows.js'
-import { bootsOf, groupsOf, heldBy, membersOfNode, openCaseOf } from './state.js'
+import { bootsOf, groupsOf, heldBy, membersOfNode, openCaseOf, type Reader } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 type Value = Record<string, unknown>
@@ -24,7 +24,16 @@ export function newMember(
   role: 'voter' | 'learner',
   folder: string | null,
 ) {
-  const row: MemberRow = { member, node, address, wanted: role, folder, tookPart: folder === null, addedIndex: context.index }
+  const row: MemberRow = {
+    member,
+    node,
+    address,
+    wanted: role,
+    folder,
+    tookPart: folder === null,
+    votes: folder === null,
+    addedIndex: context.index,
+  }
   context.draft.put('members', member, row)
   return row
 }
@@ -136,7 +145,8 @@ export function settleMembers(context: Context, command: CommandOf<'settle-membe
   const gone: string[] = []
   for (const [member, row] of [...context.draft.rows('members')]) {
     if (command.members.includes(row.member)) {
-      if (!row.tookPart) context.draft.put('members', member, { ...row, tookPart: true })
+      const votes = command.voters.includes(row.member)
+      if (!row.tookPart || row.votes !== votes) context.draft.put('members', member, { ...row, tookPart: true, votes })
       continue
     }
     if (row.wanted !== 'gone' && !row.tookPart) continue // Not taken in yet.
@@ -153,6 +163,12 @@ export function settleMembers(context: Context, command: CommandOf<'settle-membe
     if (latest?.member === member) context.putNode({ ...node, member: row.member })
   }
   return { gone }
+}
+
+/** Every member of the node is to go: nothing new is given to it. */
+export function isLeaving(reader: Reader, node: NodeId): boolean {
+  const lives = membersOfNode(reader, node)
+  return lives.length > 0 && lives.every((row) => row.wanted === 'gone')
 }
 
 /** A node without a member is no node of the cluster any more. */
@@ -179,7 +195,7 @@ export function raiseLevel(context: Context, command: CommandOf<'raise-level'>):
 export type MembersWanted =
   | { readonly kind: 'change'; readonly member: MemberId; readonly change: ConfigurationChange }
   /** The rows are to follow the configuration. */
-  | { readonly kind: 'settle'; readonly members: readonly MemberId[] }
+  | { readonly kind: 'settle'; readonly members: readonly MemberId[]; readonly voters: readonly MemberId[] }
 
 /** What the leader sees of a member. */
 export interface MemberSight {
@@ -209,18 +225,25 @@ export function conductMembers(rows: readonly MemberRow[], configuration: Config
   const otherLives = (row: MemberRow): readonly MemberId[] =>
     rows.filter((other) => other.node === row.node && other !== row && members.includes(other.member)).map((other) => other.member)
   const place = (row: MemberRow) => ({ member: row.member, place: { node: row.node, addresses: [row.address] } })
+  const stays = (member: MemberId): boolean => rows.some((row) => row.member === member && row.wanted !== 'gone')
   const isLost = (row: MemberRow): boolean =>
-    sight.silence(row.member) > patience && otherLives(row).some((other) => sight.hasCaughtUp(other))
+    sight.silence(row.member) > patience && otherLives(row).some((other) => stays(other) && sight.hasCaughtUp(other))
 
-  const isUnsettled = (row: MemberRow): boolean => (members.includes(row.member) ? !row.tookPart : row.tookPart || row.wanted === 'gone')
-  if (rows.some(isUnsettled)) return { kind: 'settle', members }
+  const isUnsettled = (row: MemberRow): boolean =>
+    members.includes(row.member) ? !row.tookPart || row.votes !== voters.includes(row.member) : row.tookPart || row.wanted === 'gone'
+  if (rows.some(isUnsettled)) return { kind: 'settle', members, voters }
   const caughtUp = rows.find((row) => row.wanted === 'voter' && learners.includes(row.member) && sight.hasCaughtUp(row.member))
   if (caughtUp !== undefined) return change(caughtUp, { promote: [caughtUp.member], remove: otherLives(caughtUp) })
-  for (const row of rows) {
-    const belongs = members.includes(row.member)
-    if (belongs && (row.wanted === 'gone' || (learners.includes(row.member) && isLost(row)))) return change(row, { remove: [row.member] })
-    if (!belongs && row.wanted !== 'gone') return change(row, { add: [place(row)] })
-  }
+  const added = rows.find((row) => row.wanted !== 'gone' && !members.includes(row.member))
+  if (added !== undefined) return change(added, { add: [place(added)] })
+  // The most silent one first: without it the majority is smaller, and a removal that has to wait for one that is lost does not keep it.
+  const leaving = rows
+    .filter((row) => members.includes(row.member) && (row.wanted === 'gone' || (learners.includes(row.member) && isLost(row))))
+    .reduce<MemberRow | undefined>(
+      (most, row) => (most === undefined || sight.silence(row.member) > sight.silence(most.member) ? row : most),
+      undefined,
+    )
+  if (leaving !== undefined) return change(leaving, { remove: [leaving.member] })
   // Nothing to be done but to wait: say for whom.
   const waiting = rows.find((row) => row.wanted === 'voter' && learners.includes(row.member))
   return waiting === undefined ? undefined : change(waiting, { promote: [waiting.member], remove: otherLives(waiting) })

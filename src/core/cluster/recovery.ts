@@ -5,11 +5,11 @@
  * every grant that it knows is called back, and no group is granted anew before each node on which it may run is proved
  * off by its device or by a person, or has come into the new epoch and looked (DESIGN §5).
  */
-import type { CaseId, NodeId } from '../../base/index.js'
+import type { BootId, CaseId, NodeId } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { newMember } from './members.js'
-import type { CaseRow, GroupRow } from './rows.js'
+import type { BootRow, CaseRow, GroupRow } from './rows.js'
 import { groupsOf, heldBy, nodesOf, rowsOfMembers } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -54,10 +54,12 @@ function doubted(context: Context, group: GroupRow): GroupRow {
   return { ...group, holder, doubts: [...nodes], doubtedSince: context.index, move: null, restartAsked: null }
 }
 
-/** The other nodes are condemned at once: only their devices, or a person's word, say that they are off. */
+/**
+ * The other nodes are condemned at once: only their devices, or a person's word, say that they are off. One whose last boot
+ * has ended, or that never had one, may have had another since.
+ */
 function suspect(context: Context, name: NodeId, arbiter: NodeId): void {
-  const boot = context.currentBoot(name)
-  if (boot === undefined || boot.state === 'ended') return
+  const boot = context.currentBoot(name) ?? unseen(context, name)
   const id = `c-${name}-recovered-${context.index}` as CaseId
   for (const [key, row] of [...context.draft.rows('cases')]) {
     if (row.node === name && row.stage !== 'RECOVERED' && row.stage !== 'CLOSED')
@@ -84,8 +86,25 @@ function suspect(context: Context, name: NodeId, arbiter: NodeId): void {
     conclusion: null,
   }
   context.putCase(row)
-  context.putBoot({ ...boot, state: 'condemned', condemned: { caseId: id, index: context.index, term: context.term }, probes: {} })
+  const condemned = { caseId: id, index: context.index, term: context.term }
+  context.putBoot({ ...boot, state: 'condemned', condemned, proof: null, probes: {} })
   context.event('case.opened', name, `${name} is condemned: ${recoveredTrigger}`, { case: id, arbiter })
+}
+
+/** What the log knows of the boot of a node that it never saw: that there may have been one. */
+function unseen(context: Context, node: NodeId): BootRow {
+  return {
+    node,
+    boot: `unseen-${context.index}` as BootId,
+    registeredIndex: context.index,
+    registeredAt: context.at,
+    guard: { guarded: false, watchdog: 'none', watchdogTimeout: 0, emergencyStop: context.settings.emergencyStop },
+    level: 0,
+    state: 'condemned',
+    condemned: null,
+    proof: null,
+    probes: {},
+  }
 }
 
 /** Of a case that a recovery opened: leases and guardians of the time before say nothing about it. */

@@ -238,6 +238,8 @@ export interface MemberRow {
   readonly folder: string | null
   /** It was in the configuration: where it is not any more, it has left. */
   readonly tookPart: boolean
+  /** It has a vote there, as the leader last stated. */
+  readonly votes: boolean
   readonly addedIndex: LogIndex
 }
 

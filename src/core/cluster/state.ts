@@ -287,10 +287,10 @@ export function isQuorumWithout(reader: Reader, node: NodeId, answering: readonl
   return left.length >= Math.floor(all.length / 2) + 1
 }
 
-/** Nodes that have, or are to have, a vote. */
+/** Nodes that have a vote. One that is to get it is not missed before: it may never come. */
 export function votingNodes(reader: Reader): readonly NodeId[] {
-  const voters = [...reader.rows('members')].filter(([, row]) => row.wanted === 'voter').map(([, row]) => row.node)
-  return [...new Set(voters)]
+  const voters = rowsOfMembers(reader).filter((row) => row.votes)
+  return [...new Set(voters.map((row) => row.node))]
 }
 
 function isCutOff(reader: Reader, node: NodeId): boolean {

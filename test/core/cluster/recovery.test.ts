@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type CaseId, tokenAt } from '../../../src/base/index.js'
 import { type Command, mayStillRun, metaOf } from '../../../src/core/cluster/index.js'
-import { Database, n1, n2, n3, web } from './database.js'
+import { Database, definition, n1, n2, n3, web } from './database.js'
 
 const recover: Command = {
   kind: 'recover',
@@ -67,6 +67,36 @@ describe('a recovery', () => {
     const database = held()
     const lease = database.apply({ kind: 'lease-proof', node: n2, boot: 'n2-1' as never, judgedTerm: 1 as never, waitedMs: 99_999 })
     assert.equal(lease.ok ? '' : lease.error.code, 'PROOF_REFUSED')
+  })
+
+  test('believes no guardian either: it speaks for what it knows of, not for what this log does not', () => {
+    const database = held()
+    const { id, nonce } = caseOf(database, n2)
+    database.refused(
+      { kind: 'guardian-proof', caseId: id, node: n2, boot: 'n2-1' as never, nonce, tokens: {}, verified: true },
+      'PROOF_REFUSED',
+    )
+  })
+
+  test('a node whose last boot had ended, or that was never seen, can be stated off too', () => {
+    const database = new Database()
+    database.ok({
+      kind: 'form',
+      clusterName: 'demo',
+      nodes: [n1, n2, n3].map((name) => ({ name, member: `m-${name}` as never, address: { host: name, port: 7400 } })),
+    })
+    database.boot(n1, 'n1-1')
+    database.boot(n2, 'n2-1')
+    const caseId = 'c-before' as CaseId
+    database.ok({ kind: 'open-case', caseId, node: n2, boot: 'n2-1' as never, arbiter: n1, nonce: 'x', trigger: 'silent', dossier: {} })
+    database.ok({ kind: 'condemn', caseId, attempt: null, reason: 'silent', answering: [n1, n3] })
+    database.ok({ kind: 'operator-proof', caseId, node: n2, reason: 'it burned', by: 'me', unheard: true })
+    database.ok({ kind: 'put-group', group: web, definition: definition(), intent: 'ONLINE', precondition: {} })
+    database.ok(recover)
+    database.probed(n1)
+    statedOff(database, n2)
+    statedOff(database, n3)
+    database.granted(n1)
   })
 
   test('a group that is deleted keeps its name while it may run somewhere', () => {
