@@ -90,6 +90,13 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     })
   }
 
+  if (identity?.phase === 'recovering') {
+    await store.close()
+    throw new ClusterError('CONFLICT', `the recovery of the data folder ${config.dataDir} was broken off`, {
+      fix: 'run quorate recover again, to its end',
+    })
+  }
+
   const dialFrom = config.links[0]?.host
   let forming: Forming | undefined
   const peers = await openPeers({
@@ -293,7 +300,7 @@ type Forming = ReturnType<typeof form>
 function form(config: NodeConfig, restored: Restored, store: Store, send: (to: NodeId, frame: Frame) => void) {
   const { identity } = restored
   const found =
-    identity === undefined || identity.phase === 'quarantined'
+    identity === undefined || identity.phase === 'quarantined' || identity.phase === 'recovering'
       ? undefined
       : { phase: identity.phase, plan: { clusterId: identity.clusterId, voters: identity.voters } }
   const mint = (what: string): string => `${what}-${randomBytes(8).toString('hex')}`

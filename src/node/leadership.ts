@@ -94,13 +94,11 @@ export class Leadership {
   isUnheard(node: NodeId, boot: BootId): boolean {
     const giver = this.presence.giver
     if (giver === undefined) return false
-    const { detector } = this.presence
-    const now = this.io.clock.now()
     const settings = this.doors.settings()
     const lease = leaseBound(this.state, settings)
     const guard = this.state.get('boots', `${node}/${boot}`)?.guard
     return (
-      detector.quiet(node, now) > lease &&
+      this.presence.quiet(node) > lease &&
       giver.untilExpired(node, boot, lease, guard?.emergencyStop ?? settings.emergencyStop, this.io.clock.boot()) === 0
     )
   }

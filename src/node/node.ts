@@ -511,6 +511,7 @@ export class QuorateNode {
       this.requests.forgetProposal(requestId)
     }
     this.settingsChanged()
+    this.post(() => this.checkLevel())
     this.requests.applied(meta.index)
     this.changed = true
     for (const listener of this.listeners) listener({ index: meta.index, events: [], changes: [], replaced: true })
@@ -1020,7 +1021,11 @@ export class QuorateNode {
   private onDatagram(sender: string, link: number, message: unknown): void {
     switch (kindOf(message)) {
       case 'heartbeat': {
-        if (!this.membership.places.has(sender as NodeId)) return
+        if (!this.membership.places.has(sender as NodeId)) {
+          // Of a node that a recovery has left without a member: it is answered nothing, but it is not off.
+          if (this.state.get('nodes', sender) !== undefined) this.presence.heardOutside(sender as NodeId)
+          return
+        }
         const ghost = this.presence.received(sender as NodeId, link, message as Heartbeat, this.state, this.settings)
         if (ghost !== undefined) this.leadership?.ghost(sender as NodeId, ghost.ghost)
         this.changed = true
@@ -1097,7 +1102,8 @@ export class QuorateNode {
 
   /** An empty node asks to be taken in: the log decides, and the answer goes to where it listens. */
   private onJoin(from: NodeId, { folder, address, checksum }: Extract<Frame, { kind: 'join' }>): void {
-    if (typeof folder !== 'string' || typeof address?.host !== 'string' || typeof address.port !== 'number') return
+    if (typeof folder !== 'string' || typeof address?.host !== 'string' || !Number.isInteger(address.port)) return
+    if (address.port < 1 || address.port > 65_535 || address.host.length > 255) return
     this.io.peers.reach(from, [address])
     const member = `member-${from}-${this.io.freshId()}` as MemberId
     const command: Command = { kind: 'admit', node: from, folder, member, address, checksum: checksum ?? null }

@@ -34,6 +34,8 @@ export class Presence {
   /** Signs of boots that are proved ended: first sighting, by boot. */
   private readonly ghosts = new Map<BootId, Instant>()
   private readonly silences = new Map<NodeId, Heartbeat>()
+  /** Nodes of the cluster that have no member, as they were heard last. */
+  private readonly outside = new Map<NodeId, Instant>()
   loopLagMs = 0
   /** What heartbeats say of the state. */
   state: Heartbeat['state'] = null
@@ -52,6 +54,16 @@ export class Presence {
   setPlaces(places: ReadonlyMap<NodeId, Address | undefined>): void {
     this.places = places
     this.detector.watch([...places.keys()], this.io.clock.now())
+  }
+
+  heardOutside(node: NodeId): void {
+    this.outside.set(node, this.io.clock.now())
+  }
+
+  /** How long nothing at all has come from the node, whether it belongs or not. */
+  quiet(node: NodeId): number {
+    const now = this.io.clock.now()
+    return Math.min(this.detector.quiet(node, now), now - (this.outside.get(node) ?? Number.NEGATIVE_INFINITY))
   }
 
   lead(): void {

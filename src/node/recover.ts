@@ -3,8 +3,8 @@
  *
  * The member becomes another one of another cluster, so that nobody of the old one is ever heard again; what its log
  * holds is kept, also what may never have been committed; the first new entries raise the epoch and call every grant back
- * (core/cluster/recovery). Everything is appended to the log first and made valid by the identity, last: broken off in between,
- * it is begun again.
+ * (core/cluster/recovery). They may have the place and term of entries that the others have: so the old identity ends first, then
+ * they are appended, and the new identity comes last. Broken off in between, the folder starts nothing until it is carried on again.
  */
 import { randomBytes } from 'node:crypto'
 import {
@@ -76,6 +76,7 @@ export async function recoverFrom(config: NodeConfig, typed: string, reason: str
     { index: logIndex(view.lastIndex + 2), term: inTerm, kind: 'command', data: encode(envelope) },
   ]
   try {
+    if (restored.identity !== undefined) await store.writeIdentity({ ...restored.identity, phase: 'recovering' })
     store.append({ sequence: 1, hardState: { term: inTerm, votedFor: null }, entries })
     await persisted
     await store.writeIdentity({

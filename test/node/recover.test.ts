@@ -1,11 +1,15 @@
 /** The last way out with real daemons: two of three disks are gone for good, the third carries on. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import type { NodeId } from '../../src/base/index.js'
+import { openStore } from '../../src/io/store/index.js'
 import { inspectForRecovery, readNodeConfig, recoverFrom, recoveryText } from '../../src/node/index.js'
 import { BenchCluster } from '../api/bench-api.js'
 
 let bench: BenchCluster
 const names = ['n1', 'n2', 'n3']
+/** Lease, emergency stop and clocks that differ: then no lease counts any more. */
+const longestLease = 12_000
 
 before(async () => {
   bench = await BenchCluster.of(names)
@@ -26,6 +30,16 @@ test('it says what it knows, and changes nothing before the node is named', asyn
   assert.match(recoveryText(view), /what n[23], n[23] committed after that is lost[\s\S]*web: held by nobody/)
   await assert.rejects(recoverFrom(config, 'n2', 'typed wrong'), { code: 'INVALID' })
   assert.deepEqual(await inspectForRecovery(config), view)
+})
+
+test('broken off, it starts nothing until it is carried on again', async () => {
+  const config = readNodeConfig(bench.configOf('n1'))
+  const nobody = { onPersisted: () => undefined, onFailure: () => undefined }
+  const { store, restored } = await openStore(config.dataDir, nobody)
+  assert.ok(restored.identity !== undefined)
+  await store.writeIdentity({ ...restored.identity, phase: 'recovering' })
+  await store.close()
+  await assert.rejects(bench.start('n1'), { code: 'CONFLICT', message: /broken off/ })
 })
 
 test('carried on, it leads alone with everything it had; a node of the time before is turned away, an empty one joins', async () => {
@@ -49,7 +63,14 @@ test('carried on, it leads alone with everything it had; a node of the time befo
       bench.daemon('n1').turnedAway.some(({ reason }) => reason.includes(clusterId)) ||
       bench.daemon('n2').turnedAway.some(({ reason }) => reason.includes(clusterId)),
   )
+  // Nobody may state that it is off while its heartbeats come, though it is no member.
+  const { boot } = bench.daemon('n2')
+  const unheard = async () =>
+    ((await bench.daemon('n1').node?.ask('n1' as NodeId, { kind: 'unheard', node: 'n2' as NodeId, boot })) as { unheard: boolean }).unheard
+  await new Promise((resolve) => setTimeout(resolve, longestLease))
+  assert.equal(await unheard(), false)
   await bench.stop('n2')
+  await bench.until('n2 to be unheard', unheard)
 
   bench.wipe('n3')
   await bench.start('n3')

@@ -51,7 +51,7 @@ export class SimDaemon {
     this.identity = machine.disk.identity
     this.folder = machine.world.freshId()
     const found =
-      this.identity === undefined || this.identity.phase === 'quarantined'
+      this.identity === undefined || this.identity.phase === 'quarantined' || this.identity.phase === 'recovering'
         ? undefined
         : { phase: this.identity.phase, plan: { clusterId: this.identity.clusterId, voters: this.identity.voters } }
     const mint = (what: string) => `${what}-${machine.world.freshId()}`

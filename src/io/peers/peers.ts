@@ -139,6 +139,8 @@ class NodePeers implements OpenedPeers {
   reach(node: NodeId, addresses: readonly PeerAddress[]): void {
     if (node === this.options.self || this.closed) return
     const state = this.states.get(node)
+    // What a node says of itself may be anything; dialling it must not end this process.
+    if (!addresses.every(isDialable)) return
     if (addresses.length === 0 || (state?.dialer !== undefined && JSON.stringify(addresses) === JSON.stringify(state.addresses))) return
     state?.dialer?.stop()
     state?.outbound?.end()
@@ -246,6 +248,10 @@ class NodePeers implements OpenedPeers {
       if (connection.side === 'dialer') connection.ping()
     }
   }
+}
+
+function isDialable({ host, port }: PeerAddress): boolean {
+  return typeof host === 'string' && host.length <= 255 && Number.isInteger(port) && port >= 0 && port <= 65_535
 }
 
 function listenAt(address: PeerAddress, onConnection: (socket: Socket) => void): Promise<Server> {

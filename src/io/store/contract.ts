@@ -12,8 +12,11 @@ export interface Identity {
   readonly clusterId: ClusterId
   readonly memberId: MemberId
   readonly node: NodeId
-  /** `forming` members vote for nothing; a `quarantined` one has a state that differs from the others' and does not start. */
-  readonly phase: 'forming' | 'formed' | 'quarantined'
+  /**
+   * `forming` members vote for nothing; a `quarantined` one has a state that differs from the others' and does not start, nor
+   * does a `recovering` one, whose log has entries that no leader wrote.
+   */
+  readonly phase: 'forming' | 'formed' | 'quarantined' | 'recovering'
   /** The voters of the plan that formed the cluster. */
   readonly voters: readonly { readonly node: NodeId; readonly member: MemberId }[]
 }

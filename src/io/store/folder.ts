@@ -105,7 +105,8 @@ export async function readIdentity(disk: Disk, folder: string): Promise<Identity
   if (typeof clusterId !== 'string' || typeof memberId !== 'string' || typeof node !== 'string' || !Array.isArray(voters)) {
     throw damaged(path, 'the file lacks a part of the identity')
   }
-  if (phase !== 'forming' && phase !== 'formed' && phase !== 'quarantined') throw damaged(path, `the phase is ${JSON.stringify(phase)}`)
+  if (phase === undefined || !['forming', 'formed', 'quarantined', 'recovering'].includes(phase))
+    throw damaged(path, `the phase is ${JSON.stringify(phase)}`)
   return { clusterId, memberId, node, phase, voters }
 }
 

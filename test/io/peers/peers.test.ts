@@ -162,6 +162,14 @@ describe('whoever does not belong is turned away with both values', limit, () =>
       assert.match(a.told.turnedAway[0] ?? '', /n7/)
     }))
 
+  test('an address that is none is not dialled, and ends nothing', () =>
+    withNodes(['n1'], async (nodes) => {
+      const a = await nodes.start('n1')
+      for (const port of [-1, 70_000, 1.5, Number.NaN, 'x' as never]) a.peers.reach(n2, [{ host: loopback, port }])
+      a.peers.reach(n2, [{ host: 7 as never, port: 7400 }])
+      assert.equal(a.peers.send(n2, {}), false)
+    }))
+
   test('a node at another node’s address, and a node that reaches itself', () =>
     withNodes(['n1', 'n2'], async (nodes) => {
       const a = await nodes.start('n1', { peers: new Map([[n2, [nodes.address('n1')]]]) })
