@@ -588,7 +588,7 @@ export class Raft {
   }
 
   private startPreVote(transfer: boolean): void {
-    if (!this.isVoter(this.self)) return
+    if (!this.mayStand()) return
     this.role = 'pre-candidate'
     this.leader = undefined
     this.beginVoting()
@@ -790,7 +790,7 @@ export class Raft {
   private configurationChanged(): void {
     this.effects.push({ kind: 'configuration-changed', configuration: this.configuration })
     if (this.role === 'leader') this.followMembers()
-    else if (this.role !== 'follower' && !this.isVoter(this.self)) this.becomeFollower(this.currentTerm, undefined)
+    else if (this.role !== 'follower' && !this.mayStand()) this.becomeFollower(this.currentTerm, undefined)
   }
 
   /** New members get the log from here on; those that are leaving get it until they have had time to learn that. */
@@ -1003,6 +1003,14 @@ export class Raft {
 
   private isVoter(member: MemberId): boolean {
     return votersOf(this.configuration).includes(member)
+  }
+
+  /**
+   * A voter; or one that its log removes and that does not know this to be committed. Those that stay may lack the entry, and
+   * then only such a one can win: it does not count itself, carries the change through and steps down (thesis §4.2.2).
+   */
+  private mayStand(): boolean {
+    return this.isVoter(this.self) || votersOf(this.configurations.at(this.commitIndex)).includes(this.self)
   }
 
   private drawElectionTimeout(): void {

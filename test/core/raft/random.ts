@@ -149,16 +149,19 @@ export class RaftWorld {
     else this.cutOrHeal()
   }
 
-  /** A leader cut off right after it has appended; an election at once; half the members changed while the network parts. */
+  /** What blind chance would need too long for: only its beginnings, for how it goes on is chance again. */
   private story() {
     const { random } = this
     const roll = random.next()
-    if (roll < 0.4) this.loneLeader()
-    else if (roll < 0.8) this.election()
+    if (roll < 0.3) this.loneLeader()
+    else if (roll < 0.55) this.election()
+    else if (roll < 0.75) this.collision()
+    else if (roll < 0.85) this.oldEntry()
     else if (this.reshapes) this.reshapeWhileParted()
     else this.calm(random.between(5, 20))
   }
 
+  /** A leader is cut off right after it has appended. */
   private loneLeader() {
     const { random } = this
     const leader = this.leading
@@ -166,19 +169,21 @@ export class RaftWorld {
     const spared = random.chance(0.7) ? random.pick(this.members) : undefined
     this.cuts.clear()
     for (const { id } of this.members) if (id !== spared?.id) this.cuts.add(`${leader.id}->${id}`)
-    for (let count = random.between(1, 3); count > 0; count--) this.propose(`write ${this.requests}`)
+    if (random.chance(0.2)) this.reconfigure()
+    for (let count = random.between(0, 3); count > 0; count--) this.propose(`write ${this.requests}`)
     this.persist(leader, 100)
     for (let rounds = random.between(0, 3); rounds > 0 && spared !== undefined; rounds--) this.between(leader, spared)
     if (random.chance(0.6)) this.crash(leader)
     else for (const { id } of this.members) this.cuts.add(`${id}->${leader.id}`)
   }
 
-  /** Everything that the two have said to each other arrives, and is written. */
-  private between(one: Member, other: Member) {
+  /** Everything that the two have said to each other arrives, and is written, unless told otherwise. */
+  private between(one: Member, other: Member, isWritten = true) {
     for (const taken of this.wire.filter(({ from, to }) => (from === one.id && to === other.id) || (from === other.id && to === one.id))) {
       this.wire.splice(this.wire.indexOf(taken), 1)
       this.step(taken.to === one.id ? one : other, [{ kind: 'received', from: taken.from, message: taken.message }])
     }
+    if (!isWritten) return
     this.persist(one, 100)
     this.persist(other, 100)
   }
@@ -186,31 +191,77 @@ export class RaftWorld {
   /** Somebody stands, and who is reached hears nobody else. */
   private election() {
     const { random } = this
-    const leader = this.leading
     const candidate = random.pick(this.members)
-    if (candidate.raft === undefined) this.start(candidate)
     if (random.chance(0.5)) this.cuts.clear()
-    this.wire.length = 0
-    for (const member of this.members) {
-      if (member === leader || member === candidate) continue
-      if (member.raft === undefined && random.chance(0.5)) this.start(member)
-      this.step(
-        member,
-        Array.from({ length: timing.electionTicksMin }, () => ({ kind: 'tick' }) as const),
-      )
-      if (random.chance(0.15)) this.cuts.add(`${member.id}->${candidate.id}`)
-    }
-    this.wire.length = 0
-    this.step(
+    this.elect(
       candidate,
-      Array.from({ length: timing.electionTicksMax }, () => ({ kind: 'tick' }) as const),
+      this.members.filter((member) => member !== candidate && random.chance(0.85)),
+      random.between(2, 5),
     )
-    const voters = this.members.filter((member) => member !== candidate)
-    for (let rounds = 2; rounds > 0; rounds--) {
-      this.persist(candidate, 100)
-      for (const member of voters) this.between(candidate, member)
-    }
+  }
+
+  private elect(candidate: Member, voters: readonly Member[], rounds: number) {
+    for (const member of [candidate, ...voters]) if (member.raft === undefined) this.start(member)
+    for (const member of voters) this.pass(member, timing.electionTicksMin)
+    this.wire.length = 0
+    this.pass(candidate, timing.electionTicksMax)
+    for (let round = 0; round < rounds; round++) for (const member of voters) this.between(candidate, member)
     this.persist(candidate, 100)
+  }
+
+  private pass(member: Member, ticks: number) {
+    this.step(
+      member,
+      Array.from({ length: ticks }, () => ({ kind: 'tick' }) as const),
+    )
+  }
+
+  /** Two stand in one term; whoever has voted for the first loses power before the second asks. */
+  private collision() {
+    const { random } = this
+    const [first, second, ...voters] = this.shuffled()
+    if (first === undefined || second === undefined) return
+    this.cuts.clear()
+    for (const member of this.members) if (member.raft === undefined) this.start(member)
+    for (const member of voters) this.pass(member, timing.electionTicksMin)
+    this.wire.length = 0
+    for (const candidate of [first, second]) this.pass(candidate, timing.electionTicksMax)
+    for (let round = 0; round < 2; round++)
+      for (const candidate of [first, second]) for (const voter of voters) this.between(candidate, voter)
+    const isWritten = random.chance(0.5)
+    for (let round = 0; round < 2; round++) for (const voter of voters) this.between(first, voter, isWritten)
+    for (const voter of [first, ...voters]) {
+      if (random.chance(0.3)) continue
+      this.crash(voter)
+      this.start(voter)
+    }
+    for (let round = 0; round < 3; round++) for (const voter of [first, ...voters]) this.between(second, voter)
+  }
+
+  /** Figure 8 of the paper: an entry of an old term comes to a majority, and one with a later term and without it is elected. */
+  private oldEntry() {
+    const { random } = this
+    const first = this.leading
+    if (first?.raft === undefined) return
+    const { voters } = first.raft.status.configuration
+    const [near, far, last, ...rest] = this.shuffled().filter((member) => member !== first && voters.includes(member.id))
+    if (near === undefined || far === undefined || last === undefined) return
+    this.cuts.clear()
+    this.wire.length = 0
+    this.propose(`write ${this.requests}`)
+    for (let round = 0; round < 2; round++) this.between(first, near)
+    this.crash(first)
+    this.elect(last, [far, ...rest], 3)
+    this.crash(last)
+    this.elect(first, [near, far, ...rest.filter(() => random.chance(0.3))], 3)
+    for (let round = random.between(0, 3); round > 0; round--) this.between(first, random.pick([near, far]))
+    this.crash(first)
+    this.elect(last, [far, ...rest], random.between(3, 5))
+  }
+
+  private shuffled(): Member[] {
+    const left = [...this.members]
+    return this.members.map(() => left.splice(this.random.between(0, left.length - 1), 1)[0] as Member)
   }
 
   /** New members take the place of most of the old ones; those that are to go hear nothing of it, and elect one of theirs. */
