@@ -104,8 +104,8 @@ async function daemon(config: NodeConfig): Promise<void> {
 
 /** Offline, on a stopped node: the last way out. Says what it would do; does it only when the node's name is typed. */
 async function recover(config: NodeConfig): Promise<void> {
-  const typed = valueOf('--carry-on')
-  const reason = valueOf('--reason')
+  const typed = optionValue('--carry-on')
+  const reason = optionValue('--reason')
   if (typed === undefined || reason === undefined) {
     process.stdout.write(`${recoveryText(await inspectForRecovery(config))}\n\nnothing was changed. To carry on from this member:\n`)
     process.stdout.write(`  quorate recover --config ${config.file} --carry-on ${config.node} --reason "…"\n`)
@@ -115,7 +115,7 @@ async function recover(config: NodeConfig): Promise<void> {
   process.stdout.write(`${recoveryText(view)}\n\ndone. Start the node; quorate attention says what it waits for.\n`)
 }
 
-function valueOf(option: string): string | undefined {
+function optionValue(option: string): string | undefined {
   const at = rest.indexOf(option)
   return at < 0 ? undefined : rest[at + 1]
 }

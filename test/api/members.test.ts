@@ -106,7 +106,10 @@ describe('a node that is invited', () => {
     const { cluster } = parse(readFileSync(bench.configOf('n1'), 'utf8'))
     const cli = async (...args: string[]) => {
       let text = ''
-      const terminal = { out: (part: string) => void (text += part), error: (part: string) => void (text += part) }
+      const take = (part: string): void => {
+        text += part
+      }
+      const terminal = { out: take, error: take }
       return { code: await runCli(['node', 'quorate', ...args], terminal, {}), text }
     }
     const args = ['join', body.invitation, '--link', '127.0.0.1:1', '--secret', cluster.secretFile, '--config', config]

@@ -65,8 +65,10 @@ test('carried on, it leads alone with everything it had; a node of the time befo
   )
   // Nobody may state that it is off while its heartbeats come, though it is no member.
   const { boot } = bench.daemon('n2')
-  const unheard = async () =>
-    ((await bench.daemon('n1').node?.ask('n1' as NodeId, { kind: 'unheard', node: 'n2' as NodeId, boot })) as { unheard: boolean }).unheard
+  const unheard = async () => {
+    const answer = await bench.daemon('n1').node?.ask('n1' as NodeId, { kind: 'unheard', node: 'n2' as NodeId, boot })
+    return (answer as { readonly unheard: boolean } | undefined)?.unheard
+  }
   await new Promise((resolve) => setTimeout(resolve, longestLease))
   assert.equal(await unheard(), false)
   await bench.stop('n2')
