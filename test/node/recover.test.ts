@@ -67,7 +67,7 @@ test('carried on, it leads alone with everything it had; a node of the time befo
   const { boot } = bench.daemon('n2')
   const unheard = async () => {
     const answer = await bench.daemon('n1').node?.ask('n1' as NodeId, { kind: 'unheard', node: 'n2' as NodeId, boot })
-    return (answer as { readonly unheard: boolean } | undefined)?.unheard
+    return (answer as { readonly unheard: boolean } | undefined)?.unheard === true
   }
   await new Promise((resolve) => setTimeout(resolve, longestLease))
   assert.equal(await unheard(), false)
