@@ -161,6 +161,7 @@ export class QuorateNode {
     this.identity = restored.identity
     this.state = state
     this.typeAnswers = answers
+    this.requestPrefix = `${self.node}-${io.freshId()}-`
     this.presence = new Presence(self, io)
     this.lastTick = io.clock.now()
     this.applied = restored.applied
@@ -284,13 +285,24 @@ export class QuorateNode {
       leader: this.nodeOf(leader),
       commitIndex,
       appliedIndex,
-      quorate: leader !== undefined && metaOf(this.state).clusterName !== '',
+      quorate: this.isQuorate,
       leaseRemainingMs: this.presence.holder.remaining(this.io.clock.boot()),
       renewedAgoMs: askedAt === undefined ? undefined : this.io.clock.boot() - askedAt,
       guardian: this.guardianState !== undefined,
       monitor: this.agent.isMonitorKnown,
       loopLagMs: this.presence.loopLagMs,
     }
+  }
+
+  /** Where this node stands in the log: asked for with every answer, and cheap. */
+  get position(): { readonly appliedIndex: LogIndex; readonly term: Term; readonly leader: NodeId | undefined } {
+    const { term, leader } = this.raft.status
+    return { appliedIndex: this.state.appliedIndex, term, leader: this.nodeOf(leader) }
+  }
+
+  /** As in `status`. */
+  get isQuorate(): boolean {
+    return this.raft.status.leader !== undefined && metaOf(this.state).clusterName !== ''
   }
 
   private nodeOf(member: MemberId | undefined): NodeId | undefined {
@@ -663,8 +675,12 @@ export class QuorateNode {
   /** Proposals of other nodes that this leader took on. */
   private readonly forwardedBy = new Map<RequestId, NodeId>()
 
+  /** Of this life of the process, and of no other: requests are told apart by it and a count. */
+  private readonly requestPrefix: string
+  private requestCount = 0
+
   private submit(command: Command, options: ProposeOptions, done: (outcome: Outcome<CommandResult>) => void): void {
-    const id = options.requestId ?? (`${this.self.node}-${this.io.freshId()}` as RequestId)
+    const id = options.requestId ?? (`${this.requestPrefix}${(++this.requestCount).toString(36)}` as RequestId)
     const { term } = options
     const proposal: Proposal = { id, command, fingerprint: options.fingerprint, ...(term === undefined ? {} : { term }) }
     if (this.requests.addProposal(proposal, this.io.clock.now() + (options.timeoutMs ?? defaultTimeout), done)) this.sendProposal(proposal)

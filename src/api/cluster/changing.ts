@@ -74,7 +74,8 @@ export async function change(access: Access, call: Call, command: Command): Prom
       ...(key === undefined || fingerprint === undefined ? {} : { requestId: `idem-${key}` as RequestId, fingerprint }),
     })
     // Whoever asks this node next, at whatever consistency, sees what was just done.
-    await access.waits.until(() => node.state.appliedIndex >= result.index, appliedTimeout, call.signal)
+    if (node.state.appliedIndex < result.index)
+      await access.waits.until(() => node.state.appliedIndex >= result.index, appliedTimeout, call.signal)
     call.index = Math.max(node.state.appliedIndex, result.index)
     if (!result.ok) throw refusal(result.error)
     return result.value

@@ -72,9 +72,7 @@ export async function read(access: Access, call: Call, options: ReadOptions = {}
     const { relevant } = options
     await access.waits.until(() => access.waits.lastChange(relevant) > index, call.query.number('wait') ?? 60_000, call.signal)
   }
-  const quorate = local
-    ? node.status.quorate
-    : await reachQuorum(node, call.query.number('timeout') ?? readTimeout, options.anyway === true)
+  const quorate = local ? node.isQuorate : await reachQuorum(node, call.query.number('timeout') ?? readTimeout, options.anyway === true)
   const leaderView = options.withLeaderView === true && quorate ? await askLeader(node) : undefined
   call.index = node.state.appliedIndex
   return {
@@ -141,6 +139,6 @@ export function livenessOf(view: LeaderView | undefined): Liveness {
 /** The last entry's log time and what the wall clock says has passed since: for showing what remains, not for deciding. */
 export function estimatedLogTime(node: QuorateNode): LogTime {
   const meta = metaOf(node.state)
-  const since = node.status.leader === undefined ? 0 : Math.max(0, Date.now() - meta.wall)
+  const since = node.position.leader === undefined ? 0 : Math.max(0, Date.now() - meta.wall)
   return (meta.logTime + since) as LogTime
 }

@@ -88,16 +88,19 @@ class Reader {
 
   private string(): string {
     const start = this.at
+    let isPlain = true
     this.at++
     for (;;) {
       plainText.lastIndex = this.at
-      this.at += plainText.exec(this.text)?.[0].length ?? 0
+      if (plainText.test(this.text)) this.at = plainText.lastIndex
       const next = this.text[this.at]
       if (next === '"') break
       if (next !== '\\') throw this.wrong(next === undefined ? 'a text is not closed' : 'a control character has to be escaped in a text')
+      isPlain = false
       this.escape()
     }
     this.at++
+    if (isPlain) return this.text.slice(start + 1, this.at - 1)
     // Checked above: what is left to the engine is only the decoding of escapes.
     return JSON.parse(this.text.slice(start, this.at)) as string
   }

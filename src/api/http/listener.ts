@@ -6,17 +6,21 @@ import { ClusterError } from '../../base/index.js'
 import type { Access, Log } from '../cluster/access.js'
 import { etag, isUnchanged } from '../cluster/preconditions.js'
 import { closed } from '../schemas/index.js'
+import { type LeanAnswer, openLeanLane } from './lean-lane.js'
+import { LeanRoutes } from './lean-routes.js'
 import { nowhere, wrongMethod } from './no-route.js'
 import { checkOrigin, type Listener } from './origin.js'
 import { parsePayload } from './payload.js'
 import { operatingError, problemOf, problemType } from './problem.js'
 import { parseQuery, Query } from './query.js'
-import type { Answer, Call, Method, Route } from './route.js'
+import { type Answer, type Call, type Method, type Route, RouteCall } from './route.js'
 import { checkValue } from './validation.js'
 
 const bodyMax = 1_048_576
 const headersMax = 16_384
 const connectionsMax = 1_024
+const firstRequestMax = 10_000
+const keepAliveMax = 65_000
 const noBody = closed({})
 
 export interface ListenerOptions {
@@ -32,9 +36,9 @@ export function makeListener({ access, routes, log, checked }: ListenerOptions):
     logger: false,
     bodyLimit: bodyMax,
     requestTimeout: 30_000,
-    keepAliveTimeout: 65_000,
+    keepAliveTimeout: keepAliveMax,
     forceCloseConnections: 'idle',
-    http: { maxHeaderSize: headersMax, headersTimeout: 10_000 },
+    http: { maxHeaderSize: headersMax, headersTimeout: firstRequestMax },
     routerOptions: { maxParamLength: 2_048, ignoreTrailingSlash: true },
     clientErrorHandler: refuseGarbage,
     frameworkErrors: (error, request, reply) => void sendProblem(access, log, request, reply as FastifyReply, error),
@@ -58,22 +62,42 @@ export function makeListener({ access, routes, log, checked }: ListenerOptions):
   for (const route of routes) {
     app.route({ method: route.method, url: route.path, handler: (request, reply) => handle(access, route, request, reply) })
   }
+  const leanRoutes = new LeanRoutes(access, routes, checked)
+  const lane = openLeanLane({
+    server: app.server,
+    firstRequestMax,
+    keepAliveMax,
+    handle: (request) => {
+      const found = leanRoutes.find(request)
+      return found === undefined ? undefined : leanAnswer(access, log, found.route, found.call)
+    },
+  })
+  app.addHook('preClose', async () => lane.close())
   return app
+}
+
+async function leanAnswer(access: Access, log: Log, route: Route, call: Call): Promise<LeanAnswer> {
+  try {
+    return rendered(access, call, await route.handle(call))
+  } catch (error) {
+    return renderedProblem(access, log, call.method, call.url, error)
+  }
 }
 
 async function handle(access: Access, route: Route, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const bytes = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-  const call: Call = {
-    method: (request.method === 'HEAD' ? 'GET' : request.method) as Method,
-    url: request.url,
-    params: request.params as Record<string, string>,
-    query: route.anyQuery === true ? new Query(new Map()) : parseQuery(request.url.split('?').slice(1).join('?'), route.query ?? {}),
-    headers: request.headers,
-    body: await bodyOf(route, bytes, request.headers['content-type']),
-    bytes,
-    signal: signalOf(access, reply.raw),
-    index: undefined,
-  }
+  const call = new RouteCall(
+    {
+      method: (request.method === 'HEAD' ? 'GET' : request.method) as Method,
+      url: request.url,
+      params: request.params as Record<string, string>,
+      query: route.anyQuery === true ? new Query(new Map()) : parseQuery(request.url.split('?').slice(1).join('?'), route.query ?? {}),
+      headers: request.headers,
+      body: await bodyOf(route, bytes, request.headers['content-type']),
+      bytes,
+    },
+    () => signalOf(access, reply.raw),
+  )
   return send(access, request, reply, call, await route.handle(call))
 }
 
@@ -85,22 +109,41 @@ async function bodyOf(route: Route, bytes: Uint8Array, contentType: string | und
   return value
 }
 
+/** Made for those who ask only: most requests are over before anybody could want to end them. */
 function signalOf(access: Access, response: ServerResponse): AbortSignal {
   const { signal, over } = access.handling()
-  response.once('close', over)
+  if (response.closed) over()
+  else response.once('close', over)
   return signal
 }
 
 function send(access: Access, request: FastifyRequest, reply: FastifyReply, call: Call, answer: Answer): FastifyReply {
-  reply.headers({ ...standardHeaders(access, call.index), ...answer.headers })
-  if (answer.revision !== undefined) {
-    reply.header('etag', etag(answer.revision))
-    if (call.method === 'GET' && isUnchanged(call, answer.revision)) return reply.code(304).send()
+  if (answer.stream !== undefined || answer.text !== undefined) {
+    reply.headers(answerHeaders(access, call, answer)).code(answer.status ?? 200)
+    if (answer.stream !== undefined) return stream(request, reply, answer.stream)
+    return reply.type(answer.text?.type ?? '').send(answer.text?.value)
   }
-  reply.code(answer.status ?? 200)
-  if (answer.stream !== undefined) return stream(request, reply, answer.stream)
-  if (answer.text !== undefined) return reply.type(answer.text.type).send(answer.text.value)
-  return reply.type('application/json; charset=utf-8').send(`${JSON.stringify(answer.body ?? {}, undefined, 2)}\n`)
+  const { status, headers, body } = rendered(access, call, answer)
+  return reply
+    .headers(headers)
+    .code(status)
+    .send(status === 304 ? undefined : body)
+}
+
+/** An answer in JSON. */
+function rendered(access: Access, call: Call, answer: Answer): LeanAnswer {
+  const headers = answerHeaders(access, call, answer)
+  if (answer.revision !== undefined && call.method === 'GET' && isUnchanged(call, answer.revision))
+    return { status: 304, headers, body: '' }
+  headers['content-type'] = 'application/json; charset=utf-8'
+  return { status: answer.status ?? 200, headers, body: `${JSON.stringify(answer.body ?? {}, undefined, 2)}\n` }
+}
+
+function answerHeaders(access: Access, call: Call, answer: Answer): Record<string, string> {
+  const headers = standardHeaders(access, call.index)
+  Object.assign(headers, answer.headers)
+  if (answer.revision !== undefined) headers.etag = etag(answer.revision)
+  return headers
 }
 
 function stream(request: FastifyRequest, reply: FastifyReply, { type, run }: NonNullable<Answer['stream']>): FastifyReply {
@@ -117,31 +160,34 @@ function stream(request: FastifyRequest, reply: FastifyReply, { type, run }: Non
 }
 
 export function standardHeaders(access: Access, index: number | undefined): Record<string, string> {
-  const status = access.daemon.node?.status
+  const position = access.daemon.node?.position
   return {
-    'quorate-index': String(index ?? status?.appliedIndex ?? 0),
-    'quorate-term': String(status?.term ?? 0),
-    'quorate-leader': status?.leader ?? '',
+    'quorate-index': String(index ?? position?.appliedIndex ?? 0),
+    'quorate-term': String(position?.term ?? 0),
+    'quorate-leader': position?.leader ?? '',
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
   }
 }
 
 function sendProblem(access: Access, log: Log, request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
+  const { status, headers, body } = renderedProblem(access, log, request.method, request.url, thrown)
+  return reply.headers(headers).code(status).send(body)
+}
+
+function renderedProblem(access: Access, log: Log, method: string, url: string, thrown: unknown): LeanAnswer {
   let error = operatingError(thrown)
   if (error === undefined) {
-    log('error', `${request.method} ${request.url.slice(0, 200)}: ${thrown instanceof Error ? thrown.stack : String(thrown)}`)
+    log('error', `${method} ${url.slice(0, 200)}: ${thrown instanceof Error ? thrown.stack : String(thrown)}`)
     error = new ClusterError('INTERNAL', 'the server failed on this request; its log says why', {
       fix: 'please report it with the log of this node',
     })
   }
-  const problem = problemOf(error, request.url.slice(0, 2_048))
-  if (problem.status === 503) reply.header('retry-after', '1')
-  return reply
-    .headers(standardHeaders(access, undefined))
-    .code(problem.status)
-    .type(problemType)
-    .send(`${JSON.stringify(problem, undefined, 2)}\n`)
+  const problem = problemOf(error, url.slice(0, 2_048))
+  const headers = standardHeaders(access, undefined)
+  headers['content-type'] = problemType
+  if (problem.status === 503) headers['retry-after'] = '1'
+  return { status: problem.status, headers, body: `${JSON.stringify(problem, undefined, 2)}\n` }
 }
 
 /** What is no HTTP at all, or has too large a head. */

@@ -9,16 +9,29 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /** Errors: BAD_JSON, BAD_YAML, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE. */
 export async function parsePayload(bytes: Uint8Array, contentType: string | undefined): Promise<unknown> {
-  const type = (contentType ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
-  const isYaml = yamlTypes.has(type)
-  if (!isYaml && !jsonTypes.has(type) && !/^application\/[\w.-]+\+json$/.test(type)) {
+  const type = typeOf(contentType)
+  return yamlTypes.has(type) ? yamlOf(bytes) : jsonOf(bytes, contentType)
+}
+
+/** A body that is no YAML. Errors: BAD_JSON, UNSUPPORTED_MEDIA_TYPE. */
+export function jsonOf(bytes: Uint8Array, contentType: string | undefined): unknown {
+  const type = typeOf(contentType)
+  if (!jsonTypes.has(type) && !/^application\/[\w.-]+\+json$/.test(type)) {
     throw new ClusterError('UNSUPPORTED_MEDIA_TYPE', `the body is ${type.slice(0, 80)}`, {
       fix: 'send JSON (the default), or YAML with content-type: application/yaml',
     })
   }
   const text = textOf(bytes)
-  if (text.trim() === '') return {}
-  return isYaml ? parseYaml(text) : parseJson(text)
+  return text.trim() === '' ? {} : parseJson(text)
+}
+
+async function yamlOf(bytes: Uint8Array): Promise<unknown> {
+  const text = textOf(bytes)
+  return text.trim() === '' ? {} : parseYaml(text)
+}
+
+function typeOf(contentType: string | undefined): string {
+  return contentType === 'application/json' ? contentType : ((contentType ?? '').split(';')[0]?.trim().toLowerCase() ?? '')
 }
 
 function textOf(bytes: Uint8Array): string {

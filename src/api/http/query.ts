@@ -36,8 +36,21 @@ export class Query {
   }
 }
 
+/** What was found in the same text before: clients repeat their queries. By specification. */
+const found = new WeakMap<QuerySpecification, Map<string, Query>>()
+const foundMax = 100
+
 /** Errors: INVALID_QUERY. */
 export function parseQuery(text: string, specification: QuerySpecification): Query {
+  const before = found.get(specification) ?? new Map<string, Query>()
+  const known = before.get(text)
+  if (known !== undefined) return known
+  const query = readQuery(text, specification)
+  if (before.size < foundMax && text.length <= 100) found.set(specification, before.set(text, query))
+  return query
+}
+
+function readQuery(text: string, specification: QuerySpecification): Query {
   const values = new Map<string, Value>()
   for (const [name, value] of new URLSearchParams(text)) {
     const parameter = Object.hasOwn(specification, name) ? specification[name] : undefined

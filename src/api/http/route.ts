@@ -22,6 +22,38 @@ export interface Call {
   index: number | undefined
 }
 
+/** A call whose signal is made when it is asked for: it costs more than most requests. */
+export class RouteCall implements Call {
+  readonly method: Method
+  readonly url: string
+  readonly params: Readonly<Record<string, string>>
+  readonly query: Query
+  readonly headers: IncomingHttpHeaders
+  readonly body: unknown
+  readonly bytes: Uint8Array
+  index: number | undefined
+  private readonly makeSignal: () => AbortSignal
+  private made: AbortSignal | undefined
+
+  constructor(call: Omit<Call, 'signal' | 'index'>, makeSignal: () => AbortSignal) {
+    this.method = call.method
+    this.url = call.url
+    this.params = call.params
+    this.query = call.query
+    this.headers = call.headers
+    this.body = call.body
+    this.bytes = call.bytes
+    this.index = undefined
+    this.makeSignal = makeSignal
+    this.made = undefined
+  }
+
+  get signal(): AbortSignal {
+    this.made ??= this.makeSignal()
+    return this.made
+  }
+}
+
 export interface Answer {
   readonly status?: number
   readonly body?: unknown
@@ -45,6 +77,8 @@ export interface Route {
   readonly anyQuery?: boolean
   /** `raw`: any bytes. Without it the body has to be empty or `{}`. */
   readonly body?: Schema | 'raw'
+  /** Asked so often that it is worth the short way; answers in JSON, and its body has a schema. */
+  readonly lean?: boolean
   /** What may be answered beside errors: status → what it means. */
   readonly answers: Readonly<Record<number, string>>
   readonly handle: (call: Call) => Promise<Answer> | Answer
