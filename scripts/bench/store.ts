@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fill, measureCells } from './store/cells.js'
+import { fill, measureCells, warmUp } from './store/cells.js'
 import { measureElections } from './store/elections.js'
 import { checkEtcd, startEtcd } from './store/etcd.js'
 import { measureLoad } from './store/full-load.js'
@@ -34,6 +34,7 @@ try {
   systems.set('quorate', await startQuorate(join(folder, 'quorate'), loopback, environment))
   if (etcdVersion !== undefined) systems.set('etcd', await startEtcd(join(folder, 'etcd'), loopback))
   for (const system of systems.values()) await fill(system)
+  await warmUp(options, systems)
   const rows = await measureCells(options, systems)
   if (rows.length > 0) process.stdout.write(table(rows))
   const load = options.loadMinutes > 0 ? await measureLoad(systems.get('quorate') as System, options.loadMinutes) : undefined

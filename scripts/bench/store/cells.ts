@@ -66,6 +66,26 @@ async function once(
   return runClient(system, work)
 }
 
+/**
+ * Members that have run for a while: a compiler that works while the program runs has to have seen it, and the first seconds of a
+ * process are not what a user of weeks lives with. For both systems alike.
+ */
+export async function warmUp(options: Options, systems: ReadonlyMap<System['kind'], System>): Promise<void> {
+  const cells = [...new Set(options.cells.map((cell) => cell.replace('local/', 'read/')))]
+  for (const name of options.systems) {
+    for (const cell of cells) {
+      const [operation, where] = cell.split('/') as [string, string]
+      await once({ ...options, seconds: options.warmUp }, systems, name, {
+        operation,
+        where,
+        clients: operation === 'tx' ? 4 : 64,
+        valueBytes: 256,
+      })
+      process.stderr.write(`\rwarm-up: ${name} ${cell}            `)
+    }
+  }
+}
+
 /** Every key that is read is there, written by the same client program. */
 export async function fill(system: System, count = keys): Promise<void> {
   const { leader } = await settle(system)

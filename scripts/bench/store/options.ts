@@ -11,6 +11,7 @@ Three Quorate nodes and three members of Debian's etcd, with data folders on the
   --clients LIST    1,16,64,256
   --systems LIST    quorate,etcd-http,etcd-grpc; with quorate alone etcd is not needed
   --seconds N       measured time of one run: 3
+  --warm-up N       seconds of each cell before anything is measured: 10
   --repetitions N   runs of each cell, the systems in turn: 5
   --operations N    of one transaction: 100
   --also LIST       of elections,restart,watch: leader killed and (root) cut off; restart, catch-up, folder size; 1,000 event streams
@@ -29,6 +30,8 @@ export interface Options {
   readonly clients: readonly number[]
   readonly systems: readonly SystemName[]
   readonly seconds: number
+  /** Seconds of each cell before anything is measured. */
+  readonly warmUp: number
   readonly repetitions: number
   readonly operations: number
   readonly also: readonly string[]
@@ -51,6 +54,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
       clients: text,
       systems: text,
       seconds: text,
+      'warm-up': text,
       repetitions: text,
       operations: text,
       also: text,
@@ -71,6 +75,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
     clients: list(given.clients, quick ? '64' : '1,16,64,256').map(Number),
     systems: list(given.systems, 'quorate,etcd-http,etcd-grpc') as SystemName[],
     seconds: Number(given.seconds ?? (quick ? 2 : 3)),
+    warmUp: Number(given['warm-up'] ?? 10),
     repetitions: Number(given.repetitions ?? (quick ? 2 : 5)),
     operations: Number(given.operations ?? 100),
     also: list(given.also, ''),
