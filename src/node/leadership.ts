@@ -106,7 +106,7 @@ export class Leadership {
   /** Nodes whose loss would leave no quorum among those that answer now: they are not fenced. */
   needed(): readonly NodeId[] {
     const answering = this.doors.answering()
-    return [...this.self.members.keys()].filter((node) => !isQuorumWithout(this.state, node, answering))
+    return this.doors.voters().filter((node) => !isQuorumWithout(this.state, node, answering))
   }
 
   livenessChanged(): void {

@@ -27,6 +27,7 @@ import {
 } from '../base/index.js'
 import { type AttemptEffect, AttemptRunner, type DeviceCall } from '../core/arbiter/index.js'
 import {
+  type Address,
   type Applied,
   apply,
   BeyondThisVersion,
@@ -79,6 +80,8 @@ const mebibyte = 1024 * 1024
 /** Sums of the state that are remembered, to be compared with what the others say. */
 const sumsKept = 64
 const compareInterval = 500
+/** How long connections with nodes that have left are kept, in milliseconds: they may hear of it. */
+const partAfter = 5_000
 /** Milliseconds between two entries at which all members know the sum of the state. */
 const markInterval = 5_000
 
@@ -482,10 +485,17 @@ export class QuorateNode {
     if (this.membership.isEmpty) return
     const { places } = this.membership
     this.presence.setPlaces(new Map([...places].map(([node, addresses]) => [node, addresses[0] ?? this.self.members.get(node)])))
-    this.io.peers.setPeers(places)
+    // Those that leave are still told so for a while.
+    const leaving = [...this.peersNow].filter(([node]) => !places.has(node))
+    this.peersNow = places
+    this.io.peers.setPeers(new Map([...leaving, ...places]))
+    if (leaving.length > 0) this.partAt = this.io.clock.now() + partAfter
     this.changed = true
     this.warnIfRemoved(configuration)
   }
+
+  private peersNow: ReadonlyMap<NodeId, readonly Address[]> = new Map()
+  private partAt = Number.POSITIVE_INFINITY
 
   private warnIfRemoved(configuration: Configuration): void {
     const belongs = membersOf(configuration).includes(this.identity.memberId)
@@ -793,6 +803,10 @@ export class QuorateNode {
     for (let tick = 0; tick < ticks; tick++) this.raftInbox.push({ kind: 'tick' })
     this.requests.expire(now)
     this.compact()
+    if (now >= this.partAt) {
+      this.partAt = Number.POSITIVE_INFINITY
+      this.io.peers.setPeers(this.peersNow)
+    }
     if (now - this.lastCompared > compareInterval) {
       this.lastCompared = now
       this.compareStates()
@@ -1068,7 +1082,10 @@ export class QuorateNode {
 
   private onFrame(from: NodeId, value: unknown): void {
     const frame = value as Frame
-    switch (kindOf(value)) {
+    const kind = kindOf(value)
+    // Who does not belong may ask to be taken in, and speak as a member of the log; nothing else is asked of this node.
+    if ((kind === 'forward' || kind === 'read-index' || kind === 'ask') && !this.membership.places.has(from)) return
+    switch (kind) {
       case 'raft': {
         const raft = frame as Extract<Frame, { kind: 'raft' }>
         // What another life of this node was told, or a member of another node's name says, is not for this one.
@@ -1138,6 +1155,7 @@ export class QuorateNode {
 
   /** One hop: a node that does not lead sends the request back instead of passing it on. */
   private onForward(from: NodeId, frame: Extract<Frame, { kind: 'forward' }>): void {
+    if (isLeadersOwn(frame.command)) return // What only a leader says comes from nobody else.
     if (this.raft.status.role !== 'leader') {
       this.send(from, {
         kind: 'forward-refused',
@@ -1198,6 +1216,26 @@ export class QuorateNode {
   private send(to: NodeId, frame: Frame): boolean {
     return this.io.peers.send(to, frame)
   }
+}
+
+/** Judgements and bookkeeping of the leader: it proposes them itself, in its own term. */
+const leadersOwn: ReadonlySet<unknown> = new Set<Command['kind']>([
+  'decide',
+  'settle-members',
+  'raise-level',
+  'mark-state',
+  'recover',
+  'open-case',
+  'close-case',
+  'condemn',
+  'attempt',
+  'abandon-attempt',
+  'recover-case',
+  'lease-proof',
+])
+
+function isLeadersOwn(command: Command): boolean {
+  return leadersOwn.has(kindOf(command))
 }
 
 /** Rows changed more than once in a batch are written once. */

@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto'
 import {
   ClusterError,
   type ClusterId,
+  decode,
   encode,
   logIndex,
   type MemberId,
@@ -18,7 +19,7 @@ import {
   term,
   wallTime,
 } from '../base/index.js'
-import { ClusterState, type Command, type Envelope, groupsOf, mayStillRun, metaOf } from '../core/cluster/index.js'
+import { apply, ClusterState, type Command, type Envelope, groupsOf, mayStillRun, metaOf } from '../core/cluster/index.js'
 import { type Configuration, decodeConfiguration, encodeConfiguration, type LogEntry, membersOf } from '../core/raft/index.js'
 import { type OpenedStore, openStore } from '../io/store/index.js'
 import type { NodeConfig } from './config.js'
@@ -67,6 +68,12 @@ export async function recoverFrom(config: NodeConfig, typed: string, reason: str
     outgoing: [],
     places: { [member]: { node: config.node, addresses: [address] } },
   }
+  try {
+    checkLog(config, opened)
+  } catch (error) {
+    await store.close()
+    throw error
+  }
   const inTerm = term(Math.max(restored.hardState.term, restored.applied.term) + 1)
   const command: Command = { kind: 'recover', node: config.node, member, address, reason }
   const { logTime } = metaOf(ClusterState.restored(restored.applied.index, restored.rows))
@@ -101,6 +108,25 @@ async function open(
   await opened.store.close()
   throw new ClusterError('CONFLICT', `the data folder ${config.dataDir} is empty: there is nothing to carry on from`, {
     fix: 'run this on the member whose log goes furthest',
+  })
+}
+
+/** The log as it will be applied has to know this node; and a folder that was found wrong, or never formed, is nothing to carry on from. */
+function checkLog(config: NodeConfig, { restored }: OpenedStore): void {
+  const { identity, applied, entries, rows } = restored
+  if (identity?.phase === 'quarantined' || identity?.phase === 'forming')
+    throw new ClusterError('CONFLICT', `the data folder ${config.dataDir} is ${identity.phase}: its log is not one to carry on from`, {
+      fix: 'take another member of the cluster',
+    })
+  const state = ClusterState.restored(applied.index, rows)
+  for (const entry of entries) {
+    if (entry.index <= applied.index) continue
+    const place = { index: entry.index, term: entry.term }
+    state.commit(entry.index, entry.kind === 'command' ? apply(state, place, decode(entry.data) as Envelope).changes : [])
+  }
+  if (state.get('nodes', config.node) !== undefined) return
+  throw new ClusterError('CONFLICT', `the log of ${config.node} does not know ${config.node}: it ends too early`, {
+    fix: 'take the member whose log goes furthest',
   })
 }
 

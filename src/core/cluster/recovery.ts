@@ -36,9 +36,9 @@ export function recover(context: Context, command: CommandOf<'recover'>): Record
   return { epoch: context.meta.epoch }
 }
 
-/** Its holder is to stop, whoever that is; and it may run on any node of its list, or where it was held. */
+/** Its holder is to stop, whoever that is; and it may run on any node: its list, too, may have been another one since. */
 function doubted(context: Context, group: GroupRow): GroupRow {
-  const nodes = new Set<NodeId>([...group.definition.nodes, ...(group.holder === null ? [] : [group.holder.node])])
+  const nodes = new Set<NodeId>([...nodesOf(context.draft).map((node) => node.name), ...group.definition.nodes])
   const holder =
     group.holder === null
       ? null

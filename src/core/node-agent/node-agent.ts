@@ -101,6 +101,8 @@ export class NodeAgent {
     if (holder === null) return
     const report = this.reports.get(group.name)
     if ((this.sealed.get(group.name) ?? 0) >= holder.token) {
+      // While something runs here under a token that this log does not know, nothing is said to have stopped.
+      if (this.runsUnknown(group.name, holder.token)) return
       effects.push({
         kind: 'propose',
         key: `released/${group.name}/${holder.token}`,
@@ -189,11 +191,14 @@ export class NodeAgent {
     effects: NodeAgentEffect[],
   ): void {
     const earlierLife = mayStillRun(group) && group.holder.node === view.self ? group.holder : undefined
-    if (earlierLife === undefined && (!group.definition.nodes.includes(view.self) || group.deleting)) return
+    const isDoubted = group.doubts?.includes(view.self) === true
+    const isListed = group.definition.nodes.includes(view.self) && !group.deleting
+    if (earlierLife === undefined && !isListed && !isDoubted) return
+    if (this.runsUnknown(group.name, earlierLife?.token)) return // It is being stopped first.
     const definition = earlierLife?.pinnedRevision ?? group.resourcesRevision
     const resources = earlierLife?.pinned.resources ?? group.definition.resources
     // With an earlier boot's token still open, its proof comes from this answer: told even when it was told before.
-    if (committed?.definition === definition && committed.result === 'clean' && earlierLife === undefined) return
+    if (committed?.definition === definition && committed.result === 'clean' && earlierLife === undefined && !isDoubted) return
     const probeId = `${group.name}@${definition}`
     const asked = this.probes.get(probeId)
     const result = asked?.result
@@ -221,6 +226,12 @@ export class NodeAgent {
     } else if (asked !== undefined && view.now - asked.at < 60_000) return
     this.probes.set(probeId, { at: view.now, result: undefined, answeredAt: 0 })
     effects.push({ kind: 'order', order: { kind: 'probe', group: group.name, probeId, resources } })
+  }
+
+  /** The monitor keeps the group under another token than `known`, and has not sealed it. */
+  private runsUnknown(group: GroupName, known: number | undefined): boolean {
+    const report = this.reports.get(group)
+    return report !== undefined && report.token !== known && report.token > (this.sealed.get(group) ?? 0)
   }
 
   /** Whatever the monitor keeps without a grant of this boot is stopped; of two copies the one with the current token is kept. */
