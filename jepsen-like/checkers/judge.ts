@@ -1,0 +1,147 @@
+/** Judges the operations of one part of a history: quick ways first, then search, with simpler questions asked beside it. */
+import { judgeBlocks } from './blocks.js'
+import { type Budget, budgetSlice } from './budget.js'
+import type { Header, Operation } from './history.js'
+import { compileLists, judgeLists, ListMachine, whatIsKnown } from './lists.js'
+import { compileRegisters, project, RegisterMachine, type Registers, squint } from './registers.js'
+import { type SearchResult, search } from './search.js'
+import { judgeSet } from './set.js'
+import { canonical, type Json } from './values.js'
+
+export type Judgement =
+  | { readonly kind: 'linearizable' }
+  | { readonly kind: 'violation'; readonly text: string; readonly operations: readonly Operation[] }
+  | { readonly kind: 'memory' }
+
+/** Yields from time to time; whoever has seen enough stops asking, and calls `return`. */
+export type Judging<Result> = Generator<void, Result>
+
+/** Operations of one part, in the order of invocation. Throws MalformedHistory. */
+export function judge(header: Header, operations: readonly Operation[], budget: Budget): Judging<Judgement> {
+  if (header.model === 'set') return judgeOnce(judgeSet(header.initial ?? null, operations))
+  if (header.model === 'list-append') return judgeListAppend(header, operations, budget)
+  return judgeRegisters(compileRegisters(header, operations), budget)
+}
+
+const linearizable: Judgement = { kind: 'linearizable' }
+
+interface Objection {
+  readonly text: string
+  readonly operations: readonly Operation[]
+}
+
+// biome-ignore lint/correctness/useYield: it is a judging that needs no time.
+function* judgeOnce(objection: Objection | undefined): Judging<Judgement> {
+  return objection === undefined ? linearizable : { kind: 'violation', ...objection }
+}
+
+function* judgeListAppend(header: Header, operations: readonly Operation[], budget: Budget): Judging<Judgement> {
+  const lists = compileLists(header, operations)
+  const known = whatIsKnown(lists)
+  if ('text' in known) return { kind: 'violation', ...known }
+  if (!known.isAmbiguous) return yield* judgeOnce(judgeLists(lists, known))
+  const result = yield* search(new ListMachine(lists, known), budget)
+  if (result !== 'impossible') return { kind: result }
+  return { kind: 'violation', text: 'in no order were the lists as they were read', operations: [] }
+}
+
+function* judgeRegisters(registers: Registers, budget: Budget): Judging<Judgement> {
+  const [contradiction] = registers.contradictions
+  if (contradiction !== undefined) return { kind: 'violation', text: 'it contradicts itself', operations: [contradiction] }
+  const projections = registers.keys.length === 1 ? [registers] : registers.keys.map((_, register) => project(registers, register))
+  for (const [register, projection] of projections.entries()) {
+    const result = judgeBlocks(projection)
+    if (result.kind === 'conflict') {
+      const { text, steps } = result.conflict
+      const where = registers.keys.length === 1 ? '' : `${canonical(registers.keys[register] as Json)}: `
+      return { kind: 'violation', text: where + text, operations: steps.map(({ operation }) => operation) }
+    }
+    if (result.kind === 'linearizable' && registers.keys.length === 1) return linearizable
+    yield
+  }
+  return yield* searchWithHelp(registers, projections, budget)
+}
+
+/** The search is alone for so many slices: most are over by then. */
+const aloneMax = 40
+/** No simpler question may take longer than so many slices. */
+const helpMax = 400
+
+function* searchWithHelp(registers: Registers, projections: readonly Registers[], budget: Budget): Judging<Judgement> {
+  const main = search(new RegisterMachine(registers), budget)
+  const help = simplerQuestions(registers, projections, budget)
+  let answer: SearchResult | undefined
+  let objection: Judgement | undefined
+  let isHelpOver = false
+  try {
+    for (let slice = 0; ; slice += 1) {
+      if (answer === undefined) {
+        const next = main.next()
+        if (next.done === true) answer = next.value
+      }
+      if (answer === 'linearizable') return linearizable
+      if (answer === 'impossible') return { kind: 'violation', text: 'no order explains what was observed', operations: [] }
+      if (!isHelpOver && (slice >= aloneMax || answer === 'memory')) {
+        const next = help.next()
+        if (next.done === true) {
+          isHelpOver = true
+          objection = next.value
+        }
+      }
+      if (objection !== undefined) return objection
+      if (answer === 'memory' && isHelpOver) return { kind: 'memory' }
+      yield
+    }
+  } finally {
+    main.return('memory')
+    help.return(undefined)
+  }
+}
+
+/** Each register alone, and of each only whether it has a certain value: much less to try, and what is impossible there is impossible. */
+function* simplerQuestions(registers: Registers, projections: readonly Registers[], budget: Budget): Judging<Judgement | undefined> {
+  for (const [register, projection] of projections.entries()) {
+    const key = canonical(registers.keys[register] as Json)
+    if (registers.keys.length > 1 && (yield* isImpossible(projection, budget))) {
+      return { kind: 'violation', text: `no order explains what was observed of ${key} alone`, operations: [] }
+    }
+    const values = projection.values[0] as readonly Json[]
+    const observed = new Set(projection.steps.flatMap(({ effects }) => effects.flatMap(({ expect, differ }) => [expect, differ])))
+    for (const value of observed) {
+      if (value === -1) continue
+      if (!(yield* isImpossible(squint(projection, value), budget))) continue
+      const text = `no order explains when ${key} was ${canonical(values[value] as Json)} and when it was not`
+      return { kind: 'violation', text, operations: [] }
+    }
+  }
+  return undefined
+}
+
+function* isImpossible(registers: Registers, budget: Budget): Judging<boolean> {
+  if (judgeBlocks(registers).kind === 'conflict') return true
+  const run = search(new RegisterMachine(registers), budget)
+  try {
+    for (let slice = 0; slice < helpMax; slice += 1) {
+      const next = run.next()
+      if (next.done === true) return next.value === 'impossible'
+      yield
+    }
+    return false
+  } finally {
+    run.return('memory')
+  }
+}
+
+/** Judges to the end, or until `steps` are used up: undefined then. */
+export function judgeNow(header: Header, operations: readonly Operation[], budget: Budget, steps: number): Judgement | undefined {
+  const judging = judge(header, operations, budget)
+  try {
+    for (let left = steps; left > 0; left -= budgetSlice) {
+      const next = judging.next()
+      if (next.done === true) return next.value
+    }
+    return undefined
+  } finally {
+    judging.return(linearizable)
+  }
+}

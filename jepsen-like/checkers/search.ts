@@ -1,0 +1,333 @@
+/**
+ * Looks for an order of operations that explains what was observed: Wing and Gong's search with Lowe's memory of configurations.
+ *
+ * A configuration is the next completion in real time, the state, and which of the pending operations are done. An operation
+ * is done only when a completion needs it (just in time, Lowe 2016): every linearization can be delayed into that form. Four
+ * more cuts, none of which loses a linearization:
+ *
+ * - An operation that changes nothing is done as soon as the state fits: whatever comes later fits without it as well.
+ * - Of pending operations that do the same, the one that must complete first goes first: two that are taken in the other order
+ *   can change places. Of equal operations with an unknown outcome only the number that was used matters.
+ * - A configuration that used up more operations of unknown outcome than one that was seen, and is otherwise equal, can do
+ *   nothing that the seen one cannot: nobody has to use them.
+ * - What a machine says of its own kind of state: see Machine.
+ */
+import { type Budget, budgetSlice } from './budget.js'
+
+/** An operation as the search sees it. */
+export interface Step {
+  readonly invoked: number
+  /** Infinity where it need not be done at all. */
+  readonly returned: number
+  /** Steps of the same class do the same to every state, and observe the same. */
+  readonly class: number
+  /** Never changes a state. */
+  readonly pure: boolean
+}
+
+export type State = readonly number[]
+
+export interface Machine {
+  /** In the order of invocation. */
+  readonly steps: readonly Step[]
+  readonly initial: State
+  /** The state after the step; undefined where the step cannot have happened. The same object where nothing changes. */
+  apply(state: State, step: number): State | undefined
+  /** The step is done, or, going back, not done any more: for what a machine counts. */
+  done(step: number): void
+  undone(step: number): void
+  /** No way leads from this move to the end. Asked after `done(step)`. */
+  isHopeless(before: State, after: State): boolean
+  /** To do it now loses nothing, whatever comes: it puts what nobody will look at over what nobody will look at. */
+  isHarmless(state: State, step: number): boolean
+  /** To do `step` just before `cover` loses nothing: `cover` hides all it does, and nobody would have looked at it. */
+  isHiddenBy(step: number, cover: number): boolean
+  /** The step brings about what the other one waits for. */
+  serves(step: number, other: number): boolean
+  /** Whether it can still matter that a step of this class is left; must depend on what is not done only. */
+  matters(step: number): boolean
+}
+
+export type SearchResult = 'linearizable' | 'impossible' | 'memory'
+
+/** How far a search came: for a reader, who wants to see why there was no further. */
+export interface Reached {
+  /** The step whose completion could not be brought about. */
+  due: number
+  /** One order in which the steps before it can have happened. */
+  order: readonly number[]
+  /** States that were possible then. */
+  readonly states: State[]
+}
+
+interface Frame {
+  readonly level: number
+  readonly state: State
+  readonly trail: number
+  readonly candidates: readonly number[]
+  next: number
+}
+
+const nothing: readonly number[] = []
+/** Of configurations that differ in their used operations of unknown outcome only, so many are kept. */
+const alternativesMax = 48
+/** So many possible states are told. */
+const statesMax = 8
+
+/** Yields from time to time. With `reached`, goes each way to its end, to say how far it came. */
+export function* search(machine: Machine, budget: Budget, reached?: Reached): Generator<void, SearchResult> {
+  const run = new Search(machine, budget, reached)
+  try {
+    return yield* run.run()
+  } finally {
+    budget.stored -= run.stored
+  }
+}
+
+class Search {
+  private readonly machine: Machine
+  private readonly budget: Budget
+  private readonly reached: Reached | undefined
+  private furthest = -1
+  private readonly steps: readonly Step[]
+  /** Steps that complete, in the order of completion: one level each. */
+  private readonly completions: readonly number[]
+  /** For each level what is pending then, by completion. */
+  private readonly pending: readonly (readonly number[])[]
+  /** Steps of unknown outcome by class, in the order of invocation. */
+  private readonly optional = new Map<number, number[]>()
+  private readonly used = new Map<number, number>()
+  private readonly isDone: Uint8Array
+  private readonly seen: (Map<string, (readonly number[])[]> | undefined)[] = []
+  private readonly trail: number[] = []
+  private readonly stamps: Uint32Array
+  private stamp = 0
+  stored = 0
+  private level = 0
+  private state: State
+
+  constructor(machine: Machine, budget: Budget, reached: Reached | undefined) {
+    this.machine = machine
+    this.budget = budget
+    this.reached = reached
+    this.steps = machine.steps
+    this.state = machine.initial
+    this.isDone = new Uint8Array(this.steps.length)
+    this.stamps = new Uint32Array(Math.max(0, ...this.steps.map((step) => step.class)) + 1)
+    const all = this.steps.map((_, at) => at)
+    this.completions = all.filter((at) => this.step(at).returned < Number.POSITIVE_INFINITY).sort((a, b) => this.byCompletion(a, b))
+    for (const at of all) {
+      const { returned, class: kind } = this.step(at)
+      if (returned < Number.POSITIVE_INFINITY) continue
+      const alike = this.optional.get(kind)
+      if (alike === undefined) this.optional.set(kind, [at])
+      else alike.push(at)
+    }
+    this.pending = this.pendingByLevel()
+  }
+
+  *run(): Generator<void, SearchResult> {
+    const frames: Frame[] = []
+    let count = 0
+    if (this.enter(frames)) return 'linearizable'
+    for (;;) {
+      const frame = frames.at(-1)
+      if (frame === undefined) return 'impossible'
+      const candidate = frame.candidates[frame.next]
+      frame.next += 1
+      this.backTo(frame)
+      if (candidate === undefined) {
+        frames.pop()
+        continue
+      }
+      count += 1
+      if (count % budgetSlice === 0) {
+        this.budget.steps += budgetSlice
+        if (this.budget.stored > this.budget.storedMax) return 'memory'
+        yield
+      }
+      if (this.take(candidate) && this.enter(frames)) return 'linearizable'
+    }
+  }
+
+  /** Goes as far as there is no choice, then remembers the choice. True at the end of the history. */
+  private enter(frames: Frame[]): boolean {
+    for (;;) {
+      this.settle()
+      const due = this.completions[this.level]
+      if (due === undefined) return true
+      if (this.isDone[due] === 0) break
+      this.level += 1
+    }
+    if (this.isKnown()) return false
+    if (this.reached !== undefined) this.report(this.reached)
+    frames.push({ level: this.level, state: this.state, trail: this.trail.length, candidates: this.candidates(), next: 0 })
+    return false
+  }
+
+  /** Does what changes nothing and fits, and what is harmless. */
+  private settle(): void {
+    const pending = this.pending[this.level] ?? nothing
+    for (const at of pending) {
+      if (this.isDone[at] === 0 && this.step(at).pure && this.machine.apply(this.state, at) !== undefined) this.mark(at)
+    }
+    for (const at of pending) {
+      if (this.isDone[at] !== 0 || this.step(at).pure || !this.machine.isHarmless(this.state, at)) continue
+      const after = this.machine.apply(this.state, at)
+      if (after === undefined) continue
+      this.mark(at)
+      this.state = after
+    }
+  }
+
+  /** Does a step, and before it what it hides. False where that leads nowhere. */
+  private take(candidate: number): boolean {
+    for (const at of this.pending[this.level] ?? nothing) {
+      if (at !== candidate && this.isDone[at] === 0 && this.machine.isHiddenBy(at, candidate)) this.mark(at)
+    }
+    const before = this.state
+    const after = this.machine.apply(before, candidate)
+    if (after === undefined) return false
+    this.mark(candidate)
+    this.state = after
+    return this.reached !== undefined || !this.machine.isHopeless(before, after)
+  }
+
+  private report(reached: Reached): void {
+    if (this.level > this.furthest) {
+      this.furthest = this.level
+      reached.due = this.completions[this.level] as number
+      reached.order = [...this.trail]
+      reached.states.length = 0
+    }
+    const isNew = !reached.states.some((state) => state.every((value, at) => value === this.state[at]))
+    if (this.level === this.furthest && isNew && reached.states.length < statesMax) reached.states.push(this.state)
+  }
+
+  private mark(at: number): void {
+    this.isDone[at] = 1
+    this.trail.push(at)
+    const { returned, class: kind } = this.step(at)
+    if (returned === Number.POSITIVE_INFINITY) this.used.set(kind, (this.used.get(kind) ?? 0) + 1)
+    this.machine.done(at)
+  }
+
+  private backTo({ level, state, trail }: Frame): void {
+    while (this.trail.length > trail) {
+      const at = this.trail.pop() as number
+      this.isDone[at] = 0
+      const { returned, class: kind } = this.step(at)
+      if (returned === Number.POSITIVE_INFINITY) {
+        const left = (this.used.get(kind) as number) - 1
+        if (left === 0) this.used.delete(kind)
+        else this.used.set(kind, left)
+      }
+      this.machine.undone(at)
+    }
+    this.level = level
+    this.state = state
+  }
+
+  /** One of each class, those that help the completion that is due first, then by completion; unknown outcomes last. */
+  private candidates(): readonly number[] {
+    this.stamp += 1
+    const due = this.completions[this.level] as number
+    const horizon = this.step(due).returned
+    const first: number[] = []
+    const later: number[] = []
+    const consider = (at: number) => {
+      if (this.machine.apply(this.state, at) === undefined) return
+      if (at === due || this.machine.serves(at, due)) first.push(at)
+      else later.push(at)
+    }
+    for (const at of this.pending[this.level] ?? nothing) {
+      const { class: kind, pure } = this.step(at)
+      if (this.isDone[at] !== 0 || pure || this.stamps[kind] === this.stamp) continue
+      this.stamps[kind] = this.stamp
+      consider(at)
+    }
+    for (const [kind, alike] of this.optional) {
+      if (this.stamps[kind] === this.stamp) continue
+      const at = alike[this.used.get(kind) ?? 0]
+      if (at !== undefined && this.step(at).invoked < horizon && this.machine.matters(at)) consider(at)
+    }
+    return first.length === 0 ? later : [...first, ...later]
+  }
+
+  /** Whether a configuration was seen that can do all that this one can; if not, it is remembered. */
+  private isKnown(): boolean {
+    const usage: number[] = []
+    for (const [kind, count] of this.used) {
+      const [representative] = this.optional.get(kind) as number[]
+      if (this.machine.matters(representative as number)) usage.push(kind, count)
+    }
+    let seen = this.seen[this.level]
+    if (seen === undefined) {
+      seen = new Map()
+      this.seen[this.level] = seen
+    }
+    const key = this.key()
+    const alternatives = seen.get(key)
+    if (alternatives === undefined) {
+      seen.set(key, [usage.length === 0 ? nothing : usage])
+    } else {
+      const now = new Map<number, number>()
+      for (let at = 0; at < usage.length; at += 2) now.set(usage[at] as number, usage[at + 1] as number)
+      if (alternatives.some((known) => isWithin(known, now))) return true
+      if (alternatives.length >= alternativesMax) return false
+      alternatives.push(usage.length === 0 ? nothing : usage)
+    }
+    this.stored += 1
+    this.budget.stored += 1
+    return false
+  }
+
+  private key(): string {
+    const codes: number[] = []
+    for (const value of this.state) codes.push(value & 0xffff, value >>> 16)
+    let bits = 0
+    let count = 0
+    for (const at of this.pending[this.level] ?? nothing) {
+      bits = (bits << 1) | (this.isDone[at] as number)
+      count += 1
+      if (count % 16 === 0) {
+        codes.push(bits)
+        bits = 0
+      }
+    }
+    codes.push(bits)
+    return String.fromCharCode(...codes)
+  }
+
+  private pendingByLevel(): readonly (readonly number[])[] {
+    const levels: number[][] = []
+    let open: number[] = []
+    let next = 0
+    const mandatory = this.steps.map((_, at) => at).filter((at) => this.step(at).returned < Number.POSITIVE_INFINITY)
+    for (const due of this.completions) {
+      for (; next < mandatory.length; next += 1) {
+        const at = mandatory[next] as number
+        if (this.step(at).invoked > this.step(due).returned) break
+        open.push(at)
+      }
+      levels.push([...open].sort((a, b) => this.byCompletion(a, b)))
+      open = open.filter((at) => at !== due)
+    }
+    return levels
+  }
+
+  private byCompletion(a: number, b: number): number {
+    return this.step(a).returned - this.step(b).returned
+  }
+
+  private step(at: number): Step {
+    return this.steps[at] as Step
+  }
+}
+
+function isWithin(known: readonly number[], now: ReadonlyMap<number, number>): boolean {
+  for (let at = 0; at < known.length; at += 2) {
+    if ((now.get(known[at] as number) ?? 0) < (known[at + 1] as number)) return false
+  }
+  return true
+}
