@@ -10,6 +10,8 @@ export interface Precedence {
 const realTime = 'completed before the beginning of'
 
 interface Graph {
+  /** Nodes from here on are the row of completions. */
+  readonly row: number
   readonly edges: readonly (readonly number[])[]
 }
 
@@ -36,7 +38,8 @@ export function findRing(
   const whys = new Map(order.map((edge) => [`${edge.from} ${edge.to}`, edge.why]))
   const smallest = rings.reduce((a, b) => (b.length < a.length ? b : a))
   const paths = smallest.slice(0, 40).map((start) => ringThrough(graph, component, start))
-  const path = paths.reduce((a, b) => (b.length < a.length ? b : a))
+  const length = (path: readonly number[]) => path.filter((at) => at < nodes).length
+  const path = paths.reduce((a, b) => (length(b) < length(a) ? b : a))
   // What lies between nodes of the caller is real time.
   const own = path.filter((at) => at < nodes)
   return own.map((from, at) => {
@@ -66,7 +69,7 @@ function build(
     while (before < completed.length && (steps[completed[before] as number]?.returned ?? 0) < (steps[step]?.invoked ?? 0)) before += 1
     if (before > 0) edges[nodes + before - 1]?.push(step)
   }
-  return { edges }
+  return { edges, row: nodes }
 }
 
 /** The strongly connected component of each node (Tarjan 1972, without recursion). */
@@ -110,21 +113,31 @@ function components({ edges }: Graph): Int32Array {
   return component
 }
 
-/** The shortest way from a node back to it, inside its component. */
-function ringThrough({ edges }: Graph, component: Int32Array, start: number): readonly number[] {
+/** A way with the fewest steps from a node back to it, inside its component; to go along the row of completions costs nothing. */
+function ringThrough({ edges, row }: Graph, component: Int32Array, start: number): readonly number[] {
   const cameFrom = new Map<number, number>()
-  const queue = [start]
-  for (const at of queue) {
-    for (const to of edges[at] ?? []) {
-      if (to === start) {
-        const path = [at]
-        while (path[path.length - 1] !== start) path.push(cameFrom.get(path[path.length - 1] as number) as number)
-        return path.reverse()
+  const settled = new Set<number>()
+  let now = [start]
+  while (now.length > 0) {
+    const later: number[] = []
+    for (const at of now) {
+      if (settled.has(at)) continue
+      settled.add(at)
+      for (const to of edges[at] ?? []) {
+        if (to === start) return back(cameFrom, start, at)
+        if (component[to] !== component[start] || cameFrom.has(to)) continue
+        cameFrom.set(to, at)
+        if (to >= row) now.push(to)
+        else later.push(to)
       }
-      if (component[to] !== component[start] || cameFrom.has(to)) continue
-      cameFrom.set(to, at)
-      queue.push(to)
     }
+    now = later
   }
   return [start]
+}
+
+function back(cameFrom: ReadonlyMap<number, number>, start: number, end: number): readonly number[] {
+  const path = [end]
+  while (path[path.length - 1] !== start) path.push(cameFrom.get(path[path.length - 1] as number) as number)
+  return path.reverse()
 }

@@ -5,7 +5,7 @@
  * at who holds it.
  */
 import { type Header, MalformedHistory, type Operation } from './history.js'
-import type { Machine, State, Step } from './search.js'
+import type { State } from './search.js'
 import { canonical, Interning, type Json } from './values.js'
 
 /** What a step asks of one register, and does to it. Values are numbers of `Registers.values`; -1 means nothing. */
@@ -264,117 +264,4 @@ export function squint(registers: Registers, value: number): Registers {
       })),
     })),
   })
-}
-
-/** Registers for the search. */
-export class RegisterMachine implements Machine {
-  readonly steps: readonly Step[]
-  readonly initial: State
-  private readonly effects: readonly (readonly Effect[])[]
-  /** Of each register and value, among what is not done: who asks for it, who of them must complete, and who writes it. */
-  private readonly looks: readonly Int32Array[]
-  private readonly needs: readonly Int32Array[]
-  private readonly supplies: readonly Int32Array[]
-  /** Of each register, among what is not done: who asks it to differ. */
-  private readonly differs: Int32Array
-
-  constructor(registers: Registers) {
-    const classes = new Map<string, number>()
-    this.initial = registers.initial
-    this.effects = registers.steps.map(({ effects }) => effects)
-    this.steps = registers.steps.map(({ invoked, returned, effects }) => {
-      const name = effects.map(({ register, expect, differ, write }) => `${register} ${expect} ${differ} ${write}`).join()
-      const kind = classes.get(name) ?? classes.size
-      classes.set(name, kind)
-      return { invoked, returned, class: kind, pure: effects.every(({ write }) => write === -1) }
-    })
-    const counters = () => registers.values.map((values) => new Int32Array(Math.max(2, values.length)))
-    this.looks = counters()
-    this.needs = counters()
-    this.supplies = counters()
-    this.differs = new Int32Array(registers.values.length)
-    for (let at = 0; at < this.steps.length; at += 1) this.undone(at)
-  }
-
-  apply(state: State, at: number): State | undefined {
-    const effects = this.effects[at] as readonly Effect[]
-    let after: number[] | undefined
-    for (const { register, expect, differ } of effects) {
-      const value = state[register]
-      if ((expect !== -1 && value !== expect) || value === differ) return undefined
-    }
-    for (const { register, write } of effects) {
-      if (write === -1 || write === state[register]) continue
-      after ??= [...state]
-      after[register] = write
-    }
-    return after ?? state
-  }
-
-  done(at: number): void {
-    this.count(at, -1)
-  }
-
-  undone(at: number): void {
-    this.count(at, 1)
-  }
-
-  private count(at: number, by: number): void {
-    const mandatory = (this.steps[at] as Step).returned < Number.POSITIVE_INFINITY
-    for (const { register, expect, differ, write } of this.effects[at] as readonly Effect[]) {
-      if (expect !== -1) {
-        add(this.looks[register], expect, by)
-        if (mandatory) add(this.needs[register], expect, by)
-      }
-      if (differ !== -1) add(this.differs, register, by)
-      if (write !== -1) add(this.supplies[register], write, by)
-    }
-  }
-
-  /** A value is left that somebody must still find, and that nobody will write again. */
-  isHopeless(before: State, after: State): boolean {
-    return before.some((value, register) => {
-      if (value === after[register]) return false
-      return this.needs[register]?.[value] !== 0 && this.supplies[register]?.[value] === 0
-    })
-  }
-
-  /**
-   * A write of what nobody looks for over what nobody looks for. In a linearization that has it later, it can be moved here:
-   * where it was, nobody looked until the next write. That needs that nobody asks values to differ either.
-   */
-  isHarmless(state: State, at: number): boolean {
-    return (this.effects[at] as readonly Effect[]).every(
-      ({ register, expect, write }) => expect === -1 && this.isIdle(register, write) && this.isIdle(register, state[register] as number),
-    )
-  }
-
-  isHiddenBy(at: number, cover: number): boolean {
-    const covers = this.effects[cover] as readonly Effect[]
-    return (this.effects[at] as readonly Effect[]).every(
-      ({ register, expect, write }) =>
-        expect === -1 &&
-        this.isIdle(register, write) &&
-        covers.some((over) => over.register === register && over.expect === -1 && over.write !== -1),
-    )
-  }
-
-  serves(at: number, other: number): boolean {
-    return (this.effects[other] as readonly Effect[]).some(
-      ({ register, expect }) =>
-        expect !== -1 && (this.effects[at] as readonly Effect[]).some((effect) => effect.register === register && effect.write === expect),
-    )
-  }
-
-  matters(at: number): boolean {
-    return (this.effects[at] as readonly Effect[]).some(({ register, write }) => write !== -1 && !this.isIdle(register, write))
-  }
-
-  private isIdle(register: number, value: number): boolean {
-    return value !== -1 && this.differs[register] === 0 && this.looks[register]?.[value] === 0
-  }
-}
-
-function add(counters: Int32Array | undefined, at: number, by: number): void {
-  if (counters !== undefined) counters[at] = (counters[at] as number) + by
 }

@@ -27,6 +27,9 @@ export interface Step {
 
 export type State = readonly number[]
 
+/** `hopeless`: no way leads from here to the end. `doubtful`: only one that needs an operation of unknown outcome. */
+export type Outlook = 'fine' | 'doubtful' | 'hopeless'
+
 export interface Machine {
   /** In the order of invocation. */
   readonly steps: readonly Step[]
@@ -36,10 +39,10 @@ export interface Machine {
   /** The step is done, or, going back, not done any more: for what a machine counts. */
   done(step: number): void
   undone(step: number): void
-  /** No way leads from this move to the end. Asked after `done(step)`. */
-  isHopeless(before: State, after: State): boolean
-  /** To do it now loses nothing, whatever comes: it puts what nobody will look at over what nobody will look at. */
-  isHarmless(state: State, step: number): boolean
+  /** What becomes of this move. Asked while its step counts as done. */
+  outlook(before: State, after: State): Outlook
+  /** To do it now, before the moment, loses nothing, whatever comes: it puts what nobody will see over what nobody will see. */
+  isHarmless(state: State, step: number, moment: number): boolean
   /** To do `step` just before `cover` loses nothing: `cover` hides all it does, and nobody would have looked at it. */
   isHiddenBy(step: number, cover: number): boolean
   /** The step brings about what the other one waits for. */
@@ -168,11 +171,14 @@ class Search {
   /** Does what changes nothing and fits, and what is harmless. */
   private settle(): void {
     const pending = this.pending[this.level] ?? nothing
+    const due = this.completions[this.level]
+    if (due === undefined) return
+    const moment = this.step(due).returned
     for (const at of pending) {
       if (this.isDone[at] === 0 && this.step(at).pure && this.machine.apply(this.state, at) !== undefined) this.mark(at)
     }
     for (const at of pending) {
-      if (this.isDone[at] !== 0 || this.step(at).pure || !this.machine.isHarmless(this.state, at)) continue
+      if (this.isDone[at] !== 0 || this.step(at).pure || !this.machine.isHarmless(this.state, at, moment)) continue
       const after = this.machine.apply(this.state, at)
       if (after === undefined) continue
       this.mark(at)
@@ -190,7 +196,7 @@ class Search {
     if (after === undefined) return false
     this.mark(candidate)
     this.state = after
-    return this.reached !== undefined || !this.machine.isHopeless(before, after)
+    return this.reached !== undefined || this.machine.outlook(before, after) !== 'hopeless'
   }
 
   private report(reached: Reached): void {
@@ -228,19 +234,18 @@ class Search {
     this.state = state
   }
 
-  /** One of each class, those that help the completion that is due first, then by completion; unknown outcomes last. */
+  /** One of each class, the most promising first. */
   private candidates(): readonly number[] {
     this.stamp += 1
-    const due = this.completions[this.level] as number
-    const horizon = this.step(due).returned
-    const first: number[] = []
-    const later: number[] = []
+    const pending = this.pending[this.level] ?? nothing
+    const horizon = this.step(this.completions[this.level] as number).returned
+    const observers = pending.filter((at) => this.isDone[at] === 0 && this.step(at).pure)
+    const found: { readonly at: number; readonly promise: number }[] = []
     const consider = (at: number) => {
-      if (this.machine.apply(this.state, at) === undefined) return
-      if (at === due || this.machine.serves(at, due)) first.push(at)
-      else later.push(at)
+      const promise = this.promise(at, observers)
+      if (promise !== undefined) found.push({ at, promise })
     }
-    for (const at of this.pending[this.level] ?? nothing) {
+    for (const at of pending) {
       const { class: kind, pure } = this.step(at)
       if (this.isDone[at] !== 0 || pure || this.stamps[kind] === this.stamp) continue
       this.stamps[kind] = this.stamp
@@ -251,7 +256,22 @@ class Search {
       const at = alike[this.used.get(kind) ?? 0]
       if (at !== undefined && this.step(at).invoked < horizon && this.machine.matters(at)) consider(at)
     }
-    return first.length === 0 ? later : [...first, ...later]
+    return found.sort((a, b) => b.promise - a.promise).map(({ at }) => at)
+  }
+
+  /** How good it looks to do a step now: whom it serves. Undefined where it cannot be done, or leads nowhere. */
+  private promise(at: number, observers: readonly number[]): number | undefined {
+    const after = this.machine.apply(this.state, at)
+    if (after === undefined) return undefined
+    this.machine.done(at)
+    const outlook = this.machine.outlook(this.state, after)
+    this.machine.undone(at)
+    if (outlook === 'hopeless' && this.reached === undefined) return undefined
+    const due = this.completions[this.level] as number
+    let promise = at === due ? 2 : this.machine.serves(at, due) ? 1 : 0
+    for (const observer of observers) if (this.machine.apply(after, observer) !== undefined) promise += 1
+    if (this.step(at).returned === Number.POSITIVE_INFINITY) promise -= 1.5
+    return outlook === 'fine' ? promise : promise - 1_000
   }
 
   /** Whether a configuration was seen that can do all that this one can; if not, it is remembered. */
