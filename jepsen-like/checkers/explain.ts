@@ -3,13 +3,13 @@
  * contradict each other, and a small history that is not linearizable for the same reason.
  *
  * Only what keeps the verdict is left out. What happened later: a history that is linearizable is so up to every moment.
- * Operations that only observe: without them there is less to explain. All operations that read or write a certain value,
- * where no compare-and-set has to do with it: where they stood in an order, the others did not look.
+ * Operations that only observe: without them there is less to explain. All operations that read or write certain values, where no
+ * compare-and-set leads from these to others: where they stood in an order, the others did not look.
  */
 import type { Budget } from './budget.js'
 import type { Header, Operation } from './history.js'
 import { type Judgement, judgeNow } from './judge.js'
-import type { Part } from './partition.js'
+import { type Part, partition } from './partition.js'
 import { RegisterMachine } from './register-machine.js'
 import { compileRegisters, type Registers } from './registers.js'
 import { type Reached, search } from './search.js'
@@ -43,8 +43,8 @@ type Violation = Extract<Judgement, { readonly kind: 'violation' }>
 
 /** One judgement of a smaller history may cost so many steps. */
 const stepsMax = 100_000
-/** So many smaller histories are tried. */
-const triesMax = 400
+/** All smaller histories that are tried have so many operations together. */
+const triedMax = 600_000
 /** A small history has so many operations at most. */
 const subhistoryMax = 60
 const conflictMax = 20
@@ -53,10 +53,10 @@ const orderMax = 200
 export function explain(header: Header, part: Part, violation: Violation, isOver: () => boolean): Witness {
   const budget: Budget = { steps: 0, stored: 0, storedMax: 500_000 }
   let best = violation
-  let tries = 0
+  let tried = 0
   const isStillFalse = (operations: readonly Operation[]): boolean | undefined => {
-    tries += 1
-    if (tries > triesMax || isOver()) return undefined
+    tried += operations.length
+    if (tried > triedMax || isOver()) return undefined
     const judgement = judgeNow(header, operations, budget, stepsMax)
     if (judgement === undefined || judgement.kind === 'memory') return undefined
     if (judgement.kind === 'violation') best = judgement
@@ -65,7 +65,9 @@ export function explain(header: Header, part: Part, violation: Violation, isOver
 
   const { culprit, operations: prefix } = shortestPrefix(part.operations, isStillFalse)
   const units = header.model === 'set' ? readsOf(prefix) : [...valuesOf(header, prefix), ...readsOf(prefix)]
-  const small = without(prefix, units, isStillFalse)
+  const named = new Set(best.operations.map(({ line }) => line))
+  const strange = units.filter((unit) => unit.every(({ line }) => !named.has(line)))
+  const small = without(without(prefix, [strange.flat()], isStillFalse), units, isStillFalse)
   const isSmall = small.length <= subhistoryMax
   const { order, states } = isSmall && culprit !== undefined ? reach(header, small) : { order: null, states: null }
   return {
@@ -120,23 +122,17 @@ const observesOnly = ({ f, outcome }: Operation): boolean => f === 'read' || out
 const readsOf = (operations: readonly Operation[]): readonly (readonly Operation[])[] =>
   operations.filter(observesOnly).map((operation) => [operation])
 
-/** Operations by the value that they read or write, for a plain register. */
+/** Operations of a plain register by the values that they read or write; compare-and-sets tie values together. */
 function valuesOf({ model }: Header, operations: readonly Operation[]): readonly (readonly Operation[])[] {
   if (model !== 'cas-register' && model !== 'kv') return []
   if (operations.some(({ outcome }) => outcome === 'refused')) return []
-  const units = new Map<string, Operation[]>()
-  const fixed = new Set<string>()
-  for (const operation of operations) {
-    if (operation.f === 'cas') {
-      for (const value of (operation.asked ?? operation.answered) as readonly Json[]) fixed.add(canonical(value))
-      continue
-    }
-    const name = canonical(tell(operation).value)
-    const unit = units.get(name)
-    if (unit === undefined) units.set(name, [operation])
-    else unit.push(operation)
-  }
-  return [...units].filter(([name]) => !fixed.has(name)).map(([, unit]) => unit)
+  const tied = operations.map((operation): Operation => {
+    const { value } = tell(operation)
+    const values = operation.f === 'cas' ? (value as readonly Json[]) : [value]
+    return { ...operation, f: 'txn', asked: values.map((each) => ['r', each]), answered: undefined }
+  })
+  const byLine = new Map(operations.map((operation) => [operation.line, operation]))
+  return partition(tied).map((part) => part.operations.map(({ line }) => byLine.get(line) as Operation))
 }
 
 /** Leaves out one group of units after the other, in ever smaller groups, as long as the verdict stays. */
