@@ -74,7 +74,10 @@ export function explain(header: Header, part: Part, violation: Violation, isOver
     keys: part.keys.slice(0, conflictMax),
     text: best.text,
     operation: culprit === undefined ? null : tell(culprit),
-    conflict: best.operations.slice(0, conflictMax).map(tell),
+    conflict: [...best.operations]
+      .sort((a, b) => a.line - b.line)
+      .slice(0, conflictMax)
+      .map(tell),
     subhistory: isSmall ? small.map(tell) : null,
     order,
     states,
@@ -154,7 +157,7 @@ function reach(header: Header, operations: readonly Operation[]): { order: reado
   if (header.model === 'set' || header.model === 'list-append') return { order: null, states: null }
   const registers = compileRegisters(header, operations)
   const reached: Reached = { due: -1, order: [], states: [] }
-  const run = search(new RegisterMachine(registers), { steps: 0, stored: 0, storedMax: stepsMax }, reached)
+  const run = search(new RegisterMachine(registers), { steps: 0, stored: 0, storedMax: stepsMax }, { reached })
   while (run.next().done !== true);
   if (reached.due === -1) return { order: null, states: null }
   return {

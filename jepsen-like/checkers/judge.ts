@@ -42,7 +42,8 @@ function* judgeListAppend(header: Header, operations: readonly Operation[], budg
   if ('text' in known) return { kind: 'violation', ...known }
   if (!known.isAmbiguous) return yield* judgeOnce(judgeLists(lists, known))
   const result = yield* search(new ListMachine(lists, known), budget)
-  if (result !== 'impossible') return { kind: result }
+  if (result === 'linearizable') return linearizable
+  if (result !== 'impossible') return { kind: 'memory' }
   return { kind: 'violation', text: 'in no order were the lists as they were read', operations: [] }
 }
 
@@ -64,37 +65,41 @@ function* judgeRegisters(registers: Registers, budget: Budget): Judging<Judgemen
 }
 
 /** The search is alone for so many slices: most are over by then. */
-const aloneMax = 40
+const aloneMax = 8
 /** No simpler question may take longer than so many slices. */
 const helpMax = 400
 
+/**
+ * The search, which decides; beside it one that only wants to find an order, and simpler questions that only want to find that there
+ * is none. They take turns.
+ */
 function* searchWithHelp(registers: Registers, projections: readonly Registers[], budget: Budget): Judging<Judgement> {
   const main = search(new RegisterMachine(registers), budget)
+  const hasty = search(new RegisterMachine(registers, { isBold: true }), budget, { isHasty: true })
   const help = simplerQuestions(registers, projections, budget)
-  let answer: SearchResult | undefined
+  let [answer, hastyAnswer]: (SearchResult | undefined)[] = []
   let objection: Judgement | undefined
   let isHelpOver = false
   try {
     for (let slice = 0; ; slice += 1) {
-      if (answer === undefined) {
-        const next = main.next()
-        if (next.done === true) answer = next.value
-      }
-      if (answer === 'linearizable') return linearizable
+      answer ??= main.next().value ?? undefined
       if (answer === 'impossible') return { kind: 'violation', text: 'no order explains what was observed', operations: [] }
-      if (!isHelpOver && (slice >= aloneMax || answer === 'memory')) {
-        const next = help.next()
-        if (next.done === true) {
-          isHelpOver = true
-          objection = next.value
+      if (slice >= aloneMax || answer !== undefined) {
+        hastyAnswer ??= hasty.next().value ?? undefined
+        if (!isHelpOver) {
+          const next = help.next()
+          isHelpOver = next.done === true
+          if (next.done === true) objection = next.value
         }
       }
+      if (answer === 'linearizable' || hastyAnswer === 'linearizable') return linearizable
       if (objection !== undefined) return objection
-      if (answer === 'memory' && isHelpOver) return { kind: 'memory' }
+      if (answer === 'memory' && hastyAnswer !== undefined && isHelpOver) return { kind: 'memory' }
       yield
     }
   } finally {
     main.return('memory')
+    hasty.return('memory')
     help.return(undefined)
   }
 }

@@ -313,9 +313,14 @@ export class ListMachine implements Machine {
     return false
   }
 
+  /** Any step that appends to the same list, for all wait for the length that they saw, or for their own place. */
   serves(at: number, other: number): boolean {
-    const wanted = (this.accesses[other] as readonly ListAccess[]).map(({ key }) => key)
-    return (this.accesses[at] as readonly ListAccess[]).some(({ key }) => wanted.includes(key))
+    const appended = (this.accesses[at] as readonly ListAccess[]).filter(({ kind }) => kind === 'append')
+    return (this.accesses[other] as readonly ListAccess[]).some(({ key }) => appended.some((access) => access.key === key))
+  }
+
+  canWait(at: number): boolean {
+    return new Set(this.accesses[at]?.map(({ key }) => key)).size === 1
   }
 
   matters(): boolean {

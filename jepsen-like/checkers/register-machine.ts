@@ -2,6 +2,9 @@
 import type { Effect, Registers } from './registers.js'
 import type { Machine, Outlook, State, Step } from './search.js'
 
+/** Of those who take a value away, so many are looked at. */
+const takersMax = 4
+
 /** Steps in a fixed order, of which the first that is not done is asked for. */
 class Queue {
   readonly steps: number[] = []
@@ -29,6 +32,8 @@ interface Use {
   readonly looks: Queue
   /** Those who must complete, by completion. */
   readonly needs: Queue
+  /** Of them, those who put another value in its place: each needs one of its own. */
+  readonly takes: Queue
   /** By invocation, those that must complete and those that need not. */
   readonly supplies: Queue
   readonly spares: Queue
@@ -60,7 +65,11 @@ export class RegisterMachine implements Machine {
   /** Of each register, among what is not done: who asks it to differ. */
   private readonly differs: Int32Array
 
-  constructor(registers: Registers) {
+  private readonly isBold: boolean
+
+  /** A bold one takes for granted that nobody asks values to differ; what it finds is an order, what it does not find may be one. */
+  constructor(registers: Registers, { isBold = false }: { readonly isBold?: boolean } = {}) {
+    this.isBold = isBold
     const classes = new Map<string, number>()
     this.initial = registers.initial
     this.effects = registers.steps.map(({ effects }) => effects)
@@ -72,7 +81,7 @@ export class RegisterMachine implements Machine {
     })
     this.isDone = new Uint8Array(this.steps.length)
     this.uses = registers.values.map((values) =>
-      values.map((): Use => ({ looks: new Queue(), needs: new Queue(), supplies: new Queue(), spares: new Queue() })),
+      values.map((): Use => ({ looks: new Queue(), needs: new Queue(), takes: new Queue(), supplies: new Queue(), spares: new Queue() })),
     )
     this.places = this.fillQueues()
     this.horizons = registers.keys.map((_, register) => this.horizonsOf(register))
@@ -119,11 +128,39 @@ export class RegisterMachine implements Machine {
       if (value === after[register]) continue
       const use = this.uses[register]?.[value] as Use
       const needing = use.needs.first(this.isDone)
-      if (needing === undefined || this.canBeSupplied(use.supplies, register, needing)) continue
-      if (!this.canBeSupplied(use.spares, register, needing)) return 'hopeless'
+      if (needing === undefined) continue
+      const isSupplied = this.canBeSupplied(use.supplies, register, needing)
+      if (isSupplied && this.canAllTake(use, false)) continue
+      if (!isSupplied && !this.canBeSupplied(use.spares, register, needing)) return 'hopeless'
+      if (!this.canAllTake(use, true)) return 'hopeless'
       outlook = 'doubtful'
     }
     return outlook
+  }
+
+  /** Whether there are enough writes for those who take the value away, each in time. Looks at the first few only. */
+  private canAllTake({ takes, supplies, spares }: Use, withSpares: boolean): boolean {
+    let taken = 0
+    for (let at = takes.firstPosition(this.isDone); at < takes.steps.length && taken < takersMax; at += 1) {
+      const taker = takes.steps[at] as number
+      if (this.isDone[taker] === 1) continue
+      taken += 1
+      const { returned } = this.step(taker)
+      const found = this.countUndone(supplies, returned, taken)
+      if (found < taken && !(withSpares && found + this.countUndone(spares, returned, taken - found) >= taken)) return false
+    }
+    return true
+  }
+
+  /** Steps of the queue that are not done and began before the moment, at most `enough`. */
+  private countUndone(queue: Queue, moment: number, enough: number): number {
+    let count = 0
+    for (let position = queue.firstPosition(this.isDone); position < queue.steps.length && count < enough; position += 1) {
+      const at = queue.steps[position] as number
+      if (this.step(at).invoked > moment) break
+      if (this.isDone[at] === 0) count += 1
+    }
+    return count
   }
 
   private canBeSupplied(queue: Queue, register: number, needing: number): boolean {
@@ -160,10 +197,17 @@ export class RegisterMachine implements Machine {
   }
 
   serves(at: number, other: number): boolean {
-    return (this.effects[other] as readonly Effect[]).some(
-      ({ register, expect }) =>
-        expect !== -1 && (this.effects[at] as readonly Effect[]).some((effect) => effect.register === register && effect.write === expect),
-    )
+    for (const { register, expect, differ } of this.effects[other] as readonly Effect[]) {
+      for (const effect of this.effects[at] as readonly Effect[]) {
+        if (effect.register !== register || effect.write === -1) continue
+        if (effect.write === expect || (differ !== -1 && effect.write !== differ)) return true
+      }
+    }
+    return false
+  }
+
+  canWait(at: number): boolean {
+    return this.effects[at]?.length === 1
   }
 
   matters(at: number): boolean {
@@ -174,7 +218,7 @@ export class RegisterMachine implements Machine {
 
   /** Whether nobody who begins before the horizon looks for the value, and nobody asks values to differ. */
   private isIdle(register: number, value: number, horizon: number): boolean {
-    if (value === -1 || this.differs[register] !== 0) return false
+    if (value === -1 || (this.differs[register] !== 0 && !this.isBold)) return false
     const look = this.uses[register]?.[value]?.looks.first(this.isDone)
     return look === undefined || this.step(look).invoked > horizon
   }
@@ -227,7 +271,12 @@ export class RegisterMachine implements Machine {
       each(at, (use, isLook) => join(isLook ? use.looks : isMandatory(at) ? use.supplies : use.spares, at))
     }
     const byCompletion = [...this.steps.keys()].filter(isMandatory).sort((a, b) => this.step(a).returned - this.step(b).returned)
-    for (const at of byCompletion) each(at, (use, isLook) => isLook && join(use.needs, at))
+    for (const at of byCompletion) {
+      each(at, (use, isLook) => isLook && join(use.needs, at))
+      for (const { register, expect, write } of this.effects[at] as readonly Effect[]) {
+        if (expect !== -1 && write !== -1) join((this.uses[register]?.[expect] as Use).takes, at)
+      }
+    }
     return places
   }
 

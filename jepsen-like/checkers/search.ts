@@ -45,13 +45,15 @@ export interface Machine {
   isHarmless(state: State, step: number, moment: number): boolean
   /** To do `step` just before `cover` loses nothing: `cover` hides all it does, and nobody would have looked at it. */
   isHiddenBy(step: number, cover: number): boolean
-  /** The step brings about what the other one waits for. */
+  /** The step may bring about what the other one waits for. Never false where the other one observes what the step does. */
   serves(step: number, other: number): boolean
+  /** Whether the step touches one thing only: as long as nobody else does, it makes no difference when it is done. */
+  canWait(step: number): boolean
   /** Whether it can still matter that a step of this class is left; must depend on what is not done only. */
   matters(step: number): boolean
 }
 
-export type SearchResult = 'linearizable' | 'impossible' | 'memory'
+export type SearchResult = 'linearizable' | 'impossible' | 'memory' | 'gave up'
 
 /** How far a search came: for a reader, who wants to see why there was no further. */
 export interface Reached {
@@ -74,12 +76,23 @@ interface Frame {
 const nothing: readonly number[] = []
 /** Of configurations that differ in their used operations of unknown outcome only, so many are kept. */
 const alternativesMax = 48
+/** A hasty search stalls when it came no further for so many steps. */
+const stallMax = 600
+/** It has left the place where it stalled behind when it came so many completions further at once. */
+const calm = 0
 /** So many possible states are told. */
 const statesMax = 8
 
-/** Yields from time to time. With `reached`, goes each way to its end, to say how far it came. */
-export function* search(machine: Machine, budget: Budget, reached?: Reached): Generator<void, SearchResult> {
-  const run = new Search(machine, budget, reached)
+export interface Manner {
+  /** Goes each way to its end, to say here how far it came. */
+  readonly reached?: Reached
+  /** Leaves a part of the way that takes long for another one, further and further back; never finds that there is none. */
+  readonly isHasty?: boolean
+}
+
+/** Yields from time to time. */
+export function* search(machine: Machine, budget: Budget, manner: Manner = {}): Generator<void, SearchResult> {
+  const run = new Search(machine, budget, manner)
   try {
     return yield* run.run()
   } finally {
@@ -91,6 +104,7 @@ class Search {
   private readonly machine: Machine
   private readonly budget: Budget
   private readonly reached: Reached | undefined
+  private readonly isHasty: boolean
   private furthest = -1
   private readonly steps: readonly Step[]
   /** Steps that complete, in the order of completion: one level each. */
@@ -109,7 +123,8 @@ class Search {
   private level = 0
   private state: State
 
-  constructor(machine: Machine, budget: Budget, reached: Reached | undefined) {
+  constructor(machine: Machine, budget: Budget, { reached, isHasty = false }: Manner) {
+    this.isHasty = isHasty
     this.machine = machine
     this.budget = budget
     this.reached = reached
@@ -132,10 +147,19 @@ class Search {
   *run(): Generator<void, SearchResult> {
     const frames: Frame[] = []
     let count = 0
+    let best = 0
+    let [stalled, stalls] = [0, 0]
     if (this.enter(frames)) return 'linearizable'
     for (;;) {
+      if (this.level > best) [best, stalled, stalls] = [this.level, 0, this.level > best + calm ? 0 : stalls]
+      stalled += 1
+      if (this.isHasty && stalled > stallMax) {
+        stalls += 1
+        stalled = 0
+        this.jumpBack(frames, best - 2 ** Math.min(stalls, 16))
+      }
       const frame = frames.at(-1)
-      if (frame === undefined) return 'impossible'
+      if (frame === undefined) return this.isHasty ? 'gave up' : 'impossible'
       const candidate = frame.candidates[frame.next]
       frame.next += 1
       this.backTo(frame)
@@ -150,6 +174,20 @@ class Search {
         yield
       }
       if (this.take(candidate) && this.enter(frames)) return 'linearizable'
+    }
+  }
+
+  /** Forgets the choices from the level on, and that they were seen: they were not all tried. */
+  private jumpBack(frames: Frame[], level: number): void {
+    let last: Frame | undefined
+    while (frames.length > 0 && (frames.at(-1) as Frame).level >= level) last = frames.pop()
+    if (last !== undefined) this.backTo(last)
+    for (let at = Math.max(0, level); at < this.seen.length; at += 1) {
+      for (const alternatives of this.seen[at]?.values() ?? []) {
+        this.stored -= alternatives.length
+        this.budget.stored -= alternatives.length
+      }
+      this.seen[at] = undefined
     }
   }
 
@@ -254,9 +292,25 @@ class Search {
     for (const [kind, alike] of this.optional) {
       if (this.stamps[kind] === this.stamp) continue
       const at = alike[this.used.get(kind) ?? 0]
-      if (at !== undefined && this.step(at).invoked < horizon && this.machine.matters(at)) consider(at)
+      if (at !== undefined && this.step(at).invoked < horizon && this.machine.matters(at) && this.isWaitedFor(at, horizon)) consider(at)
     }
     return found.sort((a, b) => b.promise - a.promise).map(({ at }) => at)
+  }
+
+  /**
+   * Whether what a step of unknown outcome does is looked for by one that is pending. Where nobody looks, the step may as well not
+   * happen; where only later ones do, it can wait for them.
+   */
+  private isWaitedFor(at: number, horizon: number): boolean {
+    if (!this.machine.canWait(at)) return true
+    for (const other of this.pending[this.level] ?? nothing) {
+      if (this.isDone[other] === 0 && this.machine.serves(at, other)) return true
+    }
+    for (const [kind, alike] of this.optional) {
+      const other = alike[this.used.get(kind) ?? 0]
+      if (other !== undefined && other !== at && this.step(other).invoked < horizon && this.machine.serves(at, other)) return true
+    }
+    return false
   }
 
   /** How good it looks to do a step now: whom it serves. Undefined where it cannot be done, or leads nowhere. */
