@@ -31,16 +31,27 @@ const stale = file('stale.jsonl', header, ...call(0, 'write', 1, 1), ...call(1, 
 
 test('a linearizable history is true, and the status is 0', () => {
   const { status, lines } = check(good)
-  assert.deepEqual(lines, [{ history: 'good', linearizable: true, witness: null, note: 'line 4: its time 1 is before 2 of line 3; the order of lines counts' }])
+  assert.deepEqual(lines, [
+    { history: 'good', linearizable: true, witness: null, note: 'line 4: its time 1 is before 2 of line 3; the order of lines counts' },
+  ])
   assert.equal(status, 0)
 })
 
 test('a stale read is false, and named with its line', () => {
   const { status, lines } = check(good, stale)
-  assert.deepEqual(lines.map(({ history, linearizable }) => [history, linearizable]), [['good', true], ['stale', false]])
+  assert.deepEqual(
+    lines.map(({ history, linearizable }) => [history, linearizable]),
+    [
+      ['good', true],
+      ['stale', false],
+    ],
+  )
   const { operation, conflict, subhistory } = lines[1].witness
   assert.deepEqual(operation, { line: 4, process: 1, f: 'read', key: null, value: 0, outcome: 'ok' })
-  assert.deepEqual(conflict.map(({ line }: { line: number }) => line), [2, 4])
+  assert.deepEqual(
+    conflict.map(({ line }: { line: number }) => line),
+    [2, 4],
+  )
   assert.equal(subhistory.length, 2)
   assert.equal(status, 1)
 })
@@ -53,9 +64,18 @@ const malformed: Readonly<Record<string, readonly [lines: readonly (object | str
   'strict that is no truth value': [[{ ...header, strict: 'yes' }], /^line 1: strict/],
   'unknown type': [[header, { process: 0, type: 'done', f: 'read' }], /^line 2: type is "done"/],
   'no process': [[header, { type: 'invoke', f: 'read' }], /^line 2: process/],
-  'completion of nothing': [[header, { process: 0, type: 'ok', f: 'read', value: 0 }], /^line 2: process 0 completes what it did not invoke/],
-  'invoked twice': [[header, { process: 0, type: 'invoke', f: 'read' }, '', { process: 0, type: 'invoke', f: 'read' }], /^line 4: .* line 2 is open/],
-  'completed as something else': [[header, { process: 0, type: 'invoke', f: 'read' }, { process: 0, type: 'ok', f: 'write' }], /^line 3: completes "read" as "write"/],
+  'completion of nothing': [
+    [header, { process: 0, type: 'ok', f: 'read', value: 0 }],
+    /^line 2: process 0 completes what it did not invoke/,
+  ],
+  'invoked twice': [
+    [header, { process: 0, type: 'invoke', f: 'read' }, '', { process: 0, type: 'invoke', f: 'read' }],
+    /^line 4: .* line 2 is open/,
+  ],
+  'completed as something else': [
+    [header, { process: 0, type: 'invoke', f: 'read' }, { process: 0, type: 'ok', f: 'write' }],
+    /^line 3: completes "read" as "write"/,
+  ],
   'unknown f': [[header, ...call(0, 'increment', 1, 1)], /^line 2: the model cas-register does not know "increment"/],
   'a cas without a pair': [[header, ...call(0, 'cas', 1, 1)], /^line 2: the value of a cas is not \[old, new\]/],
   'a write without a value': [[header, { process: 0, type: 'invoke', f: 'write' }], /^line 2: a write names no value/],

@@ -6,7 +6,15 @@
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
-import { checkLinearizable, defaultLimits, type Limits, MalformedHistory, parseHistory, timeContradiction, type Verdict } from './checkers/index.js'
+import {
+  checkLinearizable,
+  defaultLimits,
+  type Limits,
+  MalformedHistory,
+  parseHistory,
+  timeContradiction,
+  type Verdict,
+} from './checkers/index.js'
 
 const usage = `usage: jepsen-like/check [--limit seconds] [--configurations number] FILE…
 
@@ -62,8 +70,14 @@ function parse(args: readonly string[]): Asked | string {
   }
 }
 
-function judgeFile(file: string, limits: Limits): { readonly verdict: Verdict; readonly note?: string | undefined; readonly outcome: Outcome } {
-  const malformed = (reason: string) => ({ verdict: { linearizable: 'unknown', witness: { reason } } as const, outcome: 'malformed' as const })
+function judgeFile(
+  file: string,
+  limits: Limits,
+): { readonly verdict: Verdict; readonly note?: string | undefined; readonly outcome: Outcome } {
+  const malformed = (reason: string) => ({
+    verdict: { linearizable: 'unknown', witness: { reason } } as const,
+    outcome: 'malformed' as const,
+  })
   let text: string
   try {
     text = readFileSync(file, 'utf8')

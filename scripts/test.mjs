@@ -49,7 +49,7 @@ async function main() {
   }
   const where = plain.length > 0 ? (isRoot ? unprivileged() : { cwd: root, env: process.env }) : undefined
   // Whole processes with leases that run out want the machine for themselves; what is pure can share it.
-  const pure = plain.filter((file) => /^test\/(base|core|sim|node|layout)/.test(file))
+  const pure = plain.filter((file) => /^(test\/(base|core|sim|node|layout)|jepsen-like\/)/.test(file))
   const processes = plain.filter((file) => !pure.includes(file))
   if (pure.length > 0) await runTests('unit and simulation tests', pure, where)
   if (processes.length > 0) await runTests('contract tests and tests with whole processes', processes, where, 1)

@@ -44,7 +44,7 @@ type Violation = Extract<Judgement, { readonly kind: 'violation' }>
 /** One judgement of a smaller history may cost so many steps. */
 const stepsMax = 100_000
 /** All smaller histories that are tried have so many operations together. */
-const triedMax = 600_000
+const triedMax = 150_000
 /** A small history has so many operations at most. */
 const subhistoryMax = 60
 const conflictMax = 20

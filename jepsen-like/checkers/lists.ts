@@ -91,7 +91,7 @@ function accessesOf(operation: Operation): readonly (readonly [f: 'append' | 're
   const { f, key, asked, answered, outcome, line } = operation
   if (f === 'read') return [['read', key, outcome === 'ok' ? (answered ?? null) : undefined]]
   if (f === 'append' || f === 'add' || f === 'write') {
-    const value = asked ?? answered
+    const value = asked === undefined ? answered : asked
     if (value === undefined) throw new MalformedHistory(line, 'an append names no value')
     return [['append', key, value]]
   }
@@ -217,9 +217,11 @@ export function judgeLists(lists: Lists, { longest }: Known): Objection | undefi
 
   const ring = findRing(nodes, order, steps)
   if (ring === undefined) return undefined
-  const text = ring.map(({ from, why }) => `${steps[from] === undefined ? 'that' : `line ${steps[from].operation.line}`} ${why}`).join(', ')
-  const operations = ring.flatMap(({ from }) => (steps[from] === undefined ? [] : [steps[from].operation]))
-  return { text: `a ring: ${text} line ${operations[0]?.line}`, operations: [...new Set(operations)] }
+  // Nodes that only pass precedence on say what the step before them says.
+  const told = ring.filter(({ from }) => from < steps.length)
+  const text = told.map(({ from, why }) => `line ${steps[from]?.operation.line} ${why}`).join(' ')
+  const operations = told.map(({ from }) => steps[from]?.operation as Operation)
+  return { text: `in a ring: ${text} line ${operations[0]?.line}`, operations }
 }
 
 interface Own {

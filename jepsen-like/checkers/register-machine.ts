@@ -87,7 +87,8 @@ export class RegisterMachine implements Machine {
     this.horizons = registers.keys.map((_, register) => this.horizonsOf(register))
     this.seenUntil = this.effects.map((effects, at) => effects.map(({ register }) => this.horizon(register, this.step(at).returned)))
     this.differs = new Int32Array(registers.values.length)
-    for (const { register, differ } of this.effects.flat()) if (differ !== -1) this.differs[register] = (this.differs[register] as number) + 1
+    for (const { register, differ } of this.effects.flat())
+      if (differ !== -1) this.differs[register] = (this.differs[register] as number) + 1
   }
 
   apply(state: State, at: number): State | undefined {
@@ -274,7 +275,8 @@ export class RegisterMachine implements Machine {
     for (const at of byCompletion) {
       each(at, (use, isLook) => isLook && join(use.needs, at))
       for (const { register, expect, write } of this.effects[at] as readonly Effect[]) {
-        if (expect !== -1 && write !== -1) join((this.uses[register]?.[expect] as Use).takes, at)
+        const use = this.uses[register]?.[expect]
+        if (use !== undefined && write !== -1) join(use.takes, at)
       }
     }
     return places

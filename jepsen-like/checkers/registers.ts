@@ -96,7 +96,7 @@ function effectsOf(
   }
   if (f === 'read') return outcome === 'ok' ? one(answered ?? null, undefined, undefined) : []
   if (f === 'write') {
-    const written = asked ?? answered
+    const written = asked === undefined ? answered : asked
     if (written === undefined) throw new MalformedHistory(line, 'a write names no value')
     return one(undefined, undefined, written)
   }

@@ -78,8 +78,6 @@ const nothing: readonly number[] = []
 const alternativesMax = 48
 /** A hasty search stalls when it came no further for so many steps. */
 const stallMax = 600
-/** It has left the place where it stalled behind when it came so many completions further at once. */
-const calm = 0
 /** So many possible states are told. */
 const statesMax = 8
 
@@ -113,6 +111,7 @@ class Search {
   private readonly pending: readonly (readonly number[])[]
   /** Steps of unknown outcome by class, in the order of invocation. */
   private readonly optional = new Map<number, number[]>()
+  private readonly served = new Map<number, readonly (readonly number[])[]>()
   private readonly used = new Map<number, number>()
   private readonly isDone: Uint8Array
   private readonly seen: (Map<string, (readonly number[])[]> | undefined)[] = []
@@ -151,7 +150,7 @@ class Search {
     let [stalled, stalls] = [0, 0]
     if (this.enter(frames)) return 'linearizable'
     for (;;) {
-      if (this.level > best) [best, stalled, stalls] = [this.level, 0, this.level > best + calm ? 0 : stalls]
+      if (this.level > best) [best, stalled, stalls] = [this.level, 0, 0]
       stalled += 1
       if (this.isHasty && stalled > stallMax) {
         stalls += 1
@@ -306,11 +305,20 @@ class Search {
     for (const other of this.pending[this.level] ?? nothing) {
       if (this.isDone[other] === 0 && this.machine.serves(at, other)) return true
     }
-    for (const [kind, alike] of this.optional) {
-      const other = alike[this.used.get(kind) ?? 0]
-      if (other !== undefined && other !== at && this.step(other).invoked < horizon && this.machine.serves(at, other)) return true
-    }
-    return false
+    return this.servedOptional(at).some((alike) => {
+      const other = alike[this.used.get(this.step(alike[0] as number).class) ?? 0]
+      return other !== undefined && other !== at && this.step(other).invoked < horizon
+    })
+  }
+
+  /** Of unknown outcome, the classes that wait for what the step does. */
+  private servedOptional(at: number): readonly (readonly number[])[] {
+    const kind = this.step(at).class
+    const known = this.served.get(kind)
+    if (known !== undefined) return known
+    const found = [...this.optional.values()].filter((alike) => this.machine.serves(at, alike[0] as number))
+    this.served.set(kind, found)
+    return found
   }
 
   /** How good it looks to do a step now: whom it serves. Undefined where it cannot be done, or leads nowhere. */

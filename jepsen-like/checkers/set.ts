@@ -36,7 +36,7 @@ export function judgeSet(initial: Json, operations: readonly Operation[]): Objec
     if (operation.f === 'read') {
       if (operation.outcome === 'ok') reads.push({ operation, elements: elementsOf(operation, interning), rank: 0 })
     } else if (adds.has(operation.f)) {
-      const element = operation.asked ?? operation.answered
+      const element = operation.asked === undefined ? operation.answered : operation.asked
       if (element === undefined) throw new MalformedHistory(operation.line, 'an add names no element')
       added.push({ operation, element: interning.id(element) })
     } else {

@@ -26,8 +26,8 @@ export function takeEffect(model: ModelName, objects: Objects, f: string, key: J
     return { objects: isRefused ? objects : becomes(next), isRefused, value }
   }
   if (model === 'set') {
-    const list = (now as readonly Json[]).filter((element) => canonical(element) !== canonical(value))
-    return { objects: becomes([...list, value].sort((a, b) => (canonical(a) < canonical(b) ? -1 : 1))), isRefused: false, value }
+    const list = now as readonly Json[]
+    return { objects: list.includes(value) ? objects : becomes([...list, value]), isRefused: false, value }
   }
   if (model === 'list-append') return { objects: becomes([...(now as readonly Json[]), value]), isRefused: false, value }
   return { objects: becomes(value), isRefused: false, value }
