@@ -9,7 +9,7 @@
  *
  * Where all observed values were written once, this decides. Where not, it may still find what cannot be.
  */
-import type { RegisterStep, Registers } from './registers.js'
+import { isOptional, type RegisterStep, type Registers } from './registers.js'
 import { canonical, type Json } from './values.js'
 
 export interface Conflict {
@@ -106,7 +106,7 @@ export function judgeBlocks(registers: Registers): BlockResult {
 }
 
 const effect = (step: RegisterStep) => step.effects[0] as RegisterStep['effects'][number]
-const isMandatory = (step: RegisterStep) => step.returned < Number.POSITIVE_INFINITY
+const isMandatory = (step: RegisterStep) => !isOptional(step)
 
 function usesByValue(registers: Registers): ReadonlyMap<number, Use> {
   const uses = new Map<number, Use>([[registers.initial[0] as number, { writers: [], lookers: [] }]])

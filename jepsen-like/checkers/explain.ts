@@ -74,10 +74,7 @@ export function explain(header: Header, part: Part, violation: Violation, isOver
     keys: part.keys.slice(0, conflictMax),
     text: best.text,
     operation: culprit === undefined ? null : tell(culprit),
-    conflict: [...best.operations]
-      .sort((a, b) => a.line - b.line)
-      .slice(0, conflictMax)
-      .map(tell),
+    conflict: best.operations.slice(0, conflictMax).map(tell),
     subhistory: isSmall ? small.map(tell) : null,
     order,
     states,

@@ -4,7 +4,7 @@ import { type Budget, budgetSlice } from './budget.js'
 import type { Header, Operation } from './history.js'
 import { compileLists, judgeLists, ListMachine, whatIsKnown } from './lists.js'
 import { RegisterMachine } from './register-machine.js'
-import { compileRegisters, project, type Registers, squint } from './registers.js'
+import { between, compileRegisters, project, type Registers, squint } from './registers.js'
 import { type SearchResult, search } from './search.js'
 import { judgeSet } from './set.js'
 import { canonical, type Json } from './values.js'
@@ -104,23 +104,55 @@ function* searchWithHelp(registers: Registers, projections: readonly Registers[]
   }
 }
 
-/** Each register alone, and of each only whether it has a certain value: much less to try, and what is impossible there is impossible. */
+/**
+ * Much less to try, and what is impossible there is impossible: each register alone; of each only whether it has a certain value; and
+ * that only for a short while, from any state.
+ */
 function* simplerQuestions(registers: Registers, projections: readonly Registers[], budget: Budget): Judging<Judgement | undefined> {
+  const violation = (text: string): Judgement => ({ kind: 'violation', text, operations: [] })
   for (const [register, projection] of projections.entries()) {
     const key = canonical(registers.keys[register] as Json)
-    if (registers.keys.length > 1 && (yield* isImpossible(projection, budget))) {
-      return { kind: 'violation', text: `no order explains what was observed of ${key} alone`, operations: [] }
+    const told = (value: number) => `${key} was ${canonical((projection.values[0] as readonly Json[])[value] as Json)}`
+    for (const [from, to] of whiles(projection)) {
+      for (const value of observed(projection, from, to)) {
+        const seen = squint(projection, value)
+        const isPossible =
+          !(yield* isImpossible(between(seen, from, to, 0), budget)) || !(yield* isImpossible(between(seen, from, to, 1), budget))
+        if (!isPossible) return violation(`no order explains when ${told(value)} and when it was not`)
+      }
     }
-    const values = projection.values[0] as readonly Json[]
-    const observed = new Set(projection.steps.flatMap(({ effects }) => effects.flatMap(({ expect, differ }) => [expect, differ])))
-    for (const value of observed) {
-      if (value === -1) continue
-      if (!(yield* isImpossible(squint(projection, value), budget))) continue
-      const text = `no order explains when ${key} was ${canonical(values[value] as Json)} and when it was not`
-      return { kind: 'violation', text, operations: [] }
+    if (registers.keys.length > 1 && (yield* isImpossible(projection, budget))) {
+      return violation(`no order explains what was observed of ${key} alone`)
+    }
+    for (const value of observed(projection, -1, Number.POSITIVE_INFINITY)) {
+      if (yield* isImpossible(squint(projection, value), budget))
+        return violation(`no order explains when ${told(value)} and when it was not`)
     }
   }
   return undefined
+}
+
+/** A while has so many completions; the next begins in its middle. */
+const whileLength = 200
+
+/** From the last to the first: what is wrong is often at the end, above all while the shortest wrong history is looked for. */
+function whiles({ steps }: Registers): readonly (readonly [from: number, to: number])[] {
+  const completions = steps
+    .map(({ returned }) => returned)
+    .filter((returned) => returned < Number.POSITIVE_INFINITY)
+    .sort((a, b) => a - b)
+  const found: (readonly [number, number])[] = []
+  for (let end = completions.length; end > whileLength; end -= whileLength / 2) {
+    found.push([completions[end - whileLength] as number, completions[end - 1] as number])
+  }
+  return found
+}
+
+function observed({ steps }: Registers, from: number, to: number): ReadonlySet<number> {
+  const values = steps
+    .filter(({ invoked, returned }) => invoked > from && returned <= to)
+    .flatMap(({ effects }) => effects.flatMap(({ expect, differ }) => [expect, differ]))
+  return new Set(values.filter((value) => value !== -1))
 }
 
 function* isImpossible(registers: Registers, budget: Budget): Judging<boolean> {

@@ -278,7 +278,13 @@ export class ListMachine implements Machine {
       )
       const kind = classes.get(name) ?? classes.size
       classes.set(name, kind)
-      return { invoked, returned, class: kind, pure: accesses.every((access) => access.kind === 'read') }
+      return {
+        invoked,
+        returned,
+        isOptional: returned === Number.POSITIVE_INFINITY,
+        class: kind,
+        pure: accesses.every((access) => access.kind === 'read'),
+      }
     })
   }
 

@@ -1,5 +1,5 @@
 /** Registers for the search, with what can be foreseen: which value will still be looked for, and who can still write it. */
-import type { Effect, Registers } from './registers.js'
+import { type Effect, isOptional, type Registers } from './registers.js'
 import type { Machine, Outlook, State, Step } from './search.js'
 
 /** Of those who take a value away, so many are looked at. */
@@ -73,11 +73,12 @@ export class RegisterMachine implements Machine {
     const classes = new Map<string, number>()
     this.initial = registers.initial
     this.effects = registers.steps.map(({ effects }) => effects)
-    this.steps = registers.steps.map(({ invoked, returned, effects }) => {
-      const name = effects.map(({ register, expect, differ, write }) => `${register} ${expect} ${differ} ${write}`).join()
+    this.steps = registers.steps.map((step) => {
+      const { invoked, returned, effects } = step
+      const name = `${effects.map(({ register, expect, differ, write }) => `${register} ${expect} ${differ} ${write}`).join()} ${isOptional(step)}`
       const kind = classes.get(name) ?? classes.size
       classes.set(name, kind)
-      return { invoked, returned, class: kind, pure: effects.every(({ write }) => write === -1) }
+      return { invoked, returned, isOptional: isOptional(step), class: kind, pure: effects.every(({ write }) => write === -1) }
     })
     this.isDone = new Uint8Array(this.steps.length)
     this.uses = registers.values.map((values) =>
@@ -243,8 +244,7 @@ export class RegisterMachine implements Machine {
 
   private horizonsOf(register: number): Horizons {
     const writers = this.steps.filter(
-      (step, at) =>
-        step.returned < Number.POSITIVE_INFINITY && this.effects[at]?.some((effect) => effect.register === register && effect.write !== -1),
+      (step, at) => !step.isOptional && this.effects[at]?.some((effect) => effect.register === register && effect.write !== -1),
     )
     let earliest = Number.POSITIVE_INFINITY
     const returned = writers.map(() => 0)
@@ -267,7 +267,7 @@ export class RegisterMachine implements Machine {
         if (write !== -1) visit(this.uses[register]?.[write] as Use, false)
       }
     }
-    const isMandatory = (at: number) => this.step(at).returned < Number.POSITIVE_INFINITY
+    const isMandatory = (at: number) => !this.step(at).isOptional
     for (const at of this.steps.keys()) {
       each(at, (use, isLook) => join(isLook ? use.looks : isMandatory(at) ? use.supplies : use.spares, at))
     }

@@ -22,9 +22,13 @@ export interface RegisterStep {
   readonly operation: Operation
   readonly invoked: number
   readonly returned: number
+  /** It need not have happened. Without it, that is so for what has no end. */
+  readonly isOptional?: boolean
   /** At most one for each register. */
   readonly effects: readonly Effect[]
 }
+
+export const isOptional = (step: RegisterStep): boolean => step.isOptional ?? step.returned === Number.POSITIVE_INFINITY
 
 export interface Registers {
   readonly keys: readonly Json[]
@@ -197,8 +201,9 @@ function withoutIdle(steps: readonly RegisterStep[]): RegisterStep[] {
       if (differ !== -1) lastDiffer.set(register, Math.max(returned, lastDiffer.get(register) ?? -1))
     }
   }
-  return steps.filter(({ invoked, returned, effects }) => {
-    if (returned < Number.POSITIVE_INFINITY) return true
+  return steps.filter((step) => {
+    const { invoked, effects } = step
+    if (!isOptional(step)) return true
     return effects.some(
       ({ register, write }) =>
         write !== -1 && ((lastLook.get(`${register} ${write}`) ?? -1) > invoked || (lastDiffer.get(register) ?? -1) > invoked),
@@ -264,4 +269,19 @@ export function squint(registers: Registers, value: number): Registers {
       })),
     })),
   })
+}
+
+/**
+ * One register between two moments, when it had the value `initial` at the first. What had completed before is left out, what was
+ * open at either moment need not have happened in between. Linearizable, for one initial value, when the whole is.
+ */
+export function between(registers: Registers, from: number, to: number, initial: number): Registers {
+  const steps = registers.steps
+    .filter(({ invoked, returned }) => returned > from && invoked < to)
+    .map((step) =>
+      step.invoked > from && step.returned <= to
+        ? step
+        : { ...step, isOptional: true, returned: step.returned > to ? Number.POSITIVE_INFINITY : step.returned },
+    )
+  return tidy({ ...registers, initial: [initial], steps })
 }

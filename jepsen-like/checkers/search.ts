@@ -17,9 +17,11 @@ import { type Budget, budgetSlice } from './budget.js'
 /** An operation as the search sees it. */
 export interface Step {
   readonly invoked: number
-  /** Infinity where it need not be done at all. */
+  /** It was not done later than this. */
   readonly returned: number
-  /** Steps of the same class do the same to every state, and observe the same. */
+  /** It need not be done. What must be done has a finite `returned`. */
+  readonly isOptional: boolean
+  /** Steps of the same class are equally optional, do the same to every state, and observe the same. */
   readonly class: number
   /** Never changes a state. */
   readonly pure: boolean
@@ -225,6 +227,10 @@ class Search {
 
   /** Does a step, and before it what it hides. False where that leads nowhere. */
   private take(candidate: number): boolean {
+    if (candidate < 0) {
+      this.mark(not(candidate))
+      return true
+    }
     for (const at of this.pending[this.level] ?? nothing) {
       if (at !== candidate && this.isDone[at] === 0 && this.machine.isHiddenBy(at, candidate)) this.mark(at)
     }
@@ -291,9 +297,12 @@ class Search {
     for (const [kind, alike] of this.optional) {
       if (this.stamps[kind] === this.stamp) continue
       const at = alike[this.used.get(kind) ?? 0]
-      if (at !== undefined && this.step(at).invoked < horizon && this.machine.matters(at) && this.isWaitedFor(at, horizon)) consider(at)
+      if (at === undefined || this.step(at).invoked > horizon) continue
+      if (this.machine.matters(at) && this.isWaitedFor(at, horizon)) consider(at)
     }
-    return found.sort((a, b) => b.promise - a.promise).map(({ at }) => at)
+    const candidates = found.sort((a, b) => b.promise - a.promise).map(({ at }) => at)
+    const due = this.completions[this.level] as number
+    return this.step(due).isOptional ? [not(due), ...candidates] : candidates
   }
 
   /**
@@ -332,7 +341,7 @@ class Search {
     const due = this.completions[this.level] as number
     let promise = at === due ? 2 : this.machine.serves(at, due) ? 1 : 0
     for (const observer of observers) if (this.machine.apply(after, observer) !== undefined) promise += 1
-    if (this.step(at).returned === Number.POSITIVE_INFINITY) promise -= 1.5
+    if (this.step(at).isOptional) promise -= 1.5
     return outlook === 'fine' ? promise : promise - 1_000
   }
 
@@ -406,6 +415,9 @@ class Search {
     return this.steps[at] as Step
   }
 }
+
+/** Stands for not doing a step that need not be done, now that its time is over. */
+const not = (step: number): number => -1 - step
 
 function isWithin(known: readonly number[], now: ReadonlyMap<number, number>): boolean {
   for (let at = 0; at < known.length; at += 2) {
