@@ -42,7 +42,7 @@ export interface Witness {
 type Violation = Extract<Judgement, { readonly kind: 'violation' }>
 
 /** One judgement of a smaller history may cost so many steps. */
-const stepsMax = 100_000
+const stepsMax = 200_000
 /** All smaller histories that are tried have so many operations together. */
 const triedMax = 150_000
 /** A small history has so many operations at most. */
@@ -154,7 +154,7 @@ function reach(header: Header, operations: readonly Operation[]): { order: reado
   if (header.model === 'set' || header.model === 'list-append') return { order: null, states: null }
   const registers = compileRegisters(header, operations)
   const reached: Reached = { due: -1, order: [], states: [] }
-  const run = search(new RegisterMachine(registers), { steps: 0, stored: 0, storedMax: stepsMax }, { reached })
+  const run = search(() => new RegisterMachine(registers), { steps: 0, stored: 0, storedMax: stepsMax }, { reached })
   while (run.next().done !== true);
   if (reached.due === -1) return { order: null, states: null }
   return {

@@ -4,7 +4,7 @@ import { type Budget, budgetSlice } from './budget.js'
 import type { Header, Operation } from './history.js'
 import { compileLists, judgeLists, ListMachine, whatIsKnown } from './lists.js'
 import { RegisterMachine } from './register-machine.js'
-import { between, compileRegisters, project, type Registers, squint } from './registers.js'
+import { between, compileRegisters, isOptional, project, type Registers, squint } from './registers.js'
 import { type SearchResult, search } from './search.js'
 import { judgeSet } from './set.js'
 import { canonical, type Json } from './values.js'
@@ -41,7 +41,7 @@ function* judgeListAppend(header: Header, operations: readonly Operation[], budg
   const known = whatIsKnown(lists)
   if ('text' in known) return { kind: 'violation', ...known }
   if (!known.isAmbiguous) return yield* judgeOnce(judgeLists(lists, known))
-  const result = yield* search(new ListMachine(lists, known), budget)
+  const result = yield* search(() => new ListMachine(lists, known), budget)
   if (result === 'linearizable') return linearizable
   if (result !== 'impossible') return { kind: 'memory' }
   return { kind: 'violation', text: 'in no order were the lists as they were read', operations: [] }
@@ -51,8 +51,11 @@ function* judgeRegisters(registers: Registers, budget: Budget): Judging<Judgemen
   const [contradiction] = registers.contradictions
   if (contradiction !== undefined) return { kind: 'violation', text: 'it contradicts itself', operations: [contradiction] }
   const projections = registers.keys.length === 1 ? [registers] : registers.keys.map((_, register) => project(registers, register))
+  /** Registers that may be the reason, each by itself. */
+  const open: Registers[] = []
   for (const [register, projection] of projections.entries()) {
     const result = judgeBlocks(projection)
+    if (result.kind === 'open') open.push(projection)
     if (result.kind === 'conflict') {
       const { text, steps } = result.conflict
       const where = registers.keys.length === 1 ? '' : `${canonical(registers.keys[register] as Json)}: `
@@ -61,11 +64,11 @@ function* judgeRegisters(registers: Registers, budget: Budget): Judging<Judgemen
     if (result.kind === 'linearizable' && registers.keys.length === 1) return linearizable
     yield
   }
-  return yield* searchWithHelp(registers, projections, budget)
+  return yield* searchWithHelp(registers, open, budget)
 }
 
 /** The search is alone for so many slices: most are over by then. */
-const aloneMax = 8
+const aloneMax = 60
 /** No simpler question may take longer than so many slices. */
 const helpMax = 400
 
@@ -73,10 +76,10 @@ const helpMax = 400
  * The search, which decides; beside it one that only wants to find an order, and simpler questions that only want to find that there
  * is none. They take turns.
  */
-function* searchWithHelp(registers: Registers, projections: readonly Registers[], budget: Budget): Judging<Judgement> {
-  const main = search(new RegisterMachine(registers), budget)
-  const hasty = search(new RegisterMachine(registers, { isBold: true }), budget, { isHasty: true })
-  const help = simplerQuestions(registers, projections, budget)
+function* searchWithHelp(registers: Registers, open: readonly Registers[], budget: Budget): Judging<Judgement> {
+  const main = search(() => new RegisterMachine(registers), budget)
+  const hasty = search(() => new RegisterMachine(registers, { isBold: true }), budget, { isHasty: true })
+  const help = simplerQuestions(registers.keys.length > 1, open, budget)
   let [answer, hastyAnswer]: (SearchResult | undefined)[] = []
   let objection: Judgement | undefined
   let isHelpOver = false
@@ -108,23 +111,22 @@ function* searchWithHelp(registers: Registers, projections: readonly Registers[]
  * Much less to try, and what is impossible there is impossible: each register alone; of each only whether it has a certain value; and
  * that only for a short while, from any state.
  */
-function* simplerQuestions(registers: Registers, projections: readonly Registers[], budget: Budget): Judging<Judgement | undefined> {
+function* simplerQuestions(areTied: boolean, open: readonly Registers[], budget: Budget): Judging<Judgement | undefined> {
   const violation = (text: string): Judgement => ({ kind: 'violation', text, operations: [] })
-  for (const [register, projection] of projections.entries()) {
-    const key = canonical(registers.keys[register] as Json)
+  for (const projection of open) {
+    const key = canonical(projection.keys[0] as Json)
     const told = (value: number) => `${key} was ${canonical((projection.values[0] as readonly Json[])[value] as Json)}`
     for (const [from, to] of whiles(projection)) {
-      for (const value of observed(projection, from, to)) {
-        const seen = squint(projection, value)
-        const isPossible =
-          !(yield* isImpossible(between(seen, from, to, 0), budget)) || !(yield* isImpossible(between(seen, from, to, 1), budget))
+      const part = between(projection, from, to)
+      for (const value of observed(part)) {
+        const isPossible = !(yield* isImpossible(squint(part, value, 0), budget)) || !(yield* isImpossible(squint(part, value, 1), budget))
         if (!isPossible) return violation(`no order explains when ${told(value)} and when it was not`)
       }
     }
-    if (registers.keys.length > 1 && (yield* isImpossible(projection, budget))) {
+    if (areTied && (yield* isImpossible(projection, budget))) {
       return violation(`no order explains what was observed of ${key} alone`)
     }
-    for (const value of observed(projection, -1, Number.POSITIVE_INFINITY)) {
+    for (const value of observed(projection)) {
       if (yield* isImpossible(squint(projection, value), budget))
         return violation(`no order explains when ${told(value)} and when it was not`)
     }
@@ -132,8 +134,8 @@ function* simplerQuestions(registers: Registers, projections: readonly Registers
   return undefined
 }
 
-/** A while has so many completions; the next begins in its middle. */
-const whileLength = 200
+/** Whiles have so many completions, the short ones first; the next begins in the middle of one. */
+const whileLengths = [100, 400]
 
 /** From the last to the first: what is wrong is often at the end, above all while the shortest wrong history is looked for. */
 function whiles({ steps }: Registers): readonly (readonly [from: number, to: number])[] {
@@ -142,22 +144,23 @@ function whiles({ steps }: Registers): readonly (readonly [from: number, to: num
     .filter((returned) => returned < Number.POSITIVE_INFINITY)
     .sort((a, b) => a - b)
   const found: (readonly [number, number])[] = []
-  for (let end = completions.length; end > whileLength; end -= whileLength / 2) {
-    found.push([completions[end - whileLength] as number, completions[end - 1] as number])
+  for (const length of whileLengths) {
+    for (let end = completions.length; end > length; end -= length / 2) {
+      found.push([completions[end - length] as number, completions[end - 1] as number])
+    }
   }
   return found
 }
 
-function observed({ steps }: Registers, from: number, to: number): ReadonlySet<number> {
-  const values = steps
-    .filter(({ invoked, returned }) => invoked > from && returned <= to)
-    .flatMap(({ effects }) => effects.flatMap(({ expect, differ }) => [expect, differ]))
-  return new Set(values.filter((value) => value !== -1))
+/** Values that somebody must have looked for. */
+function observed({ steps }: Registers): ReadonlySet<number> {
+  const looks = steps.flatMap((step) => (isOptional(step) ? [] : step.effects.flatMap(({ expect, differ }) => [expect, differ])))
+  return new Set(looks.filter((value) => value !== -1))
 }
 
 function* isImpossible(registers: Registers, budget: Budget): Judging<boolean> {
   if (judgeBlocks(registers).kind === 'conflict') return true
-  const run = search(new RegisterMachine(registers), budget)
+  const run = search(() => new RegisterMachine(registers), budget)
   try {
     for (let slice = 0; slice < helpMax; slice += 1) {
       const next = run.next()

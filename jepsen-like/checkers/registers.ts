@@ -252,30 +252,31 @@ export function project(registers: Registers, register: number): Registers {
  * One register as it is seen by who can only tell `value` from all others: 1 is the value, 0 any other. What is linearizable
  * stays so, and there is much less to try.
  */
-export function squint(registers: Registers, value: number): Registers {
-  const is = (other: number) => (other === -1 ? -1 : other === value ? 1 : 0)
+export function squint(registers: Registers, value: number, initial = is(value, registers.initial[0] as number)): Registers {
   return tidy({
     ...registers,
     values: [['another value', (registers.values[0] as readonly Json[])[value] as Json]],
-    initial: [is(registers.initial[0] as number)],
+    initial: [initial],
     steps: registers.steps.map((step) => ({
       ...step,
       effects: step.effects.map(({ register, expect, differ, write }) => ({
         register,
         // To differ from the value is to be another one; to differ from one of the others says nothing.
-        expect: differ === value ? 0 : is(expect),
+        expect: differ === value ? 0 : is(value, expect),
         differ: -1,
-        write: is(write),
+        write: is(value, write),
       })),
     })),
   })
 }
 
+const is = (value: number, other: number): number => (other === -1 ? -1 : other === value ? 1 : 0)
+
 /**
- * One register between two moments, when it had the value `initial` at the first. What had completed before is left out, what was
- * open at either moment need not have happened in between. Linearizable, for one initial value, when the whole is.
+ * One register between two moments. What had completed before is left out, what was open at either moment need not have happened in
+ * between. Linearizable, from one of the values that it may have had at the first, when the whole is.
  */
-export function between(registers: Registers, from: number, to: number, initial: number): Registers {
+export function between(registers: Registers, from: number, to: number): Registers {
   const steps = registers.steps
     .filter(({ invoked, returned }) => returned > from && invoked < to)
     .map((step) =>
@@ -283,5 +284,5 @@ export function between(registers: Registers, from: number, to: number, initial:
         ? step
         : { ...step, isOptional: true, returned: step.returned > to ? Number.POSITIVE_INFINITY : step.returned },
     )
-  return tidy({ ...registers, initial: [initial], steps })
+  return { ...registers, steps }
 }

@@ -90,9 +90,9 @@ export interface Manner {
   readonly isHasty?: boolean
 }
 
-/** Yields from time to time. */
-export function* search(machine: Machine, budget: Budget, manner: Manner = {}): Generator<void, SearchResult> {
-  const run = new Search(machine, budget, manner)
+/** Yields from time to time. The machine is made when it is needed first. */
+export function* search(machine: () => Machine, budget: Budget, manner: Manner = {}): Generator<void, SearchResult> {
+  const run = new Search(machine(), budget, manner)
   try {
     return yield* run.run()
   } finally {
@@ -399,9 +399,11 @@ class Search {
       for (; next < mandatory.length; next += 1) {
         const at = mandatory[next] as number
         if (this.step(at).invoked > this.step(due).returned) break
-        open.push(at)
+        const { returned } = this.step(at)
+        const place = open.findIndex((other) => this.step(other).returned > returned)
+        open.splice(place === -1 ? open.length : place, 0, at)
       }
-      levels.push([...open].sort((a, b) => this.byCompletion(a, b)))
+      levels.push([...open])
       open = open.filter((at) => at !== due)
     }
     return levels
