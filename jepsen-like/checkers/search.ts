@@ -132,7 +132,7 @@ class Search {
     this.steps = machine.steps
     this.state = machine.initial
     this.isDone = new Uint8Array(this.steps.length)
-    this.stamps = new Uint32Array(Math.max(0, ...this.steps.map((step) => step.class)) + 1)
+    this.stamps = new Uint32Array(this.steps.reduce((most, step) => Math.max(most, step.class), 0) + 1)
     const all = this.steps.map((_, at) => at)
     this.completions = all.filter((at) => this.step(at).returned < Number.POSITIVE_INFINITY).sort((a, b) => this.byCompletion(a, b))
     for (const at of all) {
