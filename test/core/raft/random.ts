@@ -200,13 +200,21 @@ export class RaftWorld {
     )
   }
 
+  /** Ends when it leads: nothing that a leader says has arrived then. */
   private elect(candidate: Member, voters: readonly Member[], rounds: number) {
     for (const member of [candidate, ...voters]) if (member.raft === undefined) this.start(member)
-    for (const member of voters) this.pass(member, timing.electionTicksMin)
-    this.wire.length = 0
-    this.pass(candidate, timing.electionTicksMax)
-    for (let round = 0; round < rounds; round++) for (const member of voters) this.between(candidate, member)
-    this.persist(candidate, 100)
+    // The first try may only teach it the present term.
+    for (let tries = 0; tries < 2; tries++) {
+      for (const member of voters) this.pass(member, timing.electionTicksMin)
+      this.wire.length = 0
+      this.pass(candidate, timing.electionTicksMax)
+      for (let round = 0; round < rounds; round++) {
+        for (const member of voters) {
+          this.between(candidate, member)
+          if (candidate.raft?.status.role === 'leader') return this.persist(candidate, 100)
+        }
+      }
+    }
   }
 
   private pass(member: Member, ticks: number) {
@@ -219,23 +227,32 @@ export class RaftWorld {
   /** Two stand in one term; whoever has voted for the first loses power before the second asks. */
   private collision() {
     const { random } = this
-    const [first, second, ...voters] = this.shuffled()
+    const { configuration } = random.pick(this.members).raft?.status ?? {}
+    const [first, second, ...voters] = this.shuffled().filter(({ id }) => configuration?.voters.includes(id) === true)
     if (first === undefined || second === undefined) return
     this.cuts.clear()
-    for (const member of this.members) if (member.raft === undefined) this.start(member)
+    for (const member of [first, second, ...voters]) {
+      if (member.raft?.status.role === 'leader') this.crash(member)
+      if (member.raft === undefined) this.start(member)
+    }
     for (const member of voters) this.pass(member, timing.electionTicksMin)
     this.wire.length = 0
     for (const candidate of [first, second]) this.pass(candidate, timing.electionTicksMax)
-    for (let round = 0; round < 2; round++)
-      for (const candidate of [first, second]) for (const voter of voters) this.between(candidate, voter)
     const isWritten = random.chance(0.5)
+    for (const written of [true, isWritten])
+      for (const candidate of [first, second]) for (const voter of voters) this.between(candidate, voter, written)
+    this.persist(second, 100)
+    if (isWritten || random.chance(0.5)) this.persist(first, 100)
     for (let round = 0; round < 2; round++) for (const voter of voters) this.between(first, voter, isWritten)
     for (const voter of [first, ...voters]) {
       if (random.chance(0.3)) continue
       this.crash(voter)
       this.start(voter)
     }
-    for (let round = 0; round < 3; round++) for (const voter of [first, ...voters]) this.between(second, voter)
+    // What the first says to the second comes late.
+    const late = this.wire.filter(({ from, to }) => from === first.id && to === second.id)
+    for (const message of late) this.wire.splice(this.wire.indexOf(message), 1)
+    for (let round = 0; round < 3; round++) for (const voter of [...voters, first]) this.between(second, voter)
   }
 
   /** Figure 8 of the paper: an entry of an old term comes to a majority, and one with a later term and without it is elected. */
@@ -247,14 +264,14 @@ export class RaftWorld {
     const [near, far, last, ...rest] = this.shuffled().filter((member) => member !== first && voters.includes(member.id))
     if (near === undefined || far === undefined || last === undefined) return
     this.cuts.clear()
-    this.wire.length = 0
+    this.calm(15)
     this.propose(`write ${this.requests}`)
     for (let round = 0; round < 2; round++) this.between(first, near)
     this.crash(first)
-    this.elect(last, [far, ...rest], 3)
+    this.elect(last, [far, ...rest], 4)
     this.crash(last)
-    this.elect(first, [near, far, ...rest.filter(() => random.chance(0.3))], 3)
-    for (let round = random.between(0, 3); round > 0; round--) this.between(first, random.pick([near, far]))
+    this.elect(first, [near, far, ...rest.filter(() => random.chance(0.3))], 4)
+    for (let round = random.between(3, 12); round > 0; round--) this.between(first, random.pick([near, far]))
     this.crash(first)
     this.elect(last, [far, ...rest], random.between(3, 5))
   }
