@@ -32,6 +32,9 @@ export interface Progress {
 
 /** Appends on their way to one follower: bounds memory when it hangs. */
 export const inFlightMax = 32
+/** Appends of fewer entries than this, and how many of them may be on their way to one follower: one that it syncs, and the next. */
+export const smallAppend = 128
+export const smallInFlightMax = 2
 /** Bytes of entries in one append. */
 export const appendBytesMax = 512 * 1024
 

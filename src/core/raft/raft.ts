@@ -21,7 +21,7 @@ import {
 import { Configurations } from './configurations.js'
 import { Log, sizeOf } from './log.js'
 import { Persistence } from './persistence.js'
-import { appendBytesMax, fallBack, freshProgress, inFlightMax, type Progress } from './progress.js'
+import { appendBytesMax, fallBack, freshProgress, inFlightMax, type Progress, smallAppend, smallInFlightMax } from './progress.js'
 import { Rounds } from './rounds.js'
 import { SnapshotSending } from './snapshot-sending.js'
 import type { HardState, LogEntry, LogPosition, RaftEffect, RaftEvent, RaftMessage, Refusal, Role, SnapshotMeta } from './types.js'
@@ -48,6 +48,8 @@ export interface RaftOptions {
   readonly seed: number
 }
 
+/** Proposals within one tick from which on the next append is surely near. */
+const busyProposals = 8
 /** Bytes that may wait to be committed; beyond it proposals are refused. */
 const uncommittedBytesMax = 64 * 1024 * 1024
 /** Bytes of log up to which a snapshot under way keeps the entries that will follow it (R56). */
@@ -91,6 +93,7 @@ export class Raft {
   /** Something new may have to be sent to a follower; the commit index moved and followers do not know. */
   private leaderDirty = false
   private commitNews = false
+  private proposedInTick = 0
 
   /** A snapshot that comes in, chunk by chunk; `installing` once it is whole and takes the place of state and log. */
   private receiving:
@@ -239,6 +242,7 @@ export class Raft {
   }
 
   private tickLeader(): void {
+    this.proposedInTick = 0
     for (const [member, progress] of this.progress) this.tickFollower(member, progress)
     // Check-quorum (thesis §6.2): a leader that hears no majority for an election time-out gives up its lead.
     if (!hasQuorum(this.configuration, (voter) => this.isHeard(voter, this.timing.electionTicksMax)))
@@ -493,6 +497,7 @@ export class Raft {
     const refusal = this.role !== 'leader' ? 'not-leader' : this.transfer !== undefined ? 'transferring' : undefined
     if (refusal !== undefined) return this.refuse(requestId, refusal)
     if (this.uncommittedBytes > uncommittedBytesMax) return this.refuse(requestId, 'overloaded')
+    this.proposedInTick++
     const entry = this.appendOwn('command', command)
     this.effects.push({ kind: 'accepted', requestId, index: entry.index, term: entry.term })
   }
@@ -648,22 +653,22 @@ export class Raft {
 
   private replicate(): void {
     if (!this.leaderDirty && !this.commitNews) return
+    // Followers act on what is committed (grants, cases): an idle one is told at once, a busy one by its next append, or with the tick.
+    const tell = this.commitNews && this.proposedInTick < busyProposals
     for (const [member, progress] of this.progress) {
       const sent = this.leaderDirty ? this.sendAppends(member, progress) : 0
-      // Followers act on what is committed (grants, cases): an idle one is told at once, a busy one by its next append.
-      if (sent === 0 && this.commitNews) this.sendHeartbeat(member, progress)
+      if (sent === 0 && tell) this.sendHeartbeat(member, progress)
     }
     this.leaderDirty = false
-    this.commitNews = false
+    if (tell) this.commitNews = false
   }
 
   /** How many were sent. */
   private sendAppends(to: MemberId, progress: Progress): number {
     if (progress.mode === 'snapshot') return 0
     let sent = 0
-    const bound = progress.mode === 'probe' ? 1 : inFlightMax
     while (
-      progress.inFlight < bound &&
+      progress.inFlight < this.inFlightBound(progress) &&
       (progress.nextIndex <= this.log.lastIndex || (progress.mode === 'probe' && progress.inFlight === 0))
     ) {
       const prevIndex = logIndex(progress.nextIndex - 1)
@@ -683,6 +688,15 @@ export class Raft {
       if (progress.mode === 'replicate') progress.nextIndex = logIndex(progress.nextIndex + entries.length)
     }
     return sent
+  }
+
+  /**
+   * A follower syncs one batch and takes what comes meanwhile as the next: a third small append would only be one more message to
+   * make, send, take and answer, for entries that reach the disk no sooner.
+   */
+  private inFlightBound(progress: Progress): number {
+    if (progress.mode === 'probe') return 1
+    return this.log.lastIndex - progress.nextIndex + 1 < smallAppend ? smallInFlightMax : inFlightMax
   }
 
   private sendHeartbeat(to: MemberId, progress: Progress): void {
