@@ -10,8 +10,16 @@ const unpackr = new Unpackr({ useRecords: false, moreTypes: false, mapsAsObjects
 
 /** A fresh copy: it does not alias the encoder's buffer. */
 export function encode(value: unknown): Uint8Array {
+  return new Uint8Array(packr.pack(value))
+}
+
+/**
+ * The same as a view of a larger buffer, which it keeps from being freed: for what is written out soon and then forgotten. The
+ * encoder does not use the bytes again.
+ */
+export function encodeBriefly(value: unknown): Uint8Array {
   const packed = packr.pack(value)
-  return new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength).slice()
+  return new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength)
 }
 
 /** Throws on bytes that are not one whole MessagePack value. */

@@ -2,7 +2,7 @@
 import type { BootId, BootInstant, ClusterId, LogIndex, MemberId, NodeId, PlainError, RequestId, SessionId } from '../base/index.js'
 import type { Address, Command, CommandResult, FormationMessage } from '../core/cluster/index.js'
 import type { Renewal } from '../core/detector/index.js'
-import type { RaftMessage } from '../core/raft/index.js'
+import type { PackedMessage } from './raft-wire.js'
 
 export type Frame =
   | FormationMessage
@@ -11,7 +11,7 @@ export type Frame =
       /** Sender and receiver: a node has two members while a new life of it takes over. */
       readonly member: MemberId
       readonly to: MemberId
-      readonly message: RaftMessage
+      readonly message: PackedMessage
     }
   /** The leader has seen that the member's disk no longer holds what it acknowledged. */
   | { readonly kind: 'regressed'; readonly member: MemberId; readonly acknowledged: LogIndex; readonly shows: LogIndex }

@@ -68,6 +68,7 @@ import { Leadership } from './leadership.js'
 import { Membership } from './membership.js'
 import { type Frame, type Heartbeat, kindOf, type Question, type Renewed } from './messages.js'
 import { Presence } from './presence.js'
+import { RaftPacker, unpackMessage } from './raft-wire.js'
 import { type Outcome, type Proposal, Requests } from './requests.js'
 import { Snapshots } from './snapshots.js'
 
@@ -134,6 +135,7 @@ export class QuorateNode {
   private leadership: Leadership | undefined
   private readonly inbox: (() => void)[] = []
   private readonly raftInbox: RaftEvent[] = []
+  private readonly packer = new RaftPacker()
   private draining = false
   private scheduled = false
   private stopped = false
@@ -413,7 +415,7 @@ export class QuorateNode {
         return
       case 'send': {
         const node = this.nodeOf(effect.to)
-        const frame: Frame = { kind: 'raft', member: this.identity.memberId, to: effect.to, message: effect.message }
+        const frame: Frame = { kind: 'raft', member: this.identity.memberId, to: effect.to, message: this.packer.pack(effect.message) }
         if (node !== undefined) this.send(node, frame)
         return
       }
@@ -1091,7 +1093,8 @@ export class QuorateNode {
         // What another life of this node was told, or a member of another node's name says, is not for this one.
         if (raft.to !== this.identity.memberId || (this.membership.nodeOf(raft.member) ?? from) !== from) return
         this.membership.learn(raft.member, from)
-        this.raftInbox.push({ kind: 'received', from: raft.member, message: raft.message })
+        const message = unpackMessage(raft.message)
+        if (message !== undefined) this.raftInbox.push({ kind: 'received', from: raft.member, message })
         return
       }
       case 'regressed':

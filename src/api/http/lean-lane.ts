@@ -149,9 +149,11 @@ class LeanConnection {
   private readonly onAnswer = (answer: LeanAnswer): void => {
     this.busy = false
     if (this.socket.destroyed) return
-    const text = answerText(answer, this.closing)
-    if (this.closing) return void this.socket.end(text)
-    this.socket.write(text)
+    const length = Buffer.byteLength(answer.body)
+    const text = answerText(answer, length, this.closing)
+    const encoding = length === answer.body.length ? 'latin1' : 'utf8' // Of the same bytes the one that is written faster.
+    if (this.closing) return void this.socket.end(text, encoding)
+    this.socket.write(text, encoding)
     this.next()
     if (this.socket.isPaused()) this.socket.resume()
   }
@@ -206,10 +208,10 @@ class LeanConnection {
   }
 }
 
-function answerText({ status, headers, body }: LeanAnswer, closing: boolean): string {
+function answerText({ status, headers, body }: LeanAnswer, bytes: number, closing: boolean): string {
   let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`
   for (const name in headers) head += `${name}: ${headers[name]}\r\n`
-  const length = status === 304 ? '' : `content-length: ${Buffer.byteLength(body)}\r\n` // RFC 9110 §8.6.
+  const length = status === 304 ? '' : `content-length: ${bytes}\r\n` // RFC 9110 §8.6.
   return `${head}${length}date: ${date()}\r\nconnection: ${closing ? 'close' : 'keep-alive'}\r\n\r\n${body}`
 }
 

@@ -5,7 +5,7 @@
  * connection that it dialled itself; the other one carries only the answers to pings.
  */
 import { createServer, type Server, type Socket } from 'node:net'
-import { type ClusterId, encode, invariant, type MemberId, type NodeId } from '../../base/index.js'
+import { type ClusterId, encodeBriefly, invariant, type MemberId, type NodeId } from '../../base/index.js'
 import { Connection, type ConnectionContext } from './connection.js'
 import type { PeerAddress, PeerIntroduction, PeerListener, Peers } from './contract.js'
 import { Dialer } from './dialer.js'
@@ -122,7 +122,7 @@ class NodePeers implements OpenedPeers {
 
   send(to: NodeId, frame: unknown): boolean {
     const outbound = this.states.get(to)?.outbound
-    return outbound?.sendMessage(encode(frame)) ?? false
+    return outbound?.sendMessage(encodeBriefly(frame)) ?? false
   }
 
   setPeers(peers: ReadonlyMap<NodeId, readonly PeerAddress[]>): void {

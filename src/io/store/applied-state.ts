@@ -5,7 +5,7 @@
  * merged, so that their syncs take little from the log's. A sum over all rows goes along; where it does not match when the rows are
  * read, they are not used.
  */
-import { encode, invariant, type LogIndex, logIndex } from '../../base/index.js'
+import { encodeBriefly, invariant, type LogIndex, logIndex } from '../../base/index.js'
 import type { SnapshotMeta } from '../../core/raft/index.js'
 import { Checksums } from './checksums.js'
 import type { Row, RowChange } from './contract.js'
@@ -81,7 +81,7 @@ export class AppliedState {
     this.appliedNow = applied
     this.dirty = true
     for (const { table, key, value } of changes) {
-      this.change(rowKey(table, key), value === undefined ? undefined : encode(value))
+      this.change(rowKey(table, key), value === undefined ? undefined : encodeBriefly(value))
     }
     if (this.waiting.size > waitingMax) this.hurryUp()
     this.work()

@@ -40,6 +40,8 @@ export interface Disk {
 /** Beyond this a write goes to the thread pool; below it the copy into the page cache is shorter than the hop. */
 const smallWriteMax = 128 * 1024
 
+const syncData = promisify(fdatasync)
+
 export const realDisk: Disk = {
   async open(path) {
     return openedFile(await promisify(openFile)(path, constants.O_RDWR | constants.O_CREAT, 0o600))
@@ -92,7 +94,7 @@ function openedFile(fd: number): DiskFile {
       while (done < bytes.length) done += writeSync(fd, bytes, done, bytes.length - done, position + done)
       return undefined
     },
-    sync: () => promisify(fdatasync)(fd),
+    sync: () => syncData(fd),
     async cut(length) {
       await promisify(ftruncate)(fd, length)
       await promisify(fsync)(fd)
