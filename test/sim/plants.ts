@@ -4,8 +4,7 @@
  * A plant stands for what its author might have forgotten; where it lives in the program is of no account here.
  */
 import { decode, encode, type LogIndex } from '../../src/base/index.js'
-import { AttemptRunner } from '../../src/core/arbiter/index.js'
-import { LeaseGiver, LeaseHolder } from '../../src/core/detector/index.js'
+import { LeaseGiver } from '../../src/core/detector/index.js'
 import { GuardianCore } from '../../src/core/guardian/index.js'
 import { Raft } from '../../src/core/raft/index.js'
 import { Log } from '../../src/core/raft/log.js'
@@ -17,7 +16,6 @@ import { Disk, SimStore } from './disk.js'
 import { Later } from './later.js'
 import { Machine } from './machine.js'
 import type { Profile } from './play.js'
-import { SimRunFolder } from './run-folder.js'
 import type { WorldOptions } from './world.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: what is planted reaches into private parts, which have no types here.
@@ -25,8 +23,9 @@ type Inside = any
 
 export interface Plant {
   readonly mistake: string
-  readonly profile: Profile
-  /** Some seed among so many finds it. */
+  /** What finds it: a profile of the simulator, members of `core/raft` alone, or a scenario script. */
+  readonly by: Profile | 'raft' | 'script'
+  /** Some seed among so many does. */
   readonly within: number
   /** The first of them, 1 unless given. */
   readonly from?: number
@@ -76,16 +75,14 @@ function halved(owner: Inside, name: string): () => void {
   )
 }
 
-const consensus = (mistake: string, within: number, plant: () => () => void, options?: Partial<WorldOptions>): Plant => ({
-  mistake,
-  profile: 'consensus',
-  within,
-  plant,
-  ...(options === undefined ? {} : { options }),
-})
+/** Found by members of `core/raft` alone under chance. */
+const raft = (mistake: string, within: number, plant: () => () => void): Plant => ({ mistake, by: 'raft', within, plant })
+/** Found by one of the scenario scripts, where chance would need too long. */
+const script = (mistake: string, plant: () => () => void): Plant => ({ mistake, by: 'script', within: 1, plant })
+const consensus = (mistake: string, within: number, plant: () => () => void): Plant => ({ mistake, by: 'consensus', within, plant })
 const whole = (mistake: string, within: number, plant: () => () => void, more: Partial<Plant> = {}): Plant => ({
   mistake,
-  profile: 'whole',
+  by: 'whole',
   within,
   plant,
   ...more,
@@ -93,7 +90,7 @@ const whole = (mistake: string, within: number, plant: () => () => void, more: P
 
 export const plants: readonly Plant[] = [
   // Elections and terms.
-  consensus('the vote is not persisted', 400, () =>
+  raft('the vote is not persisted', 50, () =>
     instead(
       Persistence,
       'flush',
@@ -103,7 +100,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('the term is not persisted', 400, () =>
+  raft('the term is not persisted', 50, () =>
     instead(
       Persistence,
       'flush',
@@ -114,7 +111,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('a vote is answered before it is on disk', 400, () =>
+  raft('a vote is answered before it is on disk', 1_500, () =>
     instead(
       Persistence,
       'sendDurable',
@@ -125,7 +122,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('the own vote is counted before it is on disk', 400, () =>
+  script('the own vote is counted before it is on disk', () =>
     all(
       insteadOfGetter(Persistence, 'isTermDurable', () => () => true),
       instead(
@@ -139,7 +136,7 @@ export const plants: readonly Plant[] = [
       ),
     ),
   ),
-  consensus('answers of an earlier round, and to pre-votes, count as votes', 400, () =>
+  raft('answers of an earlier round, and to pre-votes, count as votes', 100, () =>
     instead(
       Raft,
       'onVoteResponse',
@@ -151,7 +148,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('of two logs the longer one wins, whatever its last term is', 400, () =>
+  raft('of two logs the longer one wins, whatever its last term is', 1500, () =>
     instead(
       Log,
       'isUpToDate',
@@ -161,9 +158,9 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('anybody is voted for', 400, () => instead(Log, 'isUpToDate', () => () => true)),
+  raft('anybody is voted for', 50, () => instead(Log, 'isUpToDate', () => () => true)),
   // Replication and commitment.
-  consensus('an entry of an old term is committed by counting', 400, () =>
+  raft('an entry of an old term is committed by counting', 2_000, () =>
     instead(
       Raft,
       'advanceCommit',
@@ -185,7 +182,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('an append is acknowledged before it is on disk', 400, () =>
+  consensus('an append is acknowledged before it is on disk', 20, () =>
     instead(
       Persistence,
       'sendDurable',
@@ -196,7 +193,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('the leader counts itself before its disk has the entry', 400, () =>
+  raft('the leader counts itself before its disk has the entry', 3_000, () =>
     instead(
       Raft,
       'advanceCommit',
@@ -212,7 +209,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('a follower commits further than what it was proved to hold', 400, () =>
+  consensus('a follower commits further than what it was proved to hold', 20, () =>
     all(
       instead(
         Raft,
@@ -232,7 +229,7 @@ export const plants: readonly Plant[] = [
       ),
     ),
   ),
-  consensus('a conflicting tail is not cut', 400, () =>
+  raft('a conflicting tail is not cut', 50, () =>
     instead(
       Raft,
       'take',
@@ -243,7 +240,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('a cut log keeps its configuration', 400, () =>
+  raft('a cut log keeps its configuration', 50, () =>
     instead(
       Raft,
       'take',
@@ -261,7 +258,7 @@ export const plants: readonly Plant[] = [
     ),
   ),
   // Membership.
-  consensus('a leader changes the membership before an entry of its own', 400, () =>
+  raft('a leader changes the membership before an entry of its own', 100, () =>
     instead(
       Raft,
       'judgeChange',
@@ -272,7 +269,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('a change begins while another one is under way', 400, () =>
+  raft('a change begins while another one is under way', 100, () =>
     all(
       instead(
         Raft,
@@ -286,10 +283,10 @@ export const plants: readonly Plant[] = [
       instead(Raft, 'isChanging', () => () => false),
     ),
   ),
-  consensus('the joint phase does without its outgoing half', 400, () =>
+  raft('the joint phase does without its outgoing half', 1000, () =>
     all(...['advanceCommit', 'countVotes', 'confirmRounds', 'tickLeader'].map((name) => halved(Raft, name))),
   ),
-  consensus('a wiped member comes back under its old name', 400, () =>
+  consensus('a wiped member comes back under its old name', 100, () =>
     instead(
       Machine,
       'loseDisk',
@@ -302,7 +299,7 @@ export const plants: readonly Plant[] = [
     ),
   ),
   // Snapshots and disks.
-  consensus('a snapshot older than what is committed is installed', 400, () =>
+  consensus('a snapshot older than what is committed is installed', 150, () =>
     all(
       instead(
         Raft,
@@ -328,7 +325,7 @@ export const plants: readonly Plant[] = [
       ),
     ),
   ),
-  consensus('chunks of two snapshots are mixed', 400, () =>
+  raft('chunks of two snapshots are mixed', 1000, () =>
     instead(
       Raft,
       'onSnapshot',
@@ -343,7 +340,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('a snapshot does not say who belongs', 400, () =>
+  consensus('a snapshot does not say who belongs', 60, () =>
     instead(
       Raft,
       'sendChunk',
@@ -355,7 +352,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('a tail that may be committed goes when a snapshot comes', 400, () =>
+  script('a tail that may be committed goes when a snapshot comes', () =>
     instead(
       Raft,
       'continueInstall',
@@ -371,7 +368,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('the log is compacted beyond what is durable of the state', 400, () =>
+  consensus('the log is compacted beyond what is durable of the state', 20, () =>
     all(
       instead(
         SimStore,
@@ -394,7 +391,7 @@ export const plants: readonly Plant[] = [
       ),
     ),
   ),
-  consensus('the applied index is saved apart from the rows', 400, () =>
+  consensus('the applied index is saved apart from the rows', 20, () =>
     instead(
       Disk,
       'lostUnsynced',
@@ -406,7 +403,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('rows are saved, and the applied index after them', 400, () =>
+  consensus('rows are saved, and the applied index after them', 20, () =>
     instead(
       Disk,
       'lostUnsynced',
@@ -419,7 +416,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('the switch to a snapshot is half done when the power goes', 400, () =>
+  consensus('the switch to a snapshot is half done when the power goes', 250, () =>
     instead(
       SimStore,
       'end',
@@ -434,7 +431,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('writes of a failing disk count as done', 400, () =>
+  consensus('writes of a failing disk count as done', 100, () =>
     instead(
       SimStore,
       'next',
@@ -450,7 +447,7 @@ export const plants: readonly Plant[] = [
     ),
   ),
   // Reads and clients.
-  consensus('a read is answered without asking anybody', 400, () =>
+  consensus('a read is answered without asking anybody', 20, () =>
     instead(
       QuorateNode,
       'readBarrier',
@@ -460,7 +457,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('a leader answers reads without a round', 400, () =>
+  consensus('a leader answers reads without a round', 60, () =>
     instead(
       QuorateNode,
       'confirmLead',
@@ -470,7 +467,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('late heartbeat answers confirm a read', 400, () =>
+  script('late heartbeat answers confirm a read', () =>
     instead(
       Raft,
       'onHeartbeatResponse',
@@ -480,7 +477,7 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('a new leader answers reads before an entry of its own', 400, () =>
+  raft('a new leader answers reads before an entry of its own', 600, () =>
     all(
       instead(
         Rounds,
@@ -501,12 +498,12 @@ export const plants: readonly Plant[] = [
       ),
     ),
   ),
-  consensus('a follower does not wait for the confirmed index', 400, () =>
+  consensus('a follower does not wait for the confirmed index', 20, () =>
     instead(Requests, 'addRead', () => (index, _deadline, callback) => {
       callback({ ok: true, value: index })
     }),
   ),
-  consensus('request ids are forgotten', 400, () =>
+  consensus('request ids are forgotten', 20, () =>
     instead(
       QuorateNode,
       'envelope',
@@ -528,45 +525,7 @@ export const plants: readonly Plant[] = [
     ),
   ),
   // Leases, proofs, fencing.
-  whole('leases are renewed before the quorum round', 300, nothing, {
-    options: {
-      makeNode: (...made) => {
-        const node = new QuorateNode(...made)
-        const { presence } = node as Inside
-        const original = presence.takeRound.bind(presence)
-        presence.takeRound = (id: string) => {
-          if (original(id)) presence.confirmed(id, node.state, node.settings, 0, (renewed: unknown) => (node as Inside).renewed(renewed))
-          return false
-        }
-        return node
-      },
-    },
-  }),
-  whole('who is being condemned is still answered', 300, () => instead(LeaseGiver, 'isWithheld', () => () => false)),
   whole('a lease is called over as soon as its boot is silent', 300, () => instead(LeaseGiver, 'untilExpired', () => () => 0)),
-  whole('a lease counts from the receipt of its answer', 300, nothing, {
-    options: {
-      makeNode: (self, io, ...rest) => {
-        const node = new QuorateNode(self, io, ...rest)
-        const { holder } = (node as Inside).presence
-        const original = holder.renewed.bind(holder)
-        holder.renewed = (renewal: Inside) => {
-          const moved = original(renewal)
-          if (moved) holder.until = io.clock.boot() + renewal.leaseMs
-          return moved
-        }
-        return node
-      },
-    },
-  }),
-  whole('a start is not checked against its deadline', 300, nothing, {
-    options: {
-      makeNode: (self, io, ...rest) => {
-        const monitor = { send: (order: Inside) => io.monitor.send('deadline' in order ? { ...order, deadline: 1e12 } : order) }
-        return new QuorateNode(self, { ...io, monitor }, ...rest)
-      },
-    },
-  }),
   whole('whoever is condemned is assumed dead, and its groups are granted', 300, nothing, {
     options: {
       makeNode: (self, io, restored, state) => {
@@ -598,7 +557,6 @@ export const plants: readonly Plant[] = [
       },
     },
   }),
-  whole('a sealed token is started again', 300, () => instead(SimRunFolder, 'seal', () => () => undefined)),
   whole('the guardian does not end what the lease is over for', 100, () =>
     instead(
       GuardianCore,
@@ -609,18 +567,6 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  whole('off is believed without reading it back', 300, () =>
-    instead(
-      AttemptRunner,
-      'next',
-      () =>
-        function (run, effects) {
-          if (!run.offReadings.every((readings: number) => readings >= 1)) return this.readAll(run, effects)
-          run.result = { confirmed: true, detail: 'said so' }
-        },
-    ),
-  ),
-  whole('an arbiter calls without a lease', 300, () => instead(LeaseHolder, 'mayAct', () => () => true)),
 ]
 
 function nothing(): () => void {

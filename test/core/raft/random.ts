@@ -111,6 +111,7 @@ export class RaftWorld {
       if (!membersOf(configuration).includes(id)) continue
       assert.equal(raft?.status.appliedIndex, leader.raft.status.lastIndex, `after the last fault ${id} has everything`)
       assert.deepEqual(state, leader.state, `after the last fault ${id} has the same state`)
+      assert.deepEqual(raft?.status.configuration, configuration, `after the last fault ${id} goes by the same configuration`)
     }
   }
 
@@ -169,7 +170,7 @@ export class RaftWorld {
     const spared = random.chance(0.7) ? random.pick(this.members) : undefined
     this.cuts.clear()
     for (const { id } of this.members) if (id !== spared?.id) this.cuts.add(`${leader.id}->${id}`)
-    if (random.chance(0.2)) this.reconfigure()
+    if (random.chance(0.3)) this.reconfigure()
     for (let count = random.between(0, 3); count > 0; count--) this.propose(`write ${this.requests}`)
     this.persist(leader, 100)
     for (let rounds = random.between(0, 3); rounds > 0 && spared !== undefined; rounds--) this.between(leader, spared)

@@ -4,17 +4,10 @@
  * With QUORATE_REGENERATE=1 the scripts are rewritten with what happened; read the difference before you keep it.
  */
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { playScenario } from './scenario.js'
-
-/** The scripts are not compiled: they stand in the sources. */
-function scenarioFolder(): string {
-  let root = import.meta.dirname
-  while (!existsSync(join(root, 'package.json'))) root = dirname(root)
-  return join(root, 'test', 'core', 'raft', 'scenarios')
-}
+import { playScenario, scenarioFolder } from './scenario.js'
 
 const folder = scenarioFolder()
 for (const name of readdirSync(folder).filter((file) => file.endsWith('.txt'))) {

@@ -25,7 +25,10 @@
  *   send a->b KIND key=value …               a message that somebody forged, or that is very late
  *   status [a] | log [a] | wire
  */
+
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { type LogIndex, logIndex, type MemberId, type RequestId, type Term, term } from '../../../src/base/index.js'
 import {
   type Configuration,
@@ -63,6 +66,13 @@ export function parseScenario(text: string): readonly Step[] {
   }
   finish()
   return steps
+}
+
+/** The scripts are not compiled: they stand in the sources. */
+export function scenarioFolder(): string {
+  let root = import.meta.dirname
+  while (!existsSync(join(root, 'package.json'))) root = dirname(root)
+  return join(root, 'test', 'core', 'raft', 'scenarios')
 }
 
 /** The script with what was seen now in place of what was expected. */
