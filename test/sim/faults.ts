@@ -148,12 +148,14 @@ const trap: Make = (world, random) => {
   const how = random.pick(['dies', 'dies', 'loses power', 'is cut off', 'is not heard any more', 'stops'] as const)
   const delay = random.chance(0.5) ? 0 : random.next() * 2 * world.options.syncMax
   let heal = none
+  let isOver = false
   const over = world.network.watch((from, to, frame) => {
     const { message } = frame as { message?: { kind: string; granted?: boolean; success?: boolean } }
     if (message?.kind !== kind || message.granted === false || message.success === false) return
     over()
     const machine = random.chance(0.7) ? from.machine : (world.machine(to) as Machine)
     world.scheduler.after(delay, () => {
+      if (isOver) return
       world.trace.add('>>>>', `${machine.name} ${how}: ${kind} of ${from.machine.name} to ${to}`)
       heal = befall(world, machine, how)
     })
@@ -161,6 +163,7 @@ const trap: Make = (world, random) => {
   return {
     text: `a trap for ${kind}: who ${how}`,
     heal: () => {
+      isOver = true
       over()
       heal()
     },
