@@ -7,12 +7,12 @@ import { GrpcConnection, putRequest, rangeRequest, transactionRequest } from './
 import { HttpConnection } from './http-connection.js'
 import { type ClientReport, keyOf, type Measured, type Work } from './work.js'
 
-/** Clients that share one gRPC connection: its streams are what gRPC is good at. */
-const clientsPerGrpcConnection = 16
 
 type Ask = (done: (ok: boolean) => void) => void
 
 const work = JSON.parse(process.argv[2] ?? '') as Work
+/** Clients that share one gRPC connection: its streams are what gRPC is good at. Transactions fill a window of 64 KiB alone. */
+const clientsPerGrpcConnection = work.operation === 'transaction' ? 1 : 16
 const value = Array.from({ length: work.valueBytes }, (_, at) => String.fromCharCode(97 + ((at * 7 + (at >> 3)) % 26))).join('')
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
 const base64Value = base64(value)
