@@ -7,7 +7,6 @@ import { GrpcConnection, putRequest, rangeRequest, transactionRequest } from './
 import { HttpConnection } from './http-connection.js'
 import { type ClientReport, keyOf, type Measured, type Work } from './work.js'
 
-
 type Ask = (done: (ok: boolean) => void) => void
 
 const work = JSON.parse(process.argv[2] ?? '') as Work

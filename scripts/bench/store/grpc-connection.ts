@@ -15,6 +15,8 @@ const endStream = 1
 const endHeaders = 4
 const acknowledge = 1
 const frameHead = 9
+/** Longest payload of a frame that every server takes, in bytes. */
+const frameMax = 16_384
 /** Given to the server for the connection and each stream, in bytes. */
 const window = 2 ** 30
 
@@ -66,15 +68,15 @@ export class GrpcConnection {
     this.sendWindow -= length
     // Clients per connection are few enough for this; to wait for the window would measure the client.
     if (this.sendWindow < 0) throw new Error('more is on its way than the server takes')
-    const bytes = Buffer.allocUnsafe(frameHead + head.length + frameHead + length)
-    writeHead(bytes, 0, head.length, types.headers, endHeaders, stream)
-    head.copy(bytes, frameHead)
-    const data = frameHead + head.length
-    writeHead(bytes, data, length, types.data, endStream, stream)
-    bytes[data + frameHead] = 0
-    bytes.writeUInt32BE(message.length, data + frameHead + 1)
-    message.copy(bytes, data + frameHead + 5)
-    this.write(bytes)
+    this.write(frame(types.headers, endHeaders, stream, head))
+    const data = Buffer.allocUnsafe(length)
+    data[0] = 0
+    data.writeUInt32BE(message.length, 1)
+    message.copy(data, 5)
+    for (let from = 0; from < length; from += frameMax) {
+      const part = data.subarray(from, from + frameMax)
+      this.write(frame(types.data, from + frameMax < length ? 0 : endStream, stream, part))
+    }
   }
 
   end(): void {
