@@ -83,7 +83,7 @@ test('a start in flight is waited for and not repeated', async () => {
     parameters: { start: `echo x >> ${starts}; sleep 1.5; touch ${up}`, stop: `rm -f ${up}`, probe: `test -e ${up} || exit 7` },
   })
   bench.run('g', { app })
-  await bench.eventually('the start to begin', () => existsSync(starts))
+  await bench.eventually('the start to begin', () => existsSync(starts) && bench.startingOf('g', 'app') !== undefined)
   const from = await replaceMonitor()
   await bench.groupIs('g', 'ONLINE', from)
   assert.equal(readFileSync(starts, 'utf8'), 'x\n')

@@ -234,6 +234,12 @@ export class BenchNode {
     return record?.progress[resourceName as ResourceName]?.processes[0]?.pid
   }
 
+  /** The start in flight, as the run record knows it: what a successor can wait for. */
+  startingOf(name: string, resourceName: string): number | undefined {
+    const record = this.runFolder.readRecords().readable.find((known) => known.group === name)
+    return record?.progress[resourceName as ResourceName]?.starting?.pid
+  }
+
   /** Ends everything of this node, by its own cells, and removes its folders. */
   async close() {
     this.#link?.close()

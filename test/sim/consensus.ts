@@ -156,7 +156,9 @@ class Operator {
     const node = world.leader?.daemon?.node
     node?.readBarrier(300, (outcome) => {
       if (!outcome.ok || node.state.get('members', member) !== undefined || node.consensus.configuration.voters.includes(member)) return
-      if (!this.leaving.delete(machine)) return
+      // An answer may come late, when another life of the node is asked to leave.
+      if (this.leaving.get(machine) !== member) return
+      this.leaving.delete(machine)
       world.seen.add('member left')
       world.trace.add('....', `${member} has left`)
       if (machine.disk.identity?.memberId === member) machine.moveFolderAway('it belongs no more')
