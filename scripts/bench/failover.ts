@@ -4,12 +4,20 @@
  * Options: --runs N (20), --profiles fast,normal, --arenas loopback,namespaces, --only kill,cut,move,death. Every run that
  * loses a node is fenced with proof before the takeover; a journal that the service writes itself shows whether two copies
  * ever ran at one instant. Prints a table, and JSON with --json.
+ *
+ * Of a move, and of a death, the service's own time is told apart: what its program took to stop and to open its port.
  */
 import { pause } from '../lib/http.js'
 import { overlaps, readCopies } from '../lib/journal.js'
 import { type Arena, names, openArena, placeLead, settled } from './arena.js'
 import { type Figures, figures } from './watch.js'
 
+if (process.argv.includes('--help')) {
+  process.stdout.write(
+    'npm run bench:failover -- [--runs 20] [--profiles fast,normal] [--arenas loopback,namespaces] [--only kill,cut,move,death] [--json]\n',
+  )
+  process.exit(0)
+}
 const option = (name: string, fallback: string): string => {
   const at = process.argv.indexOf(`--${name}`)
   return at < 0 ? fallback : (process.argv[at + 1] ?? fallback)
@@ -27,11 +35,14 @@ interface Row {
   readonly gap: Figures
   /** Of it the fence device's own time: from the arbiter's right to call it until it had been read back. */
   readonly device: Figures | undefined
+  /** What is left of the gap without the service's own stop and start. */
+  readonly without: Figures | undefined
 }
 
 interface Run {
   readonly gap: number
   readonly device?: number | undefined
+  readonly own?: number | undefined
 }
 const rows: Row[] = []
 let doubles = 0
@@ -66,8 +77,15 @@ async function measure(arena: Arena, profile: string, what: string, once: () => 
   }
   process.stderr.write('\n')
   const devices = done.flatMap((run) => run.device ?? [])
-  const device = devices.length === 0 ? undefined : figures(devices)
-  rows.push({ arena: arena.kind, profile, what, gap: figures(done.map((run) => run.gap)), device })
+  const without = done.flatMap((run) => (run.own === undefined ? [] : [run.gap - run.own]))
+  rows.push({
+    arena: arena.kind,
+    profile,
+    what,
+    gap: figures(done.map((run) => run.gap)),
+    device: devices.length === 0 ? undefined : figures(devices),
+    without: without.length === 0 ? undefined : figures(without),
+  })
 }
 
 async function loseNode(arena: Arena, atLeader: boolean, how: 'kill' | 'cut'): Promise<Run> {
@@ -106,7 +124,11 @@ async function move(arena: Arena): Promise<Run> {
   const since = Date.now()
   await arena.api('POST', '/v1/groups/web/move', { to })
   const back = await arena.watch.until(since, (success) => success.text.includes(`by ${to},`), 60_000)
-  return { gap: arena.watch.longestGap(since, back.at) }
+  const copies = readCopies(arena.journal)
+  const stopTook = copies.findLast((copy) => copy.node === holder)?.stopTook
+  const startTook = copies.findLast((copy) => copy.node === to)?.startTook
+  const own = stopTook === undefined || startTook === undefined ? undefined : stopTook + startTook
+  return { gap: arena.watch.longestGap(since, back.at), own }
 }
 
 async function serviceDeath(arena: Arena): Promise<Run> {
@@ -117,7 +139,7 @@ async function serviceDeath(arena: Arena): Promise<Run> {
   killService(arena, copy.node)
   await pause(30)
   const back = await arena.watch.until(Date.now(), () => true, 60_000)
-  return { gap: arena.watch.longestGap(since, back.at) }
+  return { gap: arena.watch.longestGap(since, back.at), own: readCopies(arena.journal).at(-1)?.startTook }
 }
 
 /** The service's pid as this process sees it, whatever namespace it lives in. */
@@ -132,11 +154,12 @@ function print(): void {
     return
   }
   process.stdout.write(
-    '\n| where | profile | what | runs | min | median | p95 | max (ms) | of it device, median |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n',
+    '\n| where | profile | what | runs | min | median | p95 | max (ms) | of it device, median | without the service’s own stop and start, median (max) |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n',
   )
-  for (const { arena, profile, what, gap, device } of rows) {
+  for (const { arena, profile, what, gap, device, without } of rows) {
     const { count, min, median, p95, max } = gap
-    process.stdout.write(`| ${[arena, profile, what, count, min, median, p95, max, device?.median ?? ''].join(' | ')} |\n`)
+    const rest = without === undefined ? '' : `${without.median} (${without.max})`
+    process.stdout.write(`| ${[arena, profile, what, count, min, median, p95, max, device?.median ?? '', rest].join(' | ')} |\n`)
   }
   process.stdout.write(`\nInstants with two copies, by the service's own journal: ${doubles}\n`)
 }

@@ -23,8 +23,8 @@ try {
   // The first start of all: nobody has left a count.
 }
 let left = visits
-const note = (what) =>
-  appendFileSync(journal, `${JSON.stringify({ at: Date.now(), node, token: Number(token), pid: process.pid, what })}\n`)
+const note = (what, more = {}) =>
+  appendFileSync(journal, `${JSON.stringify({ at: Date.now(), node, token: Number(token), pid: process.pid, what, ...more })}\n`)
 
 const server = createServer((request, response) => {
   if (request.url === '/health') return void response.end('ok\n')
@@ -32,7 +32,7 @@ const server = createServer((request, response) => {
   response.setHeader('content-type', 'text/plain; charset=utf-8')
   response.end(`Served by ${node}, visit ${visits}, grant ${token}.\n`)
 })
-server.listen(Number(port), host, () => note('start'))
+server.listen(Number(port), host, () => note('start', { took: Math.round(performance.now()) }))
 server.on('error', (error) => {
   note(`error ${error.code}`)
   process.exit(1)
@@ -63,9 +63,10 @@ function leave() {
 setInterval(leave, 200)
 
 process.on('SIGTERM', async () => {
+  const since = performance.now()
   server.close()
   server.closeAllConnections()
   await leave()
-  note('stop')
+  note('stop', { took: Math.round(performance.now() - since) })
   process.exit(0)
 })

@@ -586,7 +586,11 @@ export class QuorateNode {
 
   private applyCommand(entry: LogEntry): Applied & { readonly envelope: Envelope } {
     const envelope = decode(entry.data) as Envelope
-    return { ...apply(this.state, { index: entry.index, term: entry.term }, envelope), envelope }
+    const applied = apply(this.state, { index: entry.index, term: entry.term }, envelope)
+    const { fault } = applied
+    if (fault !== undefined)
+      this.io.log('error', `entry ${entry.index} (${envelope.command.kind}): ${fault instanceof Error ? fault.stack : String(fault)}`)
+    return { ...applied, envelope }
   }
 
   /** One atomic batch to the store for everything that one step applied. */

@@ -5,7 +5,7 @@
 import type { LogIndex, RequestId } from '../../src/base/index.js'
 import type { Command, CommandResult } from '../../src/core/cluster/index.js'
 import type { SimDaemon } from './daemon.js'
-import { callsMax, History } from './history.js'
+import { History } from './history.js'
 import type { Random } from './random.js'
 import type { World } from './world.js'
 
@@ -20,7 +20,7 @@ interface RegisterRow {
 }
 
 /** After so many calls another key is used. */
-const callsPerKey = callsMax - 12
+const callsPerKey = 38
 const keysAtOnce = 2
 const attemptTimeout = 250
 const attemptsMax = 4

@@ -1,6 +1,6 @@
-/** docs/safety.md names tests that exist. */
+/** docs/safety.md and docs/hazards.md name tests that exist. */
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 
@@ -11,12 +11,32 @@ function projectRoot(): string {
 }
 
 const root = projectRoot()
-const document = readFileSync(join(root, 'docs', 'safety.md'), 'utf8')
-const flat = document.replace(/\s+/g, ' ').replaceAll('’', "'")
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
+const oneLine = (text: string) => text.replace(/\s+/g, ' ').replaceAll('\\', '').replaceAll('’', "'")
+const documents = ['safety.md', 'hazards.md'].map((name) => ({ name, text: read(`docs/${name}`) }))
+const safety = read('docs/safety.md')
+
+/** Everything that a test can be called by. */
+const tests = oneLine(
+  readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.test.ts'))
+    .map((file) => read(`test/${file}`))
+    .join('\n'),
+)
+
+const folders = [
+  '',
+  'docs/',
+  'test/core/raft/scenarios/',
+  ...['raft', 'cluster', 'detector', 'arbiter', 'node-agent', 'guardian', 'monitor'].map((room) => `test/core/${room}/`),
+  'test/sim/',
+]
+
+/** Words in italics that are no names of tests. */
+const words = new Set(['stories', 'stopped', 'released', 'fenced', 'guardian', 'rebooted', 'lease', 'operator', '100 elections'])
 
 test('sentences are numbered without gaps, and each names a test', () => {
-  const sentences = document.split(/^(?=\d+\. )/m).slice(1)
+  const sentences = safety.split(/^(?=\d+\. )/m).slice(1)
   assert.deepEqual(
     sentences.map((sentence) => Number.parseInt(sentence, 10)),
     sentences.map((_, at) => at + 1),
@@ -24,59 +44,34 @@ test('sentences are numbered without gaps, and each names a test', () => {
   for (const sentence of sentences) assert.match(sentence, /—[\s\S]*(`|S\d|\*)/, sentence.slice(0, 60))
 })
 
+test('each hazard says what holds it', () => {
+  const rows = read('docs/hazards.md').match(/^\| [RH]\d.*$/gm) ?? []
+  assert.ok(rows.length >= 50)
+  for (const row of rows) {
+    const [, , , , held = ''] = row.split('|')
+    assert.match(held, /`|random worlds|S\d|planted/, row)
+  }
+})
+
 test('every story that is named is told, and every story that is told is named', () => {
-  const named = new Set(flat.match(/\bS\d+\b/g))
   const told = new Set(read('test/sim/safety.test.ts').match(/(?<=describe\(')S\d+/g))
-  assert.deepEqual([...named].sort(), [...told].sort())
+  assert.deepEqual([...new Set(safety.match(/\bS\d+\b/g))].sort(), [...told].sort())
+  for (const { name, text } of documents) for (const story of text.match(/\bS\d+\b/g) ?? []) assert.ok(told.has(story), `${name}: ${story}`)
 })
 
-test('every file that is named is there', () => {
-  const folders = [
-    '',
-    'test/core/raft/',
-    'test/core/cluster/',
-    'test/core/detector/',
-    'test/core/arbiter/',
-    'test/core/node-agent/',
-    'test/core/guardian/',
-    'test/core/monitor/',
-    'test/core/raft/scenarios/',
-    'test/sim/',
-  ]
-  for (const [, name = ''] of document.matchAll(/`([\w/-]+(?:\.test\.ts)?)`/g)) {
-    if (!name.includes('.test.ts') && !name.includes('-')) continue
-    const found = folders.some((folder) => existsSync(join(root, folder, name)) || existsSync(join(root, folder, `${name}.txt`)))
-    assert.ok(found, name)
-  }
-})
+for (const { name, text } of documents) {
+  test(`every file that ${name} names is there`, () => {
+    for (const [, file = ''] of text.matchAll(/`([\w/.-]+)`/g)) {
+      if (!file.includes('.ts') && !file.includes('-')) continue
+      const found = folders.some((folder) => existsSync(join(root, folder, file)) || existsSync(join(root, folder, `${file}.txt`)))
+      assert.ok(found, file)
+    }
+  })
 
-test('every test whose name is quoted is there', () => {
-  const tests = [
-    'cluster/cases',
-    'cluster/entries',
-    'cluster/grants',
-    'cluster/groups',
-    'cluster/proofs',
-    'detector/detector',
-    'detector/lease',
-    'arbiter/attempt-runner',
-    'node-agent/node-agent',
-    'guardian/guardian',
-    'monitor/group',
-  ]
-    .map((name) => read(`test/core/${name}.test.ts`))
-    .concat(read('test/sim/sim.test.ts'))
-    .join('\n')
-    .replaceAll('\\', '')
-    .replaceAll('’', "'")
-  for (const [, name = ''] of flat.matchAll(/(?<![\w*])\*([a-z0-9][^*]+)\*/g)) {
-    const part = name.replace(/ …$/, '')
-    if (
-      ['stories', 'stopped', 'released', 'fenced', 'guardian', 'rebooted', 'lease', 'operator', '100 elections'].includes(
-        part.toLowerCase(),
-      )
-    )
-      continue
-    assert.ok(tests.includes(part), name)
-  }
-})
+  test(`every test that ${name} quotes is there`, () => {
+    for (const [, quoted = ''] of oneLine(text).matchAll(/(?<![\w*])\*([a-z0-9][^*]+)\*/g)) {
+      const part = quoted.replace(/ …$/, '')
+      if (!words.has(part.toLowerCase())) assert.ok(tests.includes(part), quoted)
+    }
+  })
+}

@@ -1,6 +1,5 @@
 /** What all kinds of runs have in common: what is asked for, how it is told, and what a person does meanwhile. */
 import type { RegisterClients } from './clients.js'
-import type { Checker } from './history.js'
 import { Broken, type World, type WorldOptions } from './world.js'
 
 export type Profile = 'whole' | 'consensus'
@@ -87,9 +86,9 @@ export function play(world: World, run: Run, story: () => Pick<Report, 'faults' 
   }
 }
 
-/** The clients' history; another checker can be given. */
-export function judge(world: World, clients: RegisterClients, check?: Checker): void {
-  const wrong = clients.history.judge(check)
+/** The clients' history. */
+export function judge(world: World, clients: RegisterClients): void {
+  const wrong = clients.history.judge()
   if (wrong === undefined) return
   world.fail(`the clients' history is not linearizable: ${wrong}`)
   world.run(1)

@@ -2,9 +2,10 @@
  * The replicated state machine: a state, an entry → what changes.
  *
  * Deterministic (P2, P7): time comes in with the entry, order comes from the tables, and an operating error is a result
- * like any other, the same on every member. Anything else that throws is our bug and stops the member.
+ * like any other, the same on every member. So is a mistake of our own: a command that meets one is refused everywhere and
+ * changes nothing, for a member that stopped at it would stop there again after every start, and all others with it.
  */
-import { ClusterError, type ErrorCode, type LogIndex, type LogTime, logTime, type Term } from '../../base/index.js'
+import { ClusterError, type ErrorCode, type LogIndex, type LogTime, logTime, type PlainError, type Term } from '../../base/index.js'
 import * as cases from './cases.js'
 import type { Command, Envelope } from './commands.js'
 import { Context, padded, refuse } from './context.js'
@@ -23,6 +24,8 @@ export interface Applied {
   readonly changes: readonly Change[]
   /** What this entry wrote to the journal. */
   readonly events: readonly EventRow[]
+  /** A mistake of this software that the command met: for the log of this process, not for the state. */
+  readonly fault?: unknown
 }
 
 const expiriesPerEntry = 8
@@ -30,7 +33,8 @@ const expiriesPerEntry = 8
 export function apply(state: Reader, place: { readonly index: LogIndex; readonly term: Term }, envelope: Envelope): Applied {
   const kept = envelope.fingerprint === undefined ? undefined : state.get('requests', `id/${envelope.requestId}`)
   const context = new Context(state, { ...place, at: envelope.at, wall: envelope.wall })
-  const result = kept === undefined ? attempt(context, envelope.command) : repeated(context, kept, envelope)
+  const faults: unknown[] = []
+  const result = kept === undefined ? attempt(context, envelope.command, faults) : repeated(context, kept, envelope)
   if (changesConfiguration(context)) context.putMeta({ ...context.meta, configRevision: context.index })
   if (envelope.fingerprint !== undefined && kept === undefined) remember(context, envelope, result)
   expireRequests(context)
@@ -38,7 +42,7 @@ export function apply(state: Reader, place: { readonly index: LogIndex; readonly
   const events = changes
     .filter((change) => change.table === 'journal' && change.value !== undefined)
     .map((change) => change.value as EventRow)
-  return { result, changes, events }
+  return faults.length === 0 ? { result, changes, events } : { result, changes, events, fault: faults[0] }
 }
 
 /** Whether the command would be carried out now, and what it would change. Nothing is recorded. */
@@ -48,7 +52,7 @@ export function tryApply(state: Reader, place: { readonly index: LogIndex; reado
 }
 
 /** A command that is refused changes nothing. */
-function attempt(context: Context, command: Command): CommandResult {
+function attempt(context: Context, command: Command, faults: unknown[]): CommandResult {
   const outer = context.draft
   context.draft = new Draft(outer)
   try {
@@ -56,11 +60,21 @@ function attempt(context: Context, command: Command): CommandResult {
     outer.absorb(context.draft)
     return { ok: true, index: context.index, value }
   } catch (error) {
-    if (!(error instanceof ClusterError)) throw error
-    return { ok: false, index: context.index, error: error.toPlain() }
+    if (error instanceof BeyondThisVersion) throw error
+    context.draft = outer
+    if (error instanceof ClusterError) return { ok: false, index: context.index, error: error.toPlain() }
+    faults.push(error)
+    return { ok: false, index: context.index, error: faultOf(context, command) }
   } finally {
     context.draft = outer
   }
+}
+
+/** In words that are the same on every member, whatever its engine says of the mistake. */
+function faultOf(context: Context, { kind }: Command): PlainError {
+  const text = `"${kind}" met a mistake of this software at index ${context.index} and was not carried out`
+  context.event('alarm.fault', kind, text)
+  return new ClusterError('INTERNAL', text, { fix: 'nothing was changed; the logs of the daemons have the place: report it' }).toPlain()
 }
 
 function carryOut(context: Context, command: Command): Record<string, unknown> {

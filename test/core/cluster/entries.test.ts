@@ -88,6 +88,26 @@ test('decisions are bounded', () => {
   assert.equal(database.state.get('meta', 'cluster')?.decisionRows, 50)
 })
 
+describe('a command that meets a mistake of ours', () => {
+  const broken = { kind: 'store', operations: [{ kind: 'put', key: 'a', value: 1 }, null] } as unknown as Command
+
+  test('is refused on every member alike, changes nothing, and stops nobody', () => {
+    const database = new Database().formed()
+    const result = database.apply(broken)
+    assert.equal(result.ok ? '' : result.error.code, 'INTERNAL')
+    assert.equal(database.state.get('store', 'a'), undefined)
+    const told = [...database.state.rows('journal')].at(-1)?.[1]
+    assert.equal(told?.kind, 'alarm.fault')
+    database.ok(put('b', 1))
+  })
+
+  test('is answered a retry the same', () => {
+    const database = new Database().formed()
+    const more = { requestId: 'retry' as RequestId, fingerprint: 'f' }
+    assert.deepEqual(database.apply(broken, more), database.apply(broken, more))
+  })
+})
+
 describe('transactions', () => {
   test('are carried out whole or not at all', () => {
     const database = new Database().formed()
