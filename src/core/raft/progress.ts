@@ -12,9 +12,9 @@ export interface Progress {
   /** Known to be on the follower's disk. Never goes back within a term. */
   matchIndex: LogIndex
   nextIndex: LogIndex
-  /** Appends sent and not answered. */
+  /** Appends sent and not answered, by their number: an answer that comes late or twice counts for another one. */
   inFlight: number
-  /** Ticks since the last answer to an append while some are in flight. */
+  /** Ticks since the last answer to an append while one is awaited. */
   quietTicks: number
   /** Highest heartbeat round it has answered in this term. */
   ackedRound: number
@@ -52,6 +52,11 @@ export function freshProgress(lastIndex: LogIndex): Progress {
     sending: undefined,
     leavingTicks: undefined,
   }
+}
+
+/** Something was sent of which nobody knows yet that it arrived, however many answers there were. */
+export function isAwaited({ mode, inFlight, matchIndex, nextIndex }: Progress): boolean {
+  return inFlight > 0 || (mode === 'replicate' && nextIndex > matchIndex + 1)
 }
 
 /**

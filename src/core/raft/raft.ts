@@ -21,7 +21,7 @@ import {
 import { Configurations } from './configurations.js'
 import { Log, sizeOf } from './log.js'
 import { Persistence } from './persistence.js'
-import { appendBytesMax, fallBack, freshProgress, inFlightMax, type Progress, smallAppend, smallInFlightMax } from './progress.js'
+import { appendBytesMax, fallBack, freshProgress, inFlightMax, isAwaited, type Progress, smallAppend, smallInFlightMax } from './progress.js'
 import { Rounds } from './rounds.js'
 import { SnapshotSending } from './snapshot-sending.js'
 import type { HardState, LogEntry, LogPosition, RaftEffect, RaftEvent, RaftMessage, Refusal, Role, SnapshotMeta } from './types.js'
@@ -260,7 +260,7 @@ export class Raft {
       return
     }
     if (progress.mode === 'snapshot') return this.tickSending(member, progress)
-    if (progress.inFlight > 0 && ++progress.quietTicks > 2 * this.timing.heartbeatTicks + 2) {
+    if (isAwaited(progress) && ++progress.quietTicks > 2 * this.timing.heartbeatTicks + 2) {
       fallBack(progress) // Lost on the way, or its disk is slow: from what is known, one at a time.
       this.leaderDirty = true
     }
