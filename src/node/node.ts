@@ -85,6 +85,8 @@ const compareInterval = 500
 const partAfter = 5_000
 /** Milliseconds between two entries at which all members know the sum of the state. */
 const markInterval = 5_000
+/** Entries that must have come since the last one: with few, batches end together by themselves. */
+const markEntries = 500
 
 export interface ProposeOptions {
   readonly requestId?: RequestId
@@ -842,7 +844,7 @@ export class QuorateNode {
 
   /** While entries come without end, members apply them in batches that end at different indexes: now and then all end one together. */
   private markState(now: Instant): void {
-    if (now - this.marked.at < markInterval || this.state.appliedIndex < this.marked.index + 2) return
+    if (now - this.marked.at < markInterval || this.state.appliedIndex < this.marked.index + markEntries) return
     this.marked = { at: now, index: this.state.appliedIndex }
     this.submit({ kind: 'mark-state' }, {}, () => undefined)
   }
