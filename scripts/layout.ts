@@ -97,7 +97,7 @@ function checkImport(path: string, from: Room | undefined, specifier: string): s
 
 function checkPackage(path: string, specifier: string): string | undefined {
   const allowed = purePackages[path.split('/')[1] as string]
-  if (allowed === undefined || allowed.includes(specifier)) return undefined
+  if (allowed === undefined || allowed.includes(specifier.split('/')[0] as string)) return undefined
   if (specifier.startsWith('node:')) return 'base and core have no I/O'
   return `of packages, only ${allowed.join(', ')} may be used here`
 }

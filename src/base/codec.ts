@@ -3,14 +3,32 @@
  *
  * MessagePack by `msgpackr`, plain maps (no shared structures), so that any message can be read alone and by any version.
  */
-import { Packr, Unpackr } from 'msgpackr'
+// Not the package's main entry: that one loads a native addon which cuts strings out of one large one. Such a string is slow to
+// compare, keeps the large one in memory, and is no faster to make.
+import { Packr } from 'msgpackr/pack'
+import { Unpackr } from 'msgpackr/unpack'
 
 const packr = new Packr({ useRecords: false, variableMapSize: true, moreTypes: false })
 const unpackr = new Unpackr({ useRecords: false, moreTypes: false, mapsAsObjects: true })
 
+/** Short copies share a buffer of this many bytes: one of its own for each costs more than what is written into it. */
+const poolBytes = 16 * 1024
+let pool = new Uint8Array(poolBytes)
+let poolUsed = 0
+
 /** A fresh copy: it does not alias the encoder's buffer. */
 export function encode(value: unknown): Uint8Array {
-  return new Uint8Array(packr.pack(value))
+  const packed = packr.pack(value)
+  const { length } = packed
+  if (length > poolBytes / 8) return new Uint8Array(packed)
+  if (poolUsed + length > poolBytes) {
+    pool = new Uint8Array(poolBytes)
+    poolUsed = 0
+  }
+  const copy = new Uint8Array(pool.buffer, poolUsed, length)
+  copy.set(packed)
+  poolUsed += length
+  return copy
 }
 
 /**

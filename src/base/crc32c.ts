@@ -15,6 +15,18 @@ export function crc32c(bytes: Uint8Array, seed = 0): number {
   return ~crc >>> 0
 }
 
+/** The same of a text's UTF-8. */
+export function crc32cOfText(text: string): number {
+  const [table] = tables
+  let crc = -1
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code > 0x7f) return crc32c(new TextEncoder().encode(text))
+    crc = (table[(crc ^ code) & 0xff] as number) ^ (crc >>> 8)
+  }
+  return ~crc >>> 0
+}
+
 /** Four tables, so that the main loop takes four bytes a turn. */
 function makeTables(): readonly [Int32Array, Int32Array, Int32Array, Int32Array] {
   const made = [new Int32Array(256), new Int32Array(256), new Int32Array(256), new Int32Array(256)] as const

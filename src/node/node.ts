@@ -602,7 +602,7 @@ export class QuorateNode {
     if (changes.length === 0 && index === this.storedIndex) return
     this.batch = { changes: [], events: [] }
     this.storedIndex = index
-    this.remember(index, this.io.store.apply(this.applied, lastOfEach(changes)))
+    this.remember(index, this.io.store.apply(this.applied, changes))
     this.checkLevel()
     this.requests.applied(index)
     this.leadership?.applied(events)
@@ -1245,13 +1245,6 @@ const leadersOwn: ReadonlySet<unknown> = new Set<Command['kind']>([
 
 function isLeadersOwn(command: Command): boolean {
   return leadersOwn.has(kindOf(command))
-}
-
-/** Rows changed more than once in a batch are written once. */
-function lastOfEach(changes: readonly RowChange[]): readonly RowChange[] {
-  const last = new Map<string, RowChange>()
-  for (const change of changes) last.set(`${change.table}\0${change.key}`, change)
-  return [...last.values()]
 }
 
 function deviceOrder(call: DeviceCall) {

@@ -5,6 +5,7 @@ import {
   ClusterError,
   checkSettings,
   crc32c,
+  crc32cOfText,
   type ErrorCode,
   effectiveSettings,
   errorTable,
@@ -95,6 +96,13 @@ describe('crc32c', () => {
     ['0 to 31', Uint8Array.from({ length: 32 }, (_, at) => at), 0x46dd794e],
     ['31 to 0', Uint8Array.from({ length: 32 }, (_, at) => 31 - at), 0x113fdb5c],
   ]
+  test('of a text is that of its UTF-8', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => assert.equal(crc32cOfText(text), crc32c(new TextEncoder().encode(text)))),
+    )
+    assert.equal(crc32cOfText('store\0key-ä'), crc32c(new TextEncoder().encode('store\0key-ä')))
+  })
+
   for (const [name, bytes, checksum] of vectors) test(name, () => assert.equal(crc32c(bytes), checksum))
 
   test('continues from what came before', () => {

@@ -222,6 +222,7 @@ function remember(context: Context, envelope: Envelope, result: CommandResult): 
 /** By log time, a few an entry, the same ones on every member (thesis §6.3). */
 function expireRequests(context: Context): void {
   const before = logTime(context.at - context.settings.idempotencyWindow) as LogTime
+  if (earliestRequest(context) >= before) return
   const gone: string[] = []
   for (const [key, row] of context.draft.rows('requests', 'time/')) {
     if (row.at >= before || gone.length >= expiriesPerEntry) break
@@ -231,4 +232,12 @@ function expireRequests(context: Context): void {
     context.draft.delete('requests', key)
     context.draft.delete('requests', `id/${key.split('/').slice(2).join('/')}`)
   }
+}
+
+/** Infinity where none is kept. Looked up anew only when the table has changed. */
+function earliestRequest({ draft }: Context): number {
+  return draft.derived('requests', 'earliest', () => {
+    for (const [, row] of draft.rows('requests', 'time/')) return row.at
+    return Number.POSITIVE_INFINITY
+  })
 }

@@ -150,70 +150,95 @@ function compareKeys(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
+/** Changes are looked for one by one up to so many: most entries have two or three. */
+const listedMax = 12
+
 /** A state with changes over it that are not committed yet. */
 export class Draft implements Reader {
   private readonly base: Reader
-  private readonly changed = new Map<TableName, Map<string, unknown>>()
+  /** One for each row that was touched, the latest value. */
+  private readonly list: { table: TableName; key: string; value: unknown }[] = []
+  /** Positions in the list, once it is long. */
+  private index: Map<TableName, Map<string, number>> | undefined
 
   constructor(base: Reader) {
     this.base = base
   }
 
   get<Name extends TableName>(table: Name, key: string): Tables[Name] | undefined {
-    const changed = this.changed.get(table)
-    return (changed?.has(key) ? changed.get(key) : this.base.get(table, key)) as Tables[Name] | undefined
+    const at = this.list.length === 0 ? -1 : this.find(table, key)
+    return (at < 0 ? this.base.get(table, key) : this.list[at]?.value) as Tables[Name] | undefined
   }
 
   *rows<Name extends TableName>(table: Name, from?: string): Iterable<readonly [string, Tables[Name]]> {
-    const changed = this.changed.get(table)
-    if (changed === undefined) {
-      yield* this.base.rows(table, from)
-      return
-    }
-    const mine = [...changed].filter(([key]) => from === undefined || key >= from).sort(([a], [b]) => compareKeys(a, b))
+    const mine = this.list
+      .filter((change) => change.table === table && (from === undefined || change.key >= from))
+      .sort((a, b) => compareKeys(a.key, b.key))
     let at = 0
     for (const [key, row] of this.base.rows(table, from)) {
-      for (let next = mine[at]; next !== undefined && next[0] < key; next = mine[++at])
-        if (next[1] !== undefined) yield next as [string, Tables[Name]]
+      for (let next = mine[at]; next !== undefined && next.key < key; next = mine[++at])
+        if (next.value !== undefined) yield [next.key, next.value as Tables[Name]]
       const replaced = mine[at]
-      if (replaced?.[0] === key) {
+      if (replaced?.key === key) {
         at++
-        if (replaced[1] !== undefined) yield replaced as [string, Tables[Name]]
+        if (replaced.value !== undefined) yield [key, replaced.value as Tables[Name]]
       } else yield [key, row]
     }
-    for (let next = mine[at]; next !== undefined; next = mine[++at]) if (next[1] !== undefined) yield next as [string, Tables[Name]]
+    for (let next = mine[at]; next !== undefined; next = mine[++at])
+      if (next.value !== undefined) yield [next.key, next.value as Tables[Name]]
   }
 
   derived<Value>(table: TableName, what: string, make: () => Value): Value {
-    return this.changed.has(table) ? make() : this.base.derived(table, what, make)
+    return this.list.some((change) => change.table === table) ? make() : this.base.derived(table, what, make)
   }
 
   put<Name extends TableName>(table: Name, key: string, row: Tables[Name]): void {
-    this.tableChanges(table).set(key, row)
+    this.change(table, key, row)
   }
 
   delete(table: TableName, key: string): void {
-    this.tableChanges(table).set(key, undefined)
+    this.change(table, key, undefined)
   }
 
+  /** Not to be kept while the draft is still written. */
   changes(): readonly Change[] {
-    const all: Change[] = []
-    for (const [table, rows] of this.changed) for (const [key, value] of rows) all.push({ table, key, value })
-    return all
+    return this.list
   }
 
   /** Takes the changes of a draft over this one. */
   absorb(inner: Draft): void {
-    for (const [table, rows] of inner.changed) for (const [key, value] of rows) this.tableChanges(table).set(key, value)
+    for (const { table, key, value } of inner.list) this.change(table, key, value)
   }
 
-  private tableChanges(table: TableName): Map<string, unknown> {
-    let changed = this.changed.get(table)
-    if (changed === undefined) {
-      changed = new Map()
-      this.changed.set(table, changed)
+  private change(table: TableName, key: string, value: unknown): void {
+    const at = this.find(table, key)
+    const known = this.list[at]
+    if (known !== undefined) known.value = value
+    else {
+      this.list.push({ table, key, value })
+      if (this.index !== undefined) this.note(this.index, this.list.length - 1)
+      else if (this.list.length > listedMax) {
+        this.index = new Map()
+        for (let place = 0; place < this.list.length; place++) this.note(this.index, place)
+      }
     }
-    return changed
+  }
+
+  private note(index: Map<TableName, Map<string, number>>, at: number): void {
+    const { table, key } = this.list[at] as Change
+    const keys = index.get(table)
+    if (keys === undefined) index.set(table, new Map([[key, at]]))
+    else keys.set(key, at)
+  }
+
+  /** -1 where the row was not touched. */
+  private find(table: TableName, key: string): number {
+    if (this.index !== undefined) return this.index.get(table)?.get(key) ?? -1
+    for (let at = this.list.length - 1; at >= 0; at--) {
+      const change = this.list[at] as Change
+      if (change.table === table && change.key === key) return at
+    }
+    return -1
   }
 }
 

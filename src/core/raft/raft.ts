@@ -21,7 +21,16 @@ import {
 import { Configurations } from './configurations.js'
 import { Log, sizeOf } from './log.js'
 import { Persistence } from './persistence.js'
-import { appendBytesMax, fallBack, freshProgress, inFlightMax, isAwaited, type Progress, smallAppend, smallInFlightMax } from './progress.js'
+import {
+  appendBytesMax,
+  fallBack,
+  freshProgress,
+  inFlightMax,
+  isAwaited,
+  type Progress,
+  smallAppend,
+  smallInFlightMax,
+} from './progress.js'
 import { Rounds } from './rounds.js'
 import { SnapshotSending } from './snapshot-sending.js'
 import type { HardState, LogEntry, LogPosition, RaftEffect, RaftEvent, RaftMessage, Refusal, Role, SnapshotMeta } from './types.js'

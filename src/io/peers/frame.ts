@@ -1,9 +1,10 @@
 /**
  * Frames on a byte stream.
  *
- *     length of payload  u32 | CRC32C of type and payload  u32 | type  u8 | payload        (little-endian)
+ *     length of payload  u32 | CRC-32 of type and payload  u32 | type  u8 | payload        (little-endian)
  */
-import { crc32c, invariant } from '../../base/index.js'
+import { crc32 } from 'node:zlib'
+import { invariant } from '../../base/index.js'
 
 export const frameTypes = { hello: 1, proof: 2, reject: 3, identity: 4, ping: 5, pong: 6, message: 7 } as const
 export type FrameType = keyof typeof frameTypes
@@ -21,7 +22,7 @@ export function frameHeader(type: FrameType, payload: Uint8Array): Buffer {
   const header = Buffer.allocUnsafe(frameHeaderLength)
   header.writeUInt32LE(payload.length, 0)
   header[8] = frameTypes[type]
-  header.writeUInt32LE(crc32c(payload, crc32c(header.subarray(8))), 4)
+  header.writeUInt32LE(crc32(payload, crc32(header.subarray(8))), 4)
   return header
 }
 
@@ -74,7 +75,7 @@ export class FrameReader {
     const payload = this.take(length)
     if (payload === undefined) return undefined
     this.header = undefined
-    const found = crc32c(payload, crc32c(typeByte))
+    const found = crc32(payload, crc32(typeByte))
     if (found !== checksum) throw new FrameError(`a frame has checksum ${found.toString(16)} and says ${checksum.toString(16)}`)
     const type = typeNames.get(typeByte[0] as number)
     if (type === undefined) throw new FrameError(`a frame has type ${typeByte[0]}, known are ${[...typeNames.keys()].join(', ')}`)

@@ -13,7 +13,7 @@ import { type ClusterId, isName, type MemberId, type NodeId } from '../../base/i
 import type { PeerIntroduction } from './contract.js'
 import { deriveKey } from './key.js'
 
-export const protocolVersion = 1
+export const protocolVersion = 2
 export const preambleLength = 8
 /** Largest hello or proof, in bytes. */
 export const helloMax = 4_096

@@ -5,12 +5,12 @@
  * merged, so that their syncs take little from the log's. A sum over all rows goes along; where it does not match when the rows are
  * read, they are not used.
  */
-import { encodeBriefly, invariant, type LogIndex, logIndex } from '../../base/index.js'
+import { crc32c, crc32cOfText, encodeBriefly, invariant, type LogIndex, logIndex } from '../../base/index.js'
 import type { SnapshotMeta } from '../../core/raft/index.js'
 import { Checksums } from './checksums.js'
 import type { Row, RowChange } from './contract.js'
 import type { RowDatabase, RowOperation } from './database.js'
-import { changedSum, decodeMeta, decodeRow, encodeMeta, keyText, metaKey, rowChecksum, rowKey } from './rows.js'
+import { changedSum, checksumOn, decodeMeta, decodeRow, encodeMeta, keyText, metaKey, rowKey } from './rows.js'
 
 export interface Loaded {
   readonly checksums: Checksums
@@ -80,24 +80,23 @@ export class AppliedState {
     invariant(applied.term >= before.term, 'the applied term never falls', { term: applied.term, before: before.term })
     this.appliedNow = applied
     this.dirty = true
-    for (const { table, key, value } of changes) {
-      this.change(rowKey(table, key), value === undefined ? undefined : encodeBriefly(value))
-    }
+    for (const [key, value] of latestOfEach(changes)) this.change(key, value === undefined ? undefined : encodeBriefly(value))
     if (this.waiting.size > waitingMax) this.hurryUp()
     this.work()
   }
 
   private change(key: string, value: Uint8Array | undefined): void {
-    const before = this.checksums.get(key) ?? 0
+    const ofKey = crc32cOfText(key)
+    const before = this.checksums.get(key, ofKey) ?? 0
     if (value === undefined) {
       this.sumNow = changedSum(this.sumNow, before, 0)
-      this.checksums.delete(key)
+      this.checksums.delete(key, ofKey)
       this.waiting.set(key, { type: 'del', key })
       return
     }
-    const checksum = rowChecksum(Buffer.from(key), value)
+    const checksum = checksumOn(ofKey, value)
     this.sumNow = changedSum(this.sumNow, before, checksum)
-    this.checksums.set(key, checksum)
+    this.checksums.set(key, ofKey, checksum)
     this.waiting.set(key, { type: 'put', key, value })
   }
 
@@ -192,6 +191,13 @@ export class AppliedState {
   }
 }
 
+/** Some rows are changed by every entry: only what they are in the end is worth encoding. */
+function latestOfEach(changes: readonly RowChange[]): ReadonlyMap<string, unknown> {
+  const latest = new Map<string, unknown>()
+  for (const { table, key, value } of changes) latest.set(rowKey(table, key), value)
+  return latest
+}
+
 /** Reads all rows, in slices. Errors: STORE_CORRUPT, STORE_FAILED. */
 export async function loadRows(database: RowDatabase): Promise<AppliedRead> {
   const picture = database.picture()
@@ -207,8 +213,9 @@ export async function loadRows(database: RowDatabase): Promise<AppliedRead> {
           meta = decodeMeta(value)
           continue
         }
-        const checksum = rowChecksum(keyBytes, value)
-        checksums.set(key, checksum)
+        const ofKey = crc32c(keyBytes)
+        const checksum = checksumOn(ofKey, value)
+        checksums.set(key, ofKey, checksum)
         sum = changedSum(sum, 0, checksum)
         rows.push(safely(key, value))
       }

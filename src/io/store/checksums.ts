@@ -10,25 +10,23 @@ export class Checksums {
   size = 0
   private readonly shards = Array.from({ length: shardCount }, () => new Map<string, number>())
 
-  get(key: string): number | undefined {
-    return this.shardOf(key).get(key)
+  /** `ofKey`: the checksum of the key alone, which tells where to look. */
+  get(key: string, ofKey: number): number | undefined {
+    return this.shardOf(ofKey).get(key)
   }
 
-  set(key: string, checksum: number): void {
-    const shard = this.shardOf(key)
+  set(key: string, ofKey: number, checksum: number): void {
+    const shard = this.shardOf(ofKey)
     const before = shard.size
     shard.set(key, checksum)
     this.size += shard.size - before
   }
 
-  delete(key: string): void {
-    if (this.shardOf(key).delete(key)) this.size -= 1
+  delete(key: string, ofKey: number): void {
+    if (this.shardOf(ofKey).delete(key)) this.size -= 1
   }
 
-  /** By FNV-1a of the key. */
-  private shardOf(key: string): Map<string, number> {
-    let hash = 0x811c9dc5
-    for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
-    return this.shards[(hash ^ (hash >>> 16)) & (shardCount - 1)] as Map<string, number>
+  private shardOf(ofKey: number): Map<string, number> {
+    return this.shards[ofKey & (shardCount - 1)] as Map<string, number>
   }
 }

@@ -57,7 +57,7 @@ export interface Store {
   append(record: { readonly sequence: number; readonly hardState: HardState; readonly entries: readonly LogEntry[] }): void
   /**
    * Writes changes, position and configuration as one atomic batch, soon: after a crash the state is that of this call or of an
-   * earlier one. Returns the sum over all rows after it: the same rows give the same number on every member.
+   * earlier one. Of several changes of a row the last counts. Returns the sum over all rows after it: the same rows give the same number on every member.
    */
   apply(applied: SnapshotMeta, changes: readonly RowChange[]): number
   /** Makes durable what is applied now; resolves with the index that is durable. */

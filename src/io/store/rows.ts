@@ -50,7 +50,12 @@ export function keyText(key: Uint8Array): string {
 }
 
 export function rowChecksum(key: Uint8Array, value: Uint8Array): number {
-  return crc32c(value, crc32c(key))
+  return checksumOn(crc32c(key), value)
+}
+
+/** `ofKey`: that of the key alone. */
+export function checksumOn(ofKey: number, value: Uint8Array): number {
+  return crc32c(value, ofKey)
 }
 
 /** The sum after a row's checksum has changed; 0 stands for no row. */

@@ -3,14 +3,14 @@
  *
  * What it holds counts for nothing before the pointer file names it; a crash leaves a folder that the next start removes.
  */
-import { invariant } from '../../base/index.js'
+import { crc32c, invariant } from '../../base/index.js'
 import type { SnapshotMeta } from '../../core/raft/index.js'
 import { AppliedState } from './applied-state.js'
 import { Checksums } from './checksums.js'
 import { damaged, decodeChunk } from './chunk.js'
 import type { Row } from './contract.js'
 import type { RowDatabase, RowOperation } from './database.js'
-import { changedSum, decodeRow, encodeMeta, keyText, metaKey, rowChecksum, type StoredRow } from './rows.js'
+import { changedSum, checksumOn, decodeRow, encodeMeta, keyText, metaKey, type StoredRow } from './rows.js'
 
 /** Bytes that go to disk as one batch. */
 const batchBytes = 1024 * 1024
@@ -49,9 +49,10 @@ export class ReceivedState {
 
   private takeRow([keyBytes, value]: StoredRow): Row {
     const key = keyText(keyBytes)
-    const checksum = rowChecksum(keyBytes, value)
-    if (this.checksums.get(key) !== undefined || key.indexOf('\0') < 1) throw damaged(`a chunk holds the key ${JSON.stringify(key)}`)
-    this.checksums.set(key, checksum)
+    const ofKey = crc32c(keyBytes)
+    const checksum = checksumOn(ofKey, value)
+    if (this.checksums.get(key, ofKey) !== undefined || key.indexOf('\0') < 1) throw damaged(`a chunk holds the key ${JSON.stringify(key)}`)
+    this.checksums.set(key, ofKey, checksum)
     this.sum = changedSum(this.sum, 0, checksum)
     this.waiting.push({ type: 'put', key, value })
     this.waitingBytes += value.length

@@ -235,8 +235,8 @@ describe('whoever does not belong is turned away with both values', limit, () =>
       bytes: () => Buffer.from('GET / HTTP/1.1\r\n\r\n'),
       reason: /the peer began with "GET \/ H", node n1 expects "quorate"/,
     },
-    { name: 'an old version', bytes: () => preamble(0), reason: /the peer speaks version 0 of the peer protocol, node n1 version 1/ },
-    { name: 'a newer version', bytes: () => preamble(9), reason: /version 9 of the peer protocol, node n1 version 1/ },
+    { name: 'an old version', bytes: () => preamble(0), reason: /the peer speaks version 0 of the peer protocol, node n1 version 2/ },
+    { name: 'a newer version', bytes: () => preamble(9), reason: /version 9 of the peer protocol, node n1 version 2/ },
     {
       name: 'garbled bytes',
       bytes: () => Buffer.concat([preamble(), encodeFrame('hello', Buffer.from('{}')).fill(7, 10)]),
