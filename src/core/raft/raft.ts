@@ -57,8 +57,8 @@ export interface RaftOptions {
   readonly seed: number
 }
 
-/** Proposals within one tick from which on the next append is surely near. */
-const busyProposals = 8
+/** Proposals within one tick, this one or the last, from which on the next append is surely near. */
+const busyProposals = 3
 /** Bytes that may wait to be committed; beyond it proposals are refused. */
 const uncommittedBytesMax = 64 * 1024 * 1024
 /** Bytes of log up to which a snapshot under way keeps the entries that will follow it (R56). */
@@ -103,6 +103,7 @@ export class Raft {
   private leaderDirty = false
   private commitNews = false
   private proposedInTick = 0
+  private proposedInLastTick = 0
 
   /** A snapshot that comes in, chunk by chunk; `installing` once it is whole and takes the place of state and log. */
   private receiving:
@@ -251,6 +252,7 @@ export class Raft {
   }
 
   private tickLeader(): void {
+    this.proposedInLastTick = this.proposedInTick
     this.proposedInTick = 0
     for (const [member, progress] of this.progress) this.tickFollower(member, progress)
     // Check-quorum (thesis §6.2): a leader that hears no majority for an election time-out gives up its lead.
@@ -663,7 +665,7 @@ export class Raft {
   private replicate(): void {
     if (!this.leaderDirty && !this.commitNews) return
     // Followers act on what is committed (grants, cases): an idle one is told at once, a busy one by its next append, or with the tick.
-    const tell = this.commitNews && this.proposedInTick < busyProposals
+    const tell = this.commitNews && Math.max(this.proposedInTick, this.proposedInLastTick) < busyProposals
     for (const [member, progress] of this.progress) {
       const sent = this.leaderDirty ? this.sendAppends(member, progress) : 0
       if (sent === 0 && tell) this.sendHeartbeat(member, progress)
