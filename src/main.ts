@@ -46,6 +46,7 @@ async function guardian(config: NodeConfig): Promise<void> {
       secret: config.secret,
       guardian: { addresses: config.links.map((link) => link.host), port: config.guardianPort },
       emergencyStop: config.emergencyStop,
+      ...(config.watchdog === undefined ? {} : { watchdog: config.watchdog }),
       daemonArgv: argv('daemon', config),
       monitorArgv: argv('monitor', config),
       containment: config.containment,

@@ -10,6 +10,7 @@ import { fill, measureCells, warmUp } from './store/cells.js'
 import { measureElections } from './store/elections.js'
 import { checkEtcd, startEtcd } from './store/etcd.js'
 import { measureLoad } from './store/full-load.js'
+import { measureLargeState } from './store/large-state.js'
 import { help, readOptions } from './store/options.js'
 import { startQuorate } from './store/quorate.js'
 import { table } from './store/report.js'
@@ -40,9 +41,10 @@ try {
   const load = options.loadMinutes > 0 ? await measureLoad(systems.get('quorate') as System, options.loadMinutes) : undefined
   const watch = options.also.includes('watch') ? await measureWatch(systems) : undefined
   const restarts = options.also.includes('restart') ? await measureRestarts(systems, options.runs) : undefined
+  const large = options.largeMebibytes > 0 ? await measureLargeState(systems.get('quorate') as System, options.largeMebibytes) : undefined
   await closeAll()
   const elections = options.also.includes('elections') ? await measureElections(folder, options, etcdVersion !== undefined) : undefined
-  const rest = { load, watch, restarts, elections }
+  const rest = { load, watch, restarts, large, elections }
   for (const [name, figures] of Object.entries(rest))
     if (figures !== undefined) process.stdout.write(`${name}: ${JSON.stringify(figures, undefined, 2)}\n`)
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify({ etcdVersion, options, rows, ...rest }, undefined, 1)}\n`)

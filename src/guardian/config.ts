@@ -19,6 +19,8 @@ export interface GuardianConfig {
   /** Programs with their arguments. Without one, that process is somebody else's to start. */
   readonly daemonArgv?: readonly string[]
   readonly monitorArgv?: readonly string[]
+  /** A device such as /dev/watchdog0; none unless given. */
+  readonly watchdog?: string
   /** `auto` unless given; the same as the monitor's. */
   readonly containment?: ContainmentPreference
 }

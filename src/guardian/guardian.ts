@@ -9,6 +9,7 @@ import { openClock } from '../io/clock/index.js'
 import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
 import { identify, openContainment } from '../io/processes/index.js'
 import { openRunFolder, type RunFolder } from '../io/run-folder/index.js'
+import { openWatchdog, type Watchdog } from '../io/watchdog/index.js'
 import { Answers } from './answers.js'
 import { Children } from './children.js'
 import type { GuardianConfig } from './config.js'
@@ -45,7 +46,15 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
 
   const { node, boot, secret, guardian, logDir } = config
   const clock = openClock()
-  const core = new GuardianCore({ node, boot, emergencyStop: config.emergencyStop ?? 5_000, leaveTimeout: config.leaveTimeout ?? 10_000 })
+  const emergencyStop = config.emergencyStop ?? 5_000
+  const watchdog = armed(config.watchdog, emergencyStop, () => runFolder.openTokens().size === 0, log)
+  const core = new GuardianCore({
+    node,
+    boot,
+    emergencyStop,
+    leaveTimeout: config.leaveTimeout ?? 10_000,
+    watchdogTimeout: watchdog?.timeout,
+  })
   const children = new Children(
     { runFolder, logDir, log, argv: { daemon: config.daemonArgv, monitor: config.monitorArgv } },
     { onUp: (role) => post({ kind: 'process-up', role }), onEnded: (role) => post({ kind: 'process-ended', role }) },
@@ -67,6 +76,7 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
     clock,
     children,
     answers,
+    watchdog,
     containment: openContainment({ preference: config.containment ?? 'auto', key: runFolder.key, node }),
     post,
     tellDaemon: (message) => {
@@ -119,12 +129,40 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
     clearInterval(bounding)
     children.close()
     performer.close()
+    watchdog?.leave()
     await answers.close()
     await server.close()
     runFolder.clearPid('guardian')
     await lock?.release()
     clock.close()
   }
+}
+
+/** A guardian without its watchdog guards as well as it can: what it cannot prove is known to all, for it does not say that it has one. */
+function armed(
+  device: string | undefined,
+  emergencyStop: number,
+  mayDisarm: () => boolean,
+  log: (text: string) => void,
+): Watchdog | undefined {
+  if (device === undefined) return undefined
+  try {
+    const watchdog = openWatchdog(device, (error) => log(`the watchdog was not fed: ${String(error)}`))
+    if (watchdog.timeout <= emergencyStop) {
+      log(`watchdog ${device} armed, ${watchdog.timeout} ms`)
+      return watchdog
+    }
+    // What still runs was granted to a node that would be reset.
+    if (mayDisarm()) void watchdog.disarm()
+    else watchdog.leave()
+    log(
+      `the watchdog ${device} is not used: its ${watchdog.timeout} ms are longer than the emergency stop of ${emergencyStop} ms; set it shorter (wdctl -s SECONDS), or emergencyStop longer`,
+    )
+  } catch (error) {
+    if (!(error instanceof ClusterError)) throw error
+    log(`${error.message}; ${error.fix ?? ''}`)
+  }
+  return undefined
 }
 
 /** What the run folder says, read as often as it must be and no more. */

@@ -5,6 +5,7 @@ import { type Agents, type Method, openAgents } from '../io/agents/index.js'
 import type { Clock } from '../io/clock/index.js'
 import { allContainments, type Containment } from '../io/processes/index.js'
 import type { RunFolder } from '../io/run-folder/index.js'
+import type { Watchdog } from '../io/watchdog/index.js'
 import type { Answers, Asker } from './answers.js'
 import type { Children } from './children.js'
 import { killMonitors } from './kill-monitors.js'
@@ -17,6 +18,7 @@ export interface GuardianWorld {
   readonly clock: Clock
   readonly children: Children
   readonly answers: Answers
+  readonly watchdog: Watchdog | undefined
   readonly post: (event: GuardianEvent) => void
   readonly tellDaemon: (message: unknown) => void
   readonly log: (text: string) => void
@@ -29,6 +31,7 @@ export class GuardianPerformer {
   readonly #world: GuardianWorld
   readonly #methods = new Map<number, Method>()
   readonly #agents: Agents
+  #disarmed: Promise<void> | undefined
 
   constructor(world: GuardianWorld) {
     this.#world = world
@@ -82,8 +85,14 @@ export class GuardianPerformer {
         return this.#world.tellDaemon(effect.state)
       case 'log':
         return this.#world.log(effect.text)
+      case 'feed-watchdog':
+        return this.#world.watchdog?.feed()
+      case 'disarm-watchdog':
+        this.#disarmed = this.#world.watchdog?.disarm()
+        return
       case 'exit':
-        return this.#world.onExit()
+        void (this.#disarmed ?? Promise.resolve()).then(() => this.#world.onExit())
+        return
       default:
         return unreachable(effect)
     }

@@ -38,6 +38,8 @@ export interface NodeConfig {
   /** Where several nodes share a kernel: the file with the boot id that only the node's power device renews. */
   readonly bootIdFile: string | undefined
   readonly emergencyStop: Milliseconds
+  /** The watchdog device that its guardian holds; none unless given. */
+  readonly watchdog: string | undefined
   readonly containment: 'auto' | 'cgroup2' | 'freezer' | 'sweep'
 }
 
@@ -72,6 +74,7 @@ export function readNodeConfig(file: string): NodeConfig {
     'cluster',
     'boot',
     'emergencyStop',
+    'watchdog',
     'containment',
   ])
   const here = (value: string): string => resolve(dirname(path), value)
@@ -134,6 +137,7 @@ export function readNodeConfig(file: string): NodeConfig {
     invitation: cluster.invitation === undefined ? undefined : text_(cluster.invitation, 'cluster.invitation'),
     bootIdFile: boot.idFile === undefined ? undefined : here(text_(boot.idFile, 'boot.idFile')),
     emergencyStop: parseDuration((root.emergencyStop as string | number | undefined) ?? 5_000),
+    watchdog: root.watchdog === undefined ? undefined : here(text_(root.watchdog, 'watchdog')),
     containment: oneOf(root.containment ?? 'auto', 'containment', ['auto', 'cgroup2', 'freezer', 'sweep']),
   }
 }

@@ -89,6 +89,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       fix: `move it away: ${config.node} joins again as a new member and copies the state; keep it for a report`,
     })
   }
+  const state = await stateOf(restored)
 
   if (identity?.phase === 'recovering') {
     await store.close()
@@ -150,6 +151,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
         if (guardian && guardianSender((message as { node: NodeId }).node) !== sender) return
         node?.datagram(sender, link, message)
       },
+      onUnreachable: (to) => node?.portRefused(to),
     },
   })
   const monitor = openMonitorLink(run.socket('monitor'), {
@@ -226,8 +228,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   }, tickInterval)
 
   const startNode = (known: Identity): QuorateNode => {
-    const { rows, ...rest } = restored
-    const state = ClusterState.restored(restored.applied.index, rows)
+    const { rows: _, ...rest } = restored
     const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, doors.answers)
     node = started
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
@@ -368,4 +369,17 @@ function form(config: NodeConfig, restored: Restored, store: Store, send: (to: N
     waitingFor: () => formation.waitingFor,
     stop: () => clearInterval(timer),
   }
+}
+
+/** Rows built into the state in one turn of the event loop: what is alive at the node's start goes on meanwhile. */
+const rowsPerTurn = 2_000
+
+async function stateOf({ applied, rows }: Restored): Promise<ClusterState> {
+  const state = ClusterState.empty()
+  for (let at = 0; at < rows.length; at += rowsPerTurn) {
+    state.load(rows.slice(at, at + rowsPerTurn))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  state.appliedIndex = applied.index
+  return state
 }

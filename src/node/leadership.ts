@@ -15,6 +15,8 @@ import {
   isQuorumWithout,
   leaseBound,
   type MemberSight,
+  nodesOf,
+  openCaseOf,
   rowsOfMembers,
 } from '../core/cluster/index.js'
 import { type GuardianAnswer, type GuardianQuery, statementGroups } from '../core/guardian/index.js'
@@ -23,6 +25,9 @@ import type { Configuration, ConfigurationChange } from '../core/raft/index.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import type { Presence } from './presence.js'
 import type { Outcome } from './requests.js'
+
+/** How often every guardian is asked while nobody is silent. Milliseconds. */
+const guardianInterval = 1_000
 
 export interface LeadershipDoors {
   propose(command: Command, done: (outcome: Outcome<CommandResult>) => void): void
@@ -146,9 +151,20 @@ export class Leadership {
     })) {
       this.perform(wanted, now)
     }
+    this.keepAsking(now)
     this.conductMembers(now)
     this.plan(now)
   }
+
+  /** What every guardian says is known before anybody is silent, and whether its port refuses is then known at once. */
+  private keepAsking(now: Instant): void {
+    if (now - this.askedAll < guardianInterval) return
+    this.askedAll = now
+    for (const { name } of nodesOf(this.state))
+      if (name !== this.self.node && openCaseOf(this.state, name) === undefined)
+        this.askGuardian({ kind: 'ask-guardian', node: name, caseId: null, nonce: null, groups: [] }, now)
+  }
+  private askedAll = Number.NEGATIVE_INFINITY
 
   /** One change of the consensus at a time, towards what is wanted of its members. */
   private conductMembers(now: Instant): void {
@@ -156,6 +172,8 @@ export class Leadership {
     const { configuration, isChanging } = this.doors.consensus()
     if (isChanging) return
     const wanted = conductMembers(rowsOfMembers(this.state), configuration, this.doors.sight)
+    // What was refused once is no news when it has been done, or is no longer wanted.
+    if (wanted?.kind !== 'change' || wanted.member !== this.memberRefusal?.member) this.memberRefusal = undefined
     if (wanted === undefined) return
     this.membersNotBefore = (now + 200) as Instant
     if (wanted.kind === 'settle') {

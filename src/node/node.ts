@@ -223,6 +223,11 @@ export class QuorateNode {
     this.post(() => this.raftInbox.push({ kind: 'persisted', sequence }))
   }
 
+  /** A datagram's destination answered that nobody listens there. */
+  portRefused(to: Address): void {
+    this.post(() => this.presence.refused(to, this.state))
+  }
+
   peerRefused(node: NodeId): void {
     this.post(() => {
       for (const peer of this.membership.others)
@@ -824,7 +829,7 @@ export class QuorateNode {
     // Past the lease, a boot whose guardian is gone asks for no renewal: nobody could end what runs.
     const unguarded = this.guardianSilentSince !== undefined && now - this.guardianSilentSince > this.settings.lease
     if (!unguarded) this.presence.send(this.state, this.settings, this.raft.status.appliedIndex)
-    const transitions = this.presence.detector.tick(now, this.settings)
+    const transitions = this.presence.judge(now, this.settings, this.state)
     for (const { node, from, to, silenceMs } of transitions) {
       if (to !== 'MISSED' && !(from === 'MISSED' && to === 'HEALTHY'))
         this.io.log('info', `${node}: ${from} → ${to} after ${Math.round(silenceMs)} ms`)
@@ -909,7 +914,7 @@ export class QuorateNode {
     this.register()
     const boot = this.io.clock.boot()
     const { appliedIndex } = this.raft.status
-    const mayAct = this.presence.holder.mayAct(boot, appliedIndex)
+    const mayAct = this.presence.holder.mayAct(boot, appliedIndex) && !this.isTakenForArmed()
     if (this.leadership !== undefined) {
       const id = `lease-${++this.round}`
       if (this.presence.takeRound(id)) this.raftInbox.push({ kind: 'confirm-requested', requestId: id as RequestId })
@@ -936,7 +941,7 @@ export class QuorateNode {
     const row = currentBoot(this.state, this.self.node)
     const node = this.state.get('nodes', this.self.node)
     if (node === undefined || !this.agent.isMonitorKnown) return
-    const guard: Guard = { ...this.self.guard, guarded: this.isGuarded() }
+    const guard = this.guardNow(row)
     const known = row?.boot === this.self.boot && row.state !== 'ended' && this.isRegistered(row, guard)
     if (known) return
     const command: Command = {
@@ -955,15 +960,41 @@ export class QuorateNode {
   /** Whether the log has this boot as it is now. */
   private isRegistered(row: BootRow, guard: Guard): boolean {
     const node = this.state.get('nodes', this.self.node)
-    if (this.registered?.row === row && this.registered.node === node && this.registered.guarded === guard.guarded) return true
+    const { registered } = this
+    if (
+      registered?.row === row &&
+      registered.node === node &&
+      registered.guard.guarded === guard.guarded &&
+      registered.guard.watchdogTimeout === guard.watchdogTimeout
+    )
+      return true
     const isSame =
       row.level === this.self.level &&
       JSON.stringify(row.guard) === JSON.stringify(guard) &&
       JSON.stringify([node?.links, node?.guardian, node?.api]) === JSON.stringify([this.self.links, this.self.guardian, this.self.api])
-    if (isSame) this.registered = { row, node, guarded: guard.guarded }
+    if (isSame) this.registered = { row, node, guard }
     return isSame
   }
-  private registered: { readonly row: BootRow; readonly node: NodeRow | undefined; readonly guarded: boolean } | undefined
+  private registered: { readonly row: BootRow; readonly node: NodeRow | undefined; readonly guard: Guard } | undefined
+
+  /** As the guardian says; while it is silent, its watchdog is what was last registered of this boot. */
+  private guardNow(row: BootRow | undefined): Guard {
+    const known = row?.boot === this.self.boot && row.guard.watchdog === 'armed' ? row.guard.watchdogTimeout : null
+    const timeout = this.guardianState === undefined ? known : (this.guardianState.watchdogTimeout ?? null)
+    return {
+      ...this.self.guard,
+      guarded: this.isGuarded(),
+      watchdog: timeout === null ? 'none' : 'armed',
+      watchdogTimeout: timeout ?? 0,
+    }
+  }
+
+  /** Others count on a watchdog that the guardian says it does not hold: nothing is started before the log says so too. */
+  private isTakenForArmed(): boolean {
+    const row = currentBoot(this.state, this.self.node)
+    if (row?.boot !== this.self.boot || row.guard.watchdog !== 'armed' || this.guardianState === undefined) return false
+    return (this.guardianState.watchdogTimeout ?? null) === null
+  }
 
   /** A guardian that is silent for a second no longer guards. */
   private isGuarded(): boolean {
@@ -1177,8 +1208,11 @@ export class QuorateNode {
     const proposal: Proposal = { id: frame.requestId, command: frame.command, fingerprint: frame.fingerprint ?? undefined }
     const added = this.requests.addProposal(proposal, this.io.clock.now() + defaultTimeout, (outcome) => {
       this.forwardedBy.delete(frame.requestId)
-      if (outcome.ok) this.send(from, { kind: 'forward-result', requestId: frame.requestId, result: outcome.value })
-      else if (outcome.error.code === 'NOT_LEADER')
+      if (outcome.ok) {
+        this.send(from, { kind: 'forward-result', requestId: frame.requestId, result: outcome.value })
+        const by = this.membership.memberOf(from)
+        if (by !== undefined) this.post(() => this.raftInbox.push({ kind: 'commit-awaited', by }))
+      } else if (outcome.error.code === 'NOT_LEADER')
         this.send(from, { kind: 'forward-refused', requestId: frame.requestId, error: outcome.error.toPlain() })
     })
     if (added) this.sendProposal(proposal)

@@ -4,7 +4,7 @@
  * A heartbeat is answered only after a quorum round that began after it came in; which round that is, Raft says.
  */
 import type { BootId, BootInstant, Instant, LogIndex, NodeId, SessionId, Settings } from '../base/index.js'
-import { type Address, currentBoot, type Reader } from '../core/cluster/index.js'
+import { type Address, currentBoot, nodesOf, type Reader } from '../core/cluster/index.js'
 import { Detector, LeaseGiver, LeaseHolder } from '../core/detector/index.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import type { Heartbeat, Renewed } from './messages.js'
@@ -109,6 +109,18 @@ export class Presence {
     }
   }
 
+  /** A port answered that nobody listens there. */
+  refused({ host, port }: Address, state: Reader): void {
+    const name = portName({ host, port })
+    for (const node of nodesOf(state))
+      if (portsOf(state, node.name).includes(name)) this.detector.refused(node.name, name, this.io.clock.now())
+  }
+
+  /** Judges anew who is silent. */
+  judge(now: Instant, settings: Settings, state: Reader) {
+    return this.detector.tick(now, settings, (node) => portsOf(state, node))
+  }
+
   /** A heartbeat came in. Answers with the boot of a ghost: one that was proved ended and has gone on showing itself since. */
   received(from: NodeId, link: number, heartbeat: Heartbeat, state: Reader, settings: Settings): { readonly ghost: BootId } | undefined {
     const now = this.io.clock.now()
@@ -196,4 +208,15 @@ export class Presence {
 function linksOf(state: Reader, node: NodeId, first: Address | undefined): readonly Address[] {
   const links = state.get('nodes', node)?.links ?? []
   return links.length > 0 ? links : first === undefined ? [] : [first]
+}
+
+/** All that a node listens at for others, its guardian among them; nothing where one of them is not known. */
+function portsOf(state: Reader, name: NodeId): readonly string[] {
+  const node = state.get('nodes', name)
+  if (node === undefined || node.guardian === null || node.links.length === 0) return []
+  return [...node.links, node.guardian].map(portName)
+}
+
+function portName({ host, port }: Address): string {
+  return `${host} ${port}`
 }

@@ -45,6 +45,7 @@ interface GuardianOptions {
   readonly port?: number
   readonly emergencyStop?: number
   readonly addresses?: readonly string[]
+  readonly watchdog?: string
 }
 
 export class BenchNode {
@@ -110,7 +111,7 @@ export class BenchNode {
   }
 
   guardianArgv(options: GuardianOptions = {}): readonly string[] {
-    const { lease = 1_000, port = 0, emergencyStop = 5_000, addresses = [] } = options
+    const { lease = 1_000, port = 0, emergencyStop = 5_000, addresses = [], watchdog } = options
     const main = (path: string) => fileURLToPath(new URL(path, import.meta.url))
     const config = {
       ...this.config(),
@@ -118,6 +119,7 @@ export class BenchNode {
       guardian: { addresses, port },
       emergencyStop,
       leaveTimeout: 2_000,
+      ...(watchdog === undefined ? {} : { watchdog }),
       monitorArgv: [process.execPath, main('./monitor-main.js'), JSON.stringify(this.config())],
       daemonArgv: [process.execPath, main('../guardian/daemon-main.js'), JSON.stringify({ runDir: this.runDir, boot: this.boot, lease })],
     }

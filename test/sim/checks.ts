@@ -199,6 +199,7 @@ export class Checks {
     const row = state.get('cases', id)
     const condemned = row?.timeline.findLast((line) => line.stage === 'CONDEMNED')
     if (row === undefined || condemned === undefined || row.trigger.startsWith('asked by')) return
+    if (condemned.detail.includes('all its ports refuse')) return // Nobody is left there who could answer.
     const { challenge, condemned: bound } = settingsOf(state)
     // By the leader's clock, in ticks of 10 ms; time without a leader does not count.
     if (condemned.at - row.openedAt < bound - challenge - 25) {

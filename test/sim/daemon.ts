@@ -153,7 +153,7 @@ export class SimDaemon {
   private self(): NodeIdentity {
     const { machine } = this
     const { world } = machine
-    const { emergencyStop, watchdogTimeout } = world.options
+    const { emergencyStop } = world.options
     return {
       node: machine.name,
       boot: machine.bootId,
@@ -164,12 +164,7 @@ export class SimDaemon {
       guardian: { host: machine.name, port: 7401 },
       api: null,
       level: world.options.levelOf(machine.name),
-      guard: {
-        guarded: false,
-        watchdog: watchdogTimeout === undefined ? 'none' : 'armed',
-        watchdogTimeout: watchdogTimeout ?? 0,
-        emergencyStop,
-      },
+      guard: { guarded: false, watchdog: 'none', watchdogTimeout: 0, emergencyStop },
     }
   }
 

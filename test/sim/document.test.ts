@@ -69,7 +69,7 @@ for (const { name, text } of documents) {
   })
 
   test(`every test that ${name} quotes is there`, () => {
-    for (const [, quoted = ''] of oneLine(text).matchAll(/(?<![\w*])\*([a-z0-9][^*]+)\*/g)) {
+    for (const [, , quoted = ''] of oneLine(text).matchAll(/(?<![\w*`])([*_])([a-z0-9][^*_`]+)\1(?![\w*])/g)) {
       const part = quoted.replace(/ …$/, '')
       if (!words.has(part.toLowerCase())) assert.ok(tests.includes(part), quoted)
     }

@@ -31,8 +31,8 @@ export class SimGuardian {
   constructor(machine: Machine) {
     this.machine = machine
     this.process = new Process(machine, 'guardian')
-    const { emergencyStop } = machine.world.options
-    this.core = new GuardianCore({ node: machine.name, boot: machine.bootId, emergencyStop, leaveTimeout: 10_000 })
+    const { emergencyStop, watchdogTimeout } = machine.world.options
+    this.core = new GuardianCore({ node: machine.name, boot: machine.bootId, emergencyStop, leaveTimeout: 10_000, watchdogTimeout })
     this.agents = new SimAgents(this.process, { onLearnt: () => undefined, onEnded: () => undefined, onEmptied: () => undefined })
     this.process.after(upMin + machine.random.next() * (upMax - upMin), () => this.start())
   }
@@ -63,27 +63,14 @@ export class SimGuardian {
     machine.log(`guardian up, adopted ${running.join(' and ') || 'nobody'}`)
     this.listening = true
     machine.guardianSince = machine.scheduler.now
-    this.feed()
     this.post({ kind: 'resumed', running, emergency: machine.runFolder.emergency })
     this.post(this.look())
-    this.process.every(lookEvery, () => {
-      this.post(this.look())
-      this.feed()
-    })
+    this.process.every(lookEvery, () => this.post(this.look()))
   }
 
   private look(): GuardianEvent {
     const { runFolder } = this.machine
     return { kind: 'looked', deadline: runFolder.deadline, open: runFolder.openTokens(), seals: new Map(runFolder.seals) }
-  }
-
-  /** Fed only while the machine would be reset in time, or nothing may run (DESIGN "Watchdog"). */
-  private feed(): void {
-    const { watchdogTimeout, emergencyStop } = this.machine.world.options
-    if (watchdogTimeout === undefined) return
-    const { runFolder, clock } = this.machine
-    const inTime = clock.boot() + 10 + watchdogTimeout <= runFolder.deadline + emergencyStop
-    if (inTime || runFolder.records.size === 0) this.machine.feedWatchdog(watchdogTimeout)
   }
 
   /** Takes over a process that lives; its end is noticed by a sweep. */
@@ -129,6 +116,10 @@ export class SimGuardian {
       case 'clear-emergency':
         runFolder.emergency = undefined
         return
+      case 'feed-watchdog':
+        return machine.feedWatchdog(machine.world.options.watchdogTimeout)
+      case 'disarm-watchdog':
+        return machine.feedWatchdog(undefined)
       case 'kill-monitors':
         machine.after(1 + machine.random.next() * 20, () => {
           machine.kill(machine.monitor?.process)

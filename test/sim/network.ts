@@ -8,6 +8,7 @@ import type { Address } from '../../src/core/cluster/index.js'
 import type { GuardianQuery } from '../../src/core/guardian/index.js'
 import { kindOf } from '../../src/node/messages.js'
 import type { SimDaemon } from './daemon.js'
+import type { Machine } from './machine.js'
 import type { Random } from './random.js'
 import type { World } from './world.js'
 
@@ -121,7 +122,7 @@ export class Network {
     this.carry(sender, to.host, () => {
       if (kindOf(message) === 'guardian-query') {
         const { guardian } = target
-        if (guardian?.listening !== true) return
+        if (guardian?.listening !== true || !guardian.process.alive) return this.portRefuses(from, target, to)
         guardian.process.now(() =>
           guardian.queried(message as GuardianQuery, (answer) =>
             this.carry(to.host, sender, () => {
@@ -133,7 +134,16 @@ export class Network {
         return
       }
       const { daemon } = target
-      if (daemon?.listening === true) daemon.process.now(() => daemon.node?.datagram(sender, 0, message))
+      if (daemon?.listening !== true || !daemon.process.alive) return this.portRefuses(from, target, to)
+      daemon.process.now(() => daemon.node?.datagram(sender, 0, message))
+    })
+  }
+
+  /** A machine that has power answers for a port at which nobody listens. */
+  private portRefuses(from: SimDaemon, target: Machine, to: Address): void {
+    if (!target.powered) return
+    this.carry(target.name, from.machine.name, () => {
+      if (from.process.alive) from.process.now(() => from.node?.portRefused(to))
     })
   }
 

@@ -17,6 +17,7 @@ Three Quorate nodes and three members of Debian's etcd, with data folders on the
   --also LIST       of elections,restart,watch: leader killed and (root) cut off; restart, catch-up, folder size; 1,000 event streams
   --runs N          of an election or a restart: 7
   --load MINUTES    full load for so long, and how many elections there were
+  --large MiB       a state of that size: restart, snapshot to an empty node, compaction, with what a client notices
   --folder PATH     where the data folders lie: a temporary folder unless given
   --json PATH       all figures
   --quick           64 clients, 256 bytes, 2 seconds, 2 repetitions
@@ -37,6 +38,7 @@ export interface Options {
   readonly also: readonly string[]
   readonly runs: number
   readonly loadMinutes: number
+  readonly largeMebibytes: number
   readonly folder: string | undefined
   readonly json: string | undefined
 }
@@ -60,6 +62,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
       also: text,
       runs: text,
       load: text,
+      large: text,
       folder: text,
       json: text,
       quick: { type: 'boolean' },
@@ -81,6 +84,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
     also: list(given.also, ''),
     runs: Number(given.runs ?? 7),
     loadMinutes: Number(given.load ?? 0),
+    largeMebibytes: Number(given.large ?? 0),
     folder: given.folder,
     json: given.json,
   }

@@ -18,6 +18,7 @@ export function addMemberCommands(program: Command, run: Run): void {
     .action(run((session) => session.show({ method: 'GET', path: '/v1/members' }, membersText)))
   member
     .command('invite <node>')
+    .alias('add')
     .description('let a new node join once, under this name; prints the word for quorate join')
     .option('--learner', 'it receives the log and does not vote')
     .option('--for <duration>', 'how long the invitation is valid', '1h')

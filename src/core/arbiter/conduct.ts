@@ -94,13 +94,17 @@ function suspect(view: ConductView, node: NodeRow): readonly Conduct[] {
   if (boot.state === 'condemned') return [] // Its case is being reopened or was readmitted; nothing to suspect.
   if (asked !== undefined) return fenceOnRequest(view, node, boot.boot, asked)
   const stage = view.detector.stage(node.name)
-  if (stage === 'JOINING' || stage === 'HEALTHY' || stage === 'MISSED') return []
   const ask: Conduct = { kind: 'ask-guardian', node: node.name, caseId: null, nonce: null, groups: [] }
+  // Where its daemon's ports refuse, its guardian is asked at once: it holds the case, or refuses too.
+  if (stage === 'MISSED' && view.detector.hasRefused(node.name)) return [ask]
+  if (stage === 'JOINING' || stage === 'HEALTHY' || stage === 'MISSED') return []
+  const refuses = view.detector.refuses(node.name)
   // A new leader brings the silence that it measured, not the answers: it asks first and leaves the guardian the usual time.
-  const askedLately = view.now - view.since < view.settings.challenge - view.settings.query
+  const askedLately = !refuses && view.now - view.since < view.settings.challenge - view.settings.query
   if (stage === 'QUERY' || askedLately || isHeld(view, node.name)) return [ask]
   const silence = Math.round(view.detector.silence(node.name, view.now))
-  return [ask, openCase(view, node, boot.boot, `silent for ${silence} ms`)]
+  const trigger = refuses ? `silent for ${silence} ms, and all its ports refuse` : `silent for ${silence} ms`
+  return [ask, openCase(view, node, boot.boot, trigger)]
 }
 
 /** A guardian that says "daemon down, lease until D" holds the case while it answers each query (HELD). */
@@ -181,12 +185,15 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
   if (statement !== undefined) return [...wanted, statement]
   if (!byOperator && isHeld(view, row.node)) return wanted
   const waited = view.now - (view.caseSeenAt.get(row.id) ?? view.since) // One that an earlier leader opened: from the own term on.
-  const due = byOperator || (stage === 'CONDEMNED' && waited >= view.settings.condemned - view.settings.challenge)
+  // Nobody is left there to answer the challenge where every port refuses (its machine says so itself).
+  const due =
+    byOperator ||
+    (stage === 'CONDEMNED' && (view.detector.refuses(row.node) || waited >= view.settings.condemned - view.settings.challenge))
   if (!due || !isQuorumWithout(view.state, row.node, view.answering)) return wanted
   const attempt = node.fencing.levels.length > 0 && brakesAllow(view) ? attemptOrder(view, node, row, 'off') : null
   const reason = byOperator
     ? row.trigger
-    : `silent for ${Math.round(view.detector.silence(row.node, view.now))} ms, no answer to the challenge`
+    : `silent for ${Math.round(view.detector.silence(row.node, view.now))} ms, ${view.detector.refuses(row.node) ? 'all its ports refuse' : 'no answer to the challenge'}`
   return [
     ...wanted,
     { kind: 'withhold', node: row.node, boot: row.boot },

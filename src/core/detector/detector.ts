@@ -25,6 +25,10 @@ interface Watched {
   heard: boolean
   readonly links: Map<number, { last: number; count: number }>
   missed: number
+  /** Ports of the node at which nobody listens, as its own machine says, and when it said so last. */
+  readonly refusals: Map<string, number>
+  /** All of them, and not only for a moment. */
+  refuses: boolean
   /** Since when it is watched. */
   readonly since: Instant
 }
@@ -35,6 +39,8 @@ export interface DetectorReport {
   readonly silenceMs: number
   readonly heard: boolean
   readonly missed: number
+  /** Every port of it refuses. */
+  readonly refuses: boolean
   readonly links: readonly { readonly link: number; readonly silenceMs: number; readonly heartbeats: number }[]
 }
 
@@ -67,6 +73,8 @@ export class Detector {
           heard: false,
           links: new Map(),
           missed: 0,
+          refusals: new Map(),
+          refuses: false,
           since: now,
         })
     }
@@ -78,6 +86,7 @@ export class Detector {
     if (watched === undefined) return
     watched.heard = true
     watched.reached = now
+    watched.refusals.clear()
     const known = watched.links.get(link) ?? { last: now, count: 0 }
     watched.links.set(link, { last: now, count: known.count + 1 })
     if (life) this.lives(node, now)
@@ -88,13 +97,29 @@ export class Detector {
     const watched = this.watched.get(node)
     if (watched === undefined) return
     watched.alive = Math.max(watched.alive, now)
+    watched.refuses = false
     if (watched.stage === 'HEALTHY') return
     this.recovered.push({ node, from: watched.stage, to: 'HEALTHY', silenceMs: 0 })
     watched.stage = 'HEALTHY'
   }
 
-  /** Judges anew. Call it after everything that waits has been taken in. */
-  tick(now: Instant, settings: Settings): readonly Transition[] {
+  /** A port of the node answered that nobody listens there: its machine is up, and what was there has ended. */
+  refused(node: NodeId, port: string, now: Instant): void {
+    this.watched.get(node)?.refusals.set(port, now)
+  }
+
+  /** Some port of it has refused since it was heard last. */
+  hasRefused(node: NodeId): boolean {
+    return (this.watched.get(node)?.refusals.size ?? 0) > 0
+  }
+
+  /** Every port of it refuses, those of its links and its guardian's: there is nobody left to ask. */
+  refuses(node: NodeId): boolean {
+    return this.watched.get(node)?.refuses === true
+  }
+
+  /** Judges anew. Call it after everything that waits has been taken in. `portsOf`: all that a node listens at, its guardian among them. */
+  tick(now: Instant, settings: Settings, portsOf: (node: NodeId) => readonly string[] = () => []): readonly Transition[] {
     const gap = now - this.lastTick
     this.lastTick = now
     if (gap > stallThreshold) {
@@ -104,6 +129,8 @@ export class Detector {
     const transitions: Transition[] = this.recovered.splice(0)
     for (const [node, watched] of this.watched) {
       const silenceMs = now - watched.alive
+      watched.refuses =
+        silenceMs > missedAfter(settings) && watched.refusals.size > 0 && allRefuse(portsOf(node), watched.refusals, now, settings)
       const to = this.stageFor(watched, silenceMs, now, settings)
       if (to === watched.stage) continue
       if (to === 'MISSED') watched.missed++
@@ -116,10 +143,10 @@ export class Detector {
   private stageFor(watched: Watched, silenceMs: number, now: Instant, settings: Settings): Stage {
     // A node that nobody has heard since the observer's own start may still be starting (startGrace).
     if (!watched.heard && now - watched.since < settings.startGrace) return 'JOINING'
-    if (silenceMs >= settings.condemned) return 'CONDEMNED'
+    if (silenceMs >= settings.condemned || watched.refuses) return 'CONDEMNED'
     if (silenceMs >= settings.challenge) return 'CHALLENGE'
     if (silenceMs >= settings.query) return 'QUERY'
-    return silenceMs > settings.heartbeatInterval * 1.5 ? 'MISSED' : 'HEALTHY'
+    return silenceMs > missedAfter(settings) ? 'MISSED' : 'HEALTHY'
   }
 
   /** Another voter has heard the node since its own start: it is no longer merely starting. */
@@ -152,7 +179,19 @@ export class Detector {
       silenceMs: Math.round(now - watched.alive),
       heard: watched.heard,
       missed: watched.missed,
+      refuses: watched.refuses,
       links: [...watched.links].map(([link, seen]) => ({ link, silenceMs: Math.round(now - seen.last), heartbeats: seen.count })),
     }))
   }
+}
+
+/** The first silent interval, with what a heartbeat may be late. Milliseconds. */
+function missedAfter(settings: Settings): number {
+  return settings.heartbeatInterval * 1.5
+}
+
+/** A port is asked with each heartbeat: what it said is news for the time of three. */
+function allRefuse(ports: readonly string[], refusals: ReadonlyMap<string, number>, now: Instant, settings: Settings): boolean {
+  const newsFrom = now - Math.max(3 * settings.heartbeatInterval, 150)
+  return ports.length > 0 && ports.every((port) => (refusals.get(port) ?? Number.NEGATIVE_INFINITY) > newsFrom)
 }

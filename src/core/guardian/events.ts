@@ -67,5 +67,8 @@ export type GuardianEffect =
   | { readonly kind: 'answer'; readonly answer: GuardianAnswer; readonly to: unknown }
   | { readonly kind: 'tell-daemon'; readonly state: GuardianState }
   | { readonly kind: 'log'; readonly text: string }
+  | { readonly kind: 'feed-watchdog' }
+  /** Nothing may run any more: nobody has to be reset. */
+  | { readonly kind: 'disarm-watchdog' }
   /** Everything is as it should be left. */
   | { readonly kind: 'exit' }

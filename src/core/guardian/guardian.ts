@@ -26,6 +26,8 @@ export interface GuardianCoreConfig {
   readonly emergencyStop: number
   /** Milliseconds that the daemon may take to leave when the guardian is told to stop. */
   readonly leaveTimeout: number
+  /** Milliseconds after which the machine is reset where it is not fed; undefined where there is no watchdog. */
+  readonly watchdogTimeout?: number | undefined
 }
 
 /** A daemon that has not said `alive` for so long does not count as up. */
@@ -52,6 +54,7 @@ export class GuardianCore {
   #leaving: Leaving | undefined
   #told = ''
   #toldAt = bootInstant(0)
+  #fedAt = Number.NEGATIVE_INFINITY
   #lastAction = 0
   #effects: GuardianEffect[] = []
 
@@ -65,6 +68,7 @@ export class GuardianCore {
     this.#handle(event, now)
     this.#concludeEmergency(now)
     if (event.kind === 'looked') this.#act(now)
+    if (event.kind === 'looked') this.#feed(now)
     this.#tellDaemon(now)
     return this.#effects
   }
@@ -143,6 +147,19 @@ export class GuardianCore {
 
   #leaseHolds(now: BootInstant): boolean {
     return now + bootClockGrain < this.#view.deadline
+  }
+
+  /**
+   * Fed only while it would still reset the machine in time, or once nothing may run: wherever this process hangs, the machine is
+   * reset by the deadline and the emergency stop together. At other times it is left to count.
+   */
+  #feed(now: BootInstant) {
+    const { watchdogTimeout, emergencyStop } = this.#config
+    if (watchdogTimeout === undefined || now - this.#fedAt < watchdogTimeout / 8) return
+    const inTime = now + bootClockGrain + watchdogTimeout <= this.#view.deadline + emergencyStop
+    if (!inTime && this.#view.open.size > 0) return
+    this.#fedAt = now
+    this.#emit({ kind: 'feed-watchdog' })
   }
 
   /** Why everything must end now; undefined when nothing must. */
@@ -234,6 +251,7 @@ export class GuardianCore {
       sealed: this.#sealed(),
       open: Object.fromEntries(this.#view.open),
       monitorUp: this.#kept.monitor.up,
+      watchdogTimeout: this.#config.watchdogTimeout ?? null,
     }
     const told = JSON.stringify(state)
     if (told === this.#told && now - this.#toldAt < tellEvery) return
@@ -267,6 +285,8 @@ export class GuardianCore {
       case 'emergency':
         if (this.#emergency !== undefined) return
         this.#leaving = { step: 'done' }
+        // Armed it stays where something could not be verified: nobody would be left to end it.
+        if (this.#config.watchdogTimeout !== undefined && this.#view.open.size === 0) this.#emit({ kind: 'disarm-watchdog' })
         return this.#emit({ kind: 'exit' })
       case 'done':
         return

@@ -47,4 +47,6 @@ export interface GuardianState {
   readonly sealed: GuardianAnswer['sealed']
   readonly open: GuardianAnswer['open']
   readonly monitorUp: boolean
+  /** Of the watchdog that it holds armed, in milliseconds; null where it holds none (absent from an older guardian, which held none). */
+  readonly watchdogTimeout?: number | null
 }

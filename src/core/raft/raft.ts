@@ -102,6 +102,7 @@ export class Raft {
   /** Something new may have to be sent to a follower; the commit index moved and followers do not know. */
   private leaderDirty = false
   private commitNews = false
+  private readonly commitAwaitedBy = new Set<MemberId>()
   private proposedInTick = 0
   private proposedInLastTick = 0
 
@@ -216,6 +217,9 @@ export class Raft {
         return this.receive(event.from, event.message)
       case 'proposed':
         return this.propose(event.requestId, event.command)
+      case 'commit-awaited':
+        if (this.role === 'leader') this.commitAwaitedBy.add(event.by)
+        return
       case 'confirm-requested':
         return this.requestConfirm(event.requestId)
       case 'persisted':
@@ -591,6 +595,7 @@ export class Raft {
     this.endTransfer(this.transfer?.ordered === true ? 'done' : 'lost-lead')
     for (const [member, progress] of this.progress) this.endSending(member, progress)
     this.progress = new Map()
+    this.commitAwaitedBy.clear()
     this.leaderSilence = Number.MAX_SAFE_INTEGER - 1
   }
 
@@ -663,13 +668,14 @@ export class Raft {
   // Replication and rounds.
 
   private replicate(): void {
-    if (!this.leaderDirty && !this.commitNews) return
+    if (!this.leaderDirty && !this.commitNews && this.commitAwaitedBy.size === 0) return
     // Followers act on what is committed (grants, cases): an idle one is told at once, a busy one by its next append, or with the tick.
     const tell = this.commitNews && Math.max(this.proposedInTick, this.proposedInLastTick) < busyProposals
     for (const [member, progress] of this.progress) {
       const sent = this.leaderDirty ? this.sendAppends(member, progress) : 0
-      if (sent === 0 && tell) this.sendHeartbeat(member, progress)
+      if (sent === 0 && (tell || this.commitAwaitedBy.has(member))) this.sendHeartbeat(member, progress)
     }
+    this.commitAwaitedBy.clear()
     this.leaderDirty = false
     if (tell) this.commitNews = false
   }

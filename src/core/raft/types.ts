@@ -99,6 +99,8 @@ export type RaftEvent =
   | { readonly kind: 'tick' }
   | { readonly kind: 'received'; readonly from: MemberId; readonly message: RaftMessage }
   | { readonly kind: 'proposed'; readonly requestId: RequestId; readonly command: Uint8Array }
+  /** The member waits for what is committed by now, for an answer that it owes: it is not left to learn it by the next append. */
+  | { readonly kind: 'commit-awaited'; readonly by: MemberId }
   /** Asks for proof that this member leads now: a quorum round that begins after this event. Serves reads and leases. */
   | { readonly kind: 'confirm-requested'; readonly requestId: RequestId }
   /** The `persist` of this sequence, and all before it, is on disk. */

@@ -39,8 +39,13 @@ class Leader {
     for (const end = this.now + span; this.now < end; ) {
       this.now += 10
       for (const node of heard) this.hears(node)
-      this.detector.tick(instant(this.now), settings)
+      this.detector.tick(instant(this.now), settings, () => ['link', 'guardian'])
     }
+    return this
+  }
+
+  refuses(node: NodeId, ...ports: string[]): this {
+    for (const port of ports) this.detector.refused(node, port, instant(this.now))
     return this
   }
 
@@ -139,6 +144,21 @@ describe('a silent node', () => {
     assert.deepEqual(leader.waits(140, n3).wants(), [])
     assert.deepEqual(leader.waits(20, n3).wants(), ['ask n1'])
     assert.deepEqual(leader.waits(70, n3).wants(), ['ask n1', 'open a case of n1, arbiter n3'])
+  })
+
+  test('whose ports begin to refuse has its guardian asked at once', () => {
+    const leader = new Leader().waits(80, n3)
+    assert.deepEqual(leader.wants(), [])
+    leader.refuses(n1, 'link')
+    assert.deepEqual(leader.wants(), ['ask n1'])
+  })
+
+  test('all of whose ports refuse is challenged and condemned without waiting for answers that nobody can give', () => {
+    const leader = new Leader().fencing(n1).refuses(n1, 'link', 'guardian').waits(80, n3)
+    assert.deepEqual(leader.wants(), ['ask n1', 'open a case of n1, arbiter n3'])
+    leader.database.ok(leader.database.openCase(n1, 'c1', { arbiter: n3 }))
+    leader.seen.set('c1' as CaseId, instant(leader.now))
+    assert.ok(leader.wants().includes('condemn, attempt by n3'), leader.wants().join('; '))
   })
 
   test('is asked by a new leader too, before it opens a case', () => {

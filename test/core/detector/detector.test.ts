@@ -32,12 +32,18 @@ class Observer {
     return this
   }
 
+  refuses(...ports: string[]): this {
+    for (const port of ports) this.detector.refused(n2, port, instant(this.now))
+    return this
+  }
+
   get stage(): string {
     return this.detector.stage(n2)
   }
 
   private tick() {
-    for (const { from, to } of this.detector.tick(instant(this.now), settings)) this.seen.push(`${from} → ${to}`)
+    for (const { from, to } of this.detector.tick(instant(this.now), settings, () => ['link', 'guardian']))
+      this.seen.push(`${from} → ${to}`)
   }
 }
 
@@ -85,4 +91,25 @@ test('the own node is healthy', () => {
   const observer = new Observer().waits(1_000)
   assert.equal(observer.detector.stage(n1), 'HEALTHY')
   assert.equal(observer.detector.silence(n1, instant(observer.now)), 0)
+})
+
+test('where every port refuses, nobody is waited for after the first silent interval', () => {
+  const observer = new Observer().hears().waits(70).refuses('link', 'guardian')
+  assert.equal(observer.stage, 'HEALTHY', 'a refusal alone is no silence')
+  assert.equal(observer.waits(10).stage, 'CONDEMNED')
+  assert.equal(observer.detector.refuses(n2), true)
+})
+
+test('a port that does not refuse is somebody to be asked', () => {
+  const observer = new Observer().hears().waits(70).refuses('link')
+  assert.equal(observer.waits(30).stage, 'MISSED')
+  assert.equal(observer.detector.hasRefused(n2), true)
+  assert.equal(observer.detector.refuses(n2), false)
+})
+
+test('refusals are forgotten with the next heartbeat, and count for a moment only', () => {
+  const heard = new Observer().hears().waits(70).refuses('link', 'guardian').hears()
+  assert.equal(heard.waits(100).stage, 'MISSED')
+  const old = new Observer().hears().waits(70).refuses('link').waits(140).refuses('guardian')
+  assert.equal(old.waits(10).stage, 'QUERY', 'the first of them is no news any more')
 })

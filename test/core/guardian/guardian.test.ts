@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { type BootId, bootInstant, encode, type GroupName, type NodeId, type Token } from '../../../src/base/index.js'
 import { GuardianCore, type GuardianEffect, type GuardianEvent, statementGroups } from '../../../src/core/guardian/index.js'
 import type { ContainmentPlace, MethodResult, ResourceRecord, RunRecord } from '../../../src/core/monitor/index.js'
@@ -333,4 +333,47 @@ test('a statement names a part of many groups, those that were asked for, and fi
     assert.deepEqual(Object.keys(answer?.open ?? {}), (asked ?? names).slice(0, statementGroups))
     assert.ok(encode(answer).length <= payloadMax)
   }
+})
+
+describe('the watchdog', () => {
+  const feeds = (deadline: number, now: number, open: boolean, has = true) => {
+    const watchdogTimeout = has ? 2_000 : undefined
+    const core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000, watchdogTimeout })
+    const tokens = new Map(open ? [['web' as GroupName, 7 as Token]] : [])
+    core.step({ kind: 'resumed', running: ['daemon', 'monitor'], emergency: undefined }, bootInstant(now))
+    const effects = core.step({ kind: 'looked', deadline: bootInstant(deadline), open: tokens, seals: new Map() }, bootInstant(now))
+    return effects.some((effect) => effect.kind === 'feed-watchdog')
+  }
+
+  test('is fed while it would still fire by the deadline and the emergency stop together, grain included', () => {
+    assert.equal(feeds(10_000, 12_990, true), true)
+    assert.equal(feeds(10_000, 12_991, true), false)
+  })
+
+  test('is fed once nothing may run, whatever the deadline', () => {
+    assert.equal(feeds(10_000, 99_000, false), true)
+  })
+
+  test('is not there unless there is one', () => {
+    assert.equal(feeds(10_000, 1_000, true, false), false)
+  })
+
+  test('is disarmed at an orderly end, where nothing is left that may run', () => {
+    for (const open of [false, true]) {
+      const core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000, watchdogTimeout: 2_000 })
+      const kinds: string[] = []
+      const step = (event: Parameters<typeof core.step>[0], now: number) => {
+        for (const effect of core.step(event, bootInstant(now))) kinds.push(effect.kind)
+      }
+      const look = (now: number) => {
+        const tokens = new Map(open ? [['web' as GroupName, 7 as Token]] : [])
+        step({ kind: 'looked', deadline: bootInstant(100_000), open: tokens, seals: new Map() }, now)
+      }
+      step({ kind: 'resumed', running: [], emergency: undefined }, 1_000)
+      look(1_000)
+      step({ kind: 'terminated' }, 1_010)
+      for (let now = 1_025; now < 1_100; now += 25) look(now)
+      assert.equal(kinds.includes('disarm-watchdog'), !open)
+    }
+  })
 })

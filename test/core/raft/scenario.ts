@@ -19,7 +19,7 @@
  *   join d                                   a member with an empty disk that no configuration names yet
  *   compact a N                              entries up to N go; a snapshot stands for them
  *   chunks a N                               a sends snapshots in N chunks; slow members answer the shell's part by `answer a [N]`
- *   propose a TEXT | confirm a NAME | transfer a b | refused a b
+ *   propose a TEXT | confirm a NAME | transfer a b | refused a b | awaits a b
  *   slow a | persist a [N] | fast a          writes wait; N of them end; they end by themselves again
  *   crash a | restart a                      what is not on disk is lost
  *   send a->b KIND key=value …               a message that somebody forged, or that is very late
@@ -172,6 +172,8 @@ class World {
         return this.cutOrHeal(verb, words)
       case 'propose':
         return this.step(this.member(first), { kind: 'proposed', requestId: words.slice(1).join(' ') as RequestId, command: bytes(second) })
+      case 'awaits':
+        return this.step(this.member(first), { kind: 'commit-awaited', by: second as MemberId })
       case 'confirm':
         return this.step(this.member(first), { kind: 'confirm-requested', requestId: second as RequestId })
       case 'transfer':
