@@ -16,6 +16,8 @@ export interface Progress {
   inFlight: number
   /** Ticks since the last answer to an append while one is awaited. */
   quietTicks: number
+  /** How far it was told that it may commit: by a heartbeat, or by an append, which may be lost; the next round says it again. */
+  toldCommit: LogIndex
   /** Highest heartbeat round it has answered in this term. */
   ackedRound: number
   /** What was matched when the latest round was begun: an answer to that round that shows less is from a disk that lost it. */
@@ -45,6 +47,7 @@ export function freshProgress(lastIndex: LogIndex): Progress {
     nextIndex: (lastIndex + 1) as LogIndex,
     inFlight: 0,
     quietTicks: 0,
+    toldCommit: 0 as LogIndex,
     ackedRound: 0,
     matchAtRound: 0 as LogIndex,
     silentTicks: 0,

@@ -102,7 +102,8 @@ export class Raft {
   /** Something new may have to be sent to a follower; the commit index moved and followers do not know. */
   private leaderDirty = false
   private commitNews = false
-  private readonly commitAwaitedBy = new Set<MemberId>()
+  /** Members that owe an answer about what is committed up to an index. */
+  private readonly commitAwaited = new Map<MemberId, LogIndex>()
   private proposedInTick = 0
   private proposedInLastTick = 0
 
@@ -218,7 +219,7 @@ export class Raft {
       case 'proposed':
         return this.propose(event.requestId, event.command)
       case 'commit-awaited':
-        if (this.role === 'leader') this.commitAwaitedBy.add(event.by)
+        if (this.role === 'leader') this.commitAwaited.set(event.by, this.commitIndex)
         return
       case 'confirm-requested':
         return this.requestConfirm(event.requestId)
@@ -595,7 +596,7 @@ export class Raft {
     this.endTransfer(this.transfer?.ordered === true ? 'done' : 'lost-lead')
     for (const [member, progress] of this.progress) this.endSending(member, progress)
     this.progress = new Map()
-    this.commitAwaitedBy.clear()
+    this.commitAwaited.clear()
     this.leaderSilence = Number.MAX_SAFE_INTEGER - 1
   }
 
@@ -668,16 +669,21 @@ export class Raft {
   // Replication and rounds.
 
   private replicate(): void {
-    if (!this.leaderDirty && !this.commitNews && this.commitAwaitedBy.size === 0) return
+    if (!this.leaderDirty && !this.commitNews && this.commitAwaited.size === 0) return
     // Followers act on what is committed (grants, cases): an idle one is told at once, a busy one by its next append, or with the tick.
-    const tell = this.commitNews && Math.max(this.proposedInTick, this.proposedInLastTick) < busyProposals
+    const isIdle = Math.max(this.proposedInTick, this.proposedInLastTick) < busyProposals
     for (const [member, progress] of this.progress) {
       const sent = this.leaderDirty ? this.sendAppends(member, progress) : 0
-      if (sent === 0 && (tell || this.commitAwaitedBy.has(member))) this.sendHeartbeat(member, progress)
+      if (sent === 0 && this.hasCommitNews(progress) && (isIdle || this.commitAwaited.has(member))) this.sendHeartbeat(member, progress)
+      if (progress.toldCommit >= (this.commitAwaited.get(member) ?? Number.MAX_SAFE_INTEGER)) this.commitAwaited.delete(member)
     }
-    this.commitAwaitedBy.clear()
     this.leaderDirty = false
-    if (tell) this.commitNews = false
+    if (isIdle) this.commitNews = false
+  }
+
+  /** It may commit more than it was told: also when it was the last one to store what the others had committed by then. */
+  private hasCommitNews(progress: Progress): boolean {
+    return Math.min(this.commitIndex, progress.matchIndex) > progress.toldCommit
   }
 
   /** How many were sent. */
@@ -702,6 +708,7 @@ export class Raft {
       })
       progress.inFlight++
       sent++
+      progress.toldCommit = Math.max(progress.toldCommit, Math.min(this.commitIndex, prevIndex + entries.length)) as LogIndex
       if (progress.mode === 'replicate') progress.nextIndex = logIndex(progress.nextIndex + entries.length)
     }
     return sent
@@ -718,6 +725,7 @@ export class Raft {
 
   private sendHeartbeat(to: MemberId, progress: Progress): void {
     const commit = Math.min(this.commitIndex, progress.matchIndex) as LogIndex
+    progress.toldCommit = Math.max(progress.toldCommit, commit) as LogIndex
     this.effects.push({ kind: 'send', to, message: { kind: 'heartbeat', term: this.currentTerm, round: this.rounds.current, commit } })
   }
 
