@@ -62,7 +62,7 @@ test('nginx at level 10 is asked for a page: that it runs is not enough', async 
   writeFileSync(
     join(folder, 'nginx.conf'),
     `pid ${folder}/nginx.pid; error_log ${folder}/error.log; events {}
-     http { access_log off; client_body_temp_path ${folder}/b; proxy_temp_path ${folder}/p; fastcgi_temp_path ${folder}/f; uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
+     http { access_log ${folder}/access.log; client_body_temp_path ${folder}/b; proxy_temp_path ${folder}/p; fastcgi_temp_path ${folder}/f; uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
      server { listen 127.0.0.1:${port}; root ${folder}; } }`,
   )
   const web = resource({
@@ -78,6 +78,8 @@ test('nginx at level 10 is asked for a page: that it runs is not enough', async 
   })
   bench.run('deep', { web })
   await bench.groupIs('deep', 'ONLINE')
+  const pages = () => readFileSync(join(folder, 'access.log'), 'utf8').split('GET /page').length - 1
+  await bench.eventually('deep probes that are good', () => pages() >= 2)
   writeFileSync(page, 'all is lost')
   const failure = await bench.failureOf('deep')
   assert.equal(failure?.event, 'probe-failed')
