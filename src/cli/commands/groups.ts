@@ -185,7 +185,7 @@ function logText({ lines, actions }: Body): string {
 }
 
 function resourceText(body: Body): string {
-  const deep = body.definition.probeDeep
+  const { probe, probeDeep: deep, limits } = body.definition
   return pairs([
     ['name', `${body.group}/${body.name}`],
     ['type', body.definition.type],
@@ -194,8 +194,24 @@ function resourceText(body: Body): string {
     ['on', body.node],
     ['parameters', JSON.stringify(body.definition.parameters)],
     ['depends on', body.definition.dependsOn.join(' ')],
-    ['probe', `every ${body.definition.probe.interval}, ${body.definition.probe.timeout} at most`],
+    ['probe', `every ${probe.interval}, ${probe.timeout} at most${countsText(probe)}`],
     ...(deep === undefined ? [] : ([['deep probe', `every ${deep.interval}, ${deep.timeout} at most`]] as const)),
+    ...(limits === undefined
+      ? []
+      : ([
+          [
+            'limits',
+            Object.entries(limits)
+              .map(([name, value]) => `${name} ${value}`)
+              .join(', '),
+          ],
+        ] as const)),
     ['restart', `${body.definition.restart.max} times in ${body.definition.restart.window}`],
   ])
+}
+
+/** When bad probes are the failure, where that is not the first one. */
+function countsText({ failAfter, timeouts }: Body): string {
+  const failures = failAfter === undefined ? '' : `; ${failAfter.failures} of ${failAfter.of} that fail are its failure`
+  return failures + (timeouts === undefined ? '' : `; ${timeouts} in a row that time out`)
 }
