@@ -5,6 +5,7 @@ import { type BootId, ClusterError, type MemberId, type NodeId, type SessionId }
 import { ClusterState, Formation, type FormationEffect, type FormationMessage, supportedLevel } from '../core/cluster/index.js'
 import type { MonitorOrder, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
+import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
 import { deriveKey, openDatagrams } from '../io/datagram/index.js'
 import { openGuardianLink } from '../io/guardian-link/index.js'
@@ -229,7 +230,9 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
 
   const startNode = (known: Identity): QuorateNode => {
     const { rows: _, ...rest } = restored
-    const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, doors.answers)
+    const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, (question) =>
+      question.kind === 'log' ? answerLog(config.logDir, question) : doors.answers?.(question),
+    )
     node = started
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
     if (hello !== undefined) started.monitorReport(hello)
@@ -292,6 +295,10 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       clock.close()
     },
   }
+}
+
+async function answerLog(folder: string, { group, resource, lines }: Extract<Question, { kind: 'log' }>): Promise<ResourceLog | null> {
+  return (await readResourceLog(folder, { group, resource }, Math.min(lines, logLinesMax))) ?? null
 }
 
 type Joined = Extract<Frame, { kind: 'joined' }>

@@ -1,5 +1,17 @@
 /** What daemons say to each other: frames over the peer links, datagrams over UDP. Checked when they come in. */
-import type { BootId, BootInstant, ClusterId, LogIndex, MemberId, NodeId, PlainError, RequestId, SessionId } from '../base/index.js'
+import type {
+  BootId,
+  BootInstant,
+  ClusterId,
+  GroupName,
+  LogIndex,
+  MemberId,
+  NodeId,
+  PlainError,
+  RequestId,
+  ResourceName,
+  SessionId,
+} from '../base/index.js'
 import type { Address, Command, CommandResult, FormationMessage } from '../core/cluster/index.js'
 import type { Renewal } from '../core/detector/index.js'
 import type { PackedMessage } from './raft-wire.js'
@@ -45,6 +57,8 @@ export type Question =
   | { readonly kind: 'unheard'; readonly node: NodeId; readonly boot: BootId }
   | { readonly kind: 'transfer-lead'; readonly to: NodeId }
   | { readonly kind: 'type'; readonly name: string }
+  /** What a resource wrote last on that node; null when it never did. */
+  | { readonly kind: 'log'; readonly group: GroupName; readonly resource: ResourceName; readonly lines: number }
 
 export interface Heartbeat {
   readonly kind: 'heartbeat'

@@ -26,6 +26,14 @@ test('a group goes in as people write it and comes out so that putting it back c
         start: { timeout: '1.5m' },
         restart: { max: 0, window: '1h' },
       },
+      watched: {
+        type: 'command',
+        parameters: { run: 'sleep 100', probeDeep: 'true', readyLog: 'up', readyFile: true },
+        probe: { failAfter: { failures: 3 }, timeouts: 2 },
+        probeDeep: { interval: '60s' },
+        limits: { memory: '1024MiB', cpu: 1.5, tasks: 100, openFiles: 1_024 },
+      },
+      plain: { type: 'command', parameters: { run: 'sleep 100' }, probe: { failAfter: { failures: 1, of: 1 }, timeouts: 1 }, limits: {} },
     },
   }
   const created = await bench.ask('PUT', '/v1/groups/there', { body: definition })
@@ -34,6 +42,11 @@ test('a group goes in as people write it and comes out so that putting it back c
   assert.equal(created.body.intent, 'ONLINE')
   assert.deepEqual(created.body.definition.resources.app.probe, { interval: '2.5s', timeout: '7s' })
   assert.deepEqual(created.body.definition.resources.app.start, { timeout: '90s' })
+  const { watched, plain } = created.body.definition.resources
+  assert.deepEqual(watched.probe, { interval: '5s', timeout: '20s', failAfter: { failures: 3, of: 3 }, timeouts: 2 })
+  assert.deepEqual(watched.probeDeep, { interval: '1m', timeout: '20s' })
+  assert.deepEqual(watched.limits, { memory: '1GiB', cpu: 1.5, tasks: 100, openFiles: 1_024 })
+  assert.deepEqual([plain.probe, plain.limits], [{ interval: '5s', timeout: '20s' }, undefined], 'what holds anyway is not written')
   const found = await bench.ask('GET', '/v1/groups/there')
   assert.equal(etagOf(found), etagOf(created))
   for (const body of [found.body, found.body.definition, definition]) {

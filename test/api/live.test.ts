@@ -132,6 +132,21 @@ test('an OCF agent is described by itself and its parameters are checked', async
   assert.deepEqual([refused.body.code, refused.body.fix], ['INVALID_DEFINITION', 'did you mean "fake"?'])
 })
 
+test('what a service says is read through the API while it runs', async () => {
+  const body = {
+    nodes: ['n1'],
+    resources: { app: { type: 'command', parameters: { run: 'echo hello; exec sleep 1000', readyLog: 'hello' } } },
+  }
+  assert.equal((await bench.ask('PUT', '/v1/groups/talker', { body })).status, 201)
+  assert.equal((await bench.ask('GET', '/v1/groups/talker?until=ONLINE&wait=60s')).body.state, 'ONLINE')
+  const log = await bench.ask('GET', '/v1/groups/talker/resources/app/log')
+  assert.deepEqual(log.body, { group: 'talker', resource: 'app', node: 'n1', lines: ['hello'], actions: [] })
+  const none = await bench.ask('GET', '/v1/groups/web/resources/address/log')
+  assert.equal(none.body.code, 'LOG_NOT_FOUND')
+  const deleted = await bench.ask('DELETE', '/v1/groups/talker?wait=60s')
+  assert.equal(deleted.body.status, 'done', deleted.text)
+})
+
 test('the command line shows it, stops it and waits', async () => {
   const run = async (...args: string[]): Promise<{ code: number; out: string }> => {
     const printed: string[] = []

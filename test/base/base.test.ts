@@ -10,6 +10,7 @@ import {
   effectiveSettings,
   errorTable,
   formatDuration,
+  formatSize,
   fromPlain,
   groupName,
   invariant,
@@ -18,6 +19,7 @@ import {
   nearestName,
   nodeId,
   parseDuration,
+  parseSize,
   patchSettings,
   profiles,
   settingKeys,
@@ -34,6 +36,32 @@ function refused(code: ErrorCode, detail: RegExp, fix?: RegExp): (error: unknown
     return true
   }
 }
+
+describe('sizes', () => {
+  for (const [text, bytes] of [
+    ['512MiB', 536_870_912],
+    ['1.5GiB', 1_610_612_736],
+    ['10GB', 10_000_000_000],
+    ['7B', 7],
+    [4_096, 4_096],
+    ['0', 0],
+  ] as const)
+    test(`${JSON.stringify(text)} is ${bytes} bytes`, () => assert.equal(parseSize(text), bytes))
+
+  for (const text of ['', 'much', '5 MiB', '-1KiB', '512M', '1e9', '5mb', '99999999999TiB'])
+    test(`${JSON.stringify(text)} is no size`, () => assert.throws(() => parseSize(text), refused('INVALID', /is not a size/, /512MiB/)))
+
+  test('what is written is read as the same', () => {
+    fc.assert(
+      fc.property(
+        fc.nat(2 ** 31 - 1),
+        fc.constantFrom(1, 2 ** 10, 2 ** 20),
+        (count, unit) => parseSize(formatSize(count * unit)) === count * unit,
+      ),
+    )
+    assert.deepEqual([formatSize(2 ** 30), formatSize(1_536), formatSize(1_000)], ['1GiB', '1536B', '1000B'])
+  })
+})
 
 describe('durations', () => {
   const good: readonly [string | number, number][] = [

@@ -1,6 +1,6 @@
 /** A monitor is killed with -9 and another takes its place: nothing that runs is touched, nothing that was begun is forgotten. */
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { readStat } from '../../src/io/processes/index.js'
@@ -100,6 +100,49 @@ test('a kept process whose start was in flight is taken over', async () => {
   const from = await replaceMonitor()
   await bench.groupIs('g', 'ONLINE', from)
   assert.equal(bench.pidOf('g', 'app'), pid)
+})
+
+/** Ready once it has said so, which it does when `go` is there; an earlier life has said it before. */
+function speaker(timeout: number) {
+  const go = join(bench.dir, 'go')
+  const starts = join(bench.dir, 'starts')
+  mkdirSync(bench.logDir, { recursive: true })
+  const log = join(bench.logDir, 'g@app.log')
+  writeFileSync(log, 'I am ready\n')
+  const run = `echo x >> ${starts}; while [ ! -e ${go} ]; do sleep 0.02; done; echo I am ready; exec sleep 1000`
+  const app = resource({ type: 'command', parameters: { run, readyLog: '^I am ready$' }, start: { timeout } })
+  const count = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 1 : 0)
+  return { app, go, starts: () => count(starts), said: () => count(log) }
+}
+
+/** Of the only group, also from a monitor's first words. */
+const statesSince = (from: number) =>
+  bench.reports.slice(from).flatMap((report) => {
+    if (report.kind === 'hello') return report.groups.map((said) => said.state)
+    return report.kind === 'group' ? [report.state] : []
+  })
+
+test('what a service said while there was no monitor is heard by the next one', async () => {
+  const { app, go, starts, said } = speaker(20_000)
+  bench.run('g', { app })
+  await bench.eventually('its process', () => starts() === 1 && bench.pidOf('g', 'app') !== undefined)
+  const pid = bench.pidOf('g', 'app')
+  await bench.killMonitor()
+  writeFileSync(go, '')
+  await bench.eventually('its words', () => said() === 2)
+  const from = await replaceMonitor()
+  await bench.eventually('it to be ready', () => statesSince(from).includes('ONLINE'))
+  assert.deepEqual([bench.pidOf('g', 'app'), starts()], [pid, 1])
+})
+
+test('what a service said in an earlier life makes no start ready, nor for the next monitor', async () => {
+  const { app, starts } = speaker(1_000)
+  bench.run('g', { app })
+  await bench.eventually('its process', () => starts() === 1 && bench.pidOf('g', 'app') !== undefined)
+  const from = await replaceMonitor()
+  // Where cells hold it, it is started again; where nothing does, nobody knows what is left of it.
+  await bench.eventually('the end of its time', () => starts() === 2 || statesSince(from).includes('UNKNOWN'))
+  assert.ok(!statesSince(from).includes('ONLINE'))
 })
 
 test('a record under a token that was sealed meanwhile is ended, not resumed', async () => {

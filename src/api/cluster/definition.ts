@@ -4,14 +4,12 @@ import { checkDefinition, type GroupDefinition, type ResourceDefinition, resourc
 import { checkValue } from '../http/validation.js'
 import { groupDefinitionSchema } from '../schemas/index.js'
 import type { ResourceTypes } from './resource-types.js'
+import { readCounts, readWatching, type Span, type WrittenWatching, writtenProbe, writtenWatching } from './watching.js'
 
-type Span = string | number
-
-interface WrittenResource {
+interface WrittenResource extends WrittenWatching {
   readonly type: string
   readonly parameters?: ResourceDefinition['parameters']
   readonly dependsOn?: readonly ResourceName[]
-  readonly probe?: { readonly interval?: Span; readonly timeout?: Span }
   readonly start?: { readonly timeout?: Span }
   readonly stop?: { readonly timeout?: Span }
   readonly restart?: { readonly max?: number; readonly window?: Span }
@@ -89,7 +87,9 @@ function normaliseResource(name: string, written: WrittenResource): ResourceDefi
     probe: {
       interval: span('probe.interval', written.probe?.interval, probe.interval),
       timeout: span('probe.timeout', written.probe?.timeout, probe.timeout),
+      ...readCounts(written),
     },
+    ...readWatching(name, written, span, probe.timeout),
     start: { timeout: span('start.timeout', written.start?.timeout, start.timeout) },
     stop: { timeout: span('stop.timeout', written.stop?.timeout, stop.timeout) },
     restart: { max: written.restart?.max ?? restart.max, window: span('restart.window', written.restart?.window, restart.window) },
@@ -113,7 +113,8 @@ export function writtenResource(resource: ResourceDefinition): Record<string, un
     type,
     parameters,
     dependsOn,
-    probe: { interval: formatDuration(probe.interval), timeout: formatDuration(probe.timeout) },
+    probe: writtenProbe(probe),
+    ...writtenWatching(resource),
     start: { timeout: formatDuration(start.timeout) },
     stop: { timeout: formatDuration(stop.timeout) },
     restart: { max: restart.max, window: formatDuration(restart.window) },

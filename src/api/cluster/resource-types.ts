@@ -4,6 +4,7 @@ import { ClusterError, nearestName } from '../../base/index.js'
 import type { GroupDefinition, ResourceDefinition } from '../../core/cluster/index.js'
 import {
   builtInTypes,
+  checkDepthAndLimits,
   checkOcfParameters,
   checkResourceParameters,
   type OcfMetadata,
@@ -51,7 +52,8 @@ export class ResourceTypes {
     for (const [name, resource] of Object.entries(definition.resources)) await this.checkResource(name, resource)
   }
 
-  private async checkResource(name: string, { type, parameters }: ResourceDefinition): Promise<void> {
+  private async checkResource(name: string, resource: ResourceDefinition): Promise<void> {
+    const { type, parameters } = resource
     if (type.startsWith('systemd:'))
       throw new ClusterError('NOT_YET', `resource "${name}": systemd units come with a later version`, {
         fix: 'use an OCF agent, or type command with start, stop and probe',
@@ -61,6 +63,7 @@ export class ResourceTypes {
       if (!this.isInstalled(type)) problems.push(this.notInstalled(type))
       else problems.push(...checkOcfParameters(await this.metadata(type), parameters))
     }
+    if (problems.length === 0) problems.push(...checkDepthAndLimits(resource))
     const [first] = problems
     if (first === undefined) return
     throw new ClusterError(first.parameter === 'type' ? 'UNKNOWN_TYPE' : 'INVALID_DEFINITION', `resource "${name}": ${first.detail}`, {

@@ -1,8 +1,9 @@
 /** What a person writes about groups. */
 import { resourceDefaults } from '../../core/cluster/index.js'
 import { anything, choice, closed, count, duration, later, mapOf, type Schema, text, told } from './schema.js'
+import { limitsSchema, probeDeepSchema, probeSchema } from './watching.js'
 
-const { probe, start, stop, restart } = resourceDefaults
+const { start, stop, restart } = resourceDefaults
 
 const parameter: Schema = {
   type: ['string', 'number', 'boolean', 'array', 'object'],
@@ -16,7 +17,7 @@ const parameter: Schema = {
 
 export const resourceSchema = closed(
   {
-    type: text('command, logical-hostname, tcp, http, or ocf:<provider>:<agent>; GET /v1/types lists them.', 200),
+    type: text('The name of a built-in type, or ocf:<provider>:<agent>; GET /v1/types lists them.', 200),
     parameters: mapOf(parameter, 'As GET /v1/types/{type} describes them.', 1_000),
     dependsOn: {
       type: 'array',
@@ -25,7 +26,9 @@ export const resourceSchema = closed(
       uniqueItems: true,
       maxItems: 100,
     },
-    probe: closed({ interval: duration('Time between two checks.'), timeout: duration('Time for one check.') }, { default: probe }),
+    probe: probeSchema,
+    probeDeep: probeDeepSchema,
+    limits: limitsSchema,
     start: closed({ timeout: duration('After this it is killed with all its processes.') }, { default: start }),
     stop: closed({ timeout: duration('After this it is killed with all its processes.') }, { default: stop }),
     restart: closed(

@@ -89,6 +89,17 @@ export function addGroupCommands(program: Command, run: Run): void {
     .description('wait until it has a state')
     .option('--until <state>', 'the state', 'ONLINE')
     .action(run(awaitState))
+  group
+    .command('log <resource>')
+    .description('what a resource wrote last, written group/resource')
+    .option('--lines <count>', 'how many lines')
+    .option('--node <node>', 'on which node')
+    .action(
+      run((session, name: string, { lines, node }: { lines?: string; node?: string }) => {
+        const [owner = '', resource = ''] = name.split('/')
+        return session.show({ method: 'GET', path: path(owner, `resources/${segment(resource)}/log`), query: { lines, node } }, logText)
+      }),
+    )
   program
     .command('resource <resource>')
     .description('one resource, written group/resource')
@@ -169,7 +180,12 @@ export function planText(body: Body): string {
   ].join('\n')
 }
 
+function logText({ lines, actions }: Body): string {
+  return [...lines, ...(actions.length === 0 ? [] : ['stops and bad probes:', ...actions])].join('\n')
+}
+
 function resourceText(body: Body): string {
+  const { probe, probeDeep: deep, limits } = body.definition
   return pairs([
     ['name', `${body.group}/${body.name}`],
     ['type', body.definition.type],
@@ -178,7 +194,24 @@ function resourceText(body: Body): string {
     ['on', body.node],
     ['parameters', JSON.stringify(body.definition.parameters)],
     ['depends on', body.definition.dependsOn.join(' ')],
-    ['probe', `every ${body.definition.probe.interval}, ${body.definition.probe.timeout} at most`],
+    ['probe', `every ${probe.interval}, ${probe.timeout} at most${countsText(probe)}`],
+    ...(deep === undefined ? [] : ([['deep probe', `every ${deep.interval}, ${deep.timeout} at most`]] as const)),
+    ...(limits === undefined
+      ? []
+      : ([
+          [
+            'limits',
+            Object.entries(limits)
+              .map(([name, value]) => `${name} ${value}`)
+              .join(', '),
+          ],
+        ] as const)),
     ['restart', `${body.definition.restart.max} times in ${body.definition.restart.window}`],
   ])
+}
+
+/** When bad probes are the failure, where that is not the first one. */
+function countsText({ failAfter, timeouts }: Body): string {
+  const failures = failAfter === undefined ? '' : `; ${failAfter.failures} of ${failAfter.of} that fail are its failure`
+  return failures + (timeouts === undefined ? '' : `; ${timeouts} in a row that time out`)
 }

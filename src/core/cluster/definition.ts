@@ -6,8 +6,36 @@ import type { NodeId, ResourceName } from '../../base/index.js'
 
 export type ParameterValue = string | number | boolean | readonly string[] | { readonly [key: string]: string }
 
-/** `command`, `logical-hostname`, `tcp`, `http`, or `ocf:<provider>:<agent>`. */
+/** The name of a built-in type, or `ocf:<provider>:<agent>`. */
 export type ResourceType = string
+
+/** Counts that are not there are one: the first failure and the first time-out count. */
+export interface ProbeDefinition {
+  readonly interval: number
+  readonly timeout: number
+  /** The resource has failed once so many of its last probes have. Time-outs are no part of it. */
+  readonly failAfter?: { readonly failures: number; readonly of: number }
+  /** So many time-outs in a row are its failure. */
+  readonly timeouts?: number
+}
+
+export interface DeepProbeDefinition {
+  readonly interval: number
+  readonly timeout: number
+  /** OCF_CHECK_LEVEL of an agent's monitor; 10 unless given. */
+  readonly level?: number
+}
+
+export interface ResourceLimits {
+  /** Bytes. */
+  readonly memory?: number
+  /** Processes and threads. */
+  readonly tasks?: number
+  /** Processors, such as 1.5. */
+  readonly cpu?: number
+  /** Open files of each process. */
+  readonly openFiles?: number
+}
 
 export interface ResourceDefinition {
   readonly type: ResourceType
@@ -15,7 +43,11 @@ export interface ResourceDefinition {
   /** Resources of the same group that must run before this one starts, and stop after it. */
   readonly dependsOn: readonly ResourceName[]
   /** Periodic check. Milliseconds. */
-  readonly probe: { readonly interval: number; readonly timeout: number }
+  readonly probe: ProbeDefinition
+  /** The second depth of checks, off unless given. Milliseconds. */
+  readonly probeDeep?: DeepProbeDefinition
+  /** What its processes may use. */
+  readonly limits?: ResourceLimits
   /** Milliseconds a start or stop may take before it is killed with all its processes. */
   readonly start: { readonly timeout: number }
   readonly stop: { readonly timeout: number }

@@ -55,6 +55,8 @@ export interface MethodRequest {
   readonly definition: ResourceDefinition
   /** `settle` waits for a start that a dead monitor left behind; it ends as `done` when that start is over. It may still tell its process. */
   readonly method: 'start' | 'stop' | 'probe' | 'settle'
+  /** Of a probe: the second depth. */
+  readonly deep?: true
   /** Milliseconds. */
   readonly timeout: number
   /** What is known to run: the kept process, the start in flight. */

@@ -195,7 +195,7 @@ export class GroupRun {
   #probeWhatIsDue(now: BootInstant) {
     for (const run of this.#runs.values()) {
       if (run.state !== 'ONLINE' || run.busy || run.probeAt > now) continue
-      if (this.#host.mayStart(now)) run.probe()
+      if (this.#host.mayStart(now)) run.probe(now)
       else run.putOffProbe(bootInstant(now + heldProbeDelay))
     }
   }

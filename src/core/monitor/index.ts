@@ -1,8 +1,11 @@
 /** The monitor's decisions: what to run, probe, kill and report, from orders and from what happened to processes. */
+export { isCheck } from './check-types.js'
 export * from './events.js'
 export { GroupRun } from './group-run.js'
 export * from './monitor.js'
 export { checkOcfParameters, type OcfAction, type OcfMetadata, type OcfParameter, parseOcfMetadata } from './ocf-metadata.js'
+export { type ParameterProblem, type ParameterSpecification, parseFree, parseTarget } from './parameters.js'
+export { ProbeCount } from './probe-count.js'
 export * from './protocol.js'
 export * from './record.js'
 export type { GroupHost } from './resource-run.js'

@@ -1,7 +1,7 @@
 /** What an OCF agent says of itself (`meta-data`, OCF 1.1), as a schema for the parameters of its type. */
 import { nearestName, parseDuration } from '../../base/index.js'
 import type { ParameterValue } from '../cluster/index.js'
-import type { ParameterProblem } from './resource-type.js'
+import type { ParameterProblem } from './parameters.js'
 import { parseXml, type XmlElement } from './xml.js'
 
 export interface OcfParameter {

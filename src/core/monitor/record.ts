@@ -25,6 +25,8 @@ export interface ContainmentPlace {
 export interface ResourceRecord {
   readonly state: ResourceRunState
   readonly detail?: string
+  /** What its start left to be said for as long as it is ONLINE. */
+  readonly note?: string
   /** Whether something of it may be running: from before its start until it was verified stopped. */
   readonly touched: boolean
   /** The kept foreground process, or the main processes learnt after the start. */

@@ -7,6 +7,7 @@
 import { type BootInstant, bootInstant, type ResourceName } from '../../base/index.js'
 import type { ResourceDefinition } from '../cluster/index.js'
 import type { MethodRequest, MonitorEffect } from './events.js'
+import { ProbeCount } from './probe-count.js'
 import type { ResourceFailure, ResourceReport, ResourceRunState } from './protocol.js'
 import type { ProcessIdentity, ResourceRecord, RunRecord } from './record.js'
 import { behaviourOf, type ResourceBehaviour } from './resource-type.js'
@@ -45,7 +46,7 @@ type Failure = Pick<ResourceFailure, 'event' | 'detail'>
 /** The one thing that is being done with a resource: never two at once. */
 type Activity =
   | { readonly kind: 'start' | 'settle' | 'stop' | 'kill' | 'verify'; readonly action: number; cancelled: boolean }
-  | { readonly kind: 'probe'; readonly action: number; readonly purpose: ProbePurpose; cancelled: boolean }
+  | { readonly kind: 'probe'; readonly action: number; readonly purpose: ProbePurpose; readonly deep: boolean; cancelled: boolean }
 
 /** A main process that has lived this long after its resource came ONLINE is no leftover of the start. */
 const provenAfter = 3_000
@@ -58,6 +59,8 @@ const firstProbeAfter = 500
  * dead one has been reaped, an agent that looks for it with `kill -0` takes it for alive.
  */
 const askAgainAfter = [100, 400, 1_500, 3_000]
+/** After a probe that was bad but does not count yet the next one comes no later than this. */
+const againAfterBad = 1_000
 
 export class ResourceRun {
   readonly name: ResourceName
@@ -77,6 +80,11 @@ export class ResourceRun {
   /** When to probe next, and why; meaningful while ONLINE. */
   #probeAt = bootInstant(0)
   #probePurpose: 'periodic' | 'death' | 'adopted' = 'periodic'
+  /** When to probe deep next; meaningful while ONLINE, undefined when it never is. */
+  #deepAt: BootInstant | undefined
+  #count: ProbeCount
+  /** What its start left to be said. */
+  #note: string | undefined
   #onlineSince = bootInstant(0)
   /** How often it was asked again since a main process ended. */
   #askedAgain: number = askAgainAfter.length
@@ -96,6 +104,7 @@ export class ResourceRun {
     this.name = name
     this.definition = definition
     this.behaviour = behaviourOf(definition)
+    this.#count = new ProbeCount(definition.probe)
     this.dependents = dependents
   }
 
@@ -123,8 +132,9 @@ export class ResourceRun {
   get failure(): (Failure & { readonly order: number }) | undefined {
     return this.#failure
   }
+  /** When to probe next, to whichever depth. */
   get probeAt(): BootInstant {
-    return this.#probeAt
+    return this.#deepAt !== undefined && this.#deepAt < this.#probeAt ? this.#deepAt : this.#probeAt
   }
 
   /** Whether its start has to be repeated; says so once. */
@@ -178,20 +188,24 @@ export class ResourceRun {
     if (this.#activity?.kind === 'stop') this.#cancel()
   }
 
-  probe() {
+  /** The one that is due; of both the shallow one, which is soon over. */
+  probe(now: BootInstant) {
+    if (this.#probeAt > now) return this.#begin('probe', 'periodic', true)
     const purpose = this.#probePurpose
     this.#probePurpose = 'periodic'
     this.#begin('probe', purpose)
   }
 
   putOffProbe(until: BootInstant) {
-    this.#probeAt = until
+    if (this.#probeAt < until) this.#probeAt = until
+    if (this.#deepAt !== undefined && this.#deepAt < until) this.#deepAt = until
   }
 
   becomeStopped() {
     this.#leaveOnline()
     this.#state = 'STOPPED'
     this.#detail = undefined
+    this.#note = undefined
     this.#touched = false
     this.#processes = []
     this.#starting = undefined
@@ -222,7 +236,7 @@ export class ResourceRun {
       case 'verify':
         return this.#onVerified(result)
       case 'probe':
-        return this.#onProbed(activity.purpose, result, now)
+        return activity.deep ? this.#onProbedDeep(result, now) : this.#onProbed(activity.purpose, result, now)
       default:
         return
     }
@@ -266,6 +280,7 @@ export class ResourceRun {
       touched: this.#touched,
       processes: this.#processes,
       ...(this.#detail === undefined ? {} : { detail: this.#detail }),
+      ...(this.#note === undefined ? {} : { note: this.#note }),
       ...(this.#starting === undefined ? {} : { starting: this.#starting }),
       ...(this.#escaped ? { escaped: true } : {}),
       ...(failure === undefined ? {} : { failure: { event: failure.event, detail: failure.detail } }),
@@ -276,6 +291,7 @@ export class ResourceRun {
   resume(record: ResourceRecord, now: BootInstant) {
     this.#state = record.state
     this.#detail = record.detail
+    this.#note = record.note
     this.#touched = record.touched
     this.#escaped = record.escaped === true
     this.#processes = record.processes
@@ -287,6 +303,7 @@ export class ResourceRun {
       this.#watch(this.#processes.length === 0)
       this.#probeAt = now
       this.#probePurpose = 'adopted'
+      this.#firstDeepProbe(now)
     } else if (this.#state === 'STARTING') {
       // Of a kept process it can often still be found out which it is.
       const lost = this.#starting === undefined && !this.#holds && !this.behaviour.holdsNothing && !this.behaviour.kept
@@ -306,6 +323,7 @@ export class ResourceRun {
   #onStarted(result: MethodResult, now: BootInstant) {
     switch (result.outcome) {
       case 'done':
+        this.#note = result.note
         return this.#becomeOnline(now)
       case 'refused':
         this.#touched = false
@@ -325,7 +343,10 @@ export class ResourceRun {
 
   #onSettled(result: MethodResult) {
     if (result.outcome === 'cancelled') return
-    if (result.outcome === 'done') return this.#begin('probe', 'adopted')
+    if (result.outcome === 'done') {
+      this.#note = result.note
+      return this.#begin('probe', 'adopted')
+    }
     // What nobody has found may still be there, where its processes are found by their environment alone.
     const lost = result.outcome === 'timed-out' || this.#starting === undefined
     if (lost && !this.#holds && !this.behaviour.holdsNothing) this.#becomeEscaped()
@@ -350,16 +371,46 @@ export class ResourceRun {
       return
     }
     if (this.#state !== 'ONLINE') return
-    if (verdict.verdict === 'failed') return this.#fail(verdict.event, verdict.detail)
+    if (verdict.verdict === 'failed') {
+      if (this.#counts(purpose, verdict.event, verdict.detail)) return this.#fail(verdict.event, verdict.detail)
+      this.#tellTrouble()
+      return this.#scheduleProbe(now, againAfterBad)
+    }
+    this.#count.good()
+    this.#tellTrouble()
     const age = now - this.#onlineSince
     if (purpose === 'periodic' && this.#processes.length > 0 && age >= provenAfter) this.#proven = true
     else if (purpose === 'death' || (age < learnFor && !this.behaviour.kept && !this.#proven)) this.#watch(true)
     this.#scheduleProbe(now)
   }
 
+  /** Whether a bad probe is the failure of the resource. Death always is. */
+  #counts(purpose: ProbePurpose, event: ResourceFailure['event'], detail: string): boolean {
+    if (purpose === 'death' || event === 'died') return true
+    return event === 'probe-timeout' ? this.#count.timedOut(detail) : this.#count.failed(detail)
+  }
+
+  #tellTrouble() {
+    const said = [this.#note, this.#count.trouble].filter((text) => text !== undefined)
+    this.#detail = said.length === 0 ? undefined : said.join('; ')
+  }
+
+  #onProbedDeep(result: MethodResult, now: BootInstant) {
+    const verdict = judgeProbe('periodic', result)
+    if (this.#state === 'ONLINE' && verdict.verdict === 'failed') return this.#fail(verdict.event, `deep probe: ${verdict.detail}`)
+    const interval = this.definition.probeDeep?.interval
+    if (interval !== undefined) this.#deepAt = bootInstant(now + interval * (0.9 + 0.2 * this.#context.host.jitter()))
+  }
+
+  #firstDeepProbe(now: BootInstant) {
+    const interval = this.definition.probeDeep?.interval
+    this.#deepAt = interval === undefined ? undefined : bootInstant(now + interval * (0.5 + 0.5 * this.#context.host.jitter()))
+  }
+
   #becomeOnline(now: BootInstant) {
     this.#state = 'ONLINE'
-    this.#detail = undefined
+    this.#count = new ProbeCount(this.definition.probe)
+    this.#tellTrouble()
     this.#onlineSince = now
     this.#proven = false
     this.#askedAgain = askAgainAfter.length
@@ -367,6 +418,7 @@ export class ResourceRun {
     this.#watch(true)
     this.#probePurpose = 'periodic'
     this.#probeAt = bootInstant(now + Math.min(firstProbeAfter, this.definition.probe.interval) * (0.5 + 0.5 * this.#context.host.jitter()))
+    this.#firstDeepProbe(now)
   }
 
   #becomeUnknown(detail: string) {
@@ -408,21 +460,23 @@ export class ResourceRun {
     this.#askedAgain = 0
     this.#probeAt = now
     this.#probePurpose = 'death'
+    // A deep one may take long, and is not the one that tells whether anything is left.
+    if (this.#activity?.kind === 'probe' && this.#activity.deep) this.#cancel()
   }
 
-  #scheduleProbe(now: BootInstant) {
+  #scheduleProbe(now: BootInstant, latest = Number.POSITIVE_INFINITY) {
     if (this.#probePurpose === 'death') return // Noticed while the last probe was under way: the next one is due already.
-    const soon = askAgainAfter[this.#askedAgain++] ?? Number.POSITIVE_INFINITY
+    const soon = Math.min(latest, askAgainAfter[this.#askedAgain++] ?? Number.POSITIVE_INFINITY)
     const interval = this.definition.probe.interval * (0.9 + 0.2 * this.#context.host.jitter())
     this.#probeAt = bootInstant(now + Math.min(soon, interval))
   }
 
-  #begin(kind: Activity['kind'], purpose: ProbePurpose = 'periodic') {
+  #begin(kind: Activity['kind'], purpose: ProbePurpose = 'periodic', deep = false) {
     const { host } = this.#context
     const action = host.newAction()
-    this.#activity = kind === 'probe' ? { kind, action, purpose, cancelled: false } : { kind, action, cancelled: false }
+    this.#activity = kind === 'probe' ? { kind, action, purpose, deep, cancelled: false } : { kind, action, cancelled: false }
     const method = kind === 'verify' || kind === 'kill' ? 'probe' : kind
-    this.#emit({ kind: 'begin', action, request: this.#request(method), deadline: host.deadline() })
+    this.#emit({ kind: 'begin', action, request: this.#request(method, deep), deadline: host.deadline() })
   }
 
   #kill() {
@@ -437,13 +491,26 @@ export class ResourceRun {
     this.#emit({ kind: 'cancel', action: this.#activity.action })
   }
 
-  #request(method: MethodRequest['method']): MethodRequest {
+  #request(method: MethodRequest['method'], deep: boolean): MethodRequest {
     const { group, token, node, boot } = this.#context.start
-    const { start, stop, probe, type } = this.definition
-    const defined = method === 'probe' ? probe.timeout : method === 'stop' ? stop.timeout : start.timeout
+    const { start, stop, probe, probeDeep, type } = this.definition
+    const defined =
+      method === 'probe' ? ((deep ? probeDeep?.timeout : undefined) ?? probe.timeout) : method === 'stop' ? stop.timeout : start.timeout
     const timeout = Math.min(defined, this.#context.host.limit?.(method, type) ?? defined)
     const processes = this.#starting === undefined ? this.#processes : [this.#starting]
-    return { group, token, node, boot, resource: this.name, place: this.#place, definition: this.definition, method, timeout, processes }
+    return {
+      group,
+      token,
+      node,
+      boot,
+      resource: this.name,
+      place: this.#place,
+      definition: this.definition,
+      method,
+      ...(deep ? { deep: true as const } : {}),
+      timeout,
+      processes,
+    }
   }
 
   #emit(effect: MonitorEffect) {

@@ -1,6 +1,8 @@
 /** What the built-in resource types are, as far as decisions need it, and which parameters they take. Parameters of OCF agents are in `ocf-metadata.ts`. */
-import { nearestName, parseDuration } from '../../base/index.js'
+import { nearestName } from '../../base/index.js'
 import type { ParameterValue, ResourceDefinition } from '../cluster/index.js'
+import { type BuiltInType, checkTypes, isCheck } from './check-types.js'
+import { device, expression, given, type ParameterProblem, type ParameterSpecification, path, port, program, text } from './parameters.js'
 
 export interface ResourceBehaviour {
   /** One foreground process that Quorate keeps: its death is itself the failure, its absence the proof of the stop. */
@@ -13,7 +15,7 @@ export function behaviourOf(definition: Pick<ResourceDefinition, 'type' | 'param
   const { type, parameters } = definition
   return {
     kept: type === 'command' && parameters.run !== undefined,
-    holdsNothing: type === 'tcp' || type === 'http' || (type === 'logical-hostname' && isLoopback(String(parameters.address))),
+    holdsNothing: isCheck(type) || (type === 'logical-hostname' && isLoopback(String(parameters.address))),
   }
 }
 
@@ -38,32 +40,18 @@ export function parseOcfType(type: string): OcfAgentName | undefined {
   return match === null ? undefined : { provider: match[1] as string, agent: match[2] as string }
 }
 
-export interface ParameterProblem {
-  /** `type` when the type itself is wrong. */
-  readonly parameter: string
-  readonly detail: string
-  readonly fix?: string
-}
-
-export interface ParameterSpecification {
-  readonly required?: boolean
-  readonly doc: string
-  /** What is wrong with the value; undefined when it is good. */
-  readonly check: (value: ParameterValue) => string | undefined
-}
-
-const text = (value: ParameterValue) => (typeof value === 'string' && value !== '' ? undefined : 'must be a non-empty string')
-const port = (value: ParameterValue) =>
-  Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65_535 ? undefined : 'must be a port number, 1 to 65535'
-const program = (value: ParameterValue) =>
-  (typeof value === 'string' && value !== '') || (Array.isArray(value) && value.length > 0 && value[0] !== '')
-    ? undefined
-    : 'must be a shell command, or a list with the program first'
-
 const commandParameters = {
   run: { doc: 'The foreground process to keep: a shell command, or a list with the program first.', check: program },
   readyPort: { doc: 'With run: the start is done when this TCP port accepts a connection.', check: port },
   readyHost: { doc: 'Host for readyPort; 127.0.0.1 unless given.', check: text },
+  readyLog: {
+    doc: 'With run: the start is done when a line that it writes fits this regular expression. With several of these, all must hold.',
+    check: expression,
+  },
+  readyFile: {
+    doc: 'With run: the start is done when it has made the file that QUORATE_READY_FILE names; it is removed before each start.',
+    check: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
+  },
   stopSignal: {
     doc: 'With run: the signal that asks it to end; SIGTERM unless given.',
     check: (value) =>
@@ -74,6 +62,7 @@ const commandParameters = {
   start: { doc: 'Starts it and returns.', check: program },
   stop: { doc: 'Stops it and returns.', check: program },
   probe: { doc: 'Exit 0: running; 7 or 3: stopped; anything else: failed.', check: program },
+  probeDeep: { doc: 'The second depth of checks. Exit 0: all is well; anything else: failed.', check: program },
   environment: {
     doc: 'Variables for every command.',
     check: (value) =>
@@ -81,29 +70,17 @@ const commandParameters = {
         ? undefined
         : 'must map names of variables to strings',
   },
-  workingDirectory: {
-    doc: 'Folder in which every command runs.',
-    check: (value) => (String(value).startsWith('/') ? undefined : 'must be an absolute path'),
-  },
+  workingDirectory: { doc: 'Folder in which every command runs.', check: path },
   user: { doc: 'User under whom every command runs (needs root).', check: text },
 } satisfies Record<string, ParameterSpecification>
 
-const timeout: ParameterSpecification = {
-  doc: 'Time for one attempt, 2s unless given.',
-  check: (value) => {
-    try {
-      return parseDuration(value as string | number) >= 1 ? undefined : 'must be at least 1ms'
-    } catch {
-      return 'must be a duration such as 2s'
-    }
-  },
-}
-
 /** Every built-in type with its parameters. */
-export const builtInTypes: {
-  readonly [type: string]: { readonly doc: string; readonly parameters: Record<string, ParameterSpecification> }
-} = {
-  command: { doc: 'A kept foreground process (run), or start, stop and probe commands.', parameters: commandParameters },
+export const builtInTypes: { readonly [type: string]: BuiltInType } = {
+  command: {
+    doc: 'A kept foreground process (run), or start, stop and probe commands.',
+    parameters: commandParameters,
+    checkTogether: checkCommand,
+  },
   'logical-hostname': {
     doc: 'An address that moves with the group.',
     parameters: {
@@ -112,37 +89,10 @@ export const builtInTypes: {
         doc: 'IPv4 address with prefix length, such as 10.0.0.100/24; 127.0.0.0/8 needs none.',
         check: checkAddress,
       },
-      device: {
-        doc: 'Network device; found by the routes unless given.',
-        check: (value) => (/^[\w.@-]{1,15}$/.test(String(value)) ? undefined : 'must be the name of a network device'),
-      },
+      device: { doc: 'Network device; found by the routes unless given.', check: device },
     },
   },
-  tcp: {
-    doc: 'A check that a TCP port accepts connections.',
-    parameters: {
-      host: { required: true, doc: 'Name or address.', check: text },
-      port: { required: true, doc: 'Port.', check: port },
-      timeout,
-    },
-  },
-  http: {
-    doc: 'A check that a URL answers.',
-    parameters: {
-      url: {
-        required: true,
-        doc: 'http:// or https://',
-        check: (value) => (/^https?:\/\/[^\s/]+/.test(String(value)) ? undefined : 'must begin with http:// or https:// and name a host'),
-      },
-      status: {
-        doc: 'Status that is expected; any of 200 to 399 unless given.',
-        check: (value) =>
-          Number.isInteger(value) && (value as number) >= 100 && (value as number) <= 599 ? undefined : 'must be an HTTP status',
-      },
-      contains: { doc: 'Text that the body must contain.', check: text },
-      timeout,
-    },
-  },
+  ...checkTypes,
 }
 
 /** Everything wrong with the parameters of a built-in type; for `ocf:` types only the type's form is checked here. */
@@ -164,7 +114,27 @@ export function checkResourceParameters(type: string, parameters: { readonly [na
       nearest === undefined ? `use one of ${Object.keys(builtInTypes).join(', ')}, ocf:<provider>:<agent>` : `did you mean "${nearest}"?`
     return [{ parameter: 'type', detail: `there is no resource type "${type}"`, fix }]
   }
-  return [...checkAgainst(type, known.parameters, parameters), ...(type === 'command' ? checkCommand(parameters) : [])]
+  return [...checkAgainst(type, known.parameters, parameters), ...(known.checkTogether?.(parameters) ?? [])]
+}
+
+/** What a resource asks for beside its parameters that its type does not have. */
+export function checkDepthAndLimits({ type, parameters, probeDeep, limits }: ResourceDefinition): ParameterProblem[] {
+  const problems: ParameterProblem[] = []
+  const ocf = type.startsWith('ocf:')
+  if (probeDeep !== undefined && type !== 'command' && !ocf) {
+    problems.push({ parameter: 'probeDeep', detail: `type ${type} has no deep probe`, fix: 'leave probeDeep out' })
+  } else if (type === 'command' && (probeDeep === undefined) !== (parameters.probeDeep === undefined)) {
+    const lacks = probeDeep === undefined ? 'nothing says how often' : 'no program for it'
+    const fix = 'give both the parameter probeDeep, which is the program, and the key probeDeep with its interval'
+    problems.push({ parameter: 'probeDeep', detail: `a deep probe is given, but ${lacks}`, fix })
+  }
+  if (probeDeep?.level !== undefined && !ocf && problems.length === 0) {
+    problems.push({ parameter: 'probeDeep', detail: 'probeDeep.level is of OCF agents only', fix: 'leave it out' })
+  }
+  if (limits !== undefined && type !== 'command' && !ocf) {
+    problems.push({ parameter: 'limits', detail: `type ${type} has no processes that limits could hold`, fix: 'leave limits out' })
+  }
+  return problems
 }
 
 function checkAgainst(
@@ -193,21 +163,20 @@ function checkAgainst(
 }
 
 function checkCommand(parameters: { readonly [name: string]: ParameterValue }): ParameterProblem[] {
-  const given = (names: readonly string[]) => names.filter((name) => parameters[name] !== undefined)
   const methods = ['start', 'stop', 'probe']
   if (parameters.run !== undefined) {
-    return given(methods).map((name) => ({
+    return given(parameters, ...methods).map((name) => ({
       parameter: name,
       detail: `${name} does not go with run`,
       fix: 'give either run, or start, stop and probe',
     }))
   }
-  const problems: ParameterProblem[] = given(['readyPort', 'readyHost', 'stopSignal']).map((name) => ({
+  const problems: ParameterProblem[] = given(parameters, 'readyPort', 'readyHost', 'readyLog', 'readyFile', 'stopSignal').map((name) => ({
     parameter: name,
     detail: `${name} goes with run only`,
     fix: 'give run, or leave it out',
   }))
-  if (given(methods).length === 0)
+  if (given(parameters, ...methods).length === 0)
     return [...problems, { parameter: 'run', detail: 'there is nothing to run', fix: 'give run, or start, stop and probe' }]
   for (const name of methods) {
     if (parameters[name] !== undefined) continue

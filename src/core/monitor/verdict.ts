@@ -3,7 +3,11 @@ import type { ResourceFailure } from './protocol.js'
 
 /** Outcome of one method. `running` and `stopped` come from probes, `done` from everything else. */
 export type MethodResult =
-  | { readonly outcome: 'done' | 'running' | 'stopped' | 'cancelled' }
+  | {
+      readonly outcome: 'done' | 'running' | 'stopped' | 'cancelled'
+      /** Of a start that is done: what an administrator should know of it all the same. */
+      readonly note?: string
+    }
   | { readonly outcome: 'failed' | 'timed-out'; readonly detail: string }
   /** The seal or the deadline was in the way just before the spawn: nothing was started. */
   | { readonly outcome: 'refused'; readonly detail: string; readonly because: 'sealed' | 'deadline' }

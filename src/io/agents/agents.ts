@@ -3,20 +3,21 @@
  *
  * Shared by the monitor, and by the guardian when it has to end everything itself. Decides nothing.
  */
-import { join } from 'node:path'
 import type { BootInstant, GroupName, ResourceName } from '../../base/index.js'
 import type { ResourceDefinition } from '../../core/cluster/index.js'
-import { behaviourOf, type MethodRequest, type MethodResult, type ProcessIdentity } from '../../core/monitor/index.js'
+import { behaviourOf, isCheck, type MethodRequest, type MethodResult, type ProcessIdentity } from '../../core/monitor/index.js'
 import type { Clock } from '../clock/index.js'
 import { boundServiceLog, type Cell, type Containment, DeathWatch, readStat, reopenContainment } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
 import { probeCheck, startCheck } from './checks.js'
-import { runCommand, settleStart } from './commands.js'
+import { runCommand, runDeepProbe, settleStart } from './commands.js'
 import { cellName, markersOf } from './environment.js'
 import { KeptProcesses, probeKept, settleKept, startKept, stopKept } from './kept.js'
+import { limitService } from './limits.js'
 import { runLogicalHostname } from './logical-hostname.js'
 import { beginMethod, type Method, type MethodBody, MethodContext } from './method.js'
 import { runOcf } from './ocf.js'
+import { actionsLogPath, serviceLogPath } from './resource-log.js'
 
 export interface AgentsConfig {
   readonly runFolder: RunFolder
@@ -61,7 +62,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
   }, logCheckEvery)
   logCheck.unref()
 
-  const logOf = (group: GroupName, resource: ResourceName) => join(config.logDir, `${cellName({ group, resource })}.log`)
+  const logOf = (group: GroupName, resource: ResourceName) => serviceLogPath(config.logDir, { group, resource })
   const containments = new Map<string, Containment>()
   const cellOf = (of: Whereabouts): Cell => {
     const key = `${of.place.kind}:${of.place.root}`
@@ -75,10 +76,12 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
       const { group, resource } = request
       const log = logOf(group, resource)
       if (request.method === 'start') logs.add(log)
-      const world = { ...config, cell: cellOf(request), outputFolder, log, onSpawned }
-      return beginMethod(new MethodContext(request, deadline, world), async (context) =>
-        bodyOf(request.definition, request.method)(context),
-      )
+      const world = { ...config, cell: cellOf(request), outputFolder, log, actionsLog: actionsLogPath(config.logDir, request), onSpawned }
+      return beginMethod(new MethodContext(request, deadline, world), async (context) => {
+        const note = limitService(context)
+        const result = await bodyOf(request.definition, request.method)(context)
+        return note !== undefined && result.outcome === 'done' ? { ...result, note } : result
+      })
     },
     kill: async (of, timeout) => {
       const cell = cellOf(of)
@@ -123,7 +126,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
   }
 
   function bodyOf(definition: ResourceDefinition, method: MethodRequest['method']): MethodBody {
-    if (definition.type === 'tcp' || definition.type === 'http') return checkBody(method)
+    if (isCheck(definition.type)) return checkBody(method)
     if (behaviourOf(definition).kept) return keptBody(method)
     if (method === 'settle') return settleStart
     if (definition.type === 'logical-hostname') return (context) => runLogicalHostname(context, method)
@@ -140,7 +143,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
       case 'stop':
         return stopKept
       case 'probe':
-        return (context) => Promise.resolve(probeKept(context))
+        return (context) => (context.request.deep === true ? runDeepProbe(context) : Promise.resolve(probeKept(context)))
     }
   }
 }

@@ -1,11 +1,12 @@
-/** `tcp` and `http`: no process of their own. They start when the check first succeeds, and stop by not being asked any more. */
+/** Types that only look: no process of their own. They start when the check first succeeds, and stop by not being asked any more. */
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { parseDuration } from '../../base/index.js'
 import type { ParameterValue } from '../../core/cluster/index.js'
-import type { MethodResult } from '../../core/monitor/index.js'
+import { type MethodResult, parseTarget } from '../../core/monitor/index.js'
 import { pause } from '../processes/index.js'
 import { tryConnect } from './connect.js'
+import { look } from './looks.js'
 import type { MethodContext } from './method.js'
 
 const attemptTimeout = 2_000
@@ -34,8 +35,45 @@ function check(context: MethodContext): Promise<string | undefined> {
   const { type, parameters } = context.request.definition
   const own = parameters.timeout === undefined ? attemptTimeout : parseDuration(parameters.timeout as string | number)
   const timeout = Math.max(1, Math.min(own, context.remaining()))
-  if (type === 'tcp') return tryConnect(String(parameters.host), Number(parameters.port), timeout, context.signal)
-  return tryHttp(parameters, timeout, context.signal)
+  switch (type) {
+    case 'tcp':
+      return tryConnect(String(parameters.host), Number(parameters.port), timeout, context.signal)
+    case 'http':
+      return tryHttp(parameters, timeout, context.signal)
+    case 'reachability':
+      return reach(parameters, timeout, context.signal)
+    default:
+      return withinTime(look(type, parameters), context.remaining())
+  }
+}
+
+/** A file system that hangs must not hold the check past its time. */
+async function withinTime(answer: Promise<string | undefined>, timeout: number): Promise<string | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<string>((resolve) => {
+    timer = setTimeout(() => resolve(`no answer within ${Math.round(timeout)} ms`), timeout)
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** All are asked at once. */
+async function reach(
+  parameters: { readonly [name: string]: ParameterValue },
+  timeout: number,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const targets = (parameters.targets as readonly string[]).flatMap((target) => parseTarget(target) ?? [])
+  const answers = await Promise.all(targets.map(({ host, port }) => tryConnect(host, port, timeout, signal)))
+  const problems = answers.filter((answer) => answer !== undefined)
+  const reached = answers.length - problems.length
+  const wanted = Number(parameters.atLeast ?? 1)
+  return reached >= wanted
+    ? undefined
+    : `${reached} of ${targets.length} accept connections, ${wanted} should: ${problems.slice(0, 3).join('; ')}`
 }
 
 function tryHttp(

@@ -5,12 +5,20 @@ import { argvOf, commandOptions } from './command-line.js'
 import { isResult, judgeExit, type MethodContext } from './method.js'
 
 export async function runCommand(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
+  if (context.request.deep === true) return runDeepProbe(context)
   const { parameters } = context.request.definition
   const { environment, workingDirectory, user } = commandOptions(parameters)
   const program = { argv: argvOf(parameters[method]), environment, workingDirectory, user }
   const outcome = await context.run(program, method === 'start' ? 'service' : 'action')
   if (isResult(outcome)) return outcome
   return judgeExit(outcome, method === 'probe' ? judgeProbeStatus : undefined)
+}
+
+/** Of every `command`, also of a kept process: what it says of the service is good or bad, and nothing about whether it runs. */
+export async function runDeepProbe(context: MethodContext): Promise<MethodResult> {
+  const { parameters } = context.request.definition
+  const outcome = await context.run({ argv: argvOf(parameters.probeDeep), ...commandOptions(parameters) })
+  return isResult(outcome) ? outcome : judgeExit(outcome, (code) => (code === 0 ? { outcome: 'running' } : undefined))
 }
 
 /** 7 as OCF has it, 3 as init scripts have it. */

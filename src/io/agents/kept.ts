@@ -2,13 +2,14 @@
  * Kept foreground processes: `command` with `run`. The process is the service; its death is noticed as our child's
  * exit, or after a restart of this process by its start time in /proc.
  */
+import { dirname } from 'node:path'
 import type { MethodResult, ProcessIdentity } from '../../core/monitor/index.js'
 import { exitSealed, isAlive, LogTail, pause, readStat, signalProcess, spawnMember, tailOf, waitUntil } from '../processes/index.js'
 import { argvOf, commandOptions } from './command-line.js'
-import { tryConnect } from './connect.js'
 import type { MethodContext } from './method.js'
+import { prepareReadiness, readinessOf, readyFileOf } from './readiness.js'
 
-/** A process without a port to wait for counts as started once it has lived this long. */
+/** A process with nothing to wait for counts as started once it has lived this long. */
 const settleTime = 50
 const readyEvery = 20
 const looksForStarted = 5
@@ -55,11 +56,15 @@ export async function startKept(
   const { parameters } = context.request.definition
   const options = commandOptions(parameters)
   const log = new LogTail(context.world.log)
+  prepareReadiness(context, log.from)
+  const readyFile = readyFileOf(context)
   const { child, identity } = spawnMember({
     argv: argvOf(parameters.run),
-    environment: context.environment(options.environment),
+    environment: { ...context.environment(options.environment), ...(readyFile === undefined ? {} : { QUORATE_READY_FILE: readyFile }) },
+    openFiles: context.request.definition.limits?.openFiles,
     workingDirectory: options.workingDirectory,
     user: options.user,
+    readyFolder: readyFile === undefined ? undefined : dirname(readyFile),
     cell: context.world.cell,
     part: 'service',
     seal: context.seal,
@@ -109,9 +114,8 @@ async function findStarted(context: MethodContext): Promise<ProcessIdentity | un
 }
 
 async function untilReady(context: MethodContext, process: ProcessIdentity, kept: KeptProcesses): Promise<MethodResult> {
-  const { readyPort, readyHost } = context.request.definition.parameters
+  const conditions = readinessOf(context)
   const began = performance.now()
-  let problem = ''
   for (;;) {
     const alive = isAlive(process)
     const ended = kept.endOf(process) ?? (alive || kept.isOwn(process) ? undefined : 'it has ended')
@@ -121,19 +125,13 @@ async function untilReady(context: MethodContext, process: ProcessIdentity, kept
       continue
     }
     if (context.signal.aborted) return { outcome: 'cancelled' }
-    if (readyPort === undefined) {
-      if (performance.now() - began >= settleTime) return { outcome: 'done' }
-    } else {
-      const answer = await tryConnect(
-        String(readyHost ?? '127.0.0.1'),
-        Number(readyPort),
-        Math.min(1_000, context.remaining()),
-        context.signal,
-      )
-      if (answer === undefined && kept.endOf(process) === undefined && isAlive(process)) return { outcome: 'done' }
-      problem = answer ?? problem
-    }
-    if (context.remaining() === 0) return { outcome: 'timed-out', detail: `it was not ready in time: ${problem}` }
+    let problem: string | undefined
+    for (const condition of conditions) problem ??= await condition()
+    const settled = conditions.length > 0 || performance.now() - began >= settleTime
+    // Whoever answers at its port after its end is another.
+    const stillRuns = kept.endOf(process) === undefined && isAlive(process)
+    if (problem === undefined && settled && stillRuns) return { outcome: 'done' }
+    if (context.remaining() === 0) return { outcome: 'timed-out', detail: `it was not ready in time: ${problem ?? 'it had only begun'}` }
     await pause(readyEvery)
   }
 }

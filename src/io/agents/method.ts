@@ -5,6 +5,7 @@ import type { Clock } from '../clock/index.js'
 import { type Action, type ActionOutcome, type ActionRequest, type Cell, spawnAction, tailOf } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
 import { methodEnvironment } from './environment.js'
+import { appendToActionsLog } from './resource-log.js'
 
 export interface Method {
   readonly result: Promise<MethodResult>
@@ -20,6 +21,8 @@ export interface MethodWorld {
   readonly outputFolder: string
   /** Log of the resource: its service, and its starts, append to it. */
   readonly log: string
+  /** What its stops said, and its probes when they were bad. */
+  readonly actionsLog: string
   readonly onSpawned: (process: ProcessIdentity) => void
 }
 
@@ -80,6 +83,7 @@ export class MethodContext {
     const action = spawnAction({
       ...program,
       environment: this.environment(program.environment),
+      openFiles: part === 'service' ? this.request.definition.limits?.openFiles : undefined,
       cell: this.world.cell,
       part,
       seal: part === 'service' ? this.seal : undefined,
@@ -90,6 +94,7 @@ export class MethodContext {
     if (part === 'service' && action.process !== undefined) this.world.onSpawned(action.process)
     const outcome = await action.done
     this.#action = undefined
+    if (part === 'action' && isWorthKeeping(this.request, outcome)) appendToActionsLog(this.world.actionsLog, this.request, outcome)
     return outcome
   }
 
@@ -97,6 +102,12 @@ export class MethodContext {
     this.#abort.abort()
     this.#action?.cancel()
   }
+}
+
+/** Programs of our own say nothing to a person, and good probes the same every few seconds. */
+function isWorthKeeping({ method, deep, definition: { type } }: MethodRequest, outcome: ActionOutcome): boolean {
+  if (outcome.kind === 'cancelled' || (type !== 'command' && !type.startsWith('ocf:'))) return false
+  return method !== 'probe' || outcome.kind !== 'exited' || (outcome.code !== 0 && (outcome.code !== 7 || deep === true))
 }
 
 export function beginMethod(context: MethodContext, body: MethodBody): Method {

@@ -64,6 +64,9 @@ const ocfStatus: Readonly<Record<number, string>> = {
 
 function ocfEnvironment(context: MethodContext): Record<string, string> {
   const { request, world } = context
+  const { probe, probeDeep } = request.definition
+  const deep = request.deep === true ? probeDeep : undefined
+  const interval = request.method === 'probe' && request.token !== 0 ? (deep ?? probe).interval : 0
   const parameters = Object.entries(request.definition.parameters).map(([key, value]) => [`OCF_RESKEY_${key}`, textOf(value)])
   return {
     ...ocfBaseEnvironment(request.definition.type),
@@ -72,8 +75,9 @@ function ocfEnvironment(context: MethodContext): Record<string, string> {
     OCF_RESKEY_crm_feature_set: '3.16.2',
     OCF_RESKEY_OCF_CHECK_LEVEL: '0',
     ...Object.fromEntries(parameters),
+    ...(deep === undefined ? {} : { OCF_RESKEY_OCF_CHECK_LEVEL: String(deep.level ?? 10) }),
     OCF_RESKEY_CRM_meta_timeout: String(request.timeout),
-    OCF_RESKEY_CRM_meta_interval: request.method === 'probe' && request.token !== 0 ? String(request.definition.probe.interval) : '0',
+    OCF_RESKEY_CRM_meta_interval: String(interval),
     OCF_RESKEY_CRM_meta_on_node: request.node,
     OCF_RESKEY_CRM_meta_quorate_grant_token: String(request.token),
     // Its own per node: agents keep their state files here, and two nodes of one kernel must not share them.

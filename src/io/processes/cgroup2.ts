@@ -1,8 +1,8 @@
-/** Cgroup version 2: `cgroup.kill` ends a whole tree at once (Linux 5.14), `cgroup.events` tells when it is empty. No controller is needed. */
+/** Cgroup version 2: `cgroup.kill` ends a whole tree at once (Linux 5.14), `cgroup.events` tells when it is empty. Controllers are needed for limits only. */
 import { existsSync, watch } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { killActionsBelow, makeParts, pidsBelow, readText, removeBelow, waitUntil, writeText } from './cgroup-files.js'
-import type { Cell, Containment } from './containment.js'
+import type { Cell, CellLimits, Containment } from './containment.js'
 
 export function cgroup2Containment(root: string): Containment {
   const cell = (name: string) => cgroup2Cell(join(root, name))
@@ -20,6 +20,10 @@ function cgroup2Cell(folder: string): Cell {
     join: (part) => {
       makeParts(folder)
       return join(folder, part, 'cgroup.procs')
+    },
+    limit: (limits) => {
+      makeParts(folder)
+      return setLimits(folder, limits)
     },
     pids: (part) => pidsBelow(part === undefined ? folder : join(folder, part)),
     empty: () => !populated(folder),
@@ -47,6 +51,34 @@ function cgroup2Cell(folder: string): Cell {
       return !populated(path)
     }, timeout)
   }
+}
+
+/** Processors are given as time within this span, in microseconds. */
+const cpuPeriod = 100_000
+
+/** A controller has to be passed down from the root of the tree, a level at a time; where one does not let it, the file is not there. */
+function setLimits(folder: string, { memory, tasks, cpu }: CellLimits): readonly string[] {
+  const wanted = [
+    { name: 'memory', controller: 'memory', file: 'memory.max', value: memory },
+    { name: 'tasks', controller: 'pids', file: 'pids.max', value: tasks },
+    {
+      name: 'cpu',
+      controller: 'cpu',
+      file: 'cpu.max',
+      value: cpu === undefined ? undefined : `${Math.round(cpu * cpuPeriod)} ${cpuPeriod}`,
+    },
+  ]
+  return wanted.flatMap(({ name, controller, file, value }) => {
+    const path = join(folder, 'service', file)
+    if (value !== undefined) passDown(controller, folder)
+    if (existsSync(path) && writeText(path, value === undefined ? 'max' : String(value))) return []
+    return value === undefined ? [] : [name]
+  })
+}
+
+function passDown(controller: string, folder: string) {
+  const node = dirname(folder)
+  for (const level of [dirname(node), node, folder]) writeText(join(level, 'cgroup.subtree_control'), `+${controller}`)
 }
 
 /** Where the version 2 tree is mounted, alone or beside version 1. */

@@ -23,9 +23,20 @@ export type CellMarkers = Readonly<Record<string, string>>
 /** Cells of calls begin so; the name of a group cannot. */
 export const callPrefix = '.call-'
 
+/** What the service of a cell may use, all its processes together. */
+export interface CellLimits {
+  /** Bytes. */
+  readonly memory?: number
+  readonly tasks?: number
+  /** Processors. */
+  readonly cpu?: number
+}
+
 export interface Cell {
   /** File into which the new process writes its pid before it becomes the program; undefined where there is none. */
   join(part: Part): string | undefined
+  /** Sets limits for the part `service`, and lifts those that are not given. Answers with the names of those that nothing here holds. */
+  limit(limits: CellLimits): readonly string[]
   /** Pids in it now. */
   pids(part?: Part): readonly number[]
   empty(): boolean

@@ -25,6 +25,7 @@ function freezerCell(folder: string): Cell {
       makeParts(folder)
       return join(folder, part, 'cgroup.procs')
     },
+    limit: (limits) => Object.keys(limits),
     pids: (part) => pidsBelow(part === undefined ? folder : join(folder, part)),
     empty: () => pidsBelow(folder).length === 0,
     kill: (timeout, part) => killFrozen(part === undefined ? folder : join(folder, part), timeout),

@@ -1,7 +1,7 @@
 /** Processes of this machine: kept together, watched, killed whole, and never mistaken for others. */
 export { type Action, type ActionOutcome, type ActionRequest, spawnAction } from './action.js'
 export { pause, waitUntil } from './cgroup-files.js'
-export { type Cell, type CellMarkers, type Containment, callPrefix, type Part } from './containment.js'
+export { type Cell, type CellLimits, type CellMarkers, type Containment, callPrefix, type Part } from './containment.js'
 export { DeathWatch } from './death-watch.js'
 export {
   allContainments,
@@ -10,7 +10,7 @@ export {
   openContainment,
   reopenContainment,
 } from './open-containment.js'
-export { boundServiceLog, LogTail, outputMax, tailOf } from './output.js'
-export { identify, isAlive, type ProcessStat, readStat, signalProcess } from './proc.js'
+export { boundServiceLog, LogFollower, LogTail, outputMax, tailOf } from './output.js'
+export { allPids, identify, isAlive, type ProcessStat, readStat, signalProcess } from './proc.js'
 export { exitNotJoined, exitSealed, type Member, type MemberRequest, spawnMember } from './spawn-member.js'
 export { findExactly, killSwept, methodMarker, runMarker } from './sweep.js'

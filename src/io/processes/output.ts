@@ -10,6 +10,7 @@ export const outputMax = 65_536
 /** Size at which the file behind it is emptied: an action that writes without end must not fill the disk. */
 const fileMax = 4 * 1_048_576
 const serviceLogMax = 8 * 1_048_576
+const followedMax = 262_144
 
 let made = 0
 
@@ -50,13 +51,14 @@ export class CapturedOutput {
 export class LogTail {
   /** Opened for appending, so that emptying the file under a running service is harmless. */
   readonly fd: number
+  /** Size of the log when this was made. */
+  readonly from: number
   readonly #path: string
-  readonly #from: number
 
   constructor(path: string) {
     this.#path = path
     this.fd = openSync(path, 'a', 0o640)
-    this.#from = fstatSync(this.fd).size
+    this.from = fstatSync(this.fd).size
   }
 
   bound() {
@@ -83,9 +85,41 @@ export class LogTail {
     }
     try {
       const size = fstatSync(file).size
-      const from = Math.max(size < this.#from ? 0 : this.#from, size - outputMax)
+      const from = Math.max(size < this.from ? 0 : this.from, size - outputMax)
       const bytes = new Uint8Array(size - from)
       return new TextDecoder().decode(bytes.subarray(0, readSync(file, bytes, 0, bytes.length, from)))
+    } finally {
+      closeSync(file)
+    }
+  }
+}
+
+/** Reads what is appended to a log, a piece at a time, from a place in it on. */
+export class LogFollower {
+  readonly #path: string
+  #at: number
+  readonly #decoder = new TextDecoder()
+
+  constructor(path: string, from: number) {
+    this.#path = path
+    this.#at = from
+  }
+
+  /** What has come since the last look; of very much, the rest comes with the next one. Empty when the log is gone. */
+  next(): string {
+    let file: number
+    try {
+      file = openSync(this.#path, 'r')
+    } catch {
+      return ''
+    }
+    try {
+      const { size } = fstatSync(file)
+      if (size < this.#at) this.#at = 0 // It was emptied to bound its size.
+      const bytes = new Uint8Array(Math.min(followedMax, size - this.#at))
+      const count = readSync(file, bytes, 0, bytes.length, this.#at)
+      this.#at += count
+      return this.#decoder.decode(bytes.subarray(0, count), { stream: true })
     } finally {
       closeSync(file)
     }

@@ -16,8 +16,9 @@ export const exitSealed = 122
 const wrapper = [
   '[ -z "$1" ] || echo $$ > "$1" || exit 121',
   '[ -z "$2" ] || [ ! -e "$2" ] || { read -r s < "$2"; [ "$s" -lt "$3" ] || exit 122; }',
-  'u=$4; shift 4',
-  '[ -z "$u" ] || { chown -R "$u" "$QUORATE_CHECKPOINT_DIR"; exec setpriv --reuid="$u" --regid="$(id -g "$u")" --init-groups -- "$@"; }',
+  '[ -z "$5" ] || ulimit -n "$5" || exit 123',
+  'u=$4; r=$6; shift 6',
+  '[ -z "$u" ] || { chown -R "$u" "$QUORATE_CHECKPOINT_DIR"; [ -z "$r" ] || chown "$u" "$r"; exec setpriv --reuid="$u" --regid="$(id -g "$u")" --init-groups -- "$@"; }',
   'exec "$@"',
 ].join('\n')
 
@@ -28,6 +29,10 @@ export interface MemberRequest {
   readonly workingDirectory?: string | undefined
   /** Needs root. */
   readonly user?: string | undefined
+  /** Becomes that user's: where it makes its ready file. */
+  readonly readyFolder?: string | undefined
+  /** How many files each process may have open, as `ulimit -n` sets it. */
+  readonly openFiles?: number | undefined
   readonly cell: Cell
   readonly part: Part
   /** Refuses, at the last instant, to become the program when the token is sealed. */
@@ -45,7 +50,14 @@ export interface Member {
 
 export function spawnMember(request: MemberRequest): Member {
   const { cell, part, seal, argv } = request
-  const prefix = [cell.join(part) ?? '', seal?.path ?? '', String(seal?.token ?? 0), request.user ?? '']
+  const prefix = [
+    cell.join(part) ?? '',
+    seal?.path ?? '',
+    String(seal?.token ?? 0),
+    request.user ?? '',
+    String(request.openFiles ?? ''),
+    request.readyFolder ?? '',
+  ]
   const child = spawn('/bin/sh', ['-c', wrapper, 'quorate', ...prefix, ...argv], {
     detached: true, // A session and process group of its own.
     env: { ...request.environment },

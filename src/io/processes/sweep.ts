@@ -30,6 +30,7 @@ function sweepCell(run: string, markers: CellMarkers): Cell {
   const find = (part?: Part) => findMarked((environment) => wanted.every((marker) => environment.has(marker)) && inPart(environment, part))
   return {
     join: () => undefined,
+    limit: (limits) => Object.keys(limits),
     pids: (part) => find(part).map((found) => found.pid),
     empty: () => find().length === 0,
     kill: (timeout, part) => killSwept(() => find(part), timeout),

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { checkOcfParameters, checkResourceParameters, parseOcfMetadata, parseOcfType } from '../../../src/core/monitor/index.js'
+import type { ResourceDefinition } from '../../../src/core/cluster/index.js'
+import {
+  checkDepthAndLimits,
+  checkOcfParameters,
+  checkResourceParameters,
+  parseOcfMetadata,
+  parseOcfType,
+} from '../../../src/core/monitor/index.js'
 
 const good: readonly (readonly [string, object])[] = [
   ['command', { run: 'sleep 1' }],
@@ -13,6 +20,16 @@ const good: readonly (readonly [string, object])[] = [
   ['logical-hostname', { address: '127.0.0.100' }],
   ['tcp', { host: 'localhost', port: 80, timeout: '1s' }],
   ['http', { url: 'http://localhost/', status: 200, contains: 'x' }],
+  ['command', { run: 'a', readyLog: '^listening on \\d+$', readyFile: true, readyPort: 1 }],
+  ['command', { run: 'a', probeDeep: ['/bin/true'] }],
+  ['process', { pidFile: '/run/x.pid' }],
+  ['process', { name: 'nginx', user: 'www-data' }],
+  ['process', { name: 'nginx', user: 33 }],
+  ['file', { path: '/a', maxAge: '1h', contains: 'x' }],
+  ['disk-space', { path: '/', minFree: '5%' }],
+  ['disk-space', { path: '/', minFree: '10GiB' }],
+  ['link', { device: 'eth0' }],
+  ['reachability', { targets: ['10.0.0.1:22', '[fd00::1]:22', 'gateway:179'], atLeast: 2, timeout: '1s' }],
   ['ocf:heartbeat:nginx', { anything: 'is the agent’s to say' }],
 ]
 
@@ -37,6 +54,26 @@ const bad: readonly (readonly [string, object, string])[] = [
   ['tcp', { host: 'x', port: 0 }, '1 to 65535'],
   ['tcp', { host: 'x', port: 1, timeout: 'soon' }, 'duration'],
   ['http', { url: 'ftp://x' }, 'must begin with http://'],
+  ['command', { run: 'a', readyLog: '(' }, 'must be a regular expression: Invalid regular expression'],
+  ['command', { run: 'a', readyLog: '' }, 'must be a regular expression of 1 to 500'],
+  ['command', { run: 'a', readyFile: 'yes' }, 'must be true or false'],
+  ['command', { start: 'a', stop: 'b', probe: 'c', readyLog: 'x' }, 'readyLog goes with run only'],
+  ['process', {}, 'needs pidFile or name'],
+  ['process', { name: 'x', pidFile: '/y' }, 'name does not go with pidFile'],
+  ['process', { pidFile: '/y', user: 'x' }, 'user goes with name only'],
+  ['process', { name: 'a-name-of-seventeen' }, '1 to 15 characters'],
+  ['process', { name: 'x', user: 'a b' }, 'name or the number of a user'],
+  ['file', { path: 'x' }, 'absolute path'],
+  ['file', { path: '/x', maxAge: 'old' }, 'duration'],
+  ['disk-space', { path: '/' }, 'needs the parameter "minFree"'],
+  ['disk-space', { path: '/', minFree: '120%' }, 'a share such as 5%'],
+  ['disk-space', { path: '/', minFree: '10 GB of room' }, 'a size such as 10GiB'],
+  ['link', { device: '../x' }, 'name of a network device'],
+  ['reachability', { targets: [] }, '1 to 64 targets'],
+  ['reachability', { targets: ['a:1', 'b'] }, '"b" is none'],
+  ['reachability', { targets: ['a:70000'] }, '"a:70000" is none'],
+  ['reachability', { targets: ['a:1'], atLeast: 2 }, 'no more than there are'],
+  ['reachability', { targets: ['a:1'], atLeast: 0 }, 'from 1 up'],
 ]
 
 for (const [type, parameters] of good) {
@@ -50,6 +87,26 @@ for (const [type, parameters, expected] of bad) {
     assert.match(JSON.stringify(problems).replaceAll('\\"', '"'), new RegExp(expected.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')))
   })
 }
+
+const whole = (more: object) => ({ dependsOn: [], probe: { interval: 1, timeout: 1 }, ...more }) as unknown as ResourceDefinition
+const deepProbe = { interval: 1_000, timeout: 1_000 }
+
+test('a deep probe and limits are for types that have them', () => {
+  for (const fine of [
+    { type: 'command', parameters: { run: 'a', probeDeep: 'b' }, probeDeep: deepProbe, limits: { tasks: 5 } },
+    { type: 'command', parameters: { run: 'a' } },
+    { type: 'ocf:heartbeat:Dummy', parameters: {}, probeDeep: { ...deepProbe, level: 20 }, limits: { memory: 2 ** 30 } },
+  ])
+    assert.deepEqual(checkDepthAndLimits(whole(fine)), [])
+  for (const [wrong, detail] of [
+    [{ type: 'tcp', parameters: {}, probeDeep: deepProbe }, /type tcp has no deep probe/],
+    [{ type: 'command', parameters: { run: 'a' }, probeDeep: deepProbe }, /no program for it/],
+    [{ type: 'command', parameters: { run: 'a', probeDeep: 'b' } }, /nothing says how often/],
+    [{ type: 'command', parameters: { run: 'a', probeDeep: 'b' }, probeDeep: { ...deepProbe, level: 10 } }, /of OCF agents only/],
+    [{ type: 'file', parameters: {}, limits: { tasks: 5 } }, /no processes that limits could hold/],
+  ] as const)
+    assert.match(checkDepthAndLimits(whole(wrong))[0]?.detail ?? '', detail)
+})
 
 test('an OCF type names a provider and an agent, and no path', () => {
   assert.deepEqual(parseOcfType('ocf:heartbeat:IPaddr2'), { provider: 'heartbeat', agent: 'IPaddr2' })

@@ -152,7 +152,7 @@ export class Script {
         this.seals.set(effect.group, effect.token)
         return [`seal ${effect.token}`]
       case 'begin':
-        return [`${effect.action} ${effect.request.method} ${effect.request.resource}`]
+        return [`${effect.action} ${effect.request.deep === true ? 'deep ' : ''}${effect.request.method} ${effect.request.resource}`]
       case 'kill':
         return [`${effect.action} kill ${effect.resource}`]
       case 'cancel':

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
@@ -12,9 +12,11 @@ import {
   DeathWatch,
   identify,
   isAlive,
+  LogFollower,
   openContainment,
   pause,
   readStat,
+  reopenContainment,
   runMarker,
   signalProcess,
   spawnAction,
@@ -190,6 +192,43 @@ test('a held program starts, and acts only on what it is given at its release; i
   assert.ok(held.process !== undefined && isAlive(held.process))
   held.release()
   assert.deepEqual([(await held.done).stdout, (await held.done).code], ['action=off\n', 0])
+})
+
+test('cgroup2: limits are written where the controllers are, lifted when they are not given, and told where nothing holds them', () => {
+  // A tree as the kernel shows it where memory and pids are passed down.
+  const root = mkdtempSync(join(dir, 'cgroup-'))
+  const service = join(root, 'g@app', 'service')
+  mkdirSync(service, { recursive: true })
+  for (const name of ['memory.max', 'pids.max']) writeFileSync(join(service, name), 'max')
+  const held = reopenContainment({ kind: 'cgroup2', root }).cell('g@app', {})
+  assert.deepEqual(held.limit({ memory: 2 ** 26, cpu: 1.5 }), ['cpu'])
+  const read = () => ['memory.max', 'pids.max'].map((name) => readFileSync(join(service, name), 'utf8'))
+  assert.deepEqual(read(), ['67108864', 'max'])
+  writeFileSync(join(service, 'cpu.max'), 'max 100000')
+  assert.deepEqual(held.limit({ tasks: 10, cpu: 0.25 }), [])
+  assert.deepEqual([...read(), readFileSync(join(service, 'cpu.max'), 'utf8')], ['max', '10', '25000 100000'])
+  for (const kind of ['freezer', 'sweep'] as const) {
+    assert.deepEqual(reopenContainment({ kind, root }).cell('g@app', {}).limit({ memory: 1, tasks: 1 }), ['memory', 'tasks'])
+  }
+})
+
+test('a log is followed from a place on, in pieces, and from its beginning when it was emptied', () => {
+  const path = join(dir, 'followed')
+  writeFileSync(path, 'before\n')
+  const follower = new LogFollower(path, 7)
+  assert.equal(follower.next(), '')
+  const umlaut = Buffer.from('ü')
+  appendFileSync(path, Buffer.concat([Buffer.from('gr'), umlaut.subarray(0, 1)]))
+  assert.equal(follower.next(), 'gr')
+  appendFileSync(path, Buffer.concat([umlaut.subarray(1), Buffer.from('n\n')]))
+  assert.equal(follower.next(), 'ün\n')
+  writeFileSync(path, 'new\n')
+  assert.equal(follower.next(), 'new\n')
+  appendFileSync(path, 'x'.repeat(300_000))
+  assert.ok(follower.next().length < 300_000, 'much of it comes in pieces')
+  assert.match(follower.next(), /^x+$/)
+  assert.equal(follower.next(), '')
+  assert.equal(new LogFollower(join(dir, 'none'), 0).next(), '')
 })
 
 test('a held program that is cancelled never sees the end of its input', async () => {
