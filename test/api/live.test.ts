@@ -1,5 +1,6 @@
 /** One whole node as real processes: a service that runs, what is told of it, and what is done to it through the API and the command line. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -103,10 +104,11 @@ test('a checkpoint is left under the present token only, and is there for the ne
 })
 
 test('what is not critical fails for good: the group stays, degraded, and a person is told what clearing would do', async () => {
+  const pid = join(bench.folder, 'lame.pid')
   const body = {
     nodes: ['n1'],
     resources: {
-      app: { type: 'command', parameters: { run: 'sleep 1000' }, stop: { timeout: '5s' } },
+      app: { type: 'command', parameters: { run: ['/bin/sh', '-c', `echo $$ > ${pid}; exec sleep 1000`] }, stop: { timeout: '5s' } },
       extra: { type: 'command', parameters: { run: 'exit 3' }, critical: false, restart: { max: 2, delay: '200ms' } },
     },
   }
@@ -150,6 +152,25 @@ test('what is not critical fails for good: the group stays, degraded, and a pers
   assert.equal((await bench.ask('POST', '/v1/groups/lame/clear')).status, 200)
   await bench.until('it to be tried again', async () =>
     (await bench.ask('GET', '/v1/decisions?group=lame')).body.decisions.some((one: { rule: string }) => one.rule === 'cleared'),
+  )
+  // The failure that is left would hide what happens beside it.
+  await bench.until('it to be left again', async () =>
+    /not critical/.test((await bench.ask('GET', '/v1/groups/lame')).body.waitingFor ?? ''),
+  )
+  const first = readFileSync(pid, 'utf8')
+  process.kill(Number(first), 'SIGKILL')
+  await bench.until('the other to run again beside it', async () => {
+    const { body: now } = await bench.ask('GET', '/v1/groups/lame')
+    return now.state === 'DEGRADED' && now.resources.app.state === 'ONLINE' && readFileSync(pid, 'utf8') !== first
+  })
+  const after = (await bench.ask('GET', '/v1/decisions?group=lame')).body.decisions as { rule: string; text: string }[]
+  assert.ok(
+    after.some(({ rule, text }) => rule === 'make-way' && /it holds up app/.test(text)),
+    JSON.stringify(after),
+  )
+  assert.ok(
+    after.some(({ rule, text }) => rule === 'restart-in-place' && text.startsWith('app on n1: died')),
+    JSON.stringify(after),
   )
   await bench.ask('DELETE', '/v1/groups/lame?wait=60s')
 })
