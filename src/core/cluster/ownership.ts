@@ -11,7 +11,7 @@ import { claimsOf } from './definition.js'
 import { isOnlyDegraded } from './failures.js'
 import { failureRulesLevel, levelInForce } from './features.js'
 import type { BootRow, Failure, GroupRow, Holder, Proof, ProofKind } from './rows.js'
-import { fenceForFailure, withdrawFence } from './rule-fencing.js'
+import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
 import { bootsOf, openCases, type Reader } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -396,6 +396,7 @@ function endTokens(context: Context, boot: BootRow, proof: Proof): void {
 export function prove(context: Context, group: GroupRow & { readonly holder: Holder }, proof: Proof): void {
   invariant(proof.boot === group.holder.boot, 'a proof is of the holder it ends (P4)', { group: group.name, proof: proof.boot })
   context.putGroup({ ...group, proof, waitingFor: null })
+  endFence(context, group, group.holder.token, proof.detail)
   context.event('group.proved', group.name, `the token of ${group.holder.node} for ${group.name} has ended: ${proof.detail}`, {
     proof: proof.kind,
     node: group.holder.node,

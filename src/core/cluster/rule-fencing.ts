@@ -52,6 +52,11 @@ export function fenceForFailure(
   return undefined
 }
 
+/** The token has ended by a proof, whichever came first: its node need not be cut off any more. */
+export function endFence(context: Context, group: GroupRow, token: Token, detail: string): void {
+  context.endOperation(operationOf(group, token), 'done', detail)
+}
+
 /** The group has stopped after all: what was asked for its sake is not done, as long as nobody is condemned yet. */
 export function withdrawFence(context: Context, group: GroupRow, node: NodeId, token: Token): void {
   const operation = operationOf(group, token)

@@ -259,6 +259,18 @@ describe('a fencing for a failure', () => {
   })
 })
 
+test('a fencing is over when another proof comes first: the node is not cut off once it is admitted again', () => {
+  const database = fresh()
+  const token = database.granted(n1)
+  database.decide(web, { kind: 'fence', token, node: n1 })
+  database.ok(database.openCase(n1, 'c1', { trigger: 'asked by the failure rules of web: x' }))
+  const { nonce } = database.case()
+  const boot = database.currentBoot(n1)
+  database.ok({ kind: 'guardian-proof', caseId: 'c1' as never, node: n1, boot, nonce, tokens: { [web]: token }, verified: true })
+  assert.equal(operation(database, `fence-web-${token}`)?.status, 'done')
+  assert.equal(database.grant(n2), undefined)
+})
+
 describe('a node that goes to standby for a failure', () => {
   test('does so under the present token only, and once', () => {
     const database = fresh()
