@@ -59,6 +59,88 @@ test('a group goes in as people write it and comes out so that putting it back c
   assert.deepEqual(parse(listed.text).groups.there, { ...found.body.definition, intent: 'ONLINE' })
 })
 
+/** This daemon has no monitor, and tells of its boot only once it has one. */
+async function everyMemberUnderstands(level: number): Promise<void> {
+  const { node, boot } = bench.daemon()
+  const guard = { guarded: false, watchdog: 'none', watchdogTimeout: 0, emergencyStop: 1_000 } as const
+  await node?.propose({ kind: 'register-boot', node: 'n1' as never, boot, guard, level, links: [], guardian: null, api: null }, {})
+  await bench.until('the level to rise', () => Promise.resolve(node?.state.get('meta', 'cluster')?.level === level))
+}
+
+test('rules for failures are refused while a member does not understand them', async () => {
+  const refused = await bench.ask('PUT', '/v1/groups/early', { body: sleeper({ failoverMode: 'HARD' }) })
+  assert.deepEqual([refused.status, refused.body.code], [409, 'MIXED_VERSIONS'])
+  await everyMemberUnderstands(2)
+})
+
+test('rules for failures go in and come out; the whole list in force is shown, what comes later is refused', async () => {
+  const plain = await bench.ask('PUT', '/v1/groups/ruled', { body: sleeper({ intent: 'OFFLINE' }) })
+  const { definition } = plain.body
+  assert.deepEqual(
+    [definition.failoverMode, definition.onStopFailure, definition.rules, definition.stableAfter, definition.pingpongInterval],
+    ['SOFT', 'block', [], '10m', '1h'],
+  )
+  assert.deepEqual(definition.failover, { max: 0, window: '3h', onExhausted: 'stop' })
+  assert.deepEqual([definition.resources.main.restart.delay, definition.resources.main.critical], ['0ms', true])
+  assert.deepEqual(
+    plain.body.effectiveRules.map((rule: Record<string, string>) => `${rule.name}: ${rule.event} → ${rule.action}`),
+    [
+      'stop-failed: stop-failed → block',
+      'stop-failed: stop-timeout → block',
+      'start-failed: start-failed → failover',
+      'start-failed: start-timeout → failover',
+      'restart-in-place: any → restart',
+      'restarts-exhausted: any → failover',
+    ],
+  )
+  const rules = [
+    { event: 'died', resource: 'main', countAtLeast: 2, action: 'block' },
+    { event: 'probe-timeout', action: 'ignore' },
+  ]
+  const policy = {
+    failoverMode: 'HARD',
+    rules,
+    stableAfter: '2m',
+    pingpongInterval: 90_000,
+    failover: { max: 3 },
+    resources: { main: { restart: { delay: '2s' } }, more: { type: 'command', parameters: { run: 'sleep 9' }, critical: false } },
+  }
+  const ruled = await bench.ask('PATCH', '/v1/groups/ruled', { body: policy })
+  assert.equal(ruled.status, 200, ruled.text)
+  const shown = ruled.body.definition
+  assert.deepEqual([shown.failoverMode, shown.onStopFailure, shown.rules, shown.pingpongInterval], ['HARD', 'fence', rules, '90s'])
+  assert.deepEqual(shown.failover, { max: 3, window: '3h', onExhausted: 'stop' })
+  assert.deepEqual([shown.resources.main.restart.delay, shown.resources.more.critical], ['2s', false])
+  assert.deepEqual(
+    ruled.body.effectiveRules.slice(0, 6).map((rule: Record<string, string>) => `${rule.name} ${rule.resource ?? ''} ${rule.action}`),
+    [
+      'rules[0] main block',
+      'rules[1]  ignore',
+      'stop-failed  fence',
+      'stop-failed  fence',
+      'restart-in-place more restart',
+      'not-critical more log',
+    ],
+  )
+  assert.deepEqual(ruled.body.failovers, { recent: 0, max: 3, window: '3h' })
+  for (const body of [ruled.body, shown]) {
+    const again = await bench.ask('PUT', '/v1/groups/ruled', { body })
+    assert.equal(again.body.unchanged, true, again.text)
+  }
+  for (const [change, status, code] of [
+    [{ rules: [{ event: 'any', action: 'demote' }] }, 501, 'NOT_YET'],
+    [{ rules: [{ event: 'any', action: 'evictNode' }] }, 501, 'NOT_YET'],
+    [{ rules: [{ event: 'any', action: 'explode' }] }, 400, 'INVALID'],
+    [{ rules: [{ event: 'any', action: 'log', resource: 'mian' }] }, 422, 'INVALID_DEFINITION'],
+    [{ rules: [{ event: 'stop-failed', action: 'failover' }] }, 422, 'INVALID_DEFINITION'],
+    [{ stableAfter: 'soon' }, 400, 'INVALID'],
+    [{ resources: { main: { restart: { delay: '2m' } } } }, 422, 'INVALID_DEFINITION'],
+  ] as const) {
+    const refused = await bench.ask('PATCH', '/v1/groups/ruled', { body: change })
+    assert.deepEqual([refused.status, refused.body.code], [status, code], `${JSON.stringify(change)}: ${refused.text}`)
+  }
+})
+
 test('ETags and revisions guard changes', async () => {
   const created = await bench.ask('PUT', '/v1/groups/guarded', { body: sleeper(), headers: { 'if-none-match': '*' } })
   assert.equal(created.status, 201)

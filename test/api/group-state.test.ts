@@ -34,6 +34,14 @@ function held(state: string, change: { readonly wanted?: 'run' | 'stop'; readonl
   return row({ holder: holder as unknown as Holder })
 }
 
+/** With an extra resource that is not critical. */
+function uncritical(resources: Record<string, string>): GroupRow {
+  const group = held('FAILED', { resources })
+  const { holder } = group
+  const pinned = { resources: Object.fromEntries(Object.keys(resources).map((name) => [name, { critical: name !== 'extra' }])) }
+  return { ...group, holder: { ...holder, pinned } as unknown as Holder }
+}
+
 test('the state of a group follows from its row and its holder', () => {
   const table: readonly (readonly [string, GroupRow, HolderSeen, string])[] = [
     ['not placed yet', row(), nowhere, 'STARTING'],
@@ -49,6 +57,11 @@ test('the state of a group follows from its row and its holder', () => {
     ['online, as far as is known', held('ONLINE'), nowhere, 'ONLINE'],
     ['one resource is not', held('ONLINE', { resources: { a: 'ONLINE', b: 'STARTING' } }), well, 'DEGRADED'],
     ['failed, and being judged', held('FAILED'), well, 'FAILED'],
+    ['without what is not critical', uncritical({ main: 'ONLINE', extra: 'FAILED' }), well, 'DEGRADED'],
+    ['without what is critical', uncritical({ main: 'FAILED', extra: 'ONLINE' }), well, 'FAILED'],
+    ['without both', uncritical({ main: 'FAILED', extra: 'FAILED' }), well, 'FAILED'],
+    ['stopped for its failures', row({ halted: { at: 1, reason: 'x' }, waitingFor: 'stopped' }), nowhere, 'FAILED'],
+    ['stopped for its failures, and to be offline', row({ halted: { at: 1, reason: 'x' }, intent: 'OFFLINE' }), nowhere, 'OFFLINE'],
     ['told to stop', held('ONLINE', { wanted: 'stop' }), well, 'STOPPING'],
     ['stopping by itself', held('STOPPING'), well, 'STOPPING'],
     ['could not verify its stop', held('UNKNOWN', { wanted: 'stop' }), well, 'UNKNOWN'],

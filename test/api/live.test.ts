@@ -1,5 +1,6 @@
 /** One whole node as real processes: a service that runs, what is told of it, and what is done to it through the API and the command line. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -100,6 +101,105 @@ test('a checkpoint is left under the present token only, and is there for the ne
   const again = (await bench.ask('GET', '/v1/groups/web/active-here')).body
   assert.ok(again.active && again.token > token)
   assert.equal((await put('43', token)).body.code, 'STALE_TOKEN', 'the former copy has nothing more to say')
+})
+
+test('what is not critical fails for good: the group stays, degraded, and a person is told what clearing would do', async () => {
+  const pid = join(bench.folder, 'lame.pid')
+  const body = {
+    nodes: ['n1'],
+    resources: {
+      app: { type: 'command', parameters: { run: ['/bin/sh', '-c', `echo $$ > ${pid}; exec sleep 1000`] }, stop: { timeout: '5s' } },
+      extra: { type: 'command', parameters: { run: 'exit 3' }, critical: false, restart: { max: 2, delay: '200ms' } },
+    },
+  }
+  assert.equal((await bench.ask('PUT', '/v1/groups/lame', { body })).status, 201)
+  const { body: lame } = await bench.ask('GET', '/v1/groups/lame?until=DEGRADED&wait=60s')
+  assert.equal(lame.state, 'DEGRADED', JSON.stringify(lame))
+  await bench.until('its restarts to be used up', async () =>
+    /not critical: lame stays on n1 without it/.test((await bench.ask('GET', '/v1/groups/lame')).body.waitingFor ?? ''),
+  )
+  const { body: group } = await bench.ask('GET', '/v1/groups/lame')
+  assert.deepEqual([group.state, group.resources.app.state, group.resources.extra.state], ['DEGRADED', 'ONLINE', 'FAILED'])
+  assert.equal(group.failures.n1.length, 3)
+  assert.ok(
+    group.failures.n1.every((one: Record<string, unknown>) => one.resource === 'extra' && one.counts === true && one.forgottenIn !== null),
+    JSON.stringify(group.failures),
+  )
+  const { decisions } = (await bench.ask('GET', '/v1/decisions?group=lame')).body
+  const rules: string[] = decisions.map((one: { rule: string }) => one.rule).reverse()
+  assert.deepEqual(rules.slice(rules.indexOf('rank')), [
+    'rank',
+    'restart-delay',
+    'restart-in-place',
+    'restart-delay',
+    'restart-in-place',
+    'not-critical',
+  ])
+  assert.equal((await bench.ask('GET', '/v1/groups/lame/active-here')).status, 200)
+  const item = (await bench.ask('GET', '/v1/attention')).body.attention.find((one: { subject: string }) => one.subject === 'lame')
+  assert.deepEqual([item.code, item.fix], ['GROUP_DEGRADED', 'POST /v1/groups/lame/clear once the cause is gone'])
+  assert.match(item.text, /it is not critical/)
+
+  const dry = await bench.ask('POST', '/v1/groups/lame/clear?dryRun=true')
+  assert.equal(dry.body.forgets.failures.n1.length, 3, dry.text)
+  assert.match(dry.body.forgets.waitingFor, /not critical/)
+  assert.deepEqual(
+    dry.body.plan.map((step: { group: string; action: string; rule: string }) => [step.group, step.action, step.rule]),
+    [['lame', 'restart', 'cleared']],
+    dry.text,
+  )
+  assert.equal((await bench.ask('GET', '/v1/groups/lame')).body.failures.n1.length, 3, 'nothing was forgotten')
+  assert.equal((await bench.ask('POST', '/v1/groups/lame/clear')).status, 200)
+  await bench.until('it to be tried again', async () =>
+    (await bench.ask('GET', '/v1/decisions?group=lame')).body.decisions.some((one: { rule: string }) => one.rule === 'cleared'),
+  )
+  // The failure that is left would hide what happens beside it.
+  await bench.until('it to be left again', async () =>
+    /not critical/.test((await bench.ask('GET', '/v1/groups/lame')).body.waitingFor ?? ''),
+  )
+  const first = readFileSync(pid, 'utf8')
+  process.kill(Number(first), 'SIGKILL')
+  await bench.until('the other to run again beside it', async () => {
+    const { body: now } = await bench.ask('GET', '/v1/groups/lame')
+    return now.state === 'DEGRADED' && now.resources.app.state === 'ONLINE' && readFileSync(pid, 'utf8') !== first
+  })
+  const after = (await bench.ask('GET', '/v1/decisions?group=lame')).body.decisions as { rule: string; text: string }[]
+  assert.ok(
+    after.some(({ rule, text }) => rule === 'make-way' && /it holds up app/.test(text)),
+    JSON.stringify(after),
+  )
+  assert.ok(
+    after.some(({ rule, text }) => rule === 'restart-in-place' && text.startsWith('app on n1: died')),
+    JSON.stringify(after),
+  )
+  await bench.ask('DELETE', '/v1/groups/lame?wait=60s')
+})
+
+test('failures beyond a rule’s count stop the group until it is cleared', async () => {
+  const body = {
+    nodes: ['n1'],
+    rules: [{ event: 'any', countAtLeast: 2, action: 'stop' }],
+    failoverMode: 'RESTART_ONLY',
+    resources: { app: { type: 'command', parameters: { run: 'exit 3' } } },
+  }
+  assert.equal((await bench.ask('PUT', '/v1/groups/doomed', { body })).status, 201)
+  await bench.until('it to be stopped', async () => {
+    const { body: group } = await bench.ask('GET', '/v1/groups/doomed')
+    return group.halted !== null && group.holders.length === 0 && group.waitingFor !== null
+  })
+  const { body: group } = await bench.ask('GET', '/v1/groups/doomed')
+  assert.equal(group.state, 'FAILED')
+  assert.match(group.waitingFor, /by rules\[0\] \(any → stop\).*POST \/v1\/groups\/doomed\/clear/)
+  const online = await bench.ask('POST', '/v1/groups/doomed/online')
+  assert.deepEqual([online.status, online.body.fix], [409, 'POST /v1/groups/doomed/clear once the cause is gone'])
+  const dry = await bench.ask('POST', '/v1/groups/doomed/clear?dryRun=true')
+  assert.match(dry.body.forgets.halted.reason, /rules\[0\]/)
+  assert.deepEqual(
+    dry.body.plan.map((step: { action: string; node?: string }) => [step.action, step.node]),
+    [['grant', 'n1']],
+    dry.text,
+  )
+  await bench.ask('DELETE', '/v1/groups/doomed?wait=60s')
 })
 
 test('a dry run of what would move it tells the whole way', async () => {

@@ -1,6 +1,6 @@
 /** One run of whole nodes: a cluster comes up, faults and clients do their worst for a while, everything is mended, and it must recover. */
 import type { NodeId, RequestId } from '../../src/base/index.js'
-import type { Command, GroupDefinition } from '../../src/core/cluster/index.js'
+import type { Command, FailurePolicy, GroupDefinition } from '../../src/core/cluster/index.js'
 import { RegisterClients } from './clients.js'
 import { faults } from './faults.js'
 import { attend, judge, play, type Report, type Run } from './play.js'
@@ -19,7 +19,7 @@ export function runScenario(run: Run): Report {
     const { names } = world
     world.start({
       kept: groupOf(names),
-      agent: groupOf([...names].reverse(), { start: 'a', stop: 'b', probe: 'c' }),
+      agent: { ...groupOf([...names].reverse(), { start: 'a', stop: 'b', probe: 'c' }), ...policyOf(seed) },
       ...(random.chance(0.5) ? { pinned: groupOf(names.slice(0, 2)) } : {}),
       ...(random.chance(0.4) ? { stack: stackOf(names) } : {}),
     })
@@ -57,6 +57,21 @@ function stackOf(names: readonly NodeId[]): GroupDefinition {
     app: resource('command', { run: 'x' }, ['base']),
   }
   return { ...rest, resources: stack as GroupDefinition['resources'] }
+}
+
+/** What follows failures of a group, drawn apart so that the rest of a seed's story stays as it is. */
+function policyOf(seed: number): FailurePolicy {
+  return new Random(seed ^ 0xfa11).pick<FailurePolicy>([
+    {},
+    { failoverMode: 'HARD' },
+    { failoverMode: 'HARD', stableAfter: 5_000, pingpongInterval: 2_000 },
+    { onStopFailure: 'fence', rules: [{ event: 'died', action: 'failover' }], pingpongInterval: 2_000 },
+    { failoverMode: 'RESTART_ONLY' },
+    { failoverMode: 'NONE', rules: [{ event: 'any', countAtLeast: 2, action: 'stop' }] },
+    { rules: [{ event: 'any', countAtLeast: 2, action: 'standbyNode' }] },
+    { rules: [{ event: 'died', action: 'fence' }] },
+    { failover: { max: 1, window: 60_000, onExhausted: 'stop' }, pingpongInterval: 2_000 },
+  ])
 }
 
 /** What the cluster asks a person for: a node on which a group could not be verified stopped is switched off and on. */
@@ -199,6 +214,13 @@ class Clients {
     // What fails on the way back is forgotten too, while there is something to do.
     const again = () => {
       for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief'] as never[]) world.ask({ kind: 'clear-group', group })
+      for (const [, row] of world.leader?.daemon?.node?.state.rows('groups') ?? []) {
+        // Refused while it was stopped for its failures.
+        const isWished = row.intent === 'ONLINE' || row.deleting
+        if (!isWished) world.ask({ kind: 'set-intent', group: row.name, intent: 'ONLINE', operation: `end-${world.freshId()}` })
+      }
+      // A rule for failures may have put a node on standby meanwhile.
+      for (const node of world.names) world.ask({ kind: 'set-duty', node, duty: 'active', operation: null })
       world.scheduler.after(5_000, again)
     }
     world.scheduler.after(5_000, again)

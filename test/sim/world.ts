@@ -3,7 +3,7 @@
  * beneath them simulated from one seed.
  */
 import type { BootId, ClusterId, MemberId, NodeId } from '../../src/base/index.js'
-import { type Command, type CommandResult, type GroupDefinition, mayStillRun } from '../../src/core/cluster/index.js'
+import { type Command, type CommandResult, type GroupDefinition, mayStillRun, supportedLevel } from '../../src/core/cluster/index.js'
 import { type Outcome, QuorateNode } from '../../src/node/index.js'
 import { Checks, Truth } from './checks.js'
 import { Device } from './device.js'
@@ -65,7 +65,7 @@ export const usual: WorldOptions = {
   syncMax: 2,
   drift: 0.045,
   fencing: true,
-  levelOf: () => 1,
+  levelOf: () => supportedLevel,
   services: true,
   formed: undefined,
   compaction: undefined,

@@ -1,6 +1,15 @@
 /** Group definitions between the form that people write and the normal form that the log carries. */
 import { ClusterError, formatDuration, type NodeId, parseDuration, type ResourceName } from '../../base/index.js'
-import { checkDefinition, type GroupDefinition, type ResourceDefinition, resourceDefaults } from '../../core/cluster/index.js'
+import {
+  checkDefinition,
+  type FailurePolicy,
+  type FailureRule,
+  fencesOnStopFailure,
+  type GroupDefinition,
+  policyDefaults,
+  type ResourceDefinition,
+  resourceDefaults,
+} from '../../core/cluster/index.js'
 import { checkValue } from '../http/validation.js'
 import { groupDefinitionSchema } from '../schemas/index.js'
 import type { ResourceTypes } from './resource-types.js'
@@ -12,7 +21,8 @@ interface WrittenResource extends WrittenWatching {
   readonly dependsOn?: readonly ResourceName[]
   readonly start?: { readonly timeout?: Span }
   readonly stop?: { readonly timeout?: Span }
-  readonly restart?: { readonly max?: number; readonly window?: Span }
+  readonly restart?: { readonly max?: number; readonly window?: Span; readonly delay?: Span }
+  readonly critical?: boolean
 }
 
 interface WrittenGroup {
@@ -22,6 +32,12 @@ interface WrittenGroup {
   readonly failback?: { readonly mode?: string }
   readonly intent?: Intent
   readonly resources: Readonly<Record<string, WrittenResource>>
+  readonly failoverMode?: NonNullable<FailurePolicy['failoverMode']>
+  readonly onStopFailure?: 'block' | 'fence'
+  readonly rules?: readonly (Omit<FailureRule, 'action'> & { readonly action: FailureRule['action'] | 'demote' | 'evictNode' })[]
+  readonly stableAfter?: Span
+  readonly pingpongInterval?: Span
+  readonly failover?: { readonly max?: number; readonly window?: Span; readonly onExhausted?: 'stop' | 'keepTrying' }
 }
 
 type Intent = 'ONLINE' | 'OFFLINE'
@@ -65,20 +81,57 @@ function normalise(written: WrittenGroup): GroupDefinition {
     priority: written.priority ?? 0,
     failback: { mode: 'never' },
     resources: Object.fromEntries(resources) as GroupDefinition['resources'],
+    ...normalisePolicy(written),
+  }
+}
+
+/** What is as usual is left out, as in rows from before there was a choice. */
+function normalisePolicy(written: WrittenGroup): FailurePolicy {
+  const usual = policyDefaults
+  const mode = written.failoverMode ?? usual.failoverMode
+  const span = (key: string, value: Span | undefined, fallback: number) => readSpan(key, value, fallback)
+  const stableAfter = span('stableAfter', written.stableAfter, usual.stableAfter)
+  const pingpongInterval = span('pingpongInterval', written.pingpongInterval, usual.pingpongInterval)
+  const limit = {
+    max: written.failover?.max ?? usual.failover.max,
+    window: span('failover.window', written.failover?.window, usual.failover.window),
+    onExhausted: written.failover?.onExhausted ?? usual.failover.onExhausted,
+  }
+  const isLimited =
+    limit.max !== usual.failover.max || limit.window !== usual.failover.window || limit.onExhausted !== usual.failover.onExhausted
+  return {
+    ...(mode === usual.failoverMode ? {} : { failoverMode: mode }),
+    ...(mode !== 'HARD' && written.onStopFailure === 'fence' ? { onStopFailure: 'fence' as const } : {}),
+    ...(written.rules === undefined || written.rules.length === 0 ? {} : { rules: written.rules.map(readRule) }),
+    ...(stableAfter === usual.stableAfter ? {} : { stableAfter }),
+    ...(pingpongInterval === usual.pingpongInterval ? {} : { pingpongInterval }),
+    ...(isLimited ? { failover: limit } : {}),
+  }
+}
+
+function readRule(written: NonNullable<WrittenGroup['rules']>[number], at: number): FailureRule {
+  const { action, ...rule } = written
+  if (action === 'demote' || action === 'evictNode')
+    throw new ClusterError('NOT_YET', `rules[${at}]: the action ${action} comes with a later version`, {
+      fix: action === 'demote' ? 'use "restart" or "failover"' : 'use "standbyNode": the node hosts nothing until it is activated',
+    })
+  return { ...rule, action }
+}
+
+function readSpan(key: string, value: Span | undefined, fallback: number): number {
+  if (value === undefined) return fallback
+  try {
+    return parseDuration(value)
+  } catch {
+    throw new ClusterError('INVALID', `${key} is ${JSON.stringify(value)}`, {
+      fix: 'write a number with ms, s, m, h or d, such as "5s"',
+    })
   }
 }
 
 function normaliseResource(name: string, written: WrittenResource): ResourceDefinition {
-  const span = (key: string, value: Span | undefined, fallback: number): number => {
-    if (value === undefined) return fallback
-    try {
-      return parseDuration(value)
-    } catch {
-      throw new ClusterError('INVALID', `resource "${name}": ${key} is ${JSON.stringify(value)}`, {
-        fix: 'write a number with ms, s, m, h or d, such as "5s"',
-      })
-    }
-  }
+  const span = (key: string, value: Span | undefined, fallback: number): number => readSpan(`resource "${name}": ${key}`, value, fallback)
+  const delay = span('restart.delay', written.restart?.delay, 0)
   const { probe, start, stop, restart } = resourceDefaults
   return {
     type: written.type,
@@ -92,7 +145,12 @@ function normaliseResource(name: string, written: WrittenResource): ResourceDefi
     ...readWatching(name, written, span, probe.timeout),
     start: { timeout: span('start.timeout', written.start?.timeout, start.timeout) },
     stop: { timeout: span('stop.timeout', written.stop?.timeout, stop.timeout) },
-    restart: { max: written.restart?.max ?? restart.max, window: span('restart.window', written.restart?.window, restart.window) },
+    restart: {
+      max: written.restart?.max ?? restart.max,
+      window: span('restart.window', written.restart?.window, restart.window),
+      ...(delay === 0 ? {} : { delay }),
+    },
+    ...(written.critical === false ? { critical: false } : {}),
   }
 }
 
@@ -103,7 +161,20 @@ export function writtenForm(definition: GroupDefinition): Record<string, unknown
     nodes: definition.nodes,
     priority: definition.priority,
     failback: definition.failback,
+    ...writtenPolicy(definition),
     resources: Object.fromEntries(Object.entries(definition.resources).map(([name, resource]) => [name, writtenResource(resource)])),
+  }
+}
+
+function writtenPolicy(policy: FailurePolicy): Record<string, unknown> {
+  const { failoverMode, rules, stableAfter, pingpongInterval, failover } = { rules: [], ...policyDefaults, ...policy }
+  return {
+    failoverMode,
+    onStopFailure: fencesOnStopFailure(policy) ? 'fence' : 'block',
+    rules,
+    stableAfter: formatDuration(stableAfter),
+    pingpongInterval: formatDuration(pingpongInterval),
+    failover: { ...failover, window: formatDuration(failover.window) },
   }
 }
 
@@ -117,6 +188,7 @@ export function writtenResource(resource: ResourceDefinition): Record<string, un
     ...writtenWatching(resource),
     start: { timeout: formatDuration(start.timeout) },
     stop: { timeout: formatDuration(stop.timeout) },
-    restart: { max: restart.max, window: formatDuration(restart.window) },
+    restart: { max: restart.max, window: formatDuration(restart.window), delay: formatDuration(restart.delay ?? 0) },
+    critical: resource.critical ?? true,
   }
 }

@@ -20,6 +20,7 @@ import {
 import { decide, type Liveness, plannerVersion } from '../../core/planner/index.js'
 import { refusal } from '../http/problem.js'
 import type { Answer, Call } from '../http/route.js'
+import { presentForgotten } from '../present/failures.js'
 import type { Access } from './access.js'
 import { estimatedLogTime, livenessOf, read } from './reading.js'
 
@@ -47,7 +48,9 @@ export async function dryRun(access: Access, call: Call, command: Command): Prom
   const view = await read(access, call, { withLeaderView: true })
   const { value, events, steps } = tryOut(view.state, command, livenessOf(view.leaderView), estimatedLogTime(view.node))
   const { operation: _none, ...shown } = value
-  return { status: 200, body: { dryRun: true, ...view.age, result: shown, events, plan: steps } }
+  const group = command.kind === 'clear-group' ? view.state.get('groups', command.group) : undefined
+  const forgets = group === undefined ? {} : { forgets: presentForgotten(group, estimatedLogTime(view.node)) }
+  return { status: 200, body: { dryRun: true, ...view.age, result: shown, ...forgets, events, plan: steps } }
 }
 
 /** Errors: whatever the state machine says of the command. */

@@ -1,6 +1,6 @@
 /** What needs a person: each thing in one sentence, with the next step. Derived from the state, never stored. */
 import { brakesAllow } from '../../core/arbiter/index.js'
-import { type CaseRow, currentBoot, groupsOf, nodesOf, openCaseOf, openCases } from '../../core/cluster/index.js'
+import { type CaseRow, currentBoot, groupsOf, mayStillRun, nodesOf, openCaseOf, openCases } from '../../core/cluster/index.js'
 import type { View } from '../cluster/reading.js'
 import { nextStep } from './case.js'
 import { presentGroup } from './group.js'
@@ -93,7 +93,7 @@ function ofGroups(view: View): readonly AttentionItem[] {
       waitingFor ??
       (state === 'UNKNOWN' ? `whether ${group.name} runs on ${holder?.node} cannot be said` : `a resource of ${group.name} is not well`)
     const fix =
-      state === 'FAILED' && holder === null
+      state === 'DEGRADED' || (state === 'FAILED' && (!mayStillRun(group) || waitingFor !== null))
         ? `POST /v1/groups/${group.name}/clear once the cause is gone`
         : `GET /v1/groups/${group.name}/why`
     return [{ code: `GROUP_${state}`, subject: group.name, text: String(text), fix }]

@@ -1,6 +1,6 @@
 /** The state of a group in one word: a pure function of its row and of what is known about its holder. */
 import type { LogTime } from '../../base/index.js'
-import { type GroupRow, mayStillRun, type Reader } from '../../core/cluster/index.js'
+import { type GroupRow, isOnlyDegraded, mayStillRun, type Reader } from '../../core/cluster/index.js'
 import type { LeaderView } from '../cluster/reading.js'
 import type { GroupState } from '../schemas/index.js'
 
@@ -29,7 +29,7 @@ function heldState(group: GroupRow, seen: HolderSeen): GroupState {
       return states.every((state) => state === 'ONLINE') ? 'ONLINE' : 'DEGRADED'
     }
     case 'FAILED':
-      return 'FAILED'
+      return isOnlyDegraded(holder.pinned.resources, holder.report) ? 'DEGRADED' : 'FAILED'
     case 'STOPPING':
     case 'STOPPED':
       return 'STOPPING'
@@ -39,7 +39,7 @@ function heldState(group: GroupRow, seen: HolderSeen): GroupState {
 function freeState(group: GroupRow, at: LogTime): GroupState {
   if (group.intent === 'OFFLINE' || group.deleting) return 'OFFLINE'
   const isBanned = (node: GroupRow['definition']['nodes'][number]): boolean => (group.bans[node]?.until ?? 0) > at
-  if (group.definition.nodes.every(isBanned)) return 'FAILED'
+  if (group.halted !== undefined || group.definition.nodes.every(isBanned)) return 'FAILED'
   return group.waitingFor !== null || group.frozen !== null ? 'BLOCKED' : 'STARTING'
 }
 

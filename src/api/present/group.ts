@@ -1,8 +1,9 @@
 /** Groups as the API shows them. */
-import { formatDuration } from '../../base/index.js'
 import { type GroupRow, mayStillRun, type Reader } from '../../core/cluster/index.js'
+import { rulesOf } from '../../core/planner/index.js'
 import { writtenForm } from '../cluster/definition.js'
 import type { View } from '../cluster/reading.js'
+import { presentBans, presentFailovers, presentFailures, presentHalted } from './failures.js'
 import { groupState, holderSeen } from './group-state.js'
 import { grantedSince, remaining } from './times.js'
 
@@ -56,22 +57,11 @@ export function presentGroupWhole(view: View, group: GroupRow): Shown {
     move: move === null ? null : { to: move.to, from: move.from, operation: move.operation },
     deleting: group.deleting,
     lastNode: group.lastNode,
-    failures: Object.fromEntries(
-      Object.entries(group.failures).map(([node, failures]) => [
-        node,
-        failures.map(({ resource, event, detail, at }) => ({
-          resource,
-          event,
-          detail,
-          ago: formatDuration(Math.max(0, Math.round((view.at - at) / 1_000) * 1_000)),
-        })),
-      ]),
-    ),
-    bans: Object.fromEntries(
-      Object.entries(group.bans)
-        .filter(([, ban]) => ban.until > view.at)
-        .map(([node, ban]) => [node, { reason: ban.reason, remaining: remaining(ban.until, view.at) }]),
-    ),
+    failures: presentFailures(group, view.at),
+    effectiveRules: rulesOf(group, (open ? holder?.pinned.resources : undefined) ?? group.definition.resources),
+    halted: presentHalted(group, view.at),
+    failovers: presentFailovers(group, view.at),
+    bans: presentBans(group, view.at),
     proof: group.proof,
   }
 }

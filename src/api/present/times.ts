@@ -16,4 +16,9 @@ export function remaining(until: LogTime, at: LogTime): string {
   return formatDuration(Math.max(0, Math.round((until - at) / 1_000) * 1_000))
 }
 
+/** How long ago that was, in whole seconds. */
+export function elapsed(since: LogTime, at: LogTime): string {
+  return formatDuration(Math.max(0, Math.round((at - since) / 1_000) * 1_000))
+}
+
 export const onTheWall = (wall: number): string => new Date(wall).toISOString()

@@ -1,5 +1,5 @@
 /** Why a group is where it is, why it is not elsewhere, and whether it is active on this very node. */
-import { mayStillRun } from '../../core/cluster/index.js'
+import { isOnlyDegraded, mayStillRun } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { read, readQuery } from '../cluster/reading.js'
 import type { Answer, Call, Route } from '../http/route.js'
@@ -52,7 +52,8 @@ function activeHere(access: Access, call: Call): Answer {
   call.index = node.state.appliedIndex
   const mine = mayStillRun(group) && group.holder.node === node.status.node && group.holder.boot === daemon.boot ? group.holder : undefined
   const leaseRemainingMs = Math.round(node.status.leaseRemainingMs)
-  const runs = mine !== undefined && mine.order.wanted === 'run' && mine.report.state === 'ONLINE'
+  const isUp = mine?.report.state === 'ONLINE' || (mine !== undefined && isOnlyDegraded(mine.pinned.resources, mine.report))
+  const runs = mine !== undefined && mine.order.wanted === 'run' && isUp
   const active = runs && leaseRemainingMs > 0 && node.holdsLease()
   return {
     status: active ? 200 : 503,

@@ -51,7 +51,11 @@ export function groupVerbRoutes(access: Access): readonly Route[] {
     long('restart', 'It is stopped and started where it is.', (group, operation) => ({ kind: 'restart-group', group, operation })),
     short('freeze', 'The planner leaves it alone, until it ends or is unfrozen. The lease still holds.', freeze, freezeSchema),
     short('unfreeze', 'The planner looks after it again.', (group) => ({ kind: 'unfreeze-group', group })),
-    short('clear', 'Forgets its failures and bans; never a grant.', (group) => ({ kind: 'clear-group', group })),
+    short(
+      'clear',
+      'Forgets its failures, bans and that it was stopped for them; never a grant. A dry run lists in `forgets` what that would be.',
+      (group) => ({ kind: 'clear-group', group }),
+    ),
   ]
 }
 

@@ -1,5 +1,5 @@
 /** What a person writes about groups. */
-import { resourceDefaults } from '../../core/cluster/index.js'
+import { failoverModes, failureActions, failureEvents, policyDefaults, resourceDefaults } from '../../core/cluster/index.js'
 import { anything, choice, closed, count, duration, later, mapOf, type Schema, text, told } from './schema.js'
 import { limitsSchema, probeDeepSchema, probeSchema } from './watching.js'
 
@@ -32,13 +32,35 @@ export const resourceSchema = closed(
     start: closed({ timeout: duration('After this it is killed with all its processes.') }, { default: start }),
     stop: closed({ timeout: duration('After this it is killed with all its processes.') }, { default: stop }),
     restart: closed(
-      { max: count('Restarts in place within the window, before the group moves.', 0, 1_000), window: duration('The window.') },
-      { default: restart },
+      {
+        max: count('Restarts in place within the window, before the group moves.', 0, 1_000),
+        window: duration('The window.'),
+        delay: duration('Pause before a restart in place, doubled for each further failure in the window, up to 1m.'),
+      },
+      { default: { ...restart, delay: 0 } },
     ),
+    critical: {
+      type: 'boolean',
+      description: 'False: when its restarts are used up, the group stays where it is without it, and is DEGRADED.',
+      default: true,
+    },
     onStopFailure: later('What follows a stop that fails.'),
     isolation: later('A monitor of its own.'),
   },
   { title: 'Resource', description: 'Anything started, stopped and monitored.', required: ['type'] },
+)
+
+const ruleSchema = closed(
+  {
+    event: choice('What happened.', [...failureEvents, 'any']),
+    resource: text('Only of this resource.', 63),
+    countAtLeast: count('From so many failures of the resource in its restart window on, this one included.', 1, 1_000),
+    action: choice(
+      'What follows. A restart matches only while restarts are left in the window. `demote` and `evictNode` come with a later version.',
+      [...failureActions, 'demote', 'evictNode'],
+    ),
+  },
+  { title: 'FailureRule', description: 'What follows a failure; the first rule that matches counts.', required: ['event', 'action'] },
 )
 
 const definitionKeys = {
@@ -60,6 +82,25 @@ const definitionKeys = {
   }),
   resources: mapOf(resourceSchema, 'By name.', 1_000),
   intent: choice('Whether it is to run; ONLINE unless it says otherwise.', ['ONLINE', 'OFFLINE']),
+  failoverMode: {
+    ...choice('What follows a failure that no rule of `rules` is for; GET shows it as rules in `effectiveRules`.', failoverModes),
+    default: policyDefaults.failoverMode,
+  },
+  onStopFailure: {
+    ...choice('What follows a stop that cannot be verified. `fence`: its node is cut off; HARD implies it.', ['block', 'fence']),
+    default: policyDefaults.onStopFailure,
+  },
+  rules: { type: 'array', description: 'Asked before those of `failoverMode`.', items: ruleSchema, maxItems: 100 },
+  stableAfter: duration('When it has run for so long without a failure, earlier ones no longer count; 10m unless given.'),
+  pingpongInterval: duration('How long a node on which it failed is passed over; 1h unless given.'),
+  failover: closed(
+    {
+      max: count('Failovers for failures within the window; 0 is no limit.', 0, 1_000),
+      window: duration('The window.'),
+      onExhausted: choice('`stop`: it is stopped until it is cleared.', ['stop', 'keepTrying']),
+    },
+    { default: policyDefaults.failover },
+  ),
   load: later('What it uses of the capacity of its node.'),
   dependsOn: later('Dependencies between groups.'),
 } as const satisfies Record<string, Schema>
@@ -84,7 +125,10 @@ export const groupDocumentSchema = closed(
     frozen: told('Who froze it, why, and for how long still.'),
     move: told('Where it is on its way to.'),
     deleting: told('Whether it is being deleted.'),
-    failures: told('Failures that still count.'),
+    failures: told('Failures that are remembered, whether each still counts, and when it will be forgotten.'),
+    effectiveRules: told('The whole list of rules in force after a failure.'),
+    halted: told('Since when and why it is stopped until it is cleared.'),
+    failovers: told('How often it left a node for a failure within the window, where that is limited.'),
     bans: told('Nodes tried in vain.'),
     proof: told('Why an earlier holder can no longer act.'),
     lastNode: told('Where it last ran.'),

@@ -11,6 +11,7 @@ import {
   type CaseRow,
   type Command,
   currentBoot,
+  fencingsLately,
   heldBy,
   isQuorumWithout,
   leaseBound,
@@ -321,14 +322,8 @@ function pauseOver(view: ConductView, row: CaseRow): boolean {
 
 /** No more than `fencingMax` power-offs in `fencingWindow`; then a person is asked. */
 export function brakesAllow(view: Pick<ConductView, 'state' | 'settings'>): boolean {
-  const at = view.state.get('meta', 'cluster')?.logTime ?? 0
-  let recent = 0
-  for (const [, row] of view.state.rows('cases')) {
-    recent += row.attempts.filter(
-      (attempt) => attempt.action === 'off' && attempt.state === 'confirmed' && attempt.at > at - view.settings.fencingWindow,
-    ).length
-  }
-  return recent < view.settings.fencingMax
+  const { logTime: at } = metaOf(view.state)
+  return fencingsLately(view.state, at, view.settings.fencingWindow) < view.settings.fencingMax
 }
 
 function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduct[] {

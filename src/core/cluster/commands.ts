@@ -25,8 +25,18 @@ export interface Precondition {
 /** What the planner wants done about one group. */
 export type PlannedAction =
   | { readonly kind: 'grant'; readonly node: NodeId; readonly boot: BootId }
-  | { readonly kind: 'stop'; readonly token: Token; readonly ban: { readonly node: NodeId; readonly forMs: number } | null }
+  | {
+      readonly kind: 'stop'
+      readonly token: Token
+      readonly ban: { readonly node: NodeId; readonly forMs: number } | null
+      /** It stays stopped until a person has cleared it. */
+      readonly halt?: boolean
+    }
   | { readonly kind: 'restart'; readonly token: Token; readonly resource: ResourceName }
+  /** The holder's node is to be cut off, as if a person had asked for it. */
+  | { readonly kind: 'fence'; readonly token: Token; readonly node: NodeId }
+  /** The holder's node is to host nothing until a person has activated it. */
+  | { readonly kind: 'standby'; readonly token: Token; readonly node: NodeId }
   | { readonly kind: 'end-move'; readonly done: boolean }
   | { readonly kind: 'wait' }
   | { readonly kind: 'forget' }

@@ -1,9 +1,11 @@
 /** Whether a definition holds together: names, nodes, dependencies, bounds. What its resource types think of their parameters is asked elsewhere. */
 import { ClusterError, isName, nearestName } from '../../base/index.js'
 import { claimsOf, dependencyRing, type GroupDefinition } from './definition.js'
+import { failureActions, failureEvents, followsStop, isStopFailure, restartDelayMax } from './failure-policy.js'
 import { checkWatching } from './watching-check.js'
 
 const resourcesMax = 100
+const rulesMax = 100
 const durationMax = 86_400_000
 
 /** The first problem, with its fix; undefined when there is none. */
@@ -52,7 +54,12 @@ export function checkDefinition(definition: GroupDefinition, nodes: readonly str
     if (!Number.isSafeInteger(resource.restart.window) || resource.restart.window < 1_000 || resource.restart.window > 7 * durationMax) {
       return wrong(`resource "${name}": restart.window is ${resource.restart.window} ms`, 'stay between 1s and 7d')
     }
+    const { delay = 0 } = resource.restart
+    if (!Number.isSafeInteger(delay) || delay < 0 || delay > restartDelayMax)
+      return wrong(`resource "${name}": restart.delay is ${delay} ms`, 'stay between 0ms and 1m')
   }
+  const policy = checkPolicy(definition, names)
+  if (policy !== undefined) return policy
   const ring = dependencyRing(definition.resources)
   if (ring !== undefined)
     return new ClusterError('DEPENDENCY_RING', `the dependencies form a ring: ${ring.join(' → ')}`, {
@@ -62,6 +69,38 @@ export function checkDefinition(definition: GroupDefinition, nodes: readonly str
   const claims = claimsOf(definition.resources)
   const twice = claims.find((claim, at) => claims.indexOf(claim) !== at)
   if (twice !== undefined) return wrong(`two resources of the group use ${twice}`, 'give each its own')
+  return undefined
+}
+
+function checkPolicy({ rules = [], stableAfter, pingpongInterval, failover }: GroupDefinition, names: readonly string[]) {
+  if (rules.length > rulesMax) return wrong(`the group has ${rules.length} rules`, `keep to ${rulesMax} at most`)
+  for (const [at, { event, resource, countAtLeast = 1, action }] of rules.entries()) {
+    if (event !== 'any' && !failureEvents.includes(event))
+      return wrong(`rules[${at}] is for "${event}"`, `use any or ${failureEvents.join(', ')}`)
+    if (!failureActions.includes(action)) return wrong(`rules[${at}] asks for "${action}"`, `use ${failureActions.join(', ')}`)
+    if (isStopFailure(event) && !followsStop(action))
+      return wrong(`rules[${at}]: "${action}" cannot follow a stop that failed`, 'use block, fence, log or ignore')
+    if (!Number.isSafeInteger(countAtLeast) || countAtLeast < 1 || countAtLeast > 1_000)
+      return wrong(`rules[${at}].countAtLeast is ${countAtLeast}`, 'stay between 1 and 1000')
+    if (resource !== undefined && !names.includes(resource)) {
+      const nearest = nearestName(resource, names)
+      return wrong(
+        `rules[${at}] is for "${resource}", which the group does not have`,
+        nearest === undefined ? `its resources are ${names.join(', ')}` : `did you mean "${nearest}"?`,
+      )
+    }
+  }
+  const times: readonly (readonly [string, number | undefined])[] = [
+    ['stableAfter', stableAfter],
+    ['pingpongInterval', pingpongInterval],
+    ['failover.window', failover?.window],
+  ]
+  for (const [key, value] of times) {
+    if (value !== undefined && (!Number.isSafeInteger(value) || value < 1_000 || value > 7 * durationMax))
+      return wrong(`${key} is ${value} ms`, 'stay between 1s and 7d')
+  }
+  if (failover !== undefined && (!Number.isSafeInteger(failover.max) || failover.max < 0 || failover.max > 1_000))
+    return wrong(`failover.max is ${failover.max}`, 'stay between 0 and 1000; 0 is no limit')
   return undefined
 }
 

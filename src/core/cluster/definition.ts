@@ -3,6 +3,7 @@
  * every duration in milliseconds.
  */
 import type { NodeId, ResourceName } from '../../base/index.js'
+import type { FailurePolicy } from './failure-policy.js'
 
 export type ParameterValue = string | number | boolean | readonly string[] | { readonly [key: string]: string }
 
@@ -52,10 +53,17 @@ export interface ResourceDefinition {
   readonly start: { readonly timeout: number }
   readonly stop: { readonly timeout: number }
   /** In-place restarts allowed within `window` (milliseconds of log time) before the group moves. */
-  readonly restart: { readonly max: number; readonly window: number }
+  readonly restart: {
+    readonly max: number
+    readonly window: number
+    /** Milliseconds before such a restart, doubled for each further failure in the window; left out where it is 0. */
+    readonly delay?: number
+  }
+  /** False: when its restarts are used up the group stays where it is, without it. Left out where it is true. */
+  readonly critical?: boolean
 }
 
-export interface GroupDefinition {
+export interface GroupDefinition extends FailurePolicy {
   /** `scalable` comes with a later version and is refused until then. */
   readonly mode: 'failover'
   /** In order of rank, the first is preferred. */

@@ -4,14 +4,15 @@
  * A member tells its level with its boot. The leader raises the cluster's level once every member's latest boot has it, and
  * not before; from then on a member of a lower level stops rather than skip what it does not know.
  */
-import type { Command } from './commands.js'
+import type { Command, PlannedAction } from './commands.js'
+import type { GroupDefinition } from './definition.js'
 import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
 
 /** The highest level that this version understands. */
-export const supportedLevel = 1
+export const supportedLevel = 2
 
-/** Commands that came after level 1, with the level that brought them. */
-const introduced: Readonly<Partial<Record<Command['kind'], number>>> = {}
+/** Brought rules for failures: what groups and decisions may say of them, and what rows keep for them. */
+export const failureRulesLevel = 2
 
 /** A command in the log that this version does not know, or a cluster that has moved beyond it: the member has to stop. */
 export class BeyondThisVersion extends Error {
@@ -20,8 +21,37 @@ export class BeyondThisVersion extends Error {
 
 /** The level that every member must have before this command may be proposed. */
 export function levelOf(command: Command): number {
-  if (command.kind === 'transaction') return Math.max(1, ...command.commands.map(levelOf))
-  return introduced[command.kind] ?? 1
+  switch (command.kind) {
+    case 'transaction':
+      return Math.max(1, ...command.commands.map(levelOf))
+    case 'put-group':
+      return hasFailureRules(command.definition) ? failureRulesLevel : 1
+    case 'decide':
+      return command.decisions.some(({ action }) => isOfFailureRules(action)) ? failureRulesLevel : 1
+    default:
+      return 1
+  }
+}
+
+/** What an older version would keep and not obey. */
+function hasFailureRules({
+  failoverMode,
+  onStopFailure,
+  rules,
+  stableAfter,
+  pingpongInterval,
+  failover,
+  resources,
+}: GroupDefinition): boolean {
+  const policy = [failoverMode, onStopFailure, rules, stableAfter, pingpongInterval, failover]
+  return (
+    policy.some((part) => part !== undefined) ||
+    Object.values(resources).some(({ critical, restart }) => critical !== undefined || restart.delay !== undefined)
+  )
+}
+
+function isOfFailureRules(action: PlannedAction): boolean {
+  return action.kind === 'fence' || action.kind === 'standby' || (action.kind === 'stop' && action.halt !== undefined)
 }
 
 /** The level in force. */

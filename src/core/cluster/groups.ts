@@ -102,8 +102,17 @@ function changeable(context: Context, name: string): GroupRow {
   return group
 }
 
+/** It would wait for ever: nothing starts it before it is cleared. */
+function refuseHalted(group: GroupRow): void {
+  if (group.halted === undefined) return
+  refuse('CONFLICT', `group ${group.name} was stopped for its failures: ${group.halted.reason}`, {
+    fix: `POST /v1/groups/${group.name}/clear once the cause is gone`,
+  })
+}
+
 export function setIntent(context: Context, command: CommandOf<'set-intent'>): Value {
   const group = changeable(context, command.group)
+  if (command.intent === 'ONLINE') refuseHalted(group)
   context.startOperation(
     command.operation,
     command.intent === 'ONLINE' ? 'online' : 'offline',
@@ -131,6 +140,7 @@ export function moveGroup(context: Context, command: CommandOf<'move-group'>): V
       fix: 'add it to "nodes" of the group first',
     })
   }
+  refuseHalted(group)
   if (group.intent !== 'ONLINE') refuse('CONFLICT', `group ${group.name} is to be offline`, { fix: `POST /v1/groups/${group.name}/online` })
   if (group.move !== null)
     refuse('CONFLICT', `group ${group.name} is on its way to ${group.move.to} already`, {
@@ -169,9 +179,9 @@ export function unfreezeGroup(context: Context, command: CommandOf<'unfreeze-gro
   return {}
 }
 
-/** Forgets failures and bans; never a grant, a case or a due fencing. */
+/** Forgets failures, bans and that it was stopped for them; never a grant, a case or a due fencing. */
 export function clearGroup(context: Context, command: CommandOf<'clear-group'>): Value {
-  const group = context.group(command.group)
+  const { halted: _halted, failovers: _failovers, ...group } = context.group(command.group)
   context.putGroup({ ...group, failures: {}, bans: {}, waitingFor: null })
   context.event('group.cleared', group.name, `failures of ${group.name} were forgotten`)
   for (const node of group.definition.nodes) settleDuty(context, node)

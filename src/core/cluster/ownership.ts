@@ -5,15 +5,19 @@
  * gives a grant goes through `grant`, everything that ends a token through `prove` or `released`.
  */
 import { type BootId, type CaseId, invariant, type LogTime, type NodeId, tokenAt } from '../../base/index.js'
-import type { Command, PlannedDecision } from './commands.js'
+import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { claimsOf } from './definition.js'
+import { isOnlyDegraded } from './failures.js'
+import { failureRulesLevel, levelInForce } from './features.js'
 import type { BootRow, Failure, GroupRow, Holder, Proof, ProofKind } from './rows.js'
+import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
 import { bootsOf, openCases, type Reader } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 
 const failuresKept = 50
+const failoversKept = 1_000
 
 /** The obstacle that passes by itself within a moment. */
 export const notProbedYet = 'the node has not looked yet whether it runs there already'
@@ -39,6 +43,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (group.deleting) return 'the group is being deleted'
   if (group.intent !== 'ONLINE') return 'the group is to be offline'
   if (group.frozen !== null) return 'the group is frozen'
+  if (group.halted !== undefined) return 'the group was stopped for its failures and waits to be cleared'
   if (!group.definition.nodes.includes(node)) return 'the node is not in the list of the group'
   if (mayStillRun(group)) return `its former holder ${group.holder.node} is not proved stopped`
   if (group.holder !== null && (group.proof === null || group.proof.boot !== group.holder.boot))
@@ -105,7 +110,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
     case 'stop':
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
         return 'there is nothing to stop under this token'
-      putOrder(context, banned(context, group, action.ban, decision.text), 'stop', null, decision.text)
+      putOrder(context, left(context, group, action, decision.text), 'stop', null, decision.text)
       return undefined
     case 'restart': {
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
@@ -114,6 +119,13 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
       putOrder(context, group, 'run', { resource: action.resource, number }, decision.text)
       return undefined
     }
+    case 'fence':
+      if (!mayStillRun(group) || group.holder.token !== action.token) return 'there is nothing to end under this token'
+      return fenceForFailure(context, group, action.node, decision.text)
+    case 'standby':
+      if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.node !== action.node)
+        return 'there is nothing to leave under this token'
+      return standBy(context, action.node, decision.text)
     case 'end-move':
       if (group.move === null) return 'there is no move'
       context.endOperation(group.move.operation, action.done ? 'done' : 'failed', decision.text)
@@ -182,14 +194,32 @@ function putOrder(
   })
 }
 
-function banned<Row extends GroupRow>(
-  context: Context,
-  group: Row,
-  ban: { readonly node: NodeId; readonly forMs: number } | null,
-  reason: string,
-): Row {
+type HeldGroup = GroupRow & { readonly holder: Holder }
+
+/** What a stop for a failure leaves behind: the node is passed over, or the group stays stopped. */
+function left(context: Context, group: HeldGroup, { ban, halt }: Extract<PlannedAction, { kind: 'stop' }>, reason: string): HeldGroup {
+  if (halt === true) {
+    for (const operation of context.runningOperations(group.name)) {
+      if (operation.kind !== 'offline' && operation.kind !== 'delete') context.endOperation(operation.id, 'failed', reason)
+    }
+    return { ...group, move: null, restartAsked: null, halted: { at: context.at, reason } }
+  }
   if (ban === null) return group
-  return { ...group, bans: { ...group.bans, [ban.node]: { until: (context.at + ban.forMs) as LogTime, reason } } }
+  const limited = (group.definition.failover?.max ?? 0) > 0
+  return {
+    ...group,
+    bans: { ...group.bans, [ban.node]: { until: (context.at + ban.forMs) as LogTime, reason } },
+    ...(limited ? { failovers: [...(group.failovers ?? []), context.at].slice(-failoversKept) } : {}),
+  }
+}
+
+/** The node is well enough to give its groups away: each leaves it by the planner's usual rule. */
+function standBy(context: Context, name: NodeId, reason: string): string | undefined {
+  const node = context.draft.get('nodes', name)
+  if (node === undefined || node.duty !== 'active') return 'the node is not active'
+  context.putNode({ ...node, duty: 'standby' })
+  context.event('node.duty', name, `${name} is standby: ${reason}`, { duty: 'standby' })
+  return undefined
 }
 
 /** What other tables kept for a group that is gone. */
@@ -227,10 +257,15 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
       before.failure.restartNumber === failure.restartNumber &&
       before.failure.event === failure.event
     )
+  // What an older member would not write is left out until every member does.
+  const times = levelInForce(context.draft) >= failureRulesLevel
+  const beforeSince = before.since ?? before.at
+  const ran = times && before.state === 'ONLINE' ? { ranFor: context.at - beforeSince } : {}
   const failures = isNew
-    ? withFailure(group, command.node, { at: context.at, resource: failure.resource, event: failure.event, detail: failure.detail })
+    ? withFailure(group, command.node, { at: context.at, resource: failure.resource, event: failure.event, detail: failure.detail, ...ran })
     : group.failures
-  const updated: GroupRow = { ...group, failures, holder: { ...holder, report: { ...command.report, at: context.at } } }
+  const since = times ? { since: before.state === command.report.state ? beforeSince : context.at } : {}
+  const updated: GroupRow = { ...group, failures, holder: { ...holder, report: { ...command.report, at: context.at, ...since } } }
   context.putGroup(updated)
   if (isNew) {
     context.event(
@@ -248,7 +283,8 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
       { node: command.node, token: holder.token },
     )
   }
-  if (command.report.state === 'ONLINE') settleOnline(context, updated)
+  if (command.report.state === 'ONLINE') settleOnline(context, updated, null)
+  else if (isOnlyDegraded(holder.pinned.resources, command.report)) settleOnline(context, updated, updated.waitingFor)
   return {}
 }
 
@@ -256,8 +292,8 @@ function withFailure(group: GroupRow, node: NodeId, failure: Failure): GroupRow[
   return { ...group.failures, [node]: [...(group.failures[node] ?? []), failure].slice(-failuresKept) }
 }
 
-/** Ends the operations that waited for this group to be up. */
-function settleOnline(context: Context, group: GroupRow): void {
+/** Ends the operations that waited for this group to be up, as far as it has to be. */
+function settleOnline(context: Context, group: GroupRow, waitingFor: string | null): void {
   const { holder } = group
   invariant(holder !== null, 'a group that is online has a holder', { group: group.name })
   let { move, restartAsked } = group
@@ -269,7 +305,7 @@ function settleOnline(context: Context, group: GroupRow): void {
     context.endOperation(restartAsked.operation, 'done', `${group.name} was restarted on ${holder.node}`)
     restartAsked = null
   }
-  context.putGroup({ ...group, move, restartAsked, waitingFor: null })
+  context.putGroup({ ...group, move, restartAsked, waitingFor })
   for (const operation of context.runningOperations(group.name)) {
     if (operation.kind === 'online') context.endOperation(operation.id, 'done', `${group.name} runs on ${holder.node}`)
   }
@@ -287,6 +323,7 @@ export function released(context: Context, command: CommandOf<'released'>): Reco
   }
   const { holder } = group
   context.putGroup({ ...group, holder: null, proof: null })
+  withdrawFence(context, group, command.node, command.token)
   endDoubt(context, context.group(group.name), command.node)
   const boot = context.boot(command.node, command.boot)
   if (boot !== undefined) {
@@ -359,6 +396,7 @@ function endTokens(context: Context, boot: BootRow, proof: Proof): void {
 export function prove(context: Context, group: GroupRow & { readonly holder: Holder }, proof: Proof): void {
   invariant(proof.boot === group.holder.boot, 'a proof is of the holder it ends (P4)', { group: group.name, proof: proof.boot })
   context.putGroup({ ...group, proof, waitingFor: null })
+  endFence(context, group, group.holder.token, proof.detail)
   context.event('group.proved', group.name, `the token of ${group.holder.node} for ${group.name} has ended: ${proof.detail}`, {
     proof: proof.kind,
     node: group.holder.node,

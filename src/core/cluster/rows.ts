@@ -112,6 +112,8 @@ export interface HolderReport {
   readonly resources: { readonly [name: ResourceName]: { readonly state: ResourceState; readonly detail?: string } }
   readonly failure: ReportedFailure | null
   readonly at: LogTime
+  /** Since when its state has been this one. */
+  readonly since?: LogTime
 }
 
 /** What the holder is to do. Numbered: an older order is ignored. */
@@ -140,6 +142,8 @@ export interface Failure {
   readonly resource: ResourceName
   readonly event: string
   readonly detail: string
+  /** Milliseconds that the group had been ONLINE before it. */
+  readonly ranFor?: number
 }
 
 export interface Move {
@@ -175,6 +179,10 @@ export interface GroupRow {
   readonly bans: { readonly [node: NodeId]: { readonly until: LogTime; readonly reason: string } }
   /** Why nothing is done although something should be; for people. */
   readonly waitingFor: string | null
+  /** Stopped for its failures: it is granted to nobody until a person has cleared it. */
+  readonly halted?: { readonly at: LogTime; readonly reason: string }
+  /** When it last left a node for a failure, the latest last; kept where such failovers are limited. */
+  readonly failovers?: readonly LogTime[]
   /** Nodes on which it may run from before a recovery, known to nobody; and the entry of that recovery. */
   readonly doubts?: readonly NodeId[]
   readonly doubtedSince?: LogIndex

@@ -5,66 +5,12 @@
  * (P7). Policies are asked in a fixed order and the first that has something to say decides; candidates are compared
  * by rule, rank and name, never by scores.
  */
-import type { BootId, GroupName, LogTime, NodeId, ResourceName, Token } from '../../base/index.js'
-import { type Candidate, notProbedYet, type PlannedAction, type PlannedDecision } from '../cluster/index.js'
+import { type Candidate, isStopFailure, matchingRule, notProbedYet, type PlannedDecision, softRules } from '../cluster/index.js'
+import { byRule, fence, judgeFailure } from './failure.js'
+import { act, type CandidateInput, type GroupInput, type HolderInput, ruledOut, table, type Verdict, wait } from './verdict.js'
 
-/** Changes when the same input may give another decision. */
-export const plannerVersion = 1
-
-/** How long a node on which a group failed is passed over (as Sun's Pingpong_interval). Milliseconds. */
-export const pingPongInterval = 3_600_000
-
-export interface CandidateInput {
-  readonly node: NodeId
-  /** Position in the group's list, 1 is first. */
-  readonly rank: number
-  readonly boot: BootId | null
-  /** The leader renews its lease and no case is open. */
-  readonly alive: boolean
-  readonly duty: 'active' | 'standby' | 'draining'
-  readonly banned: string | null
-  /** Why the state machine would refuse a grant; null when it would not (looked at with the holder out of the way). */
-  readonly obstacle: string | null
-}
-
-export interface GroupInput {
-  readonly group: GroupName
-  readonly at: LogTime
-  readonly intent: 'ONLINE' | 'OFFLINE'
-  readonly deleting: boolean
-  readonly frozen: { readonly until: LogTime; readonly owner: string; readonly reason: string } | null
-  readonly holder: {
-    readonly node: NodeId
-    readonly token: Token
-    /** Its token has ended by proof. */
-    readonly proved: string | null
-    readonly alive: boolean
-    /** A case of its node is open. */
-    readonly suspected: boolean
-    /** Nobody has heard its node since it was last started. */
-    readonly joining: boolean
-    readonly wanted: 'run' | 'stop'
-    readonly definitionChanged: boolean
-    readonly state: string
-    readonly failure: {
-      readonly resource: ResourceName
-      readonly event: string
-      readonly detail: string
-      readonly restartNumber: number
-    } | null
-    readonly restartNumber: number
-    /** Failures of the failed resource on this node within its window, this one included; and what is allowed. */
-    readonly failuresInWindow: number
-    readonly restartMax: number
-  } | null
-  readonly lastNode: NodeId | null
-  readonly move: { readonly to: NodeId; readonly begun: boolean } | null
-  readonly restartAsked: Token | null
-  readonly waitingFor: string | null
-  readonly candidates: readonly CandidateInput[]
-}
-
-type Verdict = Omit<PlannedDecision, 'group' | 'input' | 'candidates'> & { readonly candidates?: readonly Candidate[] }
+/** Changes when the planner may decide otherwise than before. What an earlier one was given still gives what it decided. */
+export const plannerVersion = 2
 
 /** What to do about one group now; undefined when nothing is to be done. */
 export function decideGroup(input: GroupInput): PlannedDecision | undefined {
@@ -93,44 +39,41 @@ function judge(input: GroupInput): Verdict | undefined {
       ? stopHeld(input, 'delete', `${input.group} is to be deleted`)
       : act({ kind: 'forget' }, 'delete', `${input.group} has stopped everywhere and is forgotten`)
   if (input.intent === 'OFFLINE') return held ? stopHeld(input, 'intent', `${input.group} is to be offline`) : undefined
+  if (input.halted !== undefined) {
+    const text = `${input.group} was stopped for its failures (${input.halted}); POST /v1/groups/${input.group}/clear to run it again`
+    return held ? stopHeld(input, 'halted', text) : wait(input, 'halted', text)
+  }
   if (held) return judgeHeld(input, holder)
   return place(input)
 }
 
-function act(action: PlannedAction, rule: string, text: string, candidates?: readonly Candidate[]): Verdict {
-  return { action, rule, text, ...(candidates === undefined ? {} : { candidates }) }
-}
-
-/** States why nothing can be done, once. */
-function wait(input: GroupInput, rule: string, text: string, candidates?: readonly Candidate[]): Verdict | undefined {
-  return input.waitingFor === text ? undefined : act({ kind: 'wait' }, rule, text, candidates)
-}
-
-function stopHeld(
-  input: GroupInput,
-  rule: string,
-  text: string,
-  ban: { node: NodeId; forMs: number } | null = null,
-  candidates?: readonly Candidate[],
-): Verdict | undefined {
+function stopHeld(input: GroupInput, rule: string, text: string, candidates?: readonly Candidate[]): Verdict | undefined {
   const { holder } = input
   if (holder === null) return undefined
   if (holder.wanted === 'stop') return stopping(input, holder)
   if (!holder.alive) return waitForProof(input, holder)
-  return act({ kind: 'stop', token: holder.token, ban }, rule, text, candidates)
+  return act({ kind: 'stop', token: holder.token, ban: null }, rule, text, candidates)
 }
 
-function stopping(input: GroupInput, holder: NonNullable<GroupInput['holder']>): Verdict | undefined {
+function stopping(input: GroupInput, holder: HolderInput): Verdict | undefined {
   if (!holder.alive) return waitForProof(input, holder)
   if (holder.state !== 'UNKNOWN') return undefined
-  return wait(
-    input,
-    'stop-failed',
-    `${holder.node} could not verify that ${input.group} has stopped; fence ${holder.node} to go on: POST /v1/nodes/${holder.node}/fence`,
-  )
+  const { failure } = holder
+  const event = failure !== null && isStopFailure(failure.event) ? failure.event : 'stop-failed'
+  const rule = matchingRule(input.rules ?? softRules, {
+    event,
+    resource: failure?.resource ?? '',
+    count: holder.failuresInWindow,
+    restartMax: holder.restartMax,
+  })
+  const what = `${holder.node} could not verify that ${input.group} has stopped`
+  const byHand = `fence ${holder.node} to go on: POST /v1/nodes/${holder.node}/fence`
+  if (rule?.action !== 'fence') return wait(input, rule?.name ?? 'stop-failed', `${what}${byRule(rule)}; ${byHand}`)
+  const answer = fence(input, holder, rule, what, byHand)
+  return answer.kind === 'verdict' ? answer.verdict : wait(input, answer.rule, answer.text ?? what, answer.candidates)
 }
 
-function waitForProof(input: GroupInput, holder: NonNullable<GroupInput['holder']>): Verdict | undefined {
+function waitForProof(input: GroupInput, holder: HolderInput): Verdict | undefined {
   if (holder.suspected) return wait(input, 'no-proof', `waiting for proof that ${holder.node} can no longer act`)
   if (holder.joining)
     return wait(input, 'joining', `waiting for ${holder.node}, which may still be starting; after startGrace a case opens`)
@@ -138,7 +81,7 @@ function waitForProof(input: GroupInput, holder: NonNullable<GroupInput['holder'
 }
 
 /** Policies for a group that runs, or should, under an open token. */
-function judgeHeld(input: GroupInput, holder: NonNullable<GroupInput['holder']>): Verdict | undefined {
+function judgeHeld(input: GroupInput, holder: HolderInput): Verdict | undefined {
   if (holder.wanted === 'stop' || !holder.alive) return stopping(input, holder)
   const here = input.candidates.find((candidate) => candidate.node === holder.node)
 
@@ -153,10 +96,11 @@ function judgeHeld(input: GroupInput, holder: NonNullable<GroupInput['holder']>)
         table(input),
       )
     }
-    return stopHeld(input, 'move', `${input.group} moves from ${holder.node} to ${input.move.to}, as asked`, null, table(input))
+    return stopHeld(input, 'move', `${input.group} moves from ${holder.node} to ${input.move.to}, as asked`, table(input))
   }
-  if (holder.failure !== null && holder.state === 'FAILED' && holder.failure.restartNumber === holder.restartNumber)
-    return judgeFailure(input, holder, holder.failure)
+  const failed = holder.failure !== null && holder.state === 'FAILED' && holder.failure.restartNumber === holder.restartNumber
+  const answer = failed && holder.failure !== null ? judgeFailure(input, holder, holder.failure) : undefined
+  if (answer?.kind === 'verdict') return answer.verdict
   if (holder.state === 'UNKNOWN')
     return stopHeld(
       input,
@@ -172,30 +116,9 @@ function judgeHeld(input: GroupInput, holder: NonNullable<GroupInput['holder']>)
       `the resources of ${input.group} were changed: it is stopped as it was and started as it is now`,
     )
   if (here !== undefined && here.duty !== 'active')
-    return stopHeld(input, 'standby', `${holder.node} is ${here.duty}: ${input.group} leaves it`, null, table(input))
+    return stopHeld(input, 'standby', `${holder.node} is ${here.duty}: ${input.group} leaves it`, table(input))
+  if (answer?.text !== undefined) return wait(input, answer.rule, answer.text, answer.candidates)
   return input.waitingFor === null || holder.state === 'UNKNOWN' ? undefined : act({ kind: 'wait' }, 'resolved', '')
-}
-
-/** Restart in place first; after `restartMax` in the window, or a failed start, go elsewhere. */
-function judgeFailure(
-  input: GroupInput,
-  holder: NonNullable<GroupInput['holder']>,
-  failure: NonNullable<NonNullable<GroupInput['holder']>['failure']>,
-): Verdict | undefined {
-  const what = `${failure.resource} on ${holder.node}: ${failure.event} (${failure.detail})`
-  const startFailed = failure.event === 'start-failed' || failure.event === 'start-timeout'
-  if (!startFailed && holder.failuresInWindow <= holder.restartMax) {
-    return act(
-      { kind: 'restart', token: holder.token, resource: failure.resource },
-      'restart-in-place',
-      `${what}; restart ${holder.failuresInWindow} of ${holder.restartMax} in its window`,
-    )
-  }
-  const rule = startFailed ? 'start-failed' : 'restarts-exhausted'
-  const why = startFailed
-    ? 'a start that fails is not repeated on the same node'
-    : `${holder.failuresInWindow} failures, ${holder.restartMax} restarts allowed in the window`
-  return stopHeld(input, rule, `${what}; ${why}`, { node: holder.node, forMs: pingPongInterval }, table(input))
 }
 
 /** Chooses where a group without a holder goes. */
@@ -248,30 +171,4 @@ function choose(
 
 function isLooking(candidate: CandidateInput): boolean {
   return candidate.alive && candidate.duty === 'active' && candidate.banned === null && candidate.obstacle === notProbedYet
-}
-
-/** The first rule that keeps a node from taking the group; undefined when none does. */
-function ruledOut(candidate: CandidateInput): string | undefined {
-  if (!candidate.alive) return 'it is not here, or its lease is not renewed'
-  if (candidate.duty !== 'active') return `it is ${candidate.duty}`
-  if (candidate.banned !== null) return candidate.banned
-  if (candidate.obstacle !== null) return candidate.obstacle
-  return undefined
-}
-
-/** Every node of the list with the rule that ruled it out, or its rank. */
-export function table(input: GroupInput): readonly Candidate[] {
-  return input.candidates.map((candidate) => {
-    const refusal = ruledOut(candidate)
-    const rule = !candidate.alive
-      ? 'alive'
-      : candidate.duty !== 'active'
-        ? 'duty'
-        : candidate.banned !== null
-          ? 'banned'
-          : candidate.obstacle !== null
-            ? 'grantable'
-            : 'rank'
-    return { node: candidate.node, eligible: refusal === undefined, rule, seen: refusal ?? `rank ${candidate.rank}` }
-  })
 }

@@ -12,7 +12,9 @@ import {
   type Reader,
   whyNotGrantable,
 } from '../cluster/index.js'
-import { type CandidateInput, decideGroup, type GroupInput } from './plan.js'
+import { failureInput, fenceObstacle, policyInput } from './failure-input.js'
+import { decideGroup } from './plan.js'
+import type { CandidateInput, GroupInput } from './verdict.js'
 
 export interface Liveness {
   /** The leader answers this boot's heartbeats and heard one lately. */
@@ -74,8 +76,7 @@ export function groupInputs(view: PlannerView): ReadonlyMap<GroupName, GroupInpu
 function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput {
   const { holder } = group
   const failure = holder?.report.failure ?? null
-  const restart = failure === null ? undefined : holder?.pinned.resources[failure.resource]?.restart
-  const failures = holder === null ? [] : (group.failures[holder.node] ?? [])
+  const judged = failure !== null || holder?.report.state === 'UNKNOWN'
   return {
     group: group.name,
     at: view.at,
@@ -97,14 +98,15 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
             state: holder.report.state,
             failure,
             restartNumber: holder.order.restart?.number ?? 0,
-            failuresInWindow: failures.filter((one) => one.resource === failure?.resource && one.at > view.at - (restart?.window ?? 0))
-              .length,
-            restartMax: restart?.max ?? 0,
+            ...failureInput(group, holder),
+            ...(judged && holder !== null ? fenceObstacle(view.state, group, holder) : {}),
           },
     lastNode: group.lastNode,
     move: group.move === null ? null : { to: group.move.to, begun: group.move.token !== null },
     restartAsked: group.restartAsked?.token ?? null,
     waitingFor: group.waitingFor,
+    ...(judged ? policyInput(group, holder, view.at) : {}),
+    ...(group.halted === undefined ? {} : { halted: group.halted.reason }),
     candidates: group.definition.nodes.map((node, at) => candidateInput(view, shared, group, node, at + 1)),
   }
 }

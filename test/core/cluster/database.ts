@@ -71,6 +71,8 @@ export class Database {
   readonly twin = ClusterState.empty()
   term = 1
   at = 1_000
+  /** Told by the boots that register from now on. */
+  level = 1
   private requests = 0
 
   /** One entry of the log. Both members must come to the same answer, the same changes and the same rows. */
@@ -132,13 +134,23 @@ export class Database {
     return this
   }
 
+  /** As by members that all understand this level, and with a fence device for each node. */
+  formedAt(level: number): this {
+    this.level = level
+    this.formed()
+    this.ok({ kind: 'raise-level', level })
+    const device = { agent: 'fence_sim', parameters: {}, timeout: 5_000 }
+    for (const node of nodes) this.ok({ kind: 'patch-node', node, fencing: { levels: [[device]], then: 'on' }, precondition: {} })
+    return this
+  }
+
   boot(node: NodeId, boot: string, guard: Guard = guarded): void {
     this.ok({
       kind: 'register-boot',
       node,
       boot: boot as never,
       guard,
-      level: 1,
+      level: this.level,
       links: [{ host: node, port: 7400 }],
       guardian: null,
       api: null,

@@ -9,6 +9,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { encode } from '../../../src/base/index.js'
+import { effectiveRules, type FailurePolicy } from '../../../src/core/cluster/index.js'
 import { type CandidateInput, decideGroup, type GroupInput } from '../../../src/core/planner/index.js'
 
 const usual = {
@@ -48,9 +49,11 @@ function root(): string {
 interface Written extends Record<string, unknown> {
   readonly holder?: { readonly node: string; readonly failure?: object } | null
   readonly candidates?: Readonly<Record<string, Partial<CandidateInput>>>
+  /** Makes the list of rules. */
+  readonly policy?: FailurePolicy & { readonly uncritical?: readonly string[] }
 }
 
-function completed(written: Written): GroupInput {
+function completed({ policy, ...written }: Written): GroupInput {
   const { holder } = written
   const candidates = Object.entries(written.candidates ?? { n1: {}, n2: {}, n3: {} }).map(([node, more], at) => ({
     node,
@@ -65,6 +68,7 @@ function completed(written: Written): GroupInput {
   const whole = {
     ...usual,
     ...written,
+    ...(policy === undefined ? {} : { rules: effectiveRules(policy, (policy.uncritical ?? []) as never) }),
     ...(holder === undefined || holder === null
       ? {}
       : {
@@ -87,8 +91,10 @@ function inWords(input: GroupInput): string {
     grant: () => (action.kind === 'grant' ? `grant ${input.group} to ${action.node} (boot ${action.boot})` : ''),
     stop: () =>
       action.kind === 'stop'
-        ? `stop ${input.group}${action.ban === null ? '' : `, pass ${action.ban.node} over for ${action.ban.forMs / 60_000} minutes`}`
+        ? `stop ${input.group}${action.ban === null ? '' : `, pass ${action.ban.node} over for ${action.ban.forMs / 60_000} minutes`}${action.halt === true ? ' until it is cleared' : ''}`
         : '',
+    fence: () => (action.kind === 'fence' ? `fence ${action.node}` : ''),
+    standby: () => (action.kind === 'standby' ? `put ${action.node} on standby` : ''),
     restart: () => (action.kind === 'restart' ? `restart ${action.resource} of ${input.group} in place` : ''),
     'end-move': () => (action.kind === 'end-move' ? `end the move: ${action.done ? 'done' : 'it cannot be'}` : ''),
     wait: () => 'wait',

@@ -1,0 +1,100 @@
+/** What `decideGroup` is told of a group's failures. What is as usual is left out: an input is kept with each decision. */
+import type { LogTime, ResourceName } from '../../base/index.js'
+import {
+  effectiveRules,
+  forgottenAt,
+  type GroupRow,
+  type Holder,
+  matchingRule,
+  type NamedRule,
+  type Reader,
+  softRules,
+  uncriticalOf,
+  whyNotFenceable,
+} from '../cluster/index.js'
+import type { GroupInput, HolderInput } from './verdict.js'
+
+export function rulesOf(group: GroupRow, resources: GroupRow['definition']['resources']): readonly NamedRule[] {
+  const { failoverMode, onStopFailure, rules } = group.definition
+  const uncritical = uncriticalOf(resources)
+  const isUsual = failoverMode === undefined && onStopFailure === undefined && rules === undefined && uncritical.length === 0
+  return isUsual ? softRules : effectiveRules(group.definition, uncritical)
+}
+
+export function policyInput(
+  group: GroupRow,
+  holder: Holder | null,
+  at: LogTime,
+): Pick<GroupInput, 'rules' | 'pingpongInterval' | 'failovers'> {
+  const rules = rulesOf(group, holder?.pinned.resources ?? group.definition.resources)
+  const { pingpongInterval, failover } = group.definition
+  return {
+    ...(rules === softRules ? {} : { rules }),
+    ...(pingpongInterval === undefined ? {} : { pingpongInterval }),
+    ...(failover === undefined
+      ? {}
+      : { failovers: { ...failover, recent: (group.failovers ?? []).filter((one) => one > at - failover.window).length } }),
+  }
+}
+
+/** Failures of the failed resource on the holder's node, and what is allowed. */
+export function failureInput(
+  group: GroupRow,
+  holder: Holder,
+): Pick<HolderInput, 'failuresInWindow' | 'restartMax' | 'failedAt' | 'restartDelay' | 'cleared' | 'heldUp'> {
+  const { failure } = holder.report
+  if (failure === null) return { failuresInWindow: 0, restartMax: 0 }
+  const restart = holder.pinned.resources[failure.resource]?.restart
+  const failures = (group.failures[holder.node] ?? []).filter((one) => one.resource === failure.resource)
+  const last = failures.at(-1)
+  const heldUp = resourcesHeldUp(group, holder, failure.resource)
+  return {
+    failuresInWindow: countOf(group, holder, failure.resource),
+    restartMax: restart?.max ?? 0,
+    ...(restart?.delay === undefined || last === undefined ? {} : { failedAt: last.at, restartDelay: restart.delay }),
+    ...(last === undefined ? { cleared: true } : {}),
+    ...(heldUp.length === 0 ? {} : { heldUp }),
+  }
+}
+
+/** As it was when the resource failed last: what follows does not change while nobody acts and time goes by. */
+function countOf(group: GroupRow, holder: Holder, resource: ResourceName): number {
+  const failures = (group.failures[holder.node] ?? []).filter((one) => one.resource === resource)
+  const at = failures.at(-1)?.at
+  return at === undefined ? 0 : failures.filter((one) => forgottenAt(group, one, at) > at).length
+}
+
+/**
+ * While a failure is not answered, the monitor starts nothing in this group, and tells of no later failure. Where that one
+ * is left as it is, these wait for it: what is down, does not need it, and is not itself left so.
+ */
+function resourcesHeldUp(group: GroupRow, holder: Holder, failed: ResourceName): readonly ResourceName[] {
+  const { resources } = holder.report
+  const names = Object.keys(holder.pinned.resources) as ResourceName[]
+  const stateOf = (name: ResourceName) => resources[name]?.state
+  if (holder.report.state !== 'FAILED' || names.some((name) => ['STARTING', 'STOPPING', 'UNKNOWN'].includes(stateOf(name) ?? ''))) return []
+  const rules = rulesOf(group, holder.pinned.resources)
+  const left = names.filter((name) => name === failed || (stateOf(name) === 'FAILED' && isLeft(group, holder, rules, name)))
+  const without = new Set<ResourceName>()
+  for (const name of names) if (needsAnyOf(holder, name, left)) without.add(name)
+  return names.filter((name) => !without.has(name) && (stateOf(name) === 'FAILED' || stateOf(name) === 'STOPPED')).sort()
+}
+
+/** Judged before, and to be left as it is. */
+function isLeft(group: GroupRow, holder: Holder, rules: readonly NamedRule[], resource: ResourceName): boolean {
+  const last = (group.failures[holder.node] ?? []).findLast((one) => one.resource === resource)
+  if (last === undefined) return false
+  const restartMax = holder.pinned.resources[resource]?.restart.max ?? 0
+  const rule = matchingRule(rules, { event: last.event, resource, count: countOf(group, holder, resource), restartMax })
+  return rule?.action === 'log' || rule?.action === 'ignore'
+}
+
+function needsAnyOf(holder: Holder, name: ResourceName, left: readonly ResourceName[]): boolean {
+  return left.includes(name) || (holder.pinned.resources[name]?.dependsOn ?? []).some((needed) => needsAnyOf(holder, needed, left))
+}
+
+export function fenceObstacle(reader: Reader, group: GroupRow, holder: Holder): Pick<HolderInput, 'fenceObstacle'> {
+  if (!rulesOf(group, holder.pinned.resources).some((rule) => rule.action === 'fence')) return {}
+  const obstacle = whyNotFenceable(reader, holder.node)
+  return obstacle === undefined ? {} : { fenceObstacle: obstacle }
+}

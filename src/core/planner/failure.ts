@@ -1,0 +1,116 @@
+/**
+ * What follows a failure of a group that runs under an open token, by the first rule that matches.
+ *
+ * Asked only where the holder is alive and has not been told to stop.
+ */
+import { formatDuration } from '../../base/index.js'
+import { type Candidate, matchingRule, type NamedRule, policyDefaults, restartPause, softRules } from '../cluster/index.js'
+import { act, type GroupInput, type HolderInput, ruledOut, table, type Verdict } from './verdict.js'
+
+/** What follows a failure, or that it is left as it is: then what people ask of the group still counts. */
+export type FailureAnswer =
+  | { readonly kind: 'verdict'; readonly verdict: Verdict }
+  | { readonly kind: 'left'; readonly rule: string; readonly text?: string; readonly candidates?: readonly Candidate[] }
+
+type FailureInput = NonNullable<HolderInput['failure']>
+
+export function judgeFailure(input: GroupInput, holder: HolderInput, failure: FailureInput): FailureAnswer {
+  const { event, resource } = failure
+  const { failuresInWindow: count, restartMax } = holder
+  const what = `${resource} on ${holder.node}: ${event} (${failure.detail})`
+  const restart = (rule: string, why: string): FailureAnswer => ({
+    kind: 'verdict',
+    verdict: act({ kind: 'restart', token: holder.token, resource }, rule, `${what}; ${why}`),
+  })
+  if (holder.cleared === true) return restart('cleared', 'its failures were cleared, so it is tried again')
+  const rule = matchingRule(input.rules ?? softRules, { event, resource, count, restartMax })
+  if (rule === undefined) return { kind: 'left', rule: 'no-rule', text: `${what}; no rule says what follows` }
+  const by = byRule(rule)
+  const again = `POST /v1/groups/${input.group}/clear to try it again`
+  switch (rule.action) {
+    case 'restart':
+    case 'restartDependents':
+      return pause(input, holder, rule, what) ?? restart(rule.name, `restart ${count} of ${restartMax} in its window${by}`)
+    case 'failover':
+      return { kind: 'verdict', verdict: failOver(input, holder, rule, `${what}; ${whyNotHere(holder, rule)}`) }
+    case 'stop':
+      return { kind: 'verdict', verdict: halt(holder, rule.name, `${what}; it is stopped until it is cleared${by}`) }
+    case 'fence':
+      return fence(input, holder, rule, what, again)
+    case 'standbyNode':
+      return standBy(input, holder, rule, what)
+    case 'block':
+      return { kind: 'left', rule: rule.name, text: `${what}; it is left as it is${by || `, by ${rule.name}`}: ${again}` }
+    case 'log':
+    case 'ignore':
+      if (rule.name !== 'log-only' && holder.heldUp !== undefined && holder.heldUp.length > 0)
+        return restart('make-way', `it holds up ${holder.heldUp.join(', ')}, so it is started once more beside them`)
+      return { kind: 'left', rule: rule.name, ...(rule.action === 'log' ? { text: logged(input, holder, rule, what, again) } : {}) }
+  }
+}
+
+function logged(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string, again: string): string {
+  return rule.name === 'not-critical'
+    ? `${what}; it is not critical: ${input.group} stays on ${holder.node} without it; ${again}`
+    : `${what}; it is only recorded${byRule(rule) || `, by ${rule.name}`}: ${again}`
+}
+
+/** Undefined when the pause before the restart is over, or there is none. */
+function pause(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string): FailureAnswer | undefined {
+  const { restartDelay = 0, failedAt, failuresInWindow, restartMax } = holder
+  const span = restartPause(restartDelay, failuresInWindow)
+  if (failedAt === undefined || input.at - failedAt >= span) return undefined
+  const text = `${what}; restart ${failuresInWindow} of ${restartMax} in its window follows ${formatDuration(span)} after the failure${byRule(rule)}`
+  return { kind: 'left', rule: 'restart-delay', text }
+}
+
+function whyNotHere(holder: HolderInput, rule: NamedRule): string {
+  if (rule.name === 'start-failed') return 'a start that fails is not repeated on the same node'
+  if (rule.name === 'restarts-exhausted') return `${holder.failuresInWindow} failures, ${holder.restartMax} restarts allowed in the window`
+  return `it goes elsewhere${byRule(rule)}`
+}
+
+/** The node is passed over for a while; where the failovers are used up, the group stops rather than go round for ever. */
+function failOver(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string): Verdict {
+  const ban = { node: holder.node, forMs: input.pingpongInterval ?? policyDefaults.pingpongInterval }
+  const leave = (text: string) => act({ kind: 'stop', token: holder.token, ban }, rule.name, text, table(input))
+  const limit = input.failovers
+  if (limit === undefined || limit.max === 0 || limit.recent < limit.max) return leave(what)
+  const used = `${limit.recent} failovers within ${formatDuration(limit.window)}, ${limit.max} allowed`
+  if (limit.onExhausted === 'keepTrying') return leave(`${what}; ${used}, and it goes on all the same`)
+  return halt(holder, 'failovers-exhausted', `${what}; ${used}: ${input.group} is stopped until it is cleared`, table(input))
+}
+
+function halt(holder: HolderInput, rule: string, text: string, candidates?: readonly Candidate[]): Verdict {
+  return act({ kind: 'stop', token: holder.token, ban: null, halt: true }, rule, text, candidates)
+}
+
+/** Not where nobody else could take the group: then it would only be gone. */
+function standBy(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string): FailureAnswer {
+  const here = input.candidates.find((candidate) => candidate.node === holder.node)
+  if (here !== undefined && here.duty !== 'active') return { kind: 'left', rule: rule.name }
+  const elsewhere = input.candidates.some((candidate) => candidate.node !== holder.node && ruledOut(candidate) === undefined)
+  if (!elsewhere) {
+    const text = `${what}; ${holder.node} would go to standby, and no other node can take ${input.group} now${byRule(rule)}`
+    return { kind: 'left', rule: rule.name, text, candidates: table(input) }
+  }
+  const text = `${what}; ${holder.node} goes to standby and its groups leave it${byRule(rule)}`
+  return { kind: 'verdict', verdict: act({ kind: 'standby', token: holder.token, node: holder.node }, rule.name, text, table(input)) }
+}
+
+/** Only where the device, the other voters and open cases allow it, and another node could take the group then. */
+export function fence(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string, otherwise: string): FailureAnswer {
+  const elsewhere = input.candidates.some((candidate) => candidate.node !== holder.node && ruledOut(candidate) === undefined)
+  const obstacle = holder.fenceObstacle ?? (elsewhere ? undefined : `no other node can take ${input.group} now`)
+  if (obstacle !== undefined) {
+    const text = `${what}; ${holder.node} is not fenced for it: ${obstacle}${byRule(rule)}; ${otherwise}`
+    return { kind: 'left', rule: rule.name, text, candidates: table(input) }
+  }
+  const text = `${what}; ${holder.node} is fenced, so that ${input.group} can go elsewhere${byRule(rule)}`
+  return { kind: 'verdict', verdict: act({ kind: 'fence', token: holder.token, node: holder.node }, rule.name, text, table(input)) }
+}
+
+/** Names a rule that the group was given; those of its mode are said in other words. */
+export function byRule(rule: NamedRule | undefined): string {
+  return rule?.name.startsWith('rules[') === true ? `, by ${rule.name} (${rule.event} → ${rule.action})` : ''
+}

@@ -1,0 +1,109 @@
+/** What the planner is told of one group, and the words in which its policies answer. */
+import type { BootId, GroupName, LogTime, NodeId, ResourceName, Token } from '../../base/index.js'
+import type { Candidate, FailoverLimit, NamedRule, PlannedAction, PlannedDecision } from '../cluster/index.js'
+
+export interface CandidateInput {
+  readonly node: NodeId
+  /** Position in the group's list, 1 is first. */
+  readonly rank: number
+  readonly boot: BootId | null
+  /** The leader renews its lease and no case is open. */
+  readonly alive: boolean
+  readonly duty: 'active' | 'standby' | 'draining'
+  readonly banned: string | null
+  /** Why the state machine would refuse a grant; null when it would not (looked at with the holder out of the way). */
+  readonly obstacle: string | null
+}
+
+export interface GroupInput {
+  readonly group: GroupName
+  readonly at: LogTime
+  readonly intent: 'ONLINE' | 'OFFLINE'
+  readonly deleting: boolean
+  readonly frozen: { readonly until: LogTime; readonly owner: string; readonly reason: string } | null
+  readonly holder: {
+    readonly node: NodeId
+    readonly token: Token
+    /** Its token has ended by proof. */
+    readonly proved: string | null
+    readonly alive: boolean
+    /** A case of its node is open. */
+    readonly suspected: boolean
+    /** Nobody has heard its node since it was last started. */
+    readonly joining: boolean
+    readonly wanted: 'run' | 'stop'
+    readonly definitionChanged: boolean
+    readonly state: string
+    readonly failure: {
+      readonly resource: ResourceName
+      readonly event: string
+      readonly detail: string
+      readonly restartNumber: number
+    } | null
+    readonly restartNumber: number
+    /** Failures of the failed resource on this node within its window, this one included; and what is allowed. */
+    readonly failuresInWindow: number
+    readonly restartMax: number
+    /** When the failed resource failed last, and the first pause before a restart; left out where there is none. */
+    readonly failedAt?: LogTime
+    readonly restartDelay?: number
+    /** A person has had its failures forgotten. */
+    readonly cleared?: boolean
+    /** Resources that the failed one holds up although they do not need it: nothing starts beside a failure that is not answered. */
+    readonly heldUp?: readonly ResourceName[]
+    /** Why its node is not fenced now; left out where nothing speaks against it, or nobody asks. */
+    readonly fenceObstacle?: string
+  } | null
+  readonly lastNode: NodeId | null
+  readonly move: { readonly to: NodeId; readonly begun: boolean } | null
+  readonly restartAsked: Token | null
+  readonly waitingFor: string | null
+  /** The list in force after a failure; without one, or left out, as `SOFT`. */
+  readonly rules?: readonly NamedRule[]
+  /** How long a node on which it failed is passed over, where that is not as usual. Milliseconds. */
+  readonly pingpongInterval?: number
+  /** Where failovers for failures are limited: how many there were within the window. */
+  readonly failovers?: FailoverLimit & { readonly recent: number }
+  /** Why it was stopped until a person clears it. */
+  readonly halted?: string
+  readonly candidates: readonly CandidateInput[]
+}
+
+export type HolderInput = NonNullable<GroupInput['holder']>
+
+export type Verdict = Omit<PlannedDecision, 'group' | 'input' | 'candidates'> & { readonly candidates?: readonly Candidate[] }
+
+export function act(action: PlannedAction, rule: string, text: string, candidates?: readonly Candidate[]): Verdict {
+  return { action, rule, text, ...(candidates === undefined ? {} : { candidates }) }
+}
+
+/** States why nothing can be done, once. */
+export function wait(input: GroupInput, rule: string, text: string, candidates?: readonly Candidate[]): Verdict | undefined {
+  return input.waitingFor === text ? undefined : act({ kind: 'wait' }, rule, text, candidates)
+}
+
+/** The first rule that keeps a node from taking the group; undefined when none does. */
+export function ruledOut(candidate: CandidateInput): string | undefined {
+  if (!candidate.alive) return 'it is not here, or its lease is not renewed'
+  if (candidate.duty !== 'active') return `it is ${candidate.duty}`
+  if (candidate.banned !== null) return candidate.banned
+  if (candidate.obstacle !== null) return candidate.obstacle
+  return undefined
+}
+
+/** Every node of the list with the rule that ruled it out, or its rank. */
+export function table(input: GroupInput): readonly Candidate[] {
+  return input.candidates.map((candidate) => {
+    const refusal = ruledOut(candidate)
+    const rule = !candidate.alive
+      ? 'alive'
+      : candidate.duty !== 'active'
+        ? 'duty'
+        : candidate.banned !== null
+          ? 'banned'
+          : candidate.obstacle !== null
+            ? 'grantable'
+            : 'rank'
+    return { node: candidate.node, eligible: refusal === undefined, rule, seen: refusal ?? `rank ${candidate.rank}` }
+  })
+}

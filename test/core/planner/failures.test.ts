@@ -1,0 +1,194 @@
+/** From the committed state to what the planner does about failures: counts, pauses, obstacles, and what a failure holds up. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { LogTime } from '../../../src/base/index.js'
+import type { GroupDefinition, PlannedDecision } from '../../../src/core/cluster/index.js'
+import { decide, groupInput } from '../../../src/core/planner/index.js'
+import { Database, definition, n1, nodes, resources, web } from '../cluster/database.js'
+
+const liveness = { isAlive: () => true, isJoining: () => false }
+
+class Planned {
+  readonly database = new Database().formedAt(2)
+  private numbers = 0
+
+  constructor(change: Partial<GroupDefinition> = {}) {
+    this.put(change)
+    for (const node of nodes) this.database.probed(node)
+    this.database.granted(n1)
+  }
+
+  put(change: Partial<GroupDefinition>): void {
+    this.database.ok({ kind: 'put-group', group: web, definition: definition(change), intent: null, precondition: {} })
+  }
+
+  /** As the monitor would tell it, with the first failure that no restart is making good. */
+  tells(states: Record<string, string>, failed?: readonly [string, string]): void {
+    const report = {
+      state: failed === undefined ? 'ONLINE' : 'FAILED',
+      resources: Object.fromEntries(Object.entries(states).map(([name, state]) => [name, { state }])),
+      failure: failed === undefined ? null : { resource: failed[0], event: failed[1], detail: 'x', restartNumber: this.numbers },
+    }
+    this.database.ok(this.database.report(n1, 'ONLINE', web, { report }))
+  }
+
+  next(): PlannedDecision | undefined {
+    return decide({ state: this.database.state, at: this.database.at as LogTime, liveness })[0]
+  }
+
+  /** Has what is to be done committed, and answers in short what that is. */
+  does(): string {
+    const decision = this.next()
+    if (decision === undefined) return 'nothing'
+    const { action } = decision
+    this.database.ok({ kind: 'decide', decisions: [decision], plannerVersion: 2 })
+    if (action.kind === 'restart') this.numbers++
+    return action.kind === 'restart' ? `restart ${action.resource}: ${decision.rule}` : `${action.kind}: ${decision.rule}`
+  }
+}
+
+const withExtra = (change: object = {}): GroupDefinition['resources'] => {
+  const { app, extra } = resources({ app: {}, extra: {} }) as Record<string, GroupDefinition['resources'][never]>
+  return { app, extra: { ...extra, critical: false, restart: { max: 1, window: 60_000 }, ...change } } as never
+}
+
+test('a pause before a restart is measured from the failure, and doubles', () => {
+  const { app } = resources({ app: {} }) as Record<string, GroupDefinition['resources'][never]>
+  const planned = new Planned({ resources: { app: { ...app, restart: { max: 3, window: 60_000, delay: 1_000 } } } as never })
+  const { database } = planned
+  for (const span of [1_000, 2_000, 4_000]) {
+    planned.tells({ app: 'ONLINE' })
+    planned.tells({ app: 'FAILED' }, ['app', 'died'])
+    assert.equal(planned.does(), 'wait: restart-delay')
+    database.at += span - 1
+    assert.equal(planned.does(), 'nothing', 'it is said once')
+    database.at += 1
+    assert.equal(planned.does(), 'restart app: restart-in-place')
+  }
+  planned.tells({ app: 'FAILED' }, ['app', 'died'])
+  assert.equal(planned.does(), 'stop: restarts-exhausted')
+})
+
+test('what was decided by the number of failures stays so as time goes by', () => {
+  const planned = new Planned({ rules: [{ event: 'died', countAtLeast: 2, action: 'block' }] })
+  planned.tells({ app: 'FAILED' }, ['app', 'died'])
+  assert.equal(planned.does(), 'restart app: restart-in-place')
+  planned.tells({ app: 'FAILED' }, ['app', 'died'])
+  assert.equal(planned.does(), 'wait: rules[0]')
+  planned.database.at += 3_600_000
+  assert.equal(planned.does(), 'nothing')
+})
+
+test('a group that ran well for a while has all its restarts again', () => {
+  const planned = new Planned({ stableAfter: 5_000 })
+  const { database } = planned
+  for (let time = 0; time < 3; time++) {
+    planned.tells({ app: 'ONLINE' })
+    planned.tells({ app: 'FAILED' }, ['app', 'died'])
+    assert.equal(planned.does(), 'restart app: restart-in-place')
+  }
+  planned.tells({ app: 'ONLINE' })
+  database.at += 5_000
+  planned.tells({ app: 'FAILED' }, ['app', 'died'])
+  assert.match(planned.next()?.text ?? '', /restart 1 of 3/)
+})
+
+test('what is not critical is left, holds up nothing, and is not tried for ever', () => {
+  const planned = new Planned({ resources: withExtra() })
+  planned.tells({ app: 'ONLINE', extra: 'FAILED' }, ['extra', 'died'])
+  assert.equal(planned.does(), 'restart extra: restart-in-place')
+  planned.tells({ app: 'ONLINE', extra: 'FAILED' }, ['extra', 'start-failed'])
+  assert.equal(planned.does(), 'wait: not-critical')
+  assert.equal(planned.does(), 'nothing')
+  // The failure that is left hides that of the other: it is tried once more, so that the other is told.
+  planned.tells({ app: 'FAILED', extra: 'FAILED' }, ['extra', 'start-failed'])
+  assert.equal(planned.does(), 'restart extra: make-way')
+  planned.tells({ app: 'FAILED', extra: 'STARTING' }, ['app', 'died'])
+  assert.equal(planned.does(), 'restart app: restart-in-place')
+  planned.tells({ app: 'STARTING', extra: 'FAILED' }, ['extra', 'start-failed'])
+  assert.equal(planned.does(), 'wait: not-critical', 'while the other starts')
+  planned.tells({ app: 'STOPPED', extra: 'FAILED' }, ['extra', 'start-failed'])
+  assert.equal(planned.does(), 'restart extra: make-way', 'it was not begun')
+  planned.tells({ app: 'ONLINE', extra: 'FAILED' }, ['extra', 'start-failed'])
+  assert.equal(planned.does(), 'wait: not-critical')
+})
+
+test('two that are not critical do not take turns', () => {
+  const both = withExtra()
+  const planned = new Planned({ resources: { ...both, more: (both as Record<string, unknown>).extra } as never })
+  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'ONLINE' }, ['extra', 'died'])
+  assert.equal(planned.does(), 'restart extra: restart-in-place')
+  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'ONLINE' }, ['extra', 'died'])
+  assert.equal(planned.does(), 'wait: not-critical')
+  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'FAILED' }, ['extra', 'died'])
+  assert.equal(planned.does(), 'restart extra: make-way')
+  planned.tells({ app: 'ONLINE', extra: 'STARTING', more: 'FAILED' }, ['more', 'died'])
+  assert.equal(planned.does(), 'restart more: restart-in-place')
+  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'FAILED' }, ['more', 'start-failed'])
+  assert.equal(planned.does(), 'wait: not-critical')
+  assert.equal(planned.does(), 'nothing')
+})
+
+test('what needs a resource that is left is not waited for', () => {
+  const { leaf } = resources({ leaf: { dependsOn: ['extra'] } }) as Record<string, GroupDefinition['resources'][never]>
+  const planned = new Planned({ resources: { ...withExtra({ restart: { max: 0, window: 60_000 } }), leaf } as never })
+  planned.tells({ app: 'ONLINE', extra: 'FAILED', leaf: 'STOPPED' }, ['extra', 'start-failed'])
+  assert.equal(planned.does(), 'wait: not-critical')
+})
+
+test('a failure that was cleared is tried again, whatever the rules say', () => {
+  const planned = new Planned({ failoverMode: 'LOG_ONLY' })
+  planned.tells({ app: 'FAILED' }, ['app', 'start-failed'])
+  assert.equal(planned.does(), 'wait: log-only')
+  planned.database.at += 600_000
+  assert.equal(planned.does(), 'nothing', 'time alone changes nothing')
+  planned.database.ok({ kind: 'clear-group', group: web })
+  assert.equal(planned.does(), 'restart app: cleared')
+})
+
+test('failovers beyond the limit stop the group, in sight of everybody, until it is cleared', () => {
+  const planned = new Planned({ failover: { max: 1, window: 60_000, onExhausted: 'stop' }, pingpongInterval: 1_000 })
+  const { database } = planned
+  planned.tells({ app: 'FAILED' }, ['app', 'start-failed'])
+  assert.equal(planned.does(), 'stop: start-failed')
+  assert.equal(database.row().bans[n1]?.until, database.at + 1_000)
+  database.ok(database.released(n1))
+  database.at += 2_000
+  assert.equal(planned.does(), 'grant: stay', 'it may come back after the interval')
+  planned.tells({ app: 'FAILED' }, ['app', 'start-timeout'])
+  assert.equal(planned.does(), 'stop: failovers-exhausted')
+  database.ok(database.released(n1))
+  assert.equal(planned.does(), 'wait: halted')
+  assert.match(database.row().waitingFor ?? '', /1 failovers within 1m, 1 allowed.*POST \/v1\/groups\/web\/clear/)
+  assert.equal(planned.does(), 'nothing')
+  database.ok({ kind: 'clear-group', group: web })
+  assert.equal(planned.does(), 'grant: stay')
+})
+
+test('a stop that fails in mode HARD: fenced once, where it may be', () => {
+  const planned = new Planned({ failoverMode: 'HARD' })
+  const { database } = planned
+  const stuck = () =>
+    database.ok(
+      database.report(n1, 'UNKNOWN', web, {
+        report: { state: 'UNKNOWN', resources: {}, failure: { resource: 'app', event: 'stop-failed', detail: 'x', restartNumber: 0 } },
+      }),
+    )
+  stuck()
+  assert.equal(planned.does(), 'stop: unknown', 'the stop is tried again first')
+  stuck()
+  assert.equal(planned.does(), 'fence: stop-failed')
+  assert.equal(planned.does(), 'wait: stop-failed')
+  assert.match(database.row().waitingFor ?? '', /n1 is being fenced/)
+  assert.equal(planned.does(), 'nothing')
+})
+
+test('an obstacle to a fencing is told', () => {
+  const planned = new Planned({ onStopFailure: 'fence' })
+  const { database } = planned
+  const obstacle = () => groupInput({ state: database.state, at: database.at as LogTime, liveness }, database.row()).holder?.fenceObstacle
+  database.ok(database.report(n1, 'UNKNOWN'))
+  assert.equal(obstacle(), undefined)
+  database.ok({ kind: 'patch-node', node: n1, fencing: { levels: [], then: 'on' }, precondition: {} })
+  assert.equal(obstacle(), 'it has no fence device')
+})
