@@ -9,7 +9,7 @@ import { openClock } from '../io/clock/index.js'
 import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
 import { identify, openContainment } from '../io/processes/index.js'
 import { openRunFolder, type RunFolder } from '../io/run-folder/index.js'
-import { openWatchdog, type Watchdog } from '../io/watchdog/index.js'
+import { openWatchdog, readTimeout, type Watchdog } from '../io/watchdog/index.js'
 import { Answers } from './answers.js'
 import { Children } from './children.js'
 import type { GuardianConfig } from './config.js'
@@ -47,13 +47,14 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
   const { node, boot, secret, guardian, logDir } = config
   const clock = openClock()
   const emergencyStop = config.emergencyStop ?? 5_000
-  const watchdog = armed(config.watchdog, emergencyStop, () => runFolder.openTokens().size === 0, log)
+  const watchdog = armed(config.watchdog, emergencyStop, log)
   const core = new GuardianCore({
     node,
     boot,
     emergencyStop,
     leaveTimeout: config.leaveTimeout ?? 10_000,
     watchdogTimeout: watchdog?.timeout,
+    watchdogProves: false,
   })
   const children = new Children(
     { runFolder, logDir, log, argv: { daemon: config.daemonArgv, monitor: config.monitorArgv } },
@@ -138,25 +139,22 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
   }
 }
 
-/** A guardian without its watchdog guards as well as it can: what it cannot prove is known to all, for it does not say that it has one. */
-function armed(
-  device: string | undefined,
-  emergencyStop: number,
-  mayDisarm: () => boolean,
-  log: (text: string) => void,
-): Watchdog | undefined {
+/**
+ * A guardian without its watchdog guards as well as it can. What cannot be used is never armed, and so never has to be disarmed.
+ *
+ * It is a net below the others, and no proof for anybody yet: an unclean close feeds it once more, so that a guardian that dies
+ * again and again keeps the machine up.
+ */
+function armed(device: string | undefined, emergencyStop: number, log: (text: string) => void): Watchdog | undefined {
   if (device === undefined) return undefined
   try {
-    const watchdog = openWatchdog(device, (error) => log(`the watchdog was not fed: ${String(error)}`))
-    if (watchdog.timeout <= emergencyStop) {
-      log(`watchdog ${device} armed, ${watchdog.timeout} ms`)
-      return watchdog
+    const timeout = readTimeout(device)
+    if (timeout <= emergencyStop) {
+      log(`watchdog ${device} armed, ${timeout} ms`)
+      return openWatchdog(device, (error) => log(`the watchdog was not fed: ${String(error)}`))
     }
-    // What still runs was granted to a node that would be reset.
-    if (mayDisarm()) void watchdog.disarm()
-    else watchdog.leave()
     log(
-      `the watchdog ${device} is not used: its ${watchdog.timeout} ms are longer than the emergency stop of ${emergencyStop} ms; set it shorter (wdctl -s SECONDS), or emergencyStop longer`,
+      `the watchdog ${device} is not used: its ${timeout} ms are longer than the emergency stop of ${emergencyStop} ms; set it shorter (wdctl -s SECONDS), or emergencyStop longer`,
     )
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error
@@ -171,6 +169,7 @@ class Look {
   readonly #boot: GuardianConfig['boot']
   readonly #log: (text: string) => void
   #open: ReadonlyMap<GroupName, Token> = new Map()
+  #isRead = false
   #seals: ReadonlyMap<GroupName, Token> = new Map()
   #sealsRead = Number.NEGATIVE_INFINITY
   #deadline = bootInstant(0)
@@ -189,7 +188,7 @@ class Look {
     } catch (error) {
       this.#log(`the run folder cannot be read: ${String(error)}`)
     }
-    return { kind: 'looked', deadline: this.#deadline, open: this.#open, seals: this.#seals }
+    return { kind: 'looked', deadline: this.#deadline, open: this.#open, seals: this.#seals, isKnown: this.#isRead }
   }
 
   /** Seals first: a record that appears meanwhile only makes the statement weaker. */
@@ -200,6 +199,7 @@ class Look {
     const seals = this.#runFolder.seals.all()
     this.#open = this.#runFolder.openTokens()
     this.#seals = seals
+    this.#isRead = true
     this.#sealsRead = performance.now()
   }
 }

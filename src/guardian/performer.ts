@@ -31,7 +31,6 @@ export class GuardianPerformer {
   readonly #world: GuardianWorld
   readonly #methods = new Map<number, Method>()
   readonly #agents: Agents
-  #disarmed: Promise<void> | undefined
 
   constructor(world: GuardianWorld) {
     this.#world = world
@@ -88,11 +87,9 @@ export class GuardianPerformer {
       case 'feed-watchdog':
         return this.#world.watchdog?.feed()
       case 'disarm-watchdog':
-        this.#disarmed = this.#world.watchdog?.disarm()
-        return
+        return this.#world.watchdog?.disarm()
       case 'exit':
-        void (this.#disarmed ?? Promise.resolve()).then(() => this.#world.onExit())
-        return
+        return this.#world.onExit()
       default:
         return unreachable(effect)
     }

@@ -1104,6 +1104,7 @@ export class QuorateNode {
         if ((message as Renewed).boot === this.self.boot) this.renewed(message as Renewed)
         return
       case 'guardian-answer':
+        this.presence.guardianAnswers((message as GuardianAnswer).node, this.state)
         this.leadership?.guardianAnswered((message as GuardianAnswer).node, message as GuardianAnswer)
         this.changed = true
         return

@@ -116,6 +116,12 @@ export class Presence {
       if (portsOf(state, node.name).includes(name)) this.detector.refused(node.name, name, this.io.clock.now())
   }
 
+  /** The guardian of a node has answered: its port does not refuse. */
+  guardianAnswers(name: NodeId, state: Reader): void {
+    const guardian = state.get('nodes', name)?.guardian
+    if (guardian !== null && guardian !== undefined) this.detector.answers(name, portName(guardian))
+  }
+
   /** Judges anew who is silent. */
   judge(now: Instant, settings: Settings, state: Reader) {
     return this.detector.tick(now, settings, (node) => portsOf(state, node))
@@ -130,7 +136,7 @@ export class Presence {
       return this.ghost(heartbeat.boot, now, settings)
     const fresh = heartbeat.renewalAgeMs !== null && heartbeat.renewalAgeMs < settings.query
     const life = this.giver === undefined || !this.answeredSessions.has(heartbeat.session) || fresh
-    this.detector.heartbeat(from, link, now, life)
+    this.detector.heartbeat(from, link, now, life, heartbeat.session)
     this.silences.set(from, heartbeat)
     for (const node of Object.keys(heartbeat.heard)) this.detector.heardElsewhere(node as NodeId)
     const answerable =

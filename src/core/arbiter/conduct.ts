@@ -175,7 +175,9 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
   const byOperator = row.trigger.startsWith('asked by')
   if (byOperator && row.node === view.self) return handOver(view) // The lead goes elsewhere first.
   const stage = view.detector.stage(row.node)
-  if (!byOperator && (stage === 'HEALTHY' || stage === 'MISSED')) {
+  // One whose ports no longer refuse, and that said nothing since, is not alive for it: its silence goes on.
+  const lived = view.now - view.detector.silence(row.node, view.now) > (view.caseSeenAt.get(row.id) ?? view.since)
+  if (!byOperator && (stage === 'HEALTHY' || (stage === 'MISSED' && lived))) {
     return [
       resume(row),
       { kind: 'propose', key: `case/${row.node}`, command: { kind: 'close-case', caseId: row.id, conclusion: 'a sign of life came' } },

@@ -60,7 +60,7 @@ function attempt(context: Context, command: Command, faults: unknown[]): Command
     outer.absorb(context.draft)
     return { ok: true, index: context.index, value }
   } catch (error) {
-    if (error instanceof BeyondThisVersion) throw error
+    if (error instanceof BeyondThisVersion || isOfThisMachine(error)) throw error
     context.draft = outer
     if (error instanceof ClusterError) return { ok: false, index: context.index, error: error.toPlain() }
     faults.push(error)
@@ -68,6 +68,11 @@ function attempt(context: Context, command: Command, faults: unknown[]): Command
   } finally {
     context.draft = outer
   }
+}
+
+/** Room for memory or calls that ended here may not have ended elsewhere: better that this member stops than that it differs. */
+function isOfThisMachine(error: unknown): boolean {
+  return error instanceof RangeError || (error instanceof Error && !(error instanceof ClusterError) && 'code' in error)
 }
 
 /** In words that are the same on every member, whatever its engine says of the mistake. */

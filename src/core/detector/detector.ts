@@ -27,6 +27,10 @@ interface Watched {
   missed: number
   /** Ports of the node at which nobody listens, as its own machine says, and when it said so last. */
   readonly refusals: Map<string, number>
+  /** Ports that refused while the node lived: what stands between answers for them, and says nothing of the node. */
+  readonly lies: Set<string>
+  /** The life of its daemon that was heard last. */
+  session: string | undefined
   /** All of them, and not only for a moment. */
   refuses: boolean
   /** Since when it is watched. */
@@ -74,19 +78,26 @@ export class Detector {
           links: new Map(),
           missed: 0,
           refusals: new Map(),
+          lies: new Set(),
+          session: undefined,
           refuses: false,
           since: now,
         })
     }
   }
 
-  /** A heartbeat came. `life` is false where it proves no life (it names no fresh renewal). */
-  heartbeat(node: NodeId, link: number, now: Instant, life: boolean): void {
+  /** A heartbeat came. `life` is false where it proves no life (it names no fresh renewal); `session` is the life of the daemon that sent it. */
+  heartbeat(node: NodeId, link: number, now: Instant, life: boolean, session = ''): void {
     const watched = this.watched.get(node)
     if (watched === undefined) return
     watched.heard = true
     watched.reached = now
+    // The same daemon was there all the time: whoever said that nobody listens did not know.
+    if (watched.session === session) for (const port of watched.refusals.keys()) watched.lies.add(port)
+    else watched.lies.clear()
+    watched.session = session
     watched.refusals.clear()
+    watched.refuses = false
     const known = watched.links.get(link) ?? { last: now, count: 0 }
     watched.links.set(link, { last: now, count: known.count + 1 })
     if (life) this.lives(node, now)
@@ -105,7 +116,14 @@ export class Detector {
 
   /** A port of the node answered that nobody listens there: its machine is up, and what was there has ended. */
   refused(node: NodeId, port: string, now: Instant): void {
-    this.watched.get(node)?.refusals.set(port, now)
+    const watched = this.watched.get(node)
+    if (watched !== undefined && !watched.lies.has(port)) watched.refusals.set(port, now)
+  }
+
+  /** Somebody answers at the port after all. */
+  answers(node: NodeId, port: string): void {
+    const watched = this.watched.get(node)
+    if (watched?.refusals.delete(port) === true) watched.refuses = false
   }
 
   /** Some port of it has refused since it was heard last. */
@@ -130,7 +148,9 @@ export class Detector {
     for (const [node, watched] of this.watched) {
       const silenceMs = now - watched.alive
       watched.refuses =
-        silenceMs > missedAfter(settings) && watched.refusals.size > 0 && allRefuse(portsOf(node), watched.refusals, now, settings)
+        Math.min(silenceMs, now - watched.reached) > missedAfter(settings) &&
+        watched.refusals.size > 0 &&
+        allRefuse(portsOf(node), watched.refusals, now, settings)
       const to = this.stageFor(watched, silenceMs, now, settings)
       if (to === watched.stage) continue
       if (to === 'MISSED') watched.missed++

@@ -13,6 +13,8 @@ export interface RunFolderView {
   /** Groups with a run record: not proved stopped. */
   readonly open: ReadonlyMap<GroupName, Token>
   readonly seals: ReadonlyMap<GroupName, Token>
+  /** False while the folder could never be read: that nothing is open is then no knowledge. True unless given. */
+  readonly isKnown?: boolean
 }
 
 /** What is left of an emergency stop that an earlier guardian of this boot began. */

@@ -28,6 +28,8 @@ export interface GuardianCoreConfig {
   readonly leaveTimeout: number
   /** Milliseconds after which the machine is reset where it is not fed; undefined where there is no watchdog. */
   readonly watchdogTimeout?: number | undefined
+  /** Whether the end of a lease may be counted on for it; true unless given. */
+  readonly watchdogProves?: boolean
 }
 
 /** A daemon that has not said `alive` for so long does not count as up. */
@@ -78,7 +80,7 @@ export class GuardianCore {
       case 'resumed':
         return this.#resume(event, now)
       case 'looked':
-        this.#view = { deadline: event.deadline, open: event.open, seals: event.seals }
+        this.#view = { deadline: event.deadline, open: event.open, seals: event.seals, isKnown: event.isKnown ?? true }
         return
       case 'process-up':
         return this.#kept[event.role].onUp(now)
@@ -149,6 +151,10 @@ export class GuardianCore {
     return now + bootClockGrain < this.#view.deadline
   }
 
+  get #isNothingOpen(): boolean {
+    return this.#view.open.size === 0 && this.#view.isKnown !== false
+  }
+
   /**
    * Fed only while it would still reset the machine in time, or once nothing may run: wherever this process hangs, the machine is
    * reset by the deadline and the emergency stop together. At other times it is left to count.
@@ -157,7 +163,7 @@ export class GuardianCore {
     const { watchdogTimeout, emergencyStop } = this.#config
     if (watchdogTimeout === undefined || now - this.#fedAt < watchdogTimeout / 8) return
     const inTime = now + bootClockGrain + watchdogTimeout <= this.#view.deadline + emergencyStop
-    if (!inTime && this.#view.open.size > 0) return
+    if (!inTime && !this.#isNothingOpen) return
     this.#fedAt = now
     this.#emit({ kind: 'feed-watchdog' })
   }
@@ -251,7 +257,7 @@ export class GuardianCore {
       sealed: this.#sealed(),
       open: Object.fromEntries(this.#view.open),
       monitorUp: this.#kept.monitor.up,
-      watchdogTimeout: this.#config.watchdogTimeout ?? null,
+      watchdogTimeout: this.#config.watchdogProves === false ? null : (this.#config.watchdogTimeout ?? null),
     }
     const told = JSON.stringify(state)
     if (told === this.#told && now - this.#toldAt < tellEvery) return
@@ -286,7 +292,7 @@ export class GuardianCore {
         if (this.#emergency !== undefined) return
         this.#leaving = { step: 'done' }
         // Armed it stays where something could not be verified: nobody would be left to end it.
-        if (this.#config.watchdogTimeout !== undefined && this.#view.open.size === 0) this.#emit({ kind: 'disarm-watchdog' })
+        if (this.#config.watchdogTimeout !== undefined && this.#isNothingOpen) this.#emit({ kind: 'disarm-watchdog' })
         return this.#emit({ kind: 'exit' })
       case 'done':
         return

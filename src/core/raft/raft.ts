@@ -219,7 +219,7 @@ export class Raft {
       case 'proposed':
         return this.propose(event.requestId, event.command)
       case 'commit-awaited':
-        if (this.role === 'leader') this.commitAwaited.set(event.by, this.commitIndex)
+        if (this.progress.has(event.by)) this.commitAwaited.set(event.by, this.commitIndex)
         return
       case 'confirm-requested':
         return this.requestConfirm(event.requestId)
@@ -273,6 +273,7 @@ export class Raft {
     if (progress.leavingTicks !== undefined && !this.isChanging() && ++progress.leavingTicks > 2 * this.timing.electionTicksMax) {
       this.endSending(member, progress)
       this.progress.delete(member)
+      this.commitAwaited.delete(member)
       return
     }
     if (progress.mode === 'snapshot') return this.tickSending(member, progress)
@@ -504,6 +505,7 @@ export class Raft {
     this.effects.push({ kind: 'member-regressed', member, acknowledged: progress.matchAtRound, shows })
     progress.matchIndex = logIndex(0)
     progress.matchAtRound = logIndex(0)
+    progress.toldCommit = logIndex(0)
     progress.isHeard = false
     this.endSending(member, progress)
     fallBack(progress)

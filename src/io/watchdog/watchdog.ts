@@ -5,18 +5,17 @@
  * Its time-out is read from the driver, never assumed: for `/dev/watchdogN` from sysfs, and for something that stands in for a
  * device (a FIFO of a test, or of a power supply that is a program) from the file `<device>.timeout`, in milliseconds.
  */
-import { close, constants, openSync, readFileSync, realpathSync, statSync, write } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, realpathSync, statSync, writeSync } from 'node:fs'
 import { basename } from 'node:path'
 import { ClusterError } from '../../base/index.js'
 
 export interface Watchdog {
   /** Milliseconds. */
   readonly timeout: number
-  /** Never waits: where the last byte has not been taken yet, this one is left out. */
   feed(): void
-  /** It counts no more. Resolves when the device has been told. */
-  disarm(): Promise<void>
-  /** Closes it armed: whoever comes next has to open and feed it in time. */
+  /** It counts no more. */
+  disarm(): void
+  /** Closes it armed. The kernel takes an unclean close for one more byte; whoever comes next has to open and feed it in time. */
   leave(): void
 }
 
@@ -39,41 +38,36 @@ export function openWatchdog(device: string, onFailure: (error: unknown) => void
       },
     )
   }
-  let writing = false
   let closed = false
-  const say = (text: string, done: () => void = () => undefined): void => {
-    writing = true
-    write(fd, text, (error) => {
-      writing = false
-      if (error !== null) onFailure(error)
-      done()
-    })
+  // One short system call: the time at which it is fed is the time at which that was decided.
+  const say = (text: string): void => {
+    try {
+      writeSync(fd, text)
+    } catch (error) {
+      onFailure(error)
+    }
   }
-  const end = (): void => {
+  const leave = (): void => {
+    if (closed) return
     closed = true
-    close(fd, () => undefined)
+    closeSync(fd)
   }
   return {
     timeout,
     feed: () => {
-      if (!writing && !closed) say('.')
+      if (!closed) say('.')
     },
-    disarm: () =>
-      new Promise((resolve) => {
-        if (closed) return resolve()
-        say('V', () => {
-          end()
-          resolve()
-        })
-      }),
-    leave: () => {
-      if (!closed) end()
+    disarm: () => {
+      if (closed) return
+      say('V')
+      leave()
     },
+    leave,
   }
 }
 
-/** Milliseconds. */
-function readTimeout(device: string): number {
+/** Milliseconds; nothing is armed by asking. Errors: INVALID. */
+export function readTimeout(device: string): number {
   let told: number
   try {
     // /dev/watchdog is the first of them, by the name of its driver's era.

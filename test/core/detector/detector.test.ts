@@ -13,8 +13,8 @@ class Observer {
   readonly detector = new Detector(n1, [n1, n2], instant(0))
   readonly seen: string[] = []
 
-  hears(life = true): this {
-    this.detector.heartbeat(n2, 0, instant(this.now), life)
+  hears(life = true, session = 's1'): this {
+    this.detector.heartbeat(n2, 0, instant(this.now), life, session)
     return this
   }
 
@@ -112,4 +112,27 @@ test('refusals are forgotten with the next heartbeat, and count for a moment onl
   assert.equal(heard.waits(100).stage, 'MISSED')
   const old = new Observer().hears().waits(70).refuses('link').waits(140).refuses('guardian')
   assert.equal(old.waits(10).stage, 'QUERY', 'the first of them is no news any more')
+})
+
+test('a port that refused while the node lived is not believed before its daemon is another one', () => {
+  const observer = new Observer().hears().waits(40).refuses('link', 'guardian').hears()
+  assert.equal(observer.refuses('link', 'guardian').waits(100).stage, 'MISSED', 'something between them refuses')
+  observer.hears(true, 's2')
+  assert.equal(observer.waits(70).refuses('link', 'guardian').waits(10).stage, 'CONDEMNED')
+})
+
+test('heartbeats that prove no life are somebody all the same', () => {
+  const observer = new Observer().hears()
+  for (let round = 0; round < 4; round++)
+    observer
+      .waits(40)
+      .hears(false, `s${round + 2}`)
+      .refuses('link', 'guardian')
+  assert.notEqual(observer.waits(20).stage, 'CONDEMNED')
+})
+
+test('a guardian that answers takes its refusal back', () => {
+  const observer = new Observer().hears().waits(70).refuses('link', 'guardian')
+  observer.detector.answers(n2, 'guardian')
+  assert.equal(observer.waits(20).stage, 'MISSED')
 })
