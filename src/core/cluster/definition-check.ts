@@ -1,8 +1,8 @@
 /** Whether a definition holds together: names, nodes, dependencies, bounds. What its resource types think of their parameters is asked elsewhere. */
 import { ClusterError, isName, nearestName } from '../../base/index.js'
+import { checkBounds } from './bounds.js'
 import { claimsOf, dependencyRing, type GroupDefinition } from './definition.js'
 import { failureActions, failureEvents, followsStop, isStopFailure, restartDelayMax } from './failure-policy.js'
-import { checkWatching } from './watching-check.js'
 
 const resourcesMax = 100
 const rulesMax = 100
@@ -36,8 +36,8 @@ export function checkDefinition(definition: GroupDefinition, nodes: readonly str
         nearest === undefined ? `its resources are ${names.join(', ')}` : `did you mean "${nearest}"?`,
       )
     }
-    const watching = checkWatching(name, resource)
-    if (watching !== undefined) return watching
+    const outOfBounds = checkBounds(name, resource)
+    if (outOfBounds !== undefined) return outOfBounds
     const times: readonly (readonly [string, number])[] = [
       ['probe.interval', resource.probe.interval],
       ['probe.timeout', resource.probe.timeout],

@@ -1,12 +1,12 @@
 /** Checks of this machine itself: what is good, and what each says when it is not. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { look } from '../../../src/io/agents/looks.js'
-import { waitUntil } from '../../../src/io/processes/index.js'
+import { readStat, waitUntil } from '../../../src/io/processes/index.js'
 
 let dir: string
 let child: ReturnType<typeof spawn>
@@ -18,7 +18,7 @@ before(async () => {
   const program = join(dir, comm)
   execFileSync('cp', ['/bin/sleep', program])
   child = spawn(program, ['1000'], { stdio: 'ignore' })
-  await waitUntil(() => execFileSync('cat', [`/proc/${child.pid}/comm`], { encoding: 'utf8' }).trim() === comm, 5_000)
+  await waitUntil(() => readFileSync(`/proc/${child.pid}/comm`, 'utf8').trim() === comm, 5_000)
 })
 after(() => {
   child.kill('SIGKILL')
@@ -52,12 +52,18 @@ test('a process by its name, and whose it is', async () => {
 })
 
 test('a process that nobody has reaped does not run', async () => {
-  const parent = spawn('/bin/sh', ['-c', 'true & echo $!; exec sleep 1000'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  // A shell might reap it; what the shell then becomes does not.
+  const go = join(dir, 'go')
+  const script = `while [ ! -e ${go} ]; do sleep 0.01; done & echo $!; exec sleep 1000`
+  const parent = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'] })
   try {
     const pid = await new Promise<string>((resolve) => parent.stdout.once('data', (text) => resolve(String(text).trim())))
     const pidFile = join(dir, 'zombie')
     writeFileSync(pidFile, pid)
-    await waitUntil(() => execFileSync('cat', [`/proc/${pid}/stat`], { encoding: 'utf8' }).includes(') Z '), 5_000)
+    await good('process', { pidFile })
+    assert.ok(await waitUntil(() => readFileSync(`/proc/${parent.pid}/comm`, 'utf8') === 'sleep\n', 5_000))
+    writeFileSync(go, '')
+    assert.ok(await waitUntil(() => readStat(Number(pid))?.state === 'Z', 5_000))
     await bad('process', { pidFile }, /no process/)
   } finally {
     parent.kill('SIGKILL')

@@ -6,7 +6,7 @@ const durationMax = 86_400_000
 const countMax = 100
 
 /** The first problem, with its fix; undefined when there is none. */
-export function checkWatching(name: string, resource: ResourceDefinition): ClusterError | undefined {
+export function checkBounds(name: string, resource: ResourceDefinition): ClusterError | undefined {
   const { probe, probeDeep, limits = {} } = resource
   const { failures, of } = probe.failAfter ?? { failures: 1, of: 1 }
   const bounds: readonly Bound[] = [
