@@ -2,11 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { NodeId } from '../../src/base/index.js'
-import type { FailurePolicy } from '../../src/core/cluster/index.js'
+import type { Command, FailurePolicy } from '../../src/core/cluster/index.js'
+import { serviceFaults } from './faults.js'
+import { attendGroups, policyOf, usualTrouble } from './scenario.js'
 import { healthy } from './services.js'
+import { Trouble } from './trouble.js'
 import { groupOf, World, type WorldOptions } from './world.js'
 
 const web = 'web' as never
+const seedCount = 40
 
 function begin(policy: FailurePolicy, options: Partial<WorldOptions> = {}) {
   const world = new World({ seed: 21, profile: 'fast', ...options })
@@ -61,3 +65,43 @@ for (const [what, policy, options, said] of [
     )
   })
 }
+
+test('services that fail again and again, under rules of every kind: promises hold, and once they are well and cleared all runs', (context) => {
+  const rules = new Map<string, number>()
+  for (let seed = 1; seed <= seedCount; seed++) {
+    const world = new World({ seed, profile: 'fast', fencing: seed % 5 !== 0 })
+    const span = 40_000
+    world.start({ web: { ...groupOf(world.names), ...policyOf(seed) }, other: { ...groupOf(world.names), ...policyOf(seed + 1_000) } })
+    const trouble = new Trouble(world, world.random.fork(), {
+      ...usualTrouble,
+      faults: serviceFaults,
+      span,
+      gapMax: 1_500,
+      omit: new Set(),
+    })
+    trouble.begin()
+    attendGroups(world)
+    const restart = () => {
+      if (world.scheduler.now > begun + span) return
+      for (const group of ['web', 'other'] as never[]) world.ask({ kind: 'restart-group', group, operation: `op-${world.freshId()}` })
+      world.scheduler.after(2_500, restart)
+    }
+    const begun = world.scheduler.now
+    restart()
+    world.run(span)
+    trouble.end()
+    const clear = () => {
+      const wishes: Command[] = world.names.map((node) => ({ kind: 'set-duty', node, duty: 'active', operation: null }))
+      for (const group of ['web', 'other'] as never[]) wishes.push({ kind: 'clear-group', group })
+      for (const command of wishes) world.ask(command)
+      world.scheduler.after(3_000, clear)
+    }
+    clear()
+    world.until(`seed ${seed}: all runs`, () => world.isSettled(), 120_000)
+    for (const [, { rule }] of world.leader?.daemon?.node?.state.rows('decisions') ?? []) rules.set(rule, (rules.get(rule) ?? 0) + 1)
+    world.close()
+  }
+  context.diagnostic([...rules].map(([rule, count]) => `${rule} ${count}`).join(', '))
+  for (const rule of ['restart-in-place', 'start-failed', 'stop-failed', 'rules[0]', 'halted'])
+    assert.ok(rules.has(rule), `some run comes to "${rule}"`)
+})

@@ -381,6 +381,18 @@ export const consensusFaults: Faults = [
   [6, transferLead],
 ]
 
+/** What befalls services, and now and then the node that looks after them. */
+export const serviceFaults: Faults = [
+  [20, crashService],
+  [15, badService],
+  [1, kill('daemon')],
+  [1, kill('monitor')],
+  [1, powerLoss],
+  [1, isolate],
+  [2, badDevice],
+  [1, transferLead],
+]
+
 /** Only what leaves every node alive and connected: the lead moves, or its daemon dies. */
 export const elections: Faults = [
   [1, transferLead],

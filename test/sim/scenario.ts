@@ -43,7 +43,7 @@ export function runScenario(run: Run): Report {
   })
 }
 
-const usualTrouble = { faults, gapMin: 100, gapMax: 4_100, short: 2_520, long: 15_000, activeMax: 3 }
+export const usualTrouble = { faults, gapMin: 100, gapMax: 4_100, short: 2_520, long: 15_000, activeMax: 3 }
 
 /** An address, and a service that needs it and an agent. */
 function stackOf(names: readonly NodeId[]): GroupDefinition {
@@ -60,7 +60,7 @@ function stackOf(names: readonly NodeId[]): GroupDefinition {
 }
 
 /** What follows failures of a group, drawn apart so that the rest of a seed's story stays as it is. */
-function policyOf(seed: number): FailurePolicy {
+export function policyOf(seed: number): FailurePolicy {
   return new Random(seed ^ 0xfa11).pick<FailurePolicy>([
     {},
     { failoverMode: 'HARD' },
@@ -75,7 +75,7 @@ function policyOf(seed: number): FailurePolicy {
 }
 
 /** What the cluster asks a person for: a node on which a group could not be verified stopped is switched off and on. */
-function attendGroups(world: World): void {
+export function attendGroups(world: World): void {
   const stuck = new Map<string, number>()
   const look = () => {
     for (const [, group] of world.leader?.daemon?.node?.state.rows('groups') ?? []) {

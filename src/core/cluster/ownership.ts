@@ -121,10 +121,12 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
     }
     case 'fence':
       if (!mayStillRun(group) || group.holder.token !== action.token) return 'there is nothing to end under this token'
+      if (!couldGoElsewhere(context, group)) return 'no other node could take the group'
       return fenceForFailure(context, group, action.node, decision.text)
     case 'standby':
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.node !== action.node)
         return 'there is nothing to leave under this token'
+      if (!couldGoElsewhere(context, group)) return 'no other node could take the group'
       return standBy(context, action.node, decision.text)
     case 'end-move':
       if (group.move === null) return 'there is no move'
@@ -211,6 +213,16 @@ function left(context: Context, group: HeldGroup, { ban, halt }: Extract<Planned
     bans: { ...group.bans, [ban.node]: { until: (context.at + ban.forMs) as LogTime, reason } },
     ...(limited ? { failovers: [...(group.failovers ?? []), context.at].slice(-failoversKept) } : {}),
   }
+}
+
+/** Whether another node could be granted the group if its holder were out of the way. */
+function couldGoElsewhere(context: Context, group: HeldGroup): boolean {
+  const freed = { ...group, holder: null }
+  return group.definition.nodes.some((node) => {
+    const boot = context.currentBoot(node)?.boot
+    const isActive = node !== group.holder.node && context.draft.get('nodes', node)?.duty === 'active'
+    return isActive && boot !== undefined && whyNotGrantable(context, freed, node, boot) === undefined
+  })
 }
 
 /** The node is well enough to give its groups away: each leaves it by the planner's usual rule. */

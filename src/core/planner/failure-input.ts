@@ -51,7 +51,8 @@ export function failureInput(
   return {
     failuresInWindow: countOf(group, holder, failure.resource),
     restartMax: restart?.max ?? 0,
-    ...(restart?.delay === undefined || last === undefined ? {} : { failedAt: last.at, restartDelay: restart.delay }),
+    ...((restart?.delay ?? heldUp[0]) === undefined || last === undefined ? {} : { failedAt: last.at }),
+    ...(restart?.delay === undefined ? {} : { restartDelay: restart.delay }),
     ...(last === undefined ? { cleared: true } : {}),
     ...(heldUp.length === 0 ? {} : { heldUp }),
   }

@@ -7,6 +7,9 @@ import { formatDuration } from '../../base/index.js'
 import { type Candidate, matchingRule, type NamedRule, policyDefaults, restartPause, softRules } from '../cluster/index.js'
 import { act, type GroupInput, type HolderInput, ruledOut, table, type Verdict } from './verdict.js'
 
+/** Milliseconds between a failure that is left as it is and another start beside what it holds up. */
+const makeWayAfter = 1_000
+
 /** What follows a failure, or that it is left as it is: then what people ask of the group still counts. */
 export type FailureAnswer =
   | { readonly kind: 'verdict'; readonly verdict: Verdict }
@@ -43,10 +46,15 @@ export function judgeFailure(input: GroupInput, holder: HolderInput, failure: Fa
       return { kind: 'left', rule: rule.name, text: `${what}; it is left as it is${by || `, by ${rule.name}`}: ${again}` }
     case 'log':
     case 'ignore':
-      if (rule.name !== 'log-only' && holder.heldUp !== undefined && holder.heldUp.length > 0)
+      if (rule.name !== 'log-only' && mayMakeWay(input, holder) && holder.heldUp !== undefined)
         return restart('make-way', `it holds up ${holder.heldUp.join(', ')}, so it is started once more beside them`)
       return { kind: 'left', rule: rule.name, ...(rule.action === 'log' ? { text: logged(input, holder, rule, what, again) } : {}) }
   }
+}
+
+/** Not in the breath in which it failed: what it holds up may be about to start by itself. */
+function mayMakeWay(input: GroupInput, { heldUp = [], failedAt }: HolderInput): boolean {
+  return heldUp.length > 0 && (failedAt === undefined || input.at - failedAt >= makeWayAfter)
 }
 
 function logged(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string, again: string): string {

@@ -195,6 +195,19 @@ describe('a fencing for a failure', () => {
       (d) => d.ok({ kind: 'start-operation', operation: 'o1', operationKind: 'fence', subject: n2, detail: 'an operator: x' }),
       /n2 is being fenced/,
     ],
+    [
+      'of a group that is to be offline',
+      (d) => d.ok({ kind: 'set-intent', group: web, intent: 'OFFLINE', operation: 'o1' }),
+      /no other node/,
+    ],
+    [
+      'where nobody else could take the group',
+      (d) => {
+        d.ok({ kind: 'set-duty', node: n2, duty: 'standby', operation: null })
+        d.probed(n3, web, 'running')
+      },
+      /no other node/,
+    ],
     ['of a node that was started anew', (d) => d.boot(n1, 'n1-2'), /earlier boot/],
     ['beyond the brakes', (d) => d.ok({ kind: 'patch-settings', patch: { fencingMax: 1 } }), /enough/],
   ]
@@ -281,6 +294,14 @@ describe('a node that goes to standby for a failure', () => {
     assert.equal(standby(n1), undefined)
     assert.equal(database.state.get('nodes', n1)?.duty, 'standby')
     assert.match(standby(n1) ?? '', /not active/)
+  })
+
+  test('does not where nobody else could take the group', () => {
+    const database = fresh()
+    const token = database.granted(n1)
+    for (const node of [n2, n3]) database.probed(node, web, 'unknown')
+    assert.match(database.decide(web, { kind: 'standby', token, node: n1 }) ?? '', /no other node/)
+    assert.equal(database.state.get('nodes', n1)?.duty, 'active')
   })
 })
 

@@ -102,12 +102,15 @@ test('what is not critical is left, holds up nothing, and is not tried for ever'
   assert.equal(planned.does(), 'nothing')
   // The failure that is left hides that of the other: it is tried once more, so that the other is told.
   planned.tells({ app: 'FAILED', extra: 'FAILED' }, ['extra', 'start-failed'])
+  planned.database.at += 1_000
   assert.equal(planned.does(), 'restart extra: make-way')
   planned.tells({ app: 'FAILED', extra: 'STARTING' }, ['app', 'died'])
   assert.equal(planned.does(), 'restart app: restart-in-place')
   planned.tells({ app: 'STARTING', extra: 'FAILED' }, ['extra', 'start-failed'])
   assert.equal(planned.does(), 'wait: not-critical', 'while the other starts')
   planned.tells({ app: 'STOPPED', extra: 'FAILED' }, ['extra', 'start-failed'])
+  assert.equal(planned.does(), 'nothing', 'not in the same breath')
+  planned.database.at += 1_000
   assert.equal(planned.does(), 'restart extra: make-way', 'it was not begun')
   planned.tells({ app: 'ONLINE', extra: 'FAILED' }, ['extra', 'start-failed'])
   assert.equal(planned.does(), 'wait: not-critical')
@@ -121,6 +124,7 @@ test('two that are not critical do not take turns', () => {
   planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'ONLINE' }, ['extra', 'died'])
   assert.equal(planned.does(), 'wait: not-critical')
   planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'FAILED' }, ['extra', 'died'])
+  planned.database.at += 1_000
   assert.equal(planned.does(), 'restart extra: make-way')
   planned.tells({ app: 'ONLINE', extra: 'STARTING', more: 'FAILED' }, ['more', 'died'])
   assert.equal(planned.does(), 'restart more: restart-in-place')
