@@ -41,6 +41,7 @@ import {
   type Envelope,
   type EventRow,
   type Guard,
+  isQuorumWithout,
   levelInForce,
   levelOf,
   levelOfAll,
@@ -1037,6 +1038,8 @@ export class QuorateNode {
       askedAt: this.presence.holder.askedAt,
       mayAct,
       cases: casesOf(this.state),
+      // Only a leader knows who answers.
+      mayLose: (name) => this.raft.status.role !== 'leader' || isQuorumWithout(this.state, name, this.answering()),
       node: (name) => this.state.get('nodes', name),
     })
     this.performAttempts(effects)

@@ -6,4 +6,12 @@ export const regressions: readonly { readonly run: Run; readonly was: string }[]
     run: { seed: 137, profile: 'whole', span: 12_000 },
     was: 'a leader that had just been elected took voters for answering that it had not heard yet, and had a majority switched off',
   },
+  {
+    run: { seed: 24_360, profile: 'whole' },
+    was: 'an arbiter whose monitor said hello late read the device under the name of a call that the monitor still held, and waited for ever',
+  },
+  {
+    run: { seed: 24_696, profile: 'whole' },
+    was: 'a node was cut off that had been one too many when that was decided and had come to be needed when the device was called',
+  },
 ]

@@ -42,12 +42,15 @@ export interface AttemptView {
   readonly askedAt: BootInstant | undefined
   readonly mayAct: boolean
   readonly cases: readonly CaseRow[]
+  /** As far as this node can tell, the voters left without it are a quorum now; what was judged when the attempt was committed may be past. */
+  readonly mayLose: (name: NodeId) => boolean
   readonly node: (name: NodeId) => NodeRow | undefined
 }
 
 interface Run {
   readonly id: string
   readonly caseId: CaseId
+  readonly target: NodeId
   readonly number: number
   readonly action: Attempt['action']
   readonly devices: readonly FenceDevice[]
@@ -105,6 +108,7 @@ export class AttemptRunner {
     const run: Run = {
       id,
       caseId: row.id,
+      target: row.node,
       number: open.number,
       action: open.action,
       devices,
@@ -149,7 +153,7 @@ export class AttemptRunner {
       run.askedLater = true
       effects.push({ kind: 'heartbeat-now' })
     }
-    if (run.phase === 'waiting' && view.mayAct && askedSince) {
+    if (run.phase === 'waiting' && view.mayAct && askedSince && (run.action !== 'off' || view.mayLose(run.target))) {
       run.notes.push(`lease renewed${after(run, view.boot)}`)
       if (run.startedAfterRestart || run.action === 'status') this.readAll(run, effects)
       else {
@@ -201,9 +205,23 @@ export class AttemptRunner {
       for (const callId of run.pending) effects.push({ kind: 'cancel', callId })
       run.pending.clear()
       run.notes.push('the monitor was lost during the call')
+      this.leaveHeld(run, effects)
       this.readAll(run, effects)
     }
     return effects
+  }
+
+  /**
+   * A monitor that says hello late may be the one that was given the orders: what it holds for this attempt would stand in the
+   * way of a call by the same name, and wait to be released for ever.
+   */
+  private leaveHeld(run: Run, effects: AttemptEffect[]): void {
+    if (run.action !== 'off') return
+    for (const [at, calls] of run.statusCalls.entries()) {
+      if (calls > 0) continue
+      run.statusCalls[at] = 1
+      effects.push({ kind: 'cancel', callId: `${run.id}/${firstReading(at)}` })
+    }
   }
 
   private take(run: Run, action: string, device: number, outcome: CallOutcome): void {
