@@ -108,6 +108,12 @@ export const settings = {
     max: 604_800_000,
     doc: 'Log time for which the answer to a request id is kept.',
   }),
+  verifyInterval: duration({
+    fallback: 60_000,
+    min: 1_000,
+    max: 86_400_000,
+    doc: 'How often every node reads the status of the others’ fence devices, so that a path that fails is known before it is needed.',
+  }),
   fencingMax: count({
     fallback: 6,
     min: 1,

@@ -42,6 +42,8 @@ export interface LeadershipDoors {
   voters(): readonly NodeId[]
   /** Voters that answer as members of the log, this one among them. */
   answering(): readonly NodeId[]
+  /** False where a node has said that it cannot reach the fence devices of another. */
+  canReach(from: NodeId, target: NodeId): boolean
 }
 
 export class Leadership {
@@ -147,6 +149,7 @@ export class Leadership {
       attemptEndedAt: this.attemptEndedAt,
       voters: this.doors.voters(),
       answering: this.doors.answering(),
+      canReach: (from, target) => this.doors.canReach(from, target),
       freshId: () => this.io.freshId(),
     })) {
       this.perform(wanted, now)

@@ -11,7 +11,9 @@ import type {
   RequestId,
   ResourceName,
   SessionId,
+  Term,
 } from '../base/index.js'
+import type { PathState } from '../core/arbiter/index.js'
 import type { Address, Command, CommandResult, FormationMessage } from '../core/cluster/index.js'
 import type { Renewal } from '../core/detector/index.js'
 import type { PackedMessage } from './raft-wire.js'
@@ -36,10 +38,16 @@ export type Frame =
       readonly member: MemberId
       readonly error: PlainError | null
     }
-  /** A follower passes a request on, once; the leader does not pass it further. */
-  | { readonly kind: 'forward'; readonly requestId: RequestId; readonly command: Command; readonly fingerprint: string | null }
-  /** Refused before it reached the log: safe to try again. */
-  | { readonly kind: 'forward-refused'; readonly requestId: RequestId; readonly error: PlainError }
+  /** A follower passes a request on, once; the leader does not pass it further, and takes it in this term only. */
+  | {
+      readonly kind: 'forward'
+      readonly requestId: RequestId
+      readonly command: Command
+      readonly fingerprint: string | null
+      readonly term?: Term
+    }
+  /** What was passed on in this term was refused before it reached the log, or stands there no more: safe to try again. */
+  | { readonly kind: 'forward-refused'; readonly requestId: RequestId; readonly error: PlainError; readonly term?: Term }
   /** The answer may come before the follower has applied the entry itself. */
   | { readonly kind: 'forward-result'; readonly requestId: RequestId; readonly result: CommandResult }
   | { readonly kind: 'read-index'; readonly id: string }
@@ -57,6 +65,8 @@ export type Question =
   | { readonly kind: 'unheard'; readonly node: NodeId; readonly boot: BootId }
   | { readonly kind: 'transfer-lead'; readonly to: NodeId }
   | { readonly kind: 'type'; readonly name: string }
+  /** What the asked node knows of the paths to a node's fence devices; with `fresh` it reads them first, and answers when it has. */
+  | { readonly kind: 'paths'; readonly node: NodeId; readonly fresh: boolean }
   /** What a resource wrote last on that node; null when it never did. */
   | { readonly kind: 'log'; readonly group: GroupName; readonly resource: ResourceName; readonly lines: number }
 
@@ -75,6 +85,8 @@ export interface Heartbeat {
   /** Sum over all rows of the state, as it was at one index; the same on every member. */
   readonly state: { readonly index: LogIndex; readonly sum: number } | null
   readonly loopLagMs: number
+  /** Whether the sender could reach the fence devices of the others when it read them last. */
+  readonly paths: { readonly [node: NodeId]: PathState }
 }
 
 export interface Renewed extends Renewal {

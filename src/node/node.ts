@@ -25,7 +25,7 @@ import {
   type Term,
   unreachable,
 } from '../base/index.js'
-import { type AttemptEffect, AttemptRunner, type DeviceCall } from '../core/arbiter/index.js'
+import { type AttemptEffect, AttemptRunner, type DeviceCall, type PathReport, type PathState, PathWatch } from '../core/arbiter/index.js'
 import {
   type Address,
   type Applied,
@@ -40,6 +40,7 @@ import {
   currentBoot,
   type Envelope,
   type EventRow,
+  forwardTermLevel,
   type Guard,
   isQuorumWithout,
   levelInForce,
@@ -47,6 +48,8 @@ import {
   levelOfAll,
   metaOf,
   type NodeRow,
+  nodesOf,
+  openCaseOf,
   openCases,
 } from '../core/cluster/index.js'
 import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
@@ -82,6 +85,9 @@ const mebibyte = 1024 * 1024
 /** Sums of the state that are remembered, to be compared with what the others say. */
 const sumsKept = 64
 const compareInterval = 500
+/** How often fence devices are thought of, in milliseconds. */
+const pathLookInterval = 100
+const pathQuestionsMax = 32
 /** How long connections with nodes that have left are kept, in milliseconds: they may hear of it. */
 const partAfter = 5_000
 /** Milliseconds between two entries at which all members know the sum of the state. */
@@ -134,6 +140,11 @@ export class QuorateNode {
   private readonly presence: Presence
   private readonly agent = new NodeAgent()
   private readonly runner = new AttemptRunner()
+  private readonly pathWatch = new PathWatch()
+  /** Questions that wait for the devices to be read. */
+  private pathQuestions: { readonly node: NodeId; readonly asked: Instant; readonly answer: (reports: readonly PathReport[]) => void }[] =
+    []
+  private lastPathLook = Number.NEGATIVE_INFINITY
   private readonly requests = new Requests()
   private leadership: Leadership | undefined
   private readonly inbox: (() => void)[] = []
@@ -537,6 +548,7 @@ export class QuorateNode {
   private snapshotInstalled(meta: SnapshotMeta): void {
     this.applied = meta
     this.storedIndex = meta.index
+    this.requests.snapshotTaken()
     for (const [index, requestId] of this.accepted) {
       if (index > meta.index) continue
       this.accepted.delete(index)
@@ -571,6 +583,7 @@ export class QuorateNode {
   private applyEntry(entry: LogEntry): void {
     const applied = entry.kind === 'command' ? this.applyCommand(entry) : undefined
     this.state.commit(entry.index, applied?.changes ?? [])
+    if (entry.term > this.applied.term) this.requests.termApplied(entry.term)
     const configuration = entry.kind === 'configuration' ? this.raft.configurationAt(entry.index) : this.applied.configuration
     this.applied = { index: entry.index, term: entry.term, configuration }
     for (const change of applied?.changes ?? []) {
@@ -723,8 +736,13 @@ export class QuorateNode {
       return
     }
     const node = this.nodeOf(leader)
-    if (node !== undefined && this.send(node, { kind: 'forward', requestId: id, command, fingerprint: fingerprint ?? null }))
-      this.requests.proposalSent(id)
+    if (node !== undefined && this.send(node, { kind: 'forward', requestId: id, command, fingerprint: fingerprint ?? null, term: now }))
+      this.requests.proposalSent(id, { term: now, isKept: this.isTermKept })
+  }
+
+  /** Leaders of earlier versions take what is passed on to them in whatever term it comes. */
+  private get isTermKept(): boolean {
+    return levelInForce(this.state) >= forwardTermLevel
   }
 
   private tooNew(id: RequestId, command: Command): void {
@@ -887,6 +905,7 @@ export class QuorateNode {
       reconfigure: (change, refused) => this.reconfigure(change, refused),
       voters: () => this.membership.voters,
       answering: () => this.answering(),
+      canReach: (from, target) => this.pathsTo(target)[from] !== 'failed',
     })
   }
 
@@ -934,7 +953,77 @@ export class QuorateNode {
       else this.proposeAgain(effect.key, effect.command)
     }
     this.runAttempts(boot, mayAct)
+    if (mayAct) this.watchPaths(this.io.clock.now())
     this.answerChallenge()
+  }
+
+  /** Only under a lease: whether a node has a case is then known here, and its devices are its arbiter's. */
+  private watchPaths(now: Instant): void {
+    if (now - this.lastPathLook < pathLookInterval) return
+    this.lastPathLook = now
+    const { verifyInterval, condemned } = this.settings
+    const nodes = nodesOf(this.state).filter(({ name }) => name !== this.self.node)
+    const effects = this.pathWatch.step({
+      self: this.self.node,
+      now,
+      interval: verifyInterval,
+      late: condemned,
+      nodes: nodes.map((row) => {
+        const boot = currentBoot(this.state, row.name)
+        const heard = boot !== undefined && boot.state === 'live' && this.presence.telemetry(row.name)?.boot === boot.boot
+        return {
+          name: row.name,
+          revision: row.revision,
+          levels: row.fencing.levels,
+          isBusy: openCaseOf(this.state, row.name) !== undefined,
+          boot: heard ? boot.boot : undefined,
+          heardAt: heard ? ((now - this.presence.detector.quiet(row.name, now)) as Instant) : undefined,
+          distrusted: row.deviceDistrusted !== null,
+        }
+      }),
+    })
+    for (const effect of effects) {
+      if (effect.kind === 'call') this.io.monitor.send(deviceOrder(effect.call))
+      else if (effect.kind === 'cancel') this.io.monitor.send({ kind: 'call-cancel', callId: effect.callId })
+      else this.proposeAgain(effect.key, effect.command)
+    }
+    this.presence.paths = this.pathWatch.summary()
+    this.answerPathQuestions(now)
+  }
+
+  private answerPathQuestions(now: Instant): void {
+    const reports = this.pathWatch.report(now)
+    this.pathQuestions = this.pathQuestions.filter(({ node, asked, answer }) => {
+      const own = reports.filter((report) => report.node === node)
+      if (own.some(({ ageMs }) => ageMs === undefined || now - ageMs < asked)) return true
+      answer(own)
+      return false
+    })
+  }
+
+  private askPaths({ node, fresh }: Extract<Question, { kind: 'paths' }>): Promise<readonly PathReport[]> {
+    const now = this.io.clock.now()
+    const own = () => this.pathWatch.report(now).filter((report) => report.node === node)
+    if (!fresh) return Promise.resolve(own())
+    if (openCaseOf(this.state, node) !== undefined)
+      throw new ClusterError('CONFLICT', `${node} has a case: its devices are its arbiter's`, { fix: 'wait until the case is over' })
+    if (this.pathQuestions.length >= pathQuestionsMax)
+      throw new ClusterError('OVERLOADED', 'too many wait for a reading of fence devices', { fix: 'try again in a moment' })
+    this.pathWatch.hurry(node)
+    return new Promise((answer) => {
+      this.pathQuestions.push({ node, asked: now, answer })
+    })
+  }
+
+  /** What each node says of its paths to the devices of a node; undefined where it said nothing yet. */
+  pathsTo(target: NodeId): Readonly<Record<NodeId, PathState>> {
+    const found: Record<string, PathState> = {}
+    for (const node of this.membership.places.keys()) {
+      if (node === target) continue
+      const said = node === this.self.node ? this.presence.paths : this.presence.telemetry(node)?.paths
+      found[node] = said?.[target] ?? 'unknown'
+    }
+    return found
   }
 
   /** Tells the log of this boot: who guards it, where it is. */
@@ -1080,14 +1169,19 @@ export class QuorateNode {
     // A monitor that came anew holds its probes until it knows of a lease.
     const { deadline } = this.presence.holder
     if (report.kind === 'hello' && deadline !== undefined) this.io.monitor.send({ kind: 'deadline', deadline })
-    if (report.kind === 'hello') this.performAttempts(this.runner.monitorCame())
+    if (report.kind === 'hello') {
+      this.performAttempts(this.runner.monitorCame())
+      this.pathWatch.monitorCame()
+    }
     if (report.kind !== 'called') return
     const code = report.outcome === 'exited' ? report.code : undefined
     const detail =
       report.outcome === 'exited'
         ? `${report.stderr || report.stdout}`.trim().split('\n').at(-1)?.slice(0, 300) || `exit ${report.code}`
         : report.outcome
-    this.performAttempts(this.runner.called({ callId: report.callId, code, detail, at: this.io.clock.boot() }))
+    const outcome = { callId: report.callId, code, detail, at: this.io.clock.boot() }
+    this.pathWatch.called(outcome, this.io.clock.now())
+    this.performAttempts(this.runner.called(outcome))
   }
 
   private onDatagram(sender: string, link: number, message: unknown): void {
@@ -1198,32 +1292,31 @@ export class QuorateNode {
   }
 
   /** One hop: a node that does not lead sends the request back instead of passing it on. */
-  private onForward(from: NodeId, frame: Extract<Frame, { kind: 'forward' }>): void {
-    if (isLeadersOwn(frame.command)) return // What only a leader says comes from nobody else.
-    if (this.raft.status.role !== 'leader') {
-      this.send(from, {
-        kind: 'forward-refused',
-        requestId: frame.requestId,
-        error: new ClusterError('NOT_LEADER', `${this.self.node} does not lead`).toPlain(),
-      })
+  private onForward(from: NodeId, { requestId, command, fingerprint, term }: Extract<Frame, { kind: 'forward' }>): void {
+    if (isLeadersOwn(command)) return // What only a leader says comes from nobody else.
+    const refuse = (error: ClusterError) =>
+      this.send(from, { kind: 'forward-refused', requestId, error: error.toPlain(), ...(term === undefined ? {} : { term }) })
+    const { role, term: now } = this.raft.status
+    // Whoever passed it on counts on its being taken in that term or never.
+    if (role !== 'leader' || (term !== undefined && term !== now)) {
+      refuse(new ClusterError('NOT_LEADER', `${this.self.node} does not lead in that term`))
       return
     }
-    this.forwardedBy.set(frame.requestId, from)
-    const proposal: Proposal = { id: frame.requestId, command: frame.command, fingerprint: frame.fingerprint ?? undefined }
+    this.forwardedBy.set(requestId, from)
+    const proposal: Proposal = { id: requestId, command, fingerprint: fingerprint ?? undefined }
     const added = this.requests.addProposal(proposal, this.io.clock.now() + defaultTimeout, (outcome) => {
-      this.forwardedBy.delete(frame.requestId)
+      this.forwardedBy.delete(requestId)
       if (outcome.ok) {
-        this.send(from, { kind: 'forward-result', requestId: frame.requestId, result: outcome.value })
+        this.send(from, { kind: 'forward-result', requestId, result: outcome.value })
         const by = this.membership.memberOf(from)
         if (by !== undefined) this.post(() => this.raftInbox.push({ kind: 'commit-awaited', by }))
-      } else if (outcome.error.code === 'NOT_LEADER')
-        this.send(from, { kind: 'forward-refused', requestId: frame.requestId, error: outcome.error.toPlain() })
+      } else if (outcome.error.code === 'NOT_LEADER') refuse(outcome.error)
     })
     if (added) this.sendProposal(proposal)
   }
 
-  private onForwardRefused(frame: Extract<Frame, { kind: 'forward-refused' }>): void {
-    this.requests.proposalReturned(frame.requestId)
+  private onForwardRefused({ requestId, term }: Extract<Frame, { kind: 'forward-refused' }>): void {
+    this.requests.forwardRefused(requestId, term)
   }
 
   private async answerTo(question: Question): Promise<unknown> {
@@ -1250,6 +1343,8 @@ export class QuorateNode {
           ),
           refusal: this.leadership?.memberRefusal ?? null,
         }
+      case 'paths':
+        return this.askPaths(question)
       case 'unheard':
         return { unheard: this.leadership?.isUnheard(question.node, question.boot) ?? false }
       case 'transfer-lead':

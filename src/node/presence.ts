@@ -37,6 +37,8 @@ export class Presence {
   /** Nodes of the cluster that have no member, as they were heard last. */
   private readonly outside = new Map<NodeId, Instant>()
   loopLagMs = 0
+  /** What heartbeats say of the others' fence devices. */
+  paths: Heartbeat['paths'] = {}
   /** What heartbeats say of the state. */
   state: Heartbeat['state'] = null
   /** The nodes of the cluster, with the address of their first link where one is known. */
@@ -100,6 +102,7 @@ export class Presence {
       appliedIndex,
       state: this.state,
       loopLagMs: this.loopLagMs,
+      paths: this.paths,
     }
     for (const [node, first] of this.places) {
       if (node === this.self.node) this.received(node, 0, heartbeat, state, settings)

@@ -14,6 +14,15 @@ interface Waiting<Value> {
   readonly deadline: number
   /** It left this node, or entered the log here: from then on it may be carried out. */
   sent: boolean
+  /** Where it was passed on to a leader. */
+  passed?: Passed | undefined
+}
+
+/** The term in which a request was passed on. */
+export interface Passed {
+  readonly term: Term
+  /** The leader takes it in that term only, and what is applied here since came as entries: what is not applied by a later term is lost. */
+  readonly isKept: boolean
 }
 
 export interface Proposal {
@@ -54,9 +63,12 @@ export class Requests {
     return true
   }
 
-  proposalSent(id: RequestId): void {
+  proposalSent(id: RequestId, passed?: Passed): void {
     const waiting = this.proposals.get(id)
-    if (waiting !== undefined) waiting.sent = true
+    if (waiting !== undefined) {
+      waiting.sent = true
+      waiting.passed = passed
+    }
     this.unsent.delete(id)
   }
 
@@ -65,7 +77,28 @@ export class Requests {
     const waiting = this.proposals.get(id)
     if (waiting === undefined) return
     waiting.sent = false
+    waiting.passed = undefined
     this.unsent.add(id)
+  }
+
+  /** Refused by the leader of that term. By now it may have been passed on to another, who has it: then this says nothing. */
+  forwardRefused(id: RequestId, term: Term | undefined): void {
+    const waiting = this.proposals.get(id)
+    const passed = waiting?.passed
+    if (passed !== undefined && (term === undefined || term === passed.term)) this.proposalReturned(id)
+  }
+
+  /**
+   * An entry of this term was applied here, and all before it: what leaders of earlier terms took and is not applied by now stands
+   * in no log that can still be committed (Raft §5.4.1), and they take nothing more.
+   */
+  termApplied(term: Term): void {
+    for (const [id, { passed }] of this.proposals) if (passed?.isKept === true && passed.term < term) this.proposalReturned(id)
+  }
+
+  /** What was applied until now came as a snapshot: what is in it of those that were passed on is not known. */
+  snapshotTaken(): void {
+    for (const waiting of this.proposals.values()) if (waiting.passed !== undefined) waiting.passed = { ...waiting.passed, isKept: false }
   }
 
   /** What became of it will not be known here; a retry under its key may ask. */

@@ -1,7 +1,7 @@
 /** Requests that wait: each is answered once, and never called failed when it may have been carried out. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { ClusterError, type LogIndex, type RequestId } from '../../src/base/index.js'
+import { ClusterError, type LogIndex, type RequestId, type Term } from '../../src/base/index.js'
 import type { Command, CommandResult } from '../../src/core/cluster/index.js'
 import { type Outcome, Requests } from '../../src/node/requests.js'
 
@@ -51,6 +51,43 @@ describe('a proposal', () => {
     )
     requests.expire(1_000)
     assert.deepEqual(caller.told, ['NO_QUORUM'])
+  })
+
+  test('that was passed on in a term is lost once a later term is applied, and may be sent again', () => {
+    const { requests, caller } = proposed()
+    requests.proposalSent(id, { term: 3 as Term, isKept: true })
+    requests.termApplied(3 as Term)
+    assert.deepEqual(requests.waitingForLeader(), [])
+    requests.termApplied(4 as Term)
+    assert.equal(requests.waitingForLeader().length, 1)
+    requests.expire(1_000)
+    assert.deepEqual(caller.told, ['NO_QUORUM'])
+  })
+
+  test('that was passed on to whoever takes it in any term, or may be in a snapshot, is not sent again', () => {
+    const { requests } = proposed()
+    requests.proposalSent(id, { term: 3 as Term, isKept: false })
+    requests.termApplied(4 as Term)
+    assert.deepEqual(requests.waitingForLeader(), [])
+    requests.proposalSent(id, { term: 3 as Term, isKept: true })
+    requests.snapshotTaken()
+    requests.termApplied(4 as Term)
+    assert.deepEqual(requests.waitingForLeader(), [])
+  })
+
+  test('that has been passed on again is not returned by the refusal of the first', () => {
+    const { requests } = proposed()
+    requests.proposalSent(id, { term: 3 as Term, isKept: true })
+    requests.termApplied(4 as Term)
+    requests.proposalSent(id, { term: 4 as Term, isKept: true })
+    requests.forwardRefused(id, 3 as Term)
+    assert.deepEqual(requests.waitingForLeader(), [])
+    requests.forwardRefused(id, 4 as Term)
+    assert.equal(requests.waitingForLeader().length, 1)
+    // Meanwhile this node leads, and has it in its own log.
+    requests.proposalSent(id)
+    requests.forwardRefused(id, 4 as Term)
+    assert.deepEqual(requests.waitingForLeader(), [])
   })
 
   test('is answered once', () => {

@@ -50,6 +50,8 @@ export interface ConductView {
   readonly voters: readonly NodeId[]
   /** Voters that answer as members of the log, this one among them. */
   readonly answering: readonly NodeId[]
+  /** False where a node has said that it cannot reach the fence devices of another. */
+  readonly canReach: (from: NodeId, target: NodeId) => boolean
   /** A fresh name for a case or nonce; the caller's randomness. */
   readonly freshId: () => string
 }
@@ -145,7 +147,7 @@ function dossier(view: ConductView, node: NodeId): Record<string, unknown> {
   }
 }
 
-/** A live node other than the suspect; by preference not the leader, so that its death does not take both; then by name. */
+/** A live node other than the suspect; by preference one that can reach its devices, and not the leader, so that its death does not take both; then by name. */
 function chooseArbiter(view: ConductView, target: NodeId, notAgain?: NodeId): NodeId {
   const fit = nodesOf(view.state)
     .map((node) => node.name)
@@ -154,7 +156,8 @@ function chooseArbiter(view: ConductView, target: NodeId, notAgain?: NodeId): No
         name !== target && (name === view.self || (view.detector.stage(name) === 'HEALTHY' && openCaseOf(view.state, name) === undefined)),
     )
     .filter((name) => currentBoot(view.state, name)?.state === 'live')
-  const others = fit.filter((name) => name !== notAgain)
+  const reaching = fit.filter((name) => view.canReach(name, target))
+  const others = (reaching.length > 0 ? reaching : fit).filter((name) => name !== notAgain)
   return (others.length > 0 ? others : fit).find((name) => name !== view.self) ?? others[0] ?? view.self
 }
 

@@ -96,6 +96,8 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return nodes.setDuty(context, command)
     case 'clear-node':
       return nodes.clearNode(context, command)
+    case 'doubt-device':
+      return nodes.doubtDevice(context, command)
     case 'mark-state':
       return {}
     case 'recover':

@@ -98,6 +98,15 @@ export type Command =
       readonly operation: string | null
     }
   | { readonly kind: 'clear-node'; readonly node: NodeId }
+  /** A device of the node says "off" of a boot that goes on being heard. */
+  | {
+      readonly kind: 'doubt-device'
+      readonly node: NodeId
+      readonly boot: BootId
+      /** Of the node's row, as it was when the device was read. */
+      readonly revision: LogIndex
+      readonly detail: string
+    }
   // Members.
   | {
       readonly kind: 'invite'

@@ -9,10 +9,16 @@ import type { GroupDefinition } from './definition.js'
 import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
 
 /** The highest level that this version understands. */
-export const supportedLevel = 2
+export const supportedLevel = 3
 
 /** Brought rules for failures: what groups and decisions may say of them, and what rows keep for them. */
 export const failureRulesLevel = 2
+
+/** Brought readings of fence devices in good times. */
+export const pathWatchLevel = 3
+
+/** Brought the term in which a request is passed on to the leader. */
+export const forwardTermLevel = 3
 
 /** A command in the log that this version does not know, or a cluster that has moved beyond it: the member has to stop. */
 export class BeyondThisVersion extends Error {
@@ -28,6 +34,10 @@ export function levelOf(command: Command): number {
       return hasFailureRules(command.definition) ? failureRulesLevel : 1
     case 'decide':
       return command.decisions.some(({ action }) => isOfFailureRules(action)) ? failureRulesLevel : 1
+    case 'doubt-device':
+      return pathWatchLevel
+    case 'patch-settings':
+      return 'verifyInterval' in command.patch ? pathWatchLevel : 1
     default:
       return 1
   }

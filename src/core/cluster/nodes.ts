@@ -176,6 +176,21 @@ export function setDuty(context: Context, command: CommandOf<'set-duty'>): Value
   return command.operation === null ? {} : { operation: command.operation }
 }
 
+/** Somebody read "off" of a boot that is live by this log and was heard afterwards: what the device says proves nothing. */
+export function doubtDevice(context: Context, command: CommandOf<'doubt-device'>): Value {
+  const node = context.node(command.node)
+  if (node.deviceDistrusted !== null) return { ignored: 'it is not believed already' }
+  if (node.revision !== command.revision) return { ignored: 'the node has been changed since' }
+  const boot = context.currentBoot(command.node)
+  if (boot?.boot !== command.boot || boot.state !== 'live') return { ignored: 'that boot does not live by this log' }
+  if (openCaseOf(context.draft, command.node) !== undefined) return { ignored: 'a case is open' }
+  context.putNode({ ...node, deviceDistrusted: command.detail })
+  context.event('device.doubted', command.node, `a fence device of ${command.node} is not believed any more: ${command.detail}`, {
+    boot: command.boot,
+  })
+  return { doubted: true }
+}
+
 /** Forgets failures and bans of the node, and trusts its device again; never a grant, a case or a due fencing. */
 export function clearNode(context: Context, command: CommandOf<'clear-node'>): Value {
   const node = context.node(command.node)

@@ -363,7 +363,13 @@ export class Raft {
     }
     const upToDate = this.log.isUpToDate(message.lastTerm, message.lastIndex)
     if (message.pre) {
-      if (!upToDate || message.term <= this.currentTerm) return refuse()
+      if (message.term <= this.currentTerm) return refuse()
+      if (!upToDate || (!message.transfer && this.standsFirst(from, message))) {
+        refuse()
+        // Whoever stands has given its leader up, and may have been asked before it had.
+        if (this.role === 'pre-candidate' && this.votes.get(from) !== true) this.askForVote(from, term(this.currentTerm + 1), true, false)
+        return
+      }
       return this.persistence.sendInTerm(from, {
         kind: 'vote-response',
         term: message.term,
@@ -381,6 +387,20 @@ export class Raft {
     }
     this.electionElapsed = 0
     this.persistence.sendDurable(from, { kind: 'vote-response', term: this.currentTerm, pre: false, granted: true, round: message.round })
+  }
+
+  /**
+   * Of two equals that have just begun to stand, the one with the lower id goes on: votes that they split would cost a whole election
+   * timeout. For a moment only, so that one who cannot win does not stand in another's way.
+   */
+  private standsFirst(from: MemberId, { lastTerm, lastIndex }: { readonly lastTerm: Term; readonly lastIndex: LogIndex }): boolean {
+    const equals = lastTerm === this.log.lastTerm && lastIndex === this.log.lastIndex
+    return this.role === 'pre-candidate' && equals && this.self < from && this.electionElapsed <= this.turn
+  }
+
+  /** Ticks in which a vote is usually over. */
+  private get turn(): number {
+    return Math.max(2, this.timing.heartbeatTicks)
   }
 
   private onVoteResponse(from: MemberId, message: Extract<RaftMessage, { kind: 'vote-response' }>): void {
@@ -571,10 +591,17 @@ export class Raft {
     if (this.role === 'leader' || peer !== this.leader) return
     this.leaderSilence = Number.MAX_SAFE_INTEGER - 1
     this.leader = undefined
-    if (this.role === 'follower') {
-      // A short random wait keeps the survivors from standing in the same moment.
-      this.electionElapsed = this.electionTimeout - 1 - (this.draw() % Math.max(2, this.timing.heartbeatTicks))
-    }
+    if (this.role === 'follower')
+      this.electionElapsed = this.electionTimeout - 1 - Math.min(this.electionTimeout - 1, this.waitInTurn(peer))
+  }
+
+  /**
+   * Ticks before this member stands for the place of `peer`. They stand in turn, by their ids: two that stand in the same moment
+   * split the votes, and a second round waits for a whole election timeout. A heartbeat's span is enough for a vote without load.
+   */
+  private waitInTurn(peer: MemberId): number {
+    const turn = this.configuration.voters.filter((voter) => voter !== peer && voter < this.self).length
+    return turn * this.turn
   }
 
   // Roles.
@@ -639,20 +666,14 @@ export class Raft {
   }
 
   private askForVotes(inTerm: Term, pre: boolean, transfer: boolean): void {
-    const message: RaftMessage = {
-      kind: 'vote-request',
-      term: inTerm,
-      pre,
-      lastIndex: this.log.lastIndex,
-      lastTerm: this.log.lastTerm,
-      transfer,
-      round: this.voteRound,
-    }
-    for (const voter of votersOf(this.configuration)) {
-      if (voter === this.self) continue
-      if (pre) this.effects.push({ kind: 'send', to: voter, message })
-      else this.persistence.sendDurable(voter, message)
-    }
+    for (const voter of votersOf(this.configuration)) if (voter !== this.self) this.askForVote(voter, inTerm, pre, transfer)
+  }
+
+  private askForVote(voter: MemberId, inTerm: Term, pre: boolean, transfer: boolean): void {
+    const { lastIndex, lastTerm } = this.log
+    const message: RaftMessage = { kind: 'vote-request', term: inTerm, pre, lastIndex, lastTerm, transfer, round: this.voteRound }
+    if (pre) this.effects.push({ kind: 'send', to: voter, message })
+    else this.persistence.sendDurable(voter, message)
   }
 
   private becomeLeader(): void {

@@ -12,7 +12,7 @@ export interface DialerOptions {
 }
 
 /** First wait between two tries and the longest, in milliseconds. */
-const retryMin = 50
+const retryMin = 10
 const retryMax = 1_000
 /** How long one try may take, in milliseconds. */
 const connectMax = 1_000
@@ -79,7 +79,7 @@ export class Dialer {
     }
     this.failures++
     this.next++
-    // 50, 75, 112, ... up to 1 s, and a share of chance so that nodes do not dial in step.
+    // 10, 15, 22, ... up to 1 s, and a share of chance so that nodes do not dial in step.
     const wait = Math.min(retryMax, retryMin * 1.5 ** (this.failures - 1))
     this.timer = setTimeout(() => this.dial(), wait * (1 - Math.random() / 4))
   }

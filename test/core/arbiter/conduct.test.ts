@@ -66,6 +66,8 @@ class Leader {
     return this
   }
 
+  cannotReach: readonly NodeId[] = []
+
   fencing(...of: NodeId[]): this {
     const levels = [[{ agent: 'fence', parameters: {}, timeout: 5_000 }]]
     for (const node of of) this.database.ok({ kind: 'patch-node', node, fencing: { levels, then: 'on' }, precondition: {} })
@@ -103,6 +105,7 @@ class Leader {
       attemptEndedAt: this.ended,
       voters: nodes,
       answering: this.answering,
+      canReach: (from) => !this.cannotReach.includes(from),
       freshId: () => `id${++this.ids}`,
     })
   }
