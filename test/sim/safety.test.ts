@@ -370,8 +370,8 @@ describe('S11: a sign of life after a proof voids it for what is not granted yet
     machine(world, 'n1').device.lies = true
     for (const node of ['n2', 'n3'] as NodeId[]) world.must({ kind: 'set-duty', node, duty: 'standby', operation: null })
     isolate(world, 'n1', 'deaf')
-    world.until('n1 is called off', () => world.deviceCalls.some((call) => call.of === 'n1' && call.action === 'status'), 10_000)
-    world.run(900)
+    world.until('n1 is called off', () => world.deviceCalls.some((call) => call.of === 'n1' && call.action === 'off'), 10_000)
+    world.run(1_000)
     world.must({ kind: 'set-duty', node: 'n2' as NodeId, duty: 'active', operation: null }, 5_000, machine(world, 'n2'))
     assert.deepEqual(running(world), ['n1'], 'the story is about a copy that still runs')
     world.run(1_000)
@@ -400,6 +400,46 @@ describe('S11: a sign of life after a proof voids it for what is not granted yet
       world.until('web runs elsewhere', () => running(world).length > 0 && !running(world).includes('n1'), 20_000)
       world.run(2_000)
       assert.deepEqual(world.alarms, [])
+    }
+  })
+})
+
+describe('S15: a device that says off of a boot that goes on being heard is not believed before it matters', () => {
+  // n1's device is wired to something else, which is off. Later n1 is cut off.
+  const story = (options: Partial<WorldOptions> = {}) => {
+    const world = begin({ fencing: true, ...options })
+    world.alarmsAllowed = true
+    machine(world, 'n1').device.lies = true
+    world.must({ kind: 'patch-settings', patch: { verifyInterval: 1_000 } })
+    world.run(8_000)
+    isolate(world, 'n1')
+    world.run(3_000)
+    assert.match(world.leader?.daemon?.node?.state.get('nodes', 'n1')?.deviceDistrusted ?? '', /says off/)
+  }
+
+  test('holds', () => story())
+
+  test('is missed', () => {
+    const makeNode: WorldOptions['makeNode'] = (...made) => {
+      const node = new QuorateNode(...made)
+      ;(node as Inside).pathWatch.judge = () => undefined
+      return node
+    }
+    assert.throws(() => story({ makeNode }), /P4|P1/)
+  })
+
+  test('one that is well is believed, whatever is lost and started anew', () => {
+    for (let seed = 1; seed <= 6; seed++) {
+      const world = begin({ fencing: true, seed })
+      world.must({ kind: 'patch-settings', patch: { verifyInterval: 1_000 } })
+      for (const name of ['n1', 'n3']) {
+        world.run(2_500)
+        machine(world, name).powerOff('by a test')
+        world.run(1_300)
+        machine(world, name).powerOn()
+        world.run(6_000)
+      }
+      for (const name of world.names) assert.equal(world.leader?.daemon?.node?.state.get('nodes', name)?.deviceDistrusted, null)
     }
   })
 })

@@ -5,6 +5,7 @@ import type { View } from '../cluster/reading.js'
 import { nextStep } from './case.js'
 import { presentGroup } from './group.js'
 import { presentNode } from './node.js'
+import { isCutOff } from './protection.js'
 
 export interface AttentionItem {
   readonly code: string
@@ -120,6 +121,19 @@ function ofNodes(view: View): readonly AttentionItem[] {
         'NO_FENCING',
         `${row.name} has no fence device: if it is lost, its groups wait for a person`,
         `PATCH /v1/nodes/${row.name} {"fencing": …}`,
+      )
+    const failing = Object.entries(view.node.pathsTo(row.name)).flatMap(([from, state]) => (state === 'failed' ? [from] : []))
+    if (isCutOff(view, row))
+      add(
+        'UNPROTECTED',
+        `no other node can reach the fence devices of ${row.name}: if it is lost, its groups wait`,
+        `GET /v1/nodes/${row.name}/fencing has what each of them met`,
+      )
+    else if (failing.length > 0)
+      add(
+        'FENCE_PATH',
+        `${failing.join(' and ')} cannot reach the fence devices of ${row.name}`,
+        `GET /v1/nodes/${row.name}/fencing has what was met; POST /v1/nodes/${row.name}/fencing/test reads them anew`,
       )
     if (row.deviceDistrusted !== null)
       add(

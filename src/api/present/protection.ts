@@ -25,6 +25,7 @@ function ofNode(view: View, row: NodeRow): Shown {
     emergencyStopMs: boot?.guard.emergencyStop ?? null,
     fencingLevels: row.fencing.levels.map((devices) => devices.map((device) => device.agent)),
     deviceDistrusted: row.deviceDistrusted,
+    paths: row.fencing.levels.length === 0 ? {} : view.node.pathsTo(row.name),
   }
 }
 
@@ -32,12 +33,20 @@ const texts = {
   strong: 'a fence device or an armed watchdog proves it stopped',
   weak: 'only an expired lease is believed (acceptGuardianLease)',
   manual: 'if it is lost, its groups wait for a person: no fence device that is believed, no armed watchdog',
+  unprotected: 'if it is lost, its groups wait: no other node can reach its fence devices now, and no watchdog is armed',
 } as const
 
 function levelOf(view: View, row: NodeRow, boot: BootRow | undefined): keyof typeof texts {
-  const device = row.fencing.levels.length > 0 && row.deviceDistrusted === null
+  const believed = row.fencing.levels.length > 0 && row.deviceDistrusted === null
+  const device = believed && !isCutOff(view, row)
   if (device || (boot?.guard.guarded === true && boot.guard.watchdog === 'armed')) return 'strong'
-  return boot?.guard.guarded === true && view.node.settings.acceptGuardianLease ? 'weak' : 'manual'
+  return boot?.guard.guarded === true && view.node.settings.acceptGuardianLease ? 'weak' : believed ? 'unprotected' : 'manual'
+}
+
+/** Every other node has read its devices and could not. */
+export function isCutOff(view: View, row: NodeRow): boolean {
+  const said = Object.values(view.node.pathsTo(row.name))
+  return row.fencing.levels.length > 0 && said.length > 0 && said.every((state) => state === 'failed' || state === 'lies')
 }
 
 function ofGroup(view: View, group: GroupRow, input: GroupInput | undefined): Shown {
@@ -53,6 +62,14 @@ function ofGroup(view: View, group: GroupRow, input: GroupInput | undefined): Sh
         ? 'no other node could take it now'
         : level === 'manual'
           ? `${others[0]} could take it, once a person states that ${holder} is off`
-          : `${others[0]} takes it once ${holder} is proved stopped`
-  return { group: group.name, holder, protected: others.length > 0 && level !== 'manual' && row !== undefined, couldTakeIt: others, text }
+          : level === 'unprotected'
+            ? `${others[0]} could take it, once the fence devices of ${holder} can be reached again or a person states that it is off`
+            : `${others[0]} takes it once ${holder} is proved stopped`
+  return {
+    group: group.name,
+    holder,
+    protected: others.length > 0 && level !== 'manual' && level !== 'unprotected' && row !== undefined,
+    couldTakeIt: others,
+    text,
+  }
 }

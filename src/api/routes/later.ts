@@ -5,7 +5,6 @@ import type { Method, Route } from '../http/route.js'
 const later: readonly (readonly [Method, string, string, string])[] = [
   ['POST', '/v1/nodes/:node/maintenance', 'Maintenance of a node.', 'POST /v1/nodes/{node}/standby moves its groups away'],
   ['POST', '/v1/nodes/:node/leave', 'A node leaves the cluster.', 'POST /v1/nodes/{node}/standby moves its groups away'],
-  ['POST', '/v1/nodes/:node/fencing/test', 'Test of its fence devices.', 'call the agent by hand with action=status'],
   [
     'POST',
     '/v1/groups/:group/resources/:resource/restart',

@@ -1,8 +1,11 @@
 /** What nodes are told to do. */
 import { ClusterError, type NodeId } from '../../base/index.js'
+import type { PathReport } from '../../core/arbiter/index.js'
+import { type NodeRow, nodesOf } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { carryOut, changeQuery, operate, operationQuery } from '../cluster/changing.js'
-import { read } from '../cluster/reading.js'
+import { writtenFencing } from '../cluster/fencing.js'
+import { read, readQuery } from '../cluster/reading.js'
 import type { Answer, Call, Route } from '../http/route.js'
 import { fenceSchema } from '../schemas/index.js'
 import { nodeOf, presentNow } from './nodes.js'
@@ -60,7 +63,80 @@ export function nodeVerbRoutes(access: Access): readonly Route[] {
       answers: operationAnswers,
       handle: (call) => fence(access, call, name(call)),
     },
+    {
+      method: 'GET',
+      path: '/v1/nodes/:node/fencing',
+      tag: 'nodes',
+      summary: 'Its fence devices, and whether each of the other nodes could reach them when it read their status last.',
+      query: readQuery,
+      answers: { 200: 'The devices, and a path for each of them and each other node.' },
+      handle: async (call) => {
+        const view = await read(access, call)
+        return { body: { ...view.age, ...(await fencingOf(access, nodeOf(view.state, name(call)), false)) } }
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/nodes/:node/fencing/test',
+      tag: 'nodes',
+      summary: 'Every other node reads the status of its fence devices now. Nothing is switched.',
+      query: readQuery,
+      answers: { 200: 'As GET, with what has just been read; `healthy` tells whether every path is.' },
+      handle: async (call) => {
+        const { state } = await read(access, call)
+        const row = nodeOf(state, name(call))
+        if (row.fencing.levels.length === 0)
+          throw new ClusterError('CONFLICT', `${row.name} has no fence device`, { fix: `PATCH /v1/nodes/${row.name} {"fencing": …} first` })
+        return { body: await fencingOf(access, row, true) }
+      },
+    },
   ]
+}
+
+/** Beyond the devices' own time, in milliseconds: for those that wait for another reading of the same node. */
+const readingGrace = 10_000
+
+/** What each other node says of its paths to the devices of a node. */
+async function fencingOf(access: Access, row: NodeRow, fresh: boolean): Promise<Record<string, unknown>> {
+  const { node } = access
+  const others = nodesOf(node.state).filter((other) => other.name !== row.name)
+  const patience = fresh ? readingGrace + row.fencing.levels.flat().reduce((sum, { timeout }) => sum + timeout, 0) : 2_000
+  const paths = await Promise.all(
+    others.map(async (other): Promise<readonly Record<string, unknown>[]> => {
+      try {
+        const reports = (await node.ask(other.name, { kind: 'paths', node: row.name, fresh }, patience)) as readonly PathReport[]
+        return reports.map(({ level, device, agent, state, detail, ageMs }) => ({
+          from: other.name,
+          level: level + 1,
+          device: device + 1,
+          agent,
+          state,
+          detail,
+          readAgoMs: ageMs ?? null,
+        }))
+      } catch (error) {
+        const detail = error instanceof ClusterError ? error.message : String(error)
+        return [
+          {
+            from: other.name,
+            level: null,
+            device: null,
+            agent: null,
+            state: 'unknown',
+            detail: `${other.name} gave no answer: ${detail}`,
+            readAgoMs: null,
+          },
+        ]
+      }
+    }),
+  )
+  return {
+    node: row.name,
+    healthy: paths.flat().length > 0 && paths.flat().every(({ state }) => state === 'healthy'),
+    ...writtenFencing(row.fencing),
+    deviceDistrusted: row.deviceDistrusted,
+    paths: paths.flat(),
+  }
 }
 
 async function fence(access: Access, call: Call, node: NodeId): Promise<Answer> {

@@ -53,6 +53,18 @@ export function addNodeCommands(program: Command, run: Run): void {
       ),
     )
   node
+    .command('fencing <node>')
+    .description('its fence devices, and who can reach them')
+    .option('--test', 'every other node reads their status now; nothing is switched')
+    .action(
+      run((session, name: string, { test }: { test?: boolean }) =>
+        session.show(
+          test === true ? { method: 'POST', path: path(name, 'fencing/test') } : { method: 'GET', path: path(name, 'fencing') },
+          pathsText,
+        ),
+      ),
+    )
+  node
     .command('set <node>')
     .description('change fencing or attributes by a JSON or YAML merge patch')
     .requiredOption('-f, --file <file>', 'the patch; - reads standard input')
@@ -98,6 +110,20 @@ function nodeText(body: Body): string {
     ],
     ['revision', body.revision],
   ])
+}
+
+function pathsText(body: Body): string {
+  if (body.levels.length === 0) return `${body.node} has no fence device: if it is lost, its groups wait for a person`
+  const rows = body.paths.map((one: Body) => [
+    one.from,
+    one.level === null ? '' : `${one.level}.${one.device}`,
+    one.agent ?? '',
+    one.state,
+    one.readAgoMs === null ? '' : `${Math.round(one.readAgoMs / 1_000)} s ago`,
+    one.detail,
+  ])
+  const distrusted = body.deviceDistrusted === null ? '' : `\nnot believed: ${body.deviceDistrusted}`
+  return `${table(['FROM', 'LEVEL', 'AGENT', 'STATE', 'READ', 'SAID'], rows)}${distrusted}`.trim()
 }
 
 function linksText(body: Body): string {
