@@ -13,6 +13,8 @@ import { SetupError } from './setup.mjs'
 export const packages = [
   ['resource-agents', 'OCF agents that groups run'],
   ['fence-agents', 'fence agents, against a simulated device'],
+  ['openipmi', 'a simulated management controller for them'],
+  ['ipmitool', 'what fence_ipmilan calls'],
   ['nginx-light', 'a real service to fail over'],
   ['redis-server', 'a real service with a primary'],
   ['iproute2', 'addresses, links and network namespaces'],

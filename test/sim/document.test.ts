@@ -30,6 +30,7 @@ const folders = [
   'test/core/raft/scenarios/',
   ...['raft', 'cluster', 'detector', 'arbiter', 'node-agent', 'guardian', 'monitor'].map((room) => `test/core/${room}/`),
   'test/sim/',
+  'test/root/',
 ]
 
 /** Words in italics that are no names of tests. */
@@ -49,7 +50,7 @@ test('each hazard says what holds it', () => {
   assert.ok(rows.length >= 50)
   for (const row of rows) {
     const [, , , , held = ''] = row.split('|')
-    assert.match(held, /`|random worlds|S\d|planted/, row)
+    assert.match(held, /`|random worlds|S\d|planted|_H\d/, row)
   }
 })
 
@@ -69,7 +70,7 @@ for (const { name, text } of documents) {
   })
 
   test(`every test that ${name} quotes is there`, () => {
-    for (const [, , quoted = ''] of oneLine(text).matchAll(/(?<![\w*`])([*_])([a-z0-9][^*_`]+)\1(?![\w*])/g)) {
+    for (const [, , quoted = ''] of oneLine(text).matchAll(/(?<![\w*`])([*_])([a-zH0-9][^*_`]+)\1(?![\w*])/g)) {
       const part = quoted.replace(/ …$/, '')
       if (!words.has(part.toLowerCase())) assert.ok(tests.includes(part), quoted)
     }

@@ -107,8 +107,8 @@ async function fencingOf(access: Access, row: NodeRow, fresh: boolean): Promise<
         const reports = (await node.ask(other.name, { kind: 'paths', node: row.name, fresh }, patience)) as readonly PathReport[]
         return reports.map(({ level, device, agent, state, detail, ageMs }) => ({
           from: other.name,
-          level: level + 1,
-          device: device + 1,
+          level,
+          device,
           agent,
           state,
           detail,

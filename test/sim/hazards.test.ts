@@ -1,0 +1,423 @@
+/**
+ * What has gone wrong elsewhere with fencing, joining and partitions (docs/hazards.md), each as a story of a whole simulated cluster.
+ *
+ * Beside what a story asserts, every one of its steps is judged by the checkers: one copy of a group at any instant, nothing granted
+ * while a copy runs, nothing running past lease and emergency stop.
+ */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { NodeId } from '../../src/base/index.js'
+import type { CaseRow, GroupRow } from '../../src/core/cluster/index.js'
+import type { Machine } from './machine.js'
+import { fencingOf, groupOf, World, type WorldOptions } from './world.js'
+
+const web = 'web' as never
+
+class Story {
+  readonly world: World
+
+  /** `web` runs on n1, and n2 leads. */
+  constructor(options: Partial<WorldOptions> = {}) {
+    this.world = new World({ seed: 11, profile: 'fast', ...options })
+    this.world.start({ web: groupOf(this.world.names) })
+    this.lead('n2')
+    assert.deepEqual(this.running, ['n1'])
+  }
+
+  machine(name: string): Machine {
+    const found = this.world.machine(name)
+    assert.ok(found !== undefined)
+    return found
+  }
+
+  lead(name: string): void {
+    const holds = () => this.world.leader?.name === name && this.world.leader.daemon?.node?.holdsLease() === true
+    this.world.until(
+      `${name} leads`,
+      () => {
+        if (holds()) return true
+        this.world.leader?.daemon?.node?.transferLead(name as NodeId)
+        this.world.run(500)
+        return false
+      },
+      20_000,
+    )
+  }
+
+  get running(): string[] {
+    return this.world.truth.where('web').map((one) => one.name)
+  }
+
+  get web(): GroupRow | undefined {
+    return this.world.leader?.daemon?.node?.state.get('groups', web)
+  }
+
+  get cases(): readonly CaseRow[] {
+    return [...(this.world.leader?.daemon?.node?.state.rows('cases') ?? [])]
+      .map(([, row]) => row)
+      .sort((a, b) => a.openedIndex - b.openedIndex)
+  }
+
+  offs(name: string): number {
+    return this.world.deviceCalls.filter(({ of, action }) => of === name && action === 'off').length
+  }
+
+  /** Nothing comes from these to the others, and nothing to them. */
+  part(...names: string[]): void {
+    for (const one of names)
+      for (const other of this.world.names.filter((name) => !names.includes(name))) {
+        this.world.network.cut(one, other, 'loses')
+        this.world.network.cut(other, one, 'loses')
+      }
+  }
+
+  moved(bound = 60_000): void {
+    this.world.until('web runs elsewhere', () => this.running.length === 1 && this.running[0] !== 'n1', bound)
+  }
+
+  settled(bound = 120_000): void {
+    this.world.until('all is well', () => this.world.isSettled(), bound)
+  }
+
+  fence(name: string, id = 'op'): void {
+    this.world.must({
+      kind: 'start-operation',
+      operation: `${id}-${name}`,
+      operationKind: 'fence',
+      subject: name as NodeId,
+      detail: 'a test: because',
+    })
+  }
+}
+
+describe('fencing', () => {
+  for (const [what, options, proof] of [
+    ['its device', { fencing: true }, 'fenced'],
+    ['its watchdog', { fencing: false, watchdogTimeout: 1_000, emergencyStop: 3_000 }, 'rebooted'],
+  ] as const) {
+    test(`H01 a machine stands still past every limit: ${what} ends it before anybody takes over`, () => {
+      const story = new Story(options)
+      const boot = story.machine('n1').bootId
+      for (const process of story.machine('n1').processes) process.pause()
+      story.world.until(
+        'web runs under a new grant',
+        () => story.running.length === 1 && (story.web?.holder?.boot ?? boot) !== boot,
+        90_000,
+      )
+      const { powered, bootId } = story.machine('n1')
+      assert.ok(!powered || bootId !== boot, 'the machine was ended')
+      assert.ok(['fenced', 'rebooted', 'lease'].includes(story.cases[0]?.proof?.kind ?? proof))
+      story.settled()
+    })
+  }
+
+  test('H04 the device is out of reach for ten minutes: tries with growing pauses, no takeover; then it goes on by itself', () => {
+    const story = new Story()
+    const { device } = story.machine('n1')
+    device.mode = 'unreachable'
+    story.machine('n1').powerOff('its supply is gone')
+    story.world.run(600_000)
+    assert.deepEqual(story.running, [])
+    const tries = story.cases[0]?.attempts.length ?? 0
+    assert.ok(tries >= 10 && tries <= 40, `${tries} attempts in ten minutes`)
+    device.mode = 'works'
+    story.moved()
+    assert.equal(story.cases[0]?.proof?.kind, 'fenced')
+    story.settled()
+  })
+
+  test('H06 it is switched off, and cannot be switched on: it counts as fenced, and the missing power is reported', () => {
+    const story = new Story()
+    const { device } = story.machine('n1')
+    story.part('n1')
+    story.world.until('n1 is off', () => !story.machine('n1').powered, 20_000)
+    device.mode = 'fails'
+    story.moved()
+    story.world.until(
+      'the attempt to switch it on has failed',
+      () => story.cases[0]?.attempts.some(({ action, state }) => action === 'on' && state === 'failed') === true,
+      60_000,
+    )
+    assert.equal(story.cases[0]?.proof?.kind, 'fenced')
+    story.world.network.healAll()
+    device.mode = 'works'
+    story.machine('n1').powerOn()
+    story.settled()
+  })
+
+  test('H07 the device loses its power together with the node: nothing is invented, the groups wait, and a person’s word is taken once it may be', () => {
+    const story = new Story()
+    story.machine('n1').powerOff('its supply is gone')
+    story.machine('n1').device.mode = 'unreachable'
+    story.world.run(20_000)
+    assert.deepEqual(story.running, [])
+    const [open] = story.cases
+    assert.equal(open?.proof, null)
+    story.world.must({
+      kind: 'operator-proof',
+      caseId: open?.id as never,
+      node: 'n1' as NodeId,
+      reason: 'I see it',
+      by: 'a person',
+      unheard: true,
+    })
+    story.moved()
+  })
+
+  test('H08 two halves of four lose sight of each other: neither has a quorum, and nobody is switched off', () => {
+    const story = new Story({ nodes: 4 })
+    story.part('n1', 'n2')
+    story.world.run(60_000)
+    assert.deepEqual(
+      story.world.machines.map(({ name }) => story.offs(name)),
+      [0, 0, 0, 0],
+    )
+    assert.deepEqual(story.running, [], 'without a quorum no lease is renewed')
+    story.world.network.healAll()
+    story.settled()
+    assert.deepEqual(
+      story.world.machines.map(({ boots }) => boots),
+      [1, 1, 1, 1],
+    )
+  })
+
+  test('H10 the leader’s own machine is to be cut off: another leads and has it done, once', () => {
+    const story = new Story()
+    story.fence('n2')
+    story.world.until('n2 is off', () => !story.machine('n2').powered, 30_000)
+    assert.notEqual(story.world.leader?.name, 'n2')
+    story.settled()
+    assert.equal(story.offs('n2'), 1)
+    assert.equal(story.machine('n2').boots, 2)
+  })
+
+  for (const after of [0, 400, 900]) {
+    test(`H11 the leader dies ${after} ms after the device has switched the node off: the next one finds out, and each group starts once`, () => {
+      const story = new Story({ nodes: 5 })
+      const { starts } = story.world.truth
+      story.part('n1')
+      story.world.until('n1 is off', () => !story.machine('n1').powered, 20_000)
+      story.world.run(after)
+      const old = story.world.leader as Machine
+      story.world.network.healAll()
+      old.kill(old.daemon?.process)
+      story.moved()
+      story.settled()
+      assert.equal(story.world.truth.starts - starts, 1, 'web was started once')
+      assert.equal(story.machine('n1').boots, 2, 'n1 was not switched off again after it had come back')
+    })
+  }
+
+  test('H12 leader and holder lose power in the same instant: the next leader treats both as lost', () => {
+    const story = new Story({ nodes: 5 })
+    for (const name of ['n1', 'n2']) story.machine(name).powerOff('the rack is without power')
+    story.moved()
+    assert.deepEqual(story.cases.map(({ node, proof }) => `${node} ${proof?.kind}`).sort(), ['n1 fenced', 'n2 fenced'])
+    story.settled()
+  })
+
+  test('H13 two persons ask for the same node to be cut off: it is switched off once', () => {
+    const story = new Story()
+    story.fence('n1', 'a')
+    story.world.ask({
+      kind: 'start-operation',
+      operation: 'b-n1',
+      operationKind: 'fence',
+      subject: 'n1' as NodeId,
+      detail: 'another: because',
+    })
+    story.moved()
+    story.settled()
+    story.world.run(20_000)
+    assert.equal(story.offs('n1'), 1)
+    assert.equal(story.machine('n1').boots, 2)
+  })
+
+  test('H14 a node is back before the call that switched it off has returned: the new boot is let in, and not switched off again', () => {
+    const story = new Story({ bootMin: 100, bootMax: 200 })
+    Object.assign(story.machine('n1').device, { latencyMin: 4_000, latencyMax: 4_500 })
+    story.part('n1')
+    story.world.until('n1 is off', () => !story.machine('n1').powered, 20_000)
+    story.world.network.healAll()
+    story.machine('n1').powerOn()
+    story.settled()
+    story.world.run(20_000)
+    assert.equal(story.machine('n1').boots, 2)
+  })
+
+  test('H15 off takes longer than an attempt may: what became of it is read back, and the groups go on', () => {
+    const story = new Story()
+    Object.assign(story.machine('n1').device, { latencyMin: 5_500, latencyMax: 7_000 })
+    story.machine('n1').powerOff('its supply is gone')
+    story.world.run(8_000)
+    Object.assign(story.machine('n1').device, { latencyMin: 20, latencyMax: 200 })
+    story.moved()
+    story.settled()
+  })
+})
+
+describe('cold start and joining', () => {
+  test('H21 all lose power, and who held the group stays away: nothing is started before that one is proved off', () => {
+    const story = new Story()
+    const { device } = story.machine('n1')
+    device.mode = 'unreachable'
+    for (const machine of story.world.machines) machine.powerOff('the house is without power')
+    for (const name of ['n2', 'n3']) story.machine(name).powerOn()
+    story.world.run(60_000)
+    assert.deepEqual(story.running, [], 'nothing is started from what was true before')
+    assert.equal(story.cases.at(-1)?.node, 'n1')
+    device.mode = 'works'
+    story.moved()
+    story.settled()
+  })
+
+  test('H22 nodes come up over minutes: who is still to come is not cut off, and who does not come by then is', () => {
+    const story = new Story({ settings: { startGrace: 180_000 } })
+    for (const machine of story.world.machines) machine.powerOff('the house is without power')
+    for (const name of ['n2', 'n3']) story.machine(name).powerOn()
+    story.world.run(120_000)
+    assert.deepEqual([story.offs('n1'), story.running], [0, []])
+    story.world.run(75_000)
+    story.moved()
+    assert.equal(story.cases.at(-1)?.proof?.kind, 'fenced')
+    story.settled()
+  })
+
+  test('H22 and one that comes within that time takes its group up again', () => {
+    const story = new Story({ settings: { startGrace: 180_000 } })
+    for (const machine of story.world.machines) machine.powerOff('the house is without power')
+    for (const name of ['n2', 'n3']) story.machine(name).powerOn()
+    story.world.run(100_000)
+    story.machine('n1').powerOn()
+    story.settled()
+    assert.deepEqual(
+      story.world.machines.map(({ name }) => story.offs(name)),
+      [0, 0, 0],
+    )
+  })
+
+  test('H25 a machine comes back under its name with an empty disk: it holds nothing, and nothing is thought to run there', () => {
+    const story = new Story()
+    story.machine('n1').loseDisk()
+    story.moved()
+    story.machine('n1').powerOn()
+    story.settled()
+    assert.notEqual(story.machine('n1').disk.identity?.memberId, undefined)
+    assert.equal(story.running.length, 1)
+  })
+
+  test('H28 all daemons are stopped and started again: nobody is cut off, and everything is as before', () => {
+    const story = new Story()
+    const { starts } = story.world.truth
+    for (const machine of story.world.machines) machine.kill(machine.daemon?.process)
+    story.settled()
+    assert.deepEqual([story.running, story.cases.length, story.world.truth.starts], [['n1'], 0, starts])
+  })
+})
+
+describe('partitions', () => {
+  for (const [from, to] of [
+    ['n1', 'n2'],
+    ['n2', 'n1'],
+    ['n1', 'n3'],
+  ] as const) {
+    test(`H29 nothing comes from ${from} to ${to}, and everything the other way: one verdict, and no flapping`, () => {
+      const story = new Story()
+      story.world.network.cut(from, to, 'loses')
+      story.world.run(60_000)
+      const condemned = story.cases.filter(({ proof }) => proof !== null)
+      assert.ok(condemned.length <= 1, `${condemned.length} nodes were cut off`)
+      assert.equal(story.running.length, 1)
+      story.world.network.healAll()
+      story.settled()
+    })
+  }
+
+  test('H31 without devices and watchdogs the majority waits for the one that was cut off, which stops by its lease', () => {
+    const story = new Story({ fencing: false })
+    story.part('n1')
+    story.world.run(60_000)
+    assert.deepEqual(story.running, [], 'it has stopped, and nobody else believes that without proof')
+    assert.equal(story.cases[0]?.proof, null)
+    story.world.network.healAll()
+    story.settled()
+    assert.equal(story.running.length, 1)
+  })
+
+  test('H33 no quorum can be reached for two minutes: services run until their lease ends, nobody takes over, and then all goes on', () => {
+    const story = new Story({ nodes: 5 })
+    story.part('n1', 'n2')
+    story.part('n3')
+    story.world.run(1_000)
+    assert.deepEqual(story.running, ['n1'], 'a lease outlasts a short loss')
+    story.world.run(120_000)
+    assert.deepEqual(story.running, [])
+    assert.deepEqual(
+      story.world.machines.map(({ name }) => story.offs(name)),
+      [0, 0, 0, 0, 0],
+    )
+    story.world.network.healAll()
+    story.settled()
+  })
+
+  test('H34 the link of a node goes up and down for ten minutes: its group moves away once, and fencings are bounded', () => {
+    const story = new Story({ settings: { fencingMax: 6, fencingWindow: 600_000 } })
+    const { starts } = story.world.truth
+    for (let round = 0; round < 100; round++) {
+      story.part('n1')
+      story.world.run(3_000)
+      story.world.network.healAll()
+      story.world.run(3_000)
+    }
+    assert.ok(story.world.truth.starts - starts <= 2, `${story.world.truth.starts - starts} starts of web`)
+    assert.ok(story.offs('n1') <= 7, `n1 was switched off ${story.offs('n1')} times`)
+    story.world.must({ kind: 'patch-settings', patch: { fencingMax: 1_000 } })
+    story.settled()
+  })
+})
+
+describe('time, disks and processes', () => {
+  test('H73 syncs of the leader’s disk take seconds for ten minutes: the lead changes at most once, and nothing moves', () => {
+    const story = new Story()
+    const { starts } = story.world.truth
+    const terms = story.world.checks.highestTerm
+    story.machine('n2').disk.syncMin = 4_000
+    story.machine('n2').disk.syncMax = 6_000
+    story.world.run(600_000)
+    assert.ok(story.world.checks.highestTerm - terms <= 2, `${story.world.checks.highestTerm - terms} terms`)
+    assert.deepEqual([story.running, story.world.truth.starts - starts, story.offs('n2')], [['n1'], 0, 0])
+    story.machine('n2').disk.syncMin = 0.2
+    story.machine('n2').disk.mend()
+    story.settled()
+  })
+
+  test('H76 every daemon, monitor and guardian is killed in turn: nothing moves, restarts or is cut off', () => {
+    const story = new Story({ profile: 'normal' })
+    const { starts } = story.world.truth
+    for (const machine of story.world.machines)
+      for (const role of ['daemon', 'monitor', 'guardian'] as const) {
+        machine.kill(machine[role]?.process)
+        story.world.run(6_000)
+      }
+    assert.deepEqual([story.running, story.world.truth.starts - starts, story.cases.length], [['n1'], 0, 0])
+    story.settled()
+  })
+})
+
+describe('devices that are worse than that', () => {
+  test('one that fails whenever it is called and another that works: levels are tried in turn', () => {
+    const story = new Story()
+    const device = (plug: string) => ({ agent: 'fence_sim', parameters: { plug }, timeout: 5_000 })
+    // The first level names a plug that nobody has: its calls fail.
+    const levels = [[device('nobody')], [device('n1')]]
+    story.world.must({ ...fencingOf('n1' as NodeId), fencing: { levels, then: 'on' } } as never)
+    story.part('n1')
+    story.moved()
+    assert.deepEqual(
+      story.cases[0]?.attempts.filter(({ action }) => action === 'off').map(({ level, state }) => `${level} ${state}`),
+      ['0 failed', '1 confirmed'],
+    )
+    story.world.network.healAll()
+    story.settled()
+  })
+})
