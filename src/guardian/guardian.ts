@@ -204,7 +204,7 @@ class Look {
   }
 }
 
-const orderKinds: readonly GuardianOrder['kind'][] = ['alive', 'daemon-leaving']
+const orderKinds: readonly GuardianOrder['kind'][] = ['alive', 'daemon-leaving', 'shut-down']
 
 /** A newer daemon may know orders that this guardian does not: those are passed over. */
 function isOrder(message: unknown): message is GuardianOrder {

@@ -6,6 +6,7 @@
  * agent decide.
  */
 import {
+  type BootId,
   type BootInstant,
   ClusterError,
   decode,
@@ -955,7 +956,35 @@ export class QuorateNode {
     this.runAttempts(boot, mayAct)
     if (mayAct) this.watchPaths(this.io.clock.now())
     this.answerChallenge()
+    this.goAway(mayAct)
   }
+
+  /**
+   * A node that has left stops all of itself, and one that was started anew comes back. Where everything is stopped, each waits
+   * until all have left, for the log needs a majority until then; one that waits in vain goes when its lease is over.
+   */
+  private goAway(mayAct: boolean): void {
+    const node = this.state.get('nodes', this.self.node)
+    const hasLeft = node?.away !== undefined && node.away.boot === this.self.boot
+    // Only what this daemon has seen is known to be of this life of it: at its first lease it looks what it was before.
+    if (mayAct && this.wasAway === undefined) this.wasAway = hasLeft || (node?.away !== undefined && node.away.boot === ('' as BootId))
+    if (node?.away === undefined) {
+      if (this.wasAway !== undefined) this.wasAway = false
+      return
+    }
+    if (this.wasAway === true) {
+      if (mayAct) this.proposeAgain(`come-back/${this.self.boot}`, { kind: 'come-back', node: this.self.node, boot: this.self.boot })
+      return
+    }
+    if (!hasLeft || this.isShutDown || this.wasAway === undefined) return
+    const stopping = [...this.state.rows('operations')].some(([, row]) => row.kind === 'stop' && row.status === 'running')
+    if (stopping && this.presence.holder.remaining(this.io.clock.boot()) > 0) return
+    this.isShutDown = true
+    this.io.log('info', 'has left the cluster: stopping')
+    this.io.guardian.send({ kind: 'shut-down' })
+  }
+  private wasAway: boolean | undefined
+  private isShutDown = false
 
   /** Only under a lease: whether a node has a case is then known here, and its devices are its arbiter's. */
   private watchPaths(now: Instant): void {

@@ -119,6 +119,41 @@ describe('three nodes on loopback', () => {
     assert.equal((await loopback.api('GET', '/v1/store/shape')).body.value, 'round')
   })
 
+  test('a node leaves and its software stops; started again it comes back, and no case was opened', async () => {
+    const { node } = await loopback.settled()
+    const known = await caseCount()
+    const answer = await loopback.api('POST', `/v1/nodes/${node}/leave?wait=30s`, { reason: 'a test' })
+    assert.equal(answer.status, 200, JSON.stringify(answer.body))
+    const supply = loopback.lab.power.get(node)
+    await waitFor('its software to stop', patience, async () => supply?.isOn() === false)
+    await waitFor('the service elsewhere', patience, async () => (await loopback.holder()) !== undefined)
+    const other = names.find((name) => name !== node) as string
+    const { body } = await loopback.api('GET', '/v1/nodes', undefined, other)
+    assert.equal((body.nodes as readonly { name: string; state: string }[]).find(({ name }) => name === node)?.state, 'LEFT')
+    // Of two, none can be spared.
+    assert.equal((await loopback.api('POST', `/v1/nodes/${other}/leave`, {}, other)).status, 409)
+    await supply?.on()
+    await loopback.settled()
+    assert.equal(await caseCount(), known)
+  })
+
+  test('the whole cluster is stopped and started: every process ends, nobody is cut off, and the service is back', async () => {
+    await loopback.settled()
+    const known = await caseCount()
+    const wrong = await loopback.api('POST', '/v1/cluster/stop', { cluster: 'another' })
+    assert.equal(wrong.status, 400)
+    assert.ok((await loopback.api('POST', '/v1/cluster/stop', { cluster: 'test', reason: 'a test' })).status < 300)
+    await waitFor('every process to end', patience, async () => [...loopback.lab.power.values()].every((supply) => !supply.isOn()))
+    assert.equal((await request(loopback.url, 'GET', '/health')).status, 0)
+    await Promise.all([...loopback.lab.power.values()].map((supply) => supply.on()))
+    await loopback.settled()
+    assert.equal(await caseCount(), known)
+  })
+
+  async function caseCount(): Promise<number> {
+    return ((await loopback.api('GET', '/v1/cases')).body.cases as readonly unknown[]).length
+  }
+
   async function configuration(): Promise<unknown> {
     const { status, body } = await loopback.api('GET', '/v1/config')
     assert.equal(status, 200)

@@ -159,7 +159,9 @@ export class SimGuardian {
       case 'log':
         return machine.log(`guardian: ${effect.text}`)
       case 'exit':
-        return
+        machine.log('guardian ends')
+        machine.hasLeft = true
+        return this.process.end('killed')
     }
   }
 }

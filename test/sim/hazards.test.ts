@@ -315,6 +315,75 @@ describe('cold start and joining', () => {
   })
 })
 
+describe('an orderly end', () => {
+  const isDown = (machine: Machine) => machine.powered && machine.processes.length === 0
+
+  test('H28 the whole cluster is stopped and started again: nobody is cut off, and every group is where it was', () => {
+    const story = new Story({ nodes: 3 })
+    story.world.must({ kind: 'leave', node: null, operation: 'stop', detail: 'the house is cleaned' })
+    story.world.until('everything is down', () => story.world.machines.every(isDown), 60_000)
+    assert.deepEqual(story.running, [])
+    story.world.run(60_000)
+    for (const machine of story.world.machines) machine.startGuardian()
+    story.settled()
+    story.world.run(30_000)
+    assert.deepEqual([story.running, story.cases.length], [['n1'], 0])
+    assert.deepEqual(
+      story.world.machines.map(({ boots }) => boots),
+      [1, 1, 1],
+    )
+  })
+
+  test('and where the nodes come back one after the other, with another boot, minutes apart', () => {
+    const story = new Story({ settings: { startGrace: 15_000 } })
+    story.world.must({ kind: 'leave', node: null, operation: 'stop', detail: 'the house is cleaned' })
+    story.world.until('everything is down', () => story.world.machines.every(isDown), 60_000)
+    for (const machine of story.world.machines) machine.powerOff('the house is cleaned')
+    for (const name of ['n2', 'n3', 'n1']) {
+      story.machine(name).powerOn()
+      story.world.run(120_000)
+    }
+    story.settled()
+    assert.deepEqual([story.world.machines.map(({ name }) => story.offs(name)), story.cases.length], [[0, 0, 0], 0])
+  })
+
+  test('a node that leaves gives away its group, is no case when it is silent, and comes back as it was', () => {
+    const story = new Story()
+    story.world.must({ kind: 'set-duty', node: 'n1' as NodeId, duty: 'active', operation: null })
+    story.world.must({ kind: 'leave', node: 'n1' as NodeId, operation: 'op', detail: 'a new disk' })
+    story.world.until('it is down', () => isDown(story.machine('n1')), 60_000)
+    story.moved()
+    assert.equal(story.world.leader?.daemon?.node?.state.get('operations', 'op')?.status, 'done')
+    story.machine('n1').powerOff('a new disk')
+    story.world.run(60_000)
+    story.machine('n1').powerOn()
+    story.settled()
+    assert.deepEqual([story.cases.length, story.world.leader?.daemon?.node?.state.get('nodes', 'n1' as NodeId)?.away], [0, undefined])
+  })
+
+  test('the leader leaves: another leads, and the last two go on', () => {
+    const story = new Story()
+    story.world.must({ kind: 'leave', node: 'n2' as NodeId, operation: 'op', detail: 'a new disk' })
+    story.world.until('it is down', () => isDown(story.machine('n2')), 60_000)
+    story.world.run(20_000)
+    assert.deepEqual([story.running, story.cases.length, story.world.leader?.name !== 'n2'], [['n1'], 0, true])
+    story.machine('n2').startGuardian()
+    story.settled()
+  })
+
+  test('one that is to leave and crashes with its group in its hands is cut off like any other', () => {
+    const story = new Story()
+    story.machine('n1').behaviour(web).stopMs = 20_000
+    story.machine('n1').behaviour(web).stopHangs = true
+    story.world.must({ kind: 'leave', node: 'n1' as NodeId, operation: 'op', detail: 'a new disk' })
+    story.world.run(500)
+    story.machine('n1').powerOff('it crashes')
+    story.moved()
+    assert.equal(story.cases[0]?.proof?.kind, 'fenced')
+    story.settled()
+  })
+})
+
 describe('partitions', () => {
   for (const [from, to] of [
     ['n1', 'n2'],

@@ -178,7 +178,11 @@ export class Machine {
     return [this.guardian, this.daemon, this.monitor].flatMap((one) => (one?.process.alive === true ? [one.process] : []))
   }
 
+  /** The guardian has ended as it was told to: nobody starts it but a person. */
+  hasLeft = false
+
   startGuardian(): void {
+    this.hasLeft = false
     if (this.guardian?.process.alive === true) return
     this.guardian = new SimGuardian(this)
     this.guardianSince = Number.POSITIVE_INFINITY
@@ -188,6 +192,7 @@ export class Machine {
   /** As systemd does it, if the daemon is not faster. */
   private guardianEnded(): void {
     this.guardianSince = Number.POSITIVE_INFINITY
+    if (this.hasLeft) return
     this.after(1_000 + this.random.next() * 1_000, () => this.startGuardian())
   }
 

@@ -42,6 +42,7 @@ export function presentNodeWhole(view: View, row: NodeRow): Shown {
 }
 
 function nodeState(view: View, row: NodeRow, boot: BootRow | undefined, open: CaseRow | undefined): NodeState {
+  if (row.away !== undefined && (boot === undefined || boot.state === 'live')) return row.away.boot === null ? 'LEAVING' : 'LEFT'
   if (boot === undefined) return 'JOINING'
   if (boot.state === 'ended') return 'DOWN'
   if (boot.state === 'condemned') return 'CONDEMNED'

@@ -1,13 +1,13 @@
 /** What nodes are told to do. */
 import { ClusterError, type NodeId } from '../../base/index.js'
 import type { PathReport } from '../../core/arbiter/index.js'
-import { type NodeRow, nodesOf } from '../../core/cluster/index.js'
+import { metaOf, type NodeRow, nodesOf } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { carryOut, changeQuery, operate, operationQuery } from '../cluster/changing.js'
 import { writtenFencing } from '../cluster/fencing.js'
 import { read, readQuery } from '../cluster/reading.js'
 import type { Answer, Call, Route } from '../http/route.js'
-import { fenceSchema } from '../schemas/index.js'
+import { fenceSchema, leaveSchema, stopSchema } from '../schemas/index.js'
 import { nodeOf, presentNow } from './nodes.js'
 
 export const operationAnswers = { 200: 'The operation has ended.', 202: 'It is under way: see Location.' }
@@ -64,6 +64,26 @@ export function nodeVerbRoutes(access: Access): readonly Route[] {
       handle: (call) => fence(access, call, name(call)),
     },
     {
+      method: 'POST',
+      path: '/v1/nodes/:node/leave',
+      tag: 'nodes',
+      summary: 'Its groups leave it, its software stops, and its silence opens no case. Started again, it comes back as it was.',
+      query: operationQuery,
+      body: leaveSchema,
+      answers: operationAnswers,
+      handle: (call) => leaveCluster(access, call, name(call)),
+    },
+    {
+      method: 'POST',
+      path: '/v1/cluster/stop',
+      tag: 'cluster',
+      summary: 'Every group is stopped, then the software of every node. Started again, everything runs as before. Nobody is fenced.',
+      query: operationQuery,
+      body: stopSchema,
+      answers: operationAnswers,
+      handle: (call) => stopCluster(access, call),
+    },
+    {
       method: 'GET',
       path: '/v1/nodes/:node/fencing',
       tag: 'nodes',
@@ -91,6 +111,28 @@ export function nodeVerbRoutes(access: Access): readonly Route[] {
       },
     },
   ]
+}
+
+async function leaveCluster(access: Access, call: Call, node: NodeId): Promise<Answer> {
+  const { reason = 'asked for', anyway = false } = (call.body ?? {}) as { reason?: string; anyway?: boolean }
+  const { state, leaderView } = await read(access, call, { withLeaderView: true })
+  nodeOf(state, node)
+  if (!anyway && leaderView?.needed.has(node) === true)
+    throw new ClusterError('CONFLICT', `without ${node} the voters left would be no quorum: all groups would stop`, {
+      fix: 'bring the other nodes back first; or POST /v1/cluster/stop to stop everything; or send {"anyway": true}',
+    })
+  return operate(access, call, (operation) => ({ kind: 'leave', node, operation, detail: reason }))
+}
+
+async function stopCluster(access: Access, call: Call): Promise<Answer> {
+  const { cluster, reason = 'asked for' } = call.body as { cluster: string; reason?: string }
+  const { state } = await read(access, call)
+  const { clusterName } = metaOf(state)
+  if (cluster !== clusterName)
+    throw new ClusterError('INVALID', `the cluster is called ${clusterName}, the body says "${cluster.slice(0, 80)}"`, {
+      fix: `type the name of the cluster that is to stop: {"cluster":"${clusterName}"}`,
+    })
+  return operate(access, call, (operation) => ({ kind: 'leave', node: null, operation, detail: reason }))
 }
 
 /** Beyond the devices' own time, in milliseconds: for those that wait for another reading of the same node. */

@@ -57,6 +57,16 @@ export const acknowledgeSchema = closed(
   { title: 'Acknowledgement', required: ['node', 'reason'] },
 )
 
+export const leaveSchema = closed(
+  { reason: text('Why; for the record.'), anyway: { type: 'boolean', description: 'Also where the voters left would be no quorum.' } },
+  { title: 'LeaveRequest' },
+)
+
+export const stopSchema = closed(
+  { cluster: text('The name of the cluster, typed: all of it stops.', 63), reason: text('Why; for the record.') },
+  { title: 'StopRequest', required: ['cluster'] },
+)
+
 export const inviteSchema = closed(
   {
     node: text('The name that the new node will have.', 63),

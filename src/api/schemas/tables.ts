@@ -19,6 +19,8 @@ export const nodeStates = {
   SUSPECT: 'A case is open: it was challenged and has not answered.',
   CONDEMNED: 'It lost its right to act; proof that it cannot is being sought.',
   DOWN: 'Its last boot is proved unable to act.',
+  LEAVING: 'It was told to leave and still stops what it runs.',
+  LEFT: 'It has left in an orderly way: it holds nothing, and its silence opens no case.',
   JOINING: 'It has not been heard since it was last started.',
 } as const
 export type NodeState = keyof typeof nodeStates

@@ -53,6 +53,32 @@ export function addNodeCommands(program: Command, run: Run): void {
       ),
     )
   node
+    .command('leave <node>')
+    .description('its groups leave it and its software stops; no case is opened. Started again, it comes back')
+    .option('--reason <text>', 'why', 'asked for on the command line')
+    .option('--anyway', 'also where the voters left would be no quorum')
+    .action(
+      run((session, name: string, { reason, anyway }: { reason: string; anyway?: boolean }) =>
+        session.show(
+          { method: 'POST', path: path(name, 'leave'), query: { wait: session.options.wait }, body: { reason, anyway: anyway === true } },
+          operationText,
+        ),
+      ),
+    )
+  program
+    .command('cluster-stop')
+    .description('stops every group, then the software of every node; started again, everything runs as before')
+    .requiredOption('--confirm <cluster>', 'the name of the cluster')
+    .option('--reason <text>', 'why', 'asked for on the command line')
+    .action(
+      run((session, { confirm, reason }: { confirm: string; reason: string }) =>
+        session.show(
+          { method: 'POST', path: '/v1/cluster/stop', query: { wait: session.options.wait }, body: { cluster: confirm, reason } },
+          operationText,
+        ),
+      ),
+    )
+  node
     .command('fencing <node>')
     .description('its fence devices, and who can reach them')
     .option('--test', 'every other node reads their status now; nothing is switched')

@@ -93,6 +93,10 @@ function suspect(view: ConductView, node: NodeRow): readonly Conduct[] {
   const boot = currentBoot(view.state, node.name)
   if (boot === undefined || boot.state === 'ended') return []
   const asked = fenceAsked(view, node.name)
+  // It holds nothing and is granted nothing: its silence is as it should be.
+  const hasLeft = node.away?.boot === boot.boot
+  if (node.name === view.self && hasLeft && asked === undefined) return leaveLead(view)
+  if (hasLeft && asked === undefined) return []
   if (node.name === view.self) return asked === undefined ? [] : handOver(view)
   if (boot.state === 'condemned') return [] // Its case is being reopened or was readmitted; nothing to suspect.
   if (asked !== undefined) return fenceOnRequest(view, node, boot.boot, asked)
@@ -374,6 +378,14 @@ function fenceOnRequest(view: ConductView, node: NodeRow, boot: BootId, detail: 
   // A node that still answers is not fenced where the voters left would be no quorum.
   if (!isQuorumWithout(view.state, node.name, view.answering)) return []
   return [openCase(view, node, boot, `asked by ${detail}`)]
+}
+
+/** A leader that leaves hands the lead to one that stays. */
+function leaveLead(view: ConductView): readonly Conduct[] {
+  const to = view.answering.find(
+    (voter) => voter !== view.self && view.detector.stage(voter) === 'HEALTHY' && view.state.get('nodes', voter)?.away === undefined,
+  )
+  return to === undefined ? [] : [{ kind: 'transfer-lead', to }]
 }
 
 /** To a node that is not itself to be fenced, and only where the fencing can then take place. */

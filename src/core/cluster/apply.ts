@@ -96,6 +96,10 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return nodes.setDuty(context, command)
     case 'clear-node':
       return nodes.clearNode(context, command)
+    case 'leave':
+      return nodes.leave(context, command)
+    case 'come-back':
+      return nodes.comeBack(context, command)
     case 'doubt-device':
       return nodes.doubtDevice(context, command)
     case 'mark-state':

@@ -17,6 +17,9 @@ export const failureRulesLevel = 2
 /** Brought readings of fence devices in good times. */
 export const pathWatchLevel = 3
 
+/** Brought nodes that leave in an orderly way. */
+export const leaveLevel = 3
+
 /** Brought the term in which a request is passed on to the leader. */
 export const forwardTermLevel = 3
 
@@ -36,6 +39,9 @@ export function levelOf(command: Command): number {
       return command.decisions.some(({ action }) => isOfFailureRules(action)) ? failureRulesLevel : 1
     case 'doubt-device':
       return pathWatchLevel
+    case 'leave':
+    case 'come-back':
+      return leaveLevel
     case 'patch-settings':
       return 'verifyInterval' in command.patch ? pathWatchLevel : 1
     default:

@@ -30,6 +30,10 @@ export function registerBoot(context: Context, command: CommandOf<'register-boot
   context.putNode({ ...node, links: command.links, guardian: command.guardian, api: command.api })
   const known = context.boot(command.node, command.boot)
   if (known !== undefined) return registerAgain(context, known, command)
+  if (node.away !== undefined) {
+    const { away: _away, ...back } = context.node(command.node)
+    isBack(context, back)
+  }
   const current = context.currentBoot(command.node)
   const boot: BootRow = {
     node: command.node,
@@ -162,7 +166,11 @@ export function patchNode(context: Context, command: CommandOf<'patch-node'>): V
 
 export function setDuty(context: Context, command: CommandOf<'set-duty'>): Value {
   const node = context.node(command.node)
-  context.putNode({ ...node, duty: command.duty })
+  if (command.duty === 'active' && node.away !== undefined) {
+    const { away: _away, ...back } = node
+    isBack(context, back)
+  }
+  context.putNode({ ...context.node(command.node), duty: command.duty })
   if (node.duty !== command.duty) context.event('node.duty', node.name, `${node.name} is ${command.duty}`, { duty: command.duty })
   if (command.operation !== null) {
     context.startOperation(
@@ -174,6 +182,41 @@ export function setDuty(context: Context, command: CommandOf<'set-duty'>): Value
     settleDuty(context, node.name)
   }
   return command.operation === null ? {} : { operation: command.operation }
+}
+
+/** What it holds leaves it by the planner's usual rules; once it holds nothing its silence is no news. */
+export function leave(context: Context, command: CommandOf<'leave'>): Value {
+  const going = command.node === null ? [...context.draft.rows('nodes')].map(([, row]) => row) : [context.node(command.node)]
+  const busy = going.flatMap(({ name }) => context.runningOperations(name)).find(({ kind }) => kind === 'fence')
+  if (busy !== undefined) refuse('CONFLICT', `${busy.subject} is being fenced`, { fix: 'wait until that is over' })
+  const [kind, subject] = command.node === null ? (['stop', 'cluster'] as const) : (['leave', command.node] as const)
+  if (context.runningOperations(subject).some((row) => row.kind === kind))
+    refuse('CONFLICT', `${subject} is leaving already`, { fix: 'GET /v1/operations has it' })
+  context.startOperation(command.operation, kind, subject, command.detail)
+  for (const node of going) {
+    if (node.away?.boot === context.currentBoot(node.name)?.boot && node.away !== undefined) continue
+    context.putNode({ ...node, away: { since: context.at, boot: null } })
+    context.event('node.leaving', node.name, `${node.name} leaves: ${command.detail}`, { operation: command.operation })
+  }
+  for (const { name } of going) settleDuty(context, name)
+  return { operation: command.operation }
+}
+
+export function comeBack(context: Context, command: CommandOf<'come-back'>): Value {
+  const { away, ...node } = context.node(command.node)
+  if (away === undefined) return { ignored: 'it is not away' }
+  if (context.currentBoot(command.node)?.boot !== command.boot) refuse('CONFLICT', `${command.node} has no present boot ${command.boot}`)
+  isBack(context, node)
+  return { back: true }
+}
+
+function isBack(context: Context, node: NodeRow): void {
+  context.putNode(node)
+  context.event('node.back', node.name, `${node.name} is back`)
+  for (const operation of context.runningOperations(node.name))
+    if (operation.kind === 'leave') context.endOperation(operation.id, 'cancelled', `${node.name} is back`)
+  for (const operation of context.runningOperations('cluster'))
+    if (operation.kind === 'stop') context.endOperation(operation.id, 'cancelled', `${node.name} is back`)
 }
 
 /** Somebody read "off" of a boot that is live by this log and was heard afterwards: what the device says proves nothing. */

@@ -10,7 +10,7 @@ import { type Context, refuse } from './context.js'
 import { claimsOf } from './definition.js'
 import { isOnlyDegraded } from './failures.js'
 import { failureRulesLevel, levelInForce } from './features.js'
-import type { BootRow, Failure, GroupRow, Holder, Proof, ProofKind } from './rows.js'
+import type { Away, BootRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
 import { bootsOf, openCases, type Reader } from './state.js'
 
@@ -18,6 +18,8 @@ type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 
 const failuresKept = 50
 const failoversKept = 1_000
+/** Of a node that left without ever having registered a boot. */
+const noBoot = ''
 
 /** The obstacle that passes by itself within a moment. */
 export const notProbedYet = 'the node has not looked yet whether it runs there already'
@@ -54,6 +56,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (row === undefined || row.boot !== boot) return 'this is not the present boot of the node'
   if (row.state !== 'live') return `the boot is ${row.state}`
   if (!row.guard.guarded) return 'the boot has no guardian'
+  if (context.draft.get('nodes', node)?.away !== undefined) return 'the node is leaving'
   if (openCases(context.draft).some((open) => open.node === node && open.attempts.some((attempt) => attempt.state === 'open'))) {
     return 'a call to the fence device of the node is not over'
   }
@@ -359,15 +362,28 @@ export function released(context: Context, command: CommandOf<'released'>): Reco
   return {}
 }
 
-/** A node told to stand by has done so once it holds nothing. */
+/** A node told to stand by, or to leave, has done so once it holds nothing. */
 export function settleDuty(context: Context, name: NodeId): void {
   const node = context.draft.get('nodes', name)
-  if (node === undefined || node.duty === 'active' || context.groups().some((group) => mayStillRun(group) && group.holder.node === name))
-    return
-  if (node.duty === 'draining') context.putNode({ ...node, duty: 'standby' })
+  if (node === undefined || context.groups().some((group) => mayStillRun(group) && group.holder.node === name)) return
+  if (node.away?.boot === null) hasLeft(context, node, node.away)
+  if (node.duty === 'active') return
+  if (node.duty === 'draining') context.putNode({ ...context.node(name), duty: 'standby' })
   for (const operation of context.runningOperations(name)) {
     if (operation.kind === 'standby' || operation.kind === 'drain') context.endOperation(operation.id, 'done', `${name} hosts nothing`)
   }
+}
+
+function hasLeft(context: Context, node: NodeRow, away: Away): void {
+  const boot = context.currentBoot(node.name)
+  // One that is not here by this log has nothing to fall silent with.
+  context.putNode({ ...node, away: { ...away, boot: boot?.boot ?? (noBoot as BootId) } })
+  context.event('node.left', node.name, `${node.name} holds nothing, and may be stopped`, { boot: boot?.boot ?? null })
+  for (const operation of context.runningOperations(node.name))
+    if (operation.kind === 'leave') context.endOperation(operation.id, 'done', `${node.name} holds nothing and has left`)
+  const stays = [...context.draft.rows('nodes')].some(([, row]) => row.away === undefined || row.away.boot === null)
+  for (const operation of stays ? [] : context.runningOperations('cluster'))
+    if (operation.kind === 'stop') context.endOperation(operation.id, 'done', 'everything is stopped, and every node may be')
 }
 
 /** Ends every open token of a boot; where the node is without power, those of its earlier boots too. */

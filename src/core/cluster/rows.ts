@@ -39,6 +39,12 @@ export interface Fencing {
   readonly then: 'on' | 'stay-off'
 }
 
+export interface Away {
+  readonly since: LogTime
+  /** The boot that holds nothing any more and may fall silent; null while something is still being stopped. */
+  readonly boot: BootId | null
+}
+
 export interface NodeRow {
   readonly name: NodeId
   readonly member: MemberId
@@ -49,6 +55,8 @@ export interface NodeRow {
   /** `standby` hosts nothing; `draining` is standby once its groups have left. */
   readonly duty: 'active' | 'standby' | 'draining'
   readonly fencing: Fencing
+  /** It goes, or has gone, in an orderly way. Until it comes back it is granted nothing. */
+  readonly away?: Away
   /** Its device said "off" of a boot that showed itself afterwards: not believed until cleared. */
   readonly deviceDistrusted: string | null
   readonly attributes: { readonly [name: string]: string }
@@ -260,7 +268,7 @@ export interface InvitationRow {
 
 export interface OperationRow {
   readonly id: string
-  readonly kind: 'move' | 'online' | 'offline' | 'restart' | 'delete' | 'standby' | 'drain' | 'fence'
+  readonly kind: 'move' | 'online' | 'offline' | 'restart' | 'delete' | 'standby' | 'drain' | 'fence' | 'leave' | 'stop'
   readonly subject: string
   readonly detail: string
   readonly status: 'running' | 'done' | 'failed' | 'cancelled'

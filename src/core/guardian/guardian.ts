@@ -126,6 +126,8 @@ export class GuardianCore {
       case 'daemon-leaving':
         this.#daemonLeaves = true
         return
+      case 'shut-down':
+        return this.#beginToLeave(now)
       default:
         return unreachable(order)
     }

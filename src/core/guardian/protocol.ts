@@ -39,6 +39,8 @@ export type GuardianOrder =
   | { readonly kind: 'alive' }
   /** The daemon is about to stop in an orderly way; the guardian does not restart it. */
   | { readonly kind: 'daemon-leaving' }
+  /** The node has left the cluster: all of it stops, as when the guardian is told to. */
+  | { readonly kind: 'shut-down' }
 
 /** Guardian → daemon, on connection, at every change, and at least every 250 ms: its silence is a sign. */
 export interface GuardianState {

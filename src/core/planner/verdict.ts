@@ -9,7 +9,7 @@ export interface CandidateInput {
   readonly boot: BootId | null
   /** The leader renews its lease and no case is open. */
   readonly alive: boolean
-  readonly duty: 'active' | 'standby' | 'draining'
+  readonly duty: 'active' | 'standby' | 'draining' | 'leaving'
   readonly banned: string | null
   /** Why the state machine would refuse a grant; null when it would not (looked at with the holder out of the way). */
   readonly obstacle: string | null

@@ -130,7 +130,7 @@ function candidateInput(view: PlannerView, shared: Shared, group: GroupRow, node
     rank,
     boot: boot?.boot ?? null,
     alive: isAlive(view, shared, node),
-    duty: shared.nodes.get(node)?.duty ?? 'active',
+    duty: shared.nodes.get(node)?.away === undefined ? (shared.nodes.get(node)?.duty ?? 'active') : 'leaving',
     banned: ban !== undefined && ban.until > view.at ? `${group.name} failed there: ${ban.reason}` : null,
     obstacle: obstacle ?? null,
   }
