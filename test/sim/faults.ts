@@ -297,6 +297,18 @@ const badDevice: Make = (world, random) => {
   }
 }
 
+/** A person has a node leave, or stops the whole cluster; what has stopped is started again by another one, later. */
+const leaves: Make = (world, random) => {
+  const { name } = random.pick(world.machines)
+  const node = random.chance(0.25) ? null : name
+  world.ask({ kind: 'leave', node, operation: `leave-${world.freshId()}`, detail: 'a test' })
+  const back = (of: NodeId): void =>
+    world.ask({ kind: 'set-duty', node: of, duty: 'active', operation: null }, (result) => {
+      if (result === undefined) world.scheduler.after(1_000, () => back(of))
+    })
+  return { text: node === null ? 'everybody leaves' : `${name} leaves`, heal: () => (node === null ? world.names : [name]).forEach(back) }
+}
+
 const crashService: Make = (world, random) => {
   const cells = random
     .pick(world.machines)
@@ -353,6 +365,7 @@ export const faults: Faults = [
   [4, badLinks],
   [3, slowDisk],
   [4, badDevice],
+  [3, leaves],
   [4, crashService],
   [4, badService],
   [5, transferLead],

@@ -192,7 +192,11 @@ export class Machine {
   /** As systemd does it, if the daemon is not faster. */
   private guardianEnded(): void {
     this.guardianSince = Number.POSITIVE_INFINITY
-    if (this.hasLeft) return
+    if (this.hasLeft) {
+      const again = () => this.hasLeft && this.startGuardian()
+      if (this.world.options.startedAgain) this.after(1_000 + this.random.next() * 15_000, again)
+      return
+    }
     this.after(1_000 + this.random.next() * 1_000, () => this.startGuardian())
   }
 

@@ -102,6 +102,8 @@ function optionsOf(seed: number, nodes: number | undefined): Partial<WorldOption
     fencing: !watchdog || random.chance(0.4),
     emergencyStop: random.pick([2_000, 5_000]),
     bootMax: random.pick([2_000, 8_000]),
+    startedAgain: true,
+    settings: { verifyInterval: new Random(seed ^ 0xdec).pick([1_000, 5_000, 60_000]) },
     compaction: random.chance(0.6) ? { above: 20_000, keep: random.pick([0, 2_000, 10_000]) } : undefined,
   }
 }

@@ -43,6 +43,8 @@ export interface WorldOptions {
   readonly formed: number | undefined
   /** When logs are compacted; the product's own bounds where undefined. */
   readonly compaction: { readonly above: number; readonly keep: number } | undefined
+  /** A person starts the software of a node that has left, some time later. */
+  readonly startedAgain: boolean
   /** What a test plants instead of the real node. */
   readonly makeNode: (...made: ConstructorParameters<typeof QuorateNode>) => QuorateNode
   /** Prints every line as it comes. */
@@ -69,6 +71,7 @@ export const usual: WorldOptions = {
   services: true,
   formed: undefined,
   compaction: undefined,
+  startedAgain: false,
   makeNode: (...made) => new QuorateNode(...made),
   live: false,
 }
@@ -230,7 +233,7 @@ export class World {
     for (const machine of this.machines) this.scheduler.after(this.random.next() * 500, () => machine.powerOn())
     this.until('the cluster forms and elects', () => this.leader !== undefined, 30_000)
     const { profile, settings } = this.options
-    this.must({ kind: 'patch-settings', patch: { profile, fencingMax: 1_000, startGrace: 15_000, ...settings } })
+    this.must({ kind: 'patch-settings', patch: { profile, fencingMax: 1_000, startGrace: 15_000 } })
     if (this.options.fencing) for (const name of this.names) this.must(fencingOf(name))
     for (const [name, change] of Object.entries(groups)) {
       this.must({
@@ -242,6 +245,8 @@ export class World {
       })
     }
     this.until('everything runs', () => this.isSettled(), 60_000)
+    // By now every member is known to understand whatever is set.
+    if (Object.keys(settings).length > 0) this.must({ kind: 'patch-settings', patch: settings })
   }
 
   /** True, or what is still missing. */
