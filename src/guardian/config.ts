@@ -21,6 +21,8 @@ export interface GuardianConfig {
   readonly monitorArgv?: readonly string[]
   /** A device such as /dev/watchdog0; none unless given. */
   readonly watchdog?: string
+  /** Whether others may count on it: as it looks from here, unless somebody who knows the machine has said so. */
+  readonly watchdogTrust?: boolean
   /** `auto` unless given; the same as the monitor's. */
   readonly containment?: ContainmentPreference
 }

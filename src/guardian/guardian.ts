@@ -9,7 +9,7 @@ import { openClock } from '../io/clock/index.js'
 import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
 import { identify, openContainment } from '../io/processes/index.js'
 import { openRunFolder, type RunFolder } from '../io/run-folder/index.js'
-import { openWatchdog, readTimeout, type Watchdog } from '../io/watchdog/index.js'
+import { readTimeout, type Watchdog, watchdogAt, whyNoProof } from '../io/watchdog/index.js'
 import { Answers } from './answers.js'
 import { Children } from './children.js'
 import type { GuardianConfig } from './config.js'
@@ -47,14 +47,14 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
   const { node, boot, secret, guardian, logDir } = config
   const clock = openClock()
   const emergencyStop = config.emergencyStop ?? 5_000
-  const watchdog = armed(config.watchdog, emergencyStop, log)
+  const watchdog = fitting(config.watchdog, emergencyStop, log)
   const core = new GuardianCore({
     node,
     boot,
     emergencyStop,
     leaveTimeout: config.leaveTimeout ?? 10_000,
     watchdogTimeout: watchdog?.timeout,
-    watchdogProves: false,
+    watchdogProves: watchdog !== undefined && proves(config, log),
   })
   const children = new Children(
     { runFolder, logDir, log, argv: { daemon: config.daemonArgv, monitor: config.monitorArgv } },
@@ -139,28 +139,28 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
   }
 }
 
-/**
- * A guardian without its watchdog guards as well as it can. What cannot be used is never armed, and so never has to be disarmed.
- *
- * It is a net below the others, and no proof for anybody yet: an unclean close feeds it once more, so that a guardian that dies
- * again and again keeps the machine up.
- */
-function armed(device: string | undefined, emergencyStop: number, log: (text: string) => void): Watchdog | undefined {
+/** A guardian without its watchdog guards as well as it can. What cannot be used is never armed, and so never has to be disarmed. */
+function fitting(device: string | undefined, emergencyStop: number, log: (text: string) => void): Watchdog | undefined {
   if (device === undefined) return undefined
   try {
     const timeout = readTimeout(device)
-    if (timeout <= emergencyStop) {
-      log(`watchdog ${device} armed, ${timeout} ms`)
-      return openWatchdog(device, (error) => log(`the watchdog was not fed: ${String(error)}`))
-    }
+    if (2 * timeout <= emergencyStop) return watchdogAt(device, log)
     log(
-      `the watchdog ${device} is not used: its ${timeout} ms are longer than the emergency stop of ${emergencyStop} ms; set it shorter (wdctl -s SECONDS), or emergencyStop longer`,
+      `the watchdog ${device} is not used: twice its ${timeout} ms is longer than the emergency stop of ${emergencyStop} ms; set it shorter (wdctl -s SECONDS), or emergencyStop longer`,
     )
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error
     log(`${error.message}; ${error.fix ?? ''}`)
   }
   return undefined
+}
+
+/** Whether others may take it that the machine has ended when its lease and its emergency stop are over. */
+function proves({ watchdog = '', watchdogTrust }: GuardianConfig, log: (text: string) => void): boolean {
+  if (watchdogTrust !== undefined) return watchdogTrust
+  const reason = whyNoProof(watchdog)
+  if (reason !== undefined) log(`the watchdog ${watchdog} is a net, and no proof for other nodes: ${reason}`)
+  return reason === undefined
 }
 
 /** What the run folder says, read as often as it must be and no more. */

@@ -85,7 +85,7 @@ export class GuardianPerformer {
       case 'log':
         return this.#world.log(effect.text)
       case 'feed-watchdog':
-        return this.#world.watchdog?.feed()
+        return this.#feedWatchdog()
       case 'disarm-watchdog':
         return this.#world.watchdog?.disarm()
       case 'exit':
@@ -97,6 +97,15 @@ export class GuardianPerformer {
 
   close() {
     this.#agents.close()
+  }
+
+  #isFed = false
+
+  #feedWatchdog() {
+    const fed = this.#world.watchdog?.feed() === true
+    if (fed === this.#isFed) return
+    this.#isFed = fed
+    this.#world.post({ kind: 'watchdog', armed: fed })
   }
 
   #containments(): readonly Containment[] {

@@ -39,7 +39,7 @@ export interface NodeConfig {
   readonly bootIdFile: string | undefined
   readonly emergencyStop: Milliseconds
   /** The watchdog device that its guardian holds; none unless given. */
-  readonly watchdog: string | undefined
+  readonly watchdog: { readonly device: string; readonly trust: boolean | undefined } | undefined
   readonly containment: 'auto' | 'cgroup2' | 'freezer' | 'sweep'
 }
 
@@ -137,9 +137,18 @@ export function readNodeConfig(file: string): NodeConfig {
     invitation: cluster.invitation === undefined ? undefined : text_(cluster.invitation, 'cluster.invitation'),
     bootIdFile: boot.idFile === undefined ? undefined : here(text_(boot.idFile, 'boot.idFile')),
     emergencyStop: parseDuration((root.emergencyStop as string | number | undefined) ?? 5_000),
-    watchdog: root.watchdog === undefined ? undefined : here(text_(root.watchdog, 'watchdog')),
+    watchdog: root.watchdog === undefined ? undefined : watchdogOf(root.watchdog, here),
     containment: oneOf(root.containment ?? 'auto', 'containment', ['auto', 'cgroup2', 'freezer', 'sweep']),
   }
+}
+
+/** A path, or a map with `device` and `trust`. */
+function watchdogOf(value: unknown, here: (path: string) => string): NodeConfig['watchdog'] {
+  if (typeof value === 'string') return { device: here(text_(value, 'watchdog')), trust: undefined }
+  const { device, trust } = section(value, 'watchdog', ['device', 'trust'])
+  if (trust !== undefined && typeof trust !== 'boolean')
+    throw new ClusterError('INVALID', 'watchdog.trust has to be true or false', { fix: 'leave it out to have the device looked at' })
+  return { device: here(text_(device, 'watchdog.device')), trust }
 }
 
 function section(value: unknown, what: string, keys?: readonly string[]): Record<string, unknown> {

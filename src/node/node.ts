@@ -43,6 +43,7 @@ import {
   type EventRow,
   forwardTermLevel,
   type Guard,
+  heldBy,
   isQuorumWithout,
   levelInForce,
   levelOf,
@@ -1084,7 +1085,8 @@ export class QuorateNode {
       registered?.row === row &&
       registered.node === node &&
       registered.guard.guarded === guard.guarded &&
-      registered.guard.watchdogTimeout === guard.watchdogTimeout
+      registered.guard.watchdogTimeout === guard.watchdogTimeout &&
+      registered.guard.emergencyStop === guard.emergencyStop
     )
       return true
     const isSame =
@@ -1100,8 +1102,12 @@ export class QuorateNode {
   private guardNow(row: BootRow | undefined): Guard {
     const known = row?.boot === this.self.boot && row.guard.watchdog === 'armed' ? row.guard.watchdogTimeout : null
     const timeout = this.guardianState === undefined ? known : (this.guardianState.watchdogTimeout ?? null)
+    const before = row?.boot === this.self.boot ? row.guard.emergencyStop : undefined
+    const own = this.guardianState?.emergencyStop ?? before ?? this.self.guard.emergencyStop
+    // What was granted under a longer one is counted with that one until it has ended.
+    const holds = before !== undefined && heldBy(this.state, this.self.node, this.self.boot).length > 0
     return {
-      ...this.self.guard,
+      emergencyStop: holds ? Math.max(own, before) : own,
       guarded: this.isGuarded(),
       watchdog: timeout === null ? 'none' : 'armed',
       watchdogTimeout: timeout ?? 0,
@@ -1111,8 +1117,9 @@ export class QuorateNode {
   /** Others count on a watchdog that the guardian says it does not hold: nothing is started before the log says so too. */
   private isTakenForArmed(): boolean {
     const row = currentBoot(this.state, this.self.node)
-    if (row?.boot !== this.self.boot || row.guard.watchdog !== 'armed' || this.guardianState === undefined) return false
-    return (this.guardianState.watchdogTimeout ?? null) === null
+    if (row?.boot !== this.self.boot || row.guard.watchdog !== 'armed') return false
+    // Or of which it has said nothing yet, to this life of the daemon.
+    return (this.guardianState?.watchdogTimeout ?? null) === null
   }
 
   /** A guardian that is silent for a second no longer guards. */

@@ -9,7 +9,7 @@ import { BenchNode, resource } from '../monitor/bench-node.js'
 
 const timeout = 1_000
 
-/** Counts as the kernel does: armed by the first byte, fed by any, disarmed by a last `V` alone. */
+/** Counts as the kernel does: armed by the first byte, fed by any and by a close without a last `V`, which alone disarms it. */
 class Device {
   readonly path: string
   fed = 0
@@ -17,13 +17,14 @@ class Device {
   /** Since when nothing came, by this process's clock. */
   fedAt = performance.now()
   private readonly fd: number
+  private isHeld = false
   private closed = false
 
   constructor(folder: string, told = timeout) {
     this.path = join(folder, 'watchdog')
     execFileSync('mkfifo', ['-m', '600', this.path])
     writeFileSync(`${this.path}.timeout`, `${told}\n`)
-    this.fd = openSync(this.path, constants.O_RDWR | constants.O_NONBLOCK)
+    this.fd = openSync(this.path, constants.O_RDONLY | constants.O_NONBLOCK)
     this.listen()
   }
 
@@ -36,9 +37,14 @@ class Device {
     const bytes = Buffer.alloc(64)
     read(this.fd, bytes, 0, bytes.length, null, (error, count) => {
       if (error === null && count > 0) {
+        this.isHeld = true
         this.fed += count
         this.last = String.fromCharCode(bytes[count - 1] as number)
         this.fedAt = performance.now()
+      } else if (error === null && this.isHeld) {
+        // Its holder has closed it. The kernel takes that for one more byte, unless the last one was the word to disarm it.
+        this.isHeld = false
+        if (this.last !== 'V') this.fedAt = performance.now()
       }
       setTimeout(() => this.listen(), 10)
     })
@@ -112,6 +118,26 @@ describe('a watchdog', () => {
     bench.signal('daemon', 'SIGCONT')
   })
 
+  test('resets the machine in time also where the guardian dies again and again while something cannot be stopped', async () => {
+    bench.startGuardian({ lease: 800, emergencyStop: 4_000, watchdog: device.path })
+    await bench.hello()
+    await bench.eventually('a lease', () => bench.runFolder.readDeadline(bench.boot) > 0)
+    bench.run('g', { app: resource({ type: 'command', parameters: { start: 'true', stop: 'true', probe: 'exit 0' } }) })
+    await bench.groupIs('g', 'ONLINE')
+    bench.signal('daemon', 'SIGSTOP')
+    const end = () => bench.runFolder.readDeadline(bench.boot) + 4_000
+    await bench.eventually('the end of the lease', () => bench.clock.boot() > end() - 4_000)
+    while (device.hungry <= timeout && bench.clock.boot() < end() + 2_000) {
+      bench.signal('guardian', 'SIGKILL')
+      await pause(300)
+      bench.startGuardian({ lease: 800, emergencyStop: 4_000, watchdog: device.path })
+      await pause(400)
+    }
+    assert.ok(device.hungry > timeout, 'nobody feeds it any more')
+    assert.ok(bench.clock.boot() <= end() + 800, `it fired ${bench.clock.boot() - end()} ms after deadline and emergency stop`)
+    bench.signal('daemon', 'SIGCONT')
+  })
+
   test('is fed again once everything was verified stopped', async () => {
     const service = await withService(800)
     bench.signal('daemon', 'SIGSTOP')
@@ -139,8 +165,8 @@ describe('a watchdog', () => {
     await bench.eventually('the last word', () => device.last === 'V')
   })
 
-  test('that counts longer than the emergency stop is not used, and it says why', async () => {
-    bench.startGuardian({ lease: 60_000, emergencyStop: 900, watchdog: device.path })
+  test('whose time does not fit twice into the emergency stop is not used, and it says why', async () => {
+    bench.startGuardian({ lease: 60_000, emergencyStop: 1_900, watchdog: device.path })
     await bench.eventually('the reason', () => bench.log('guardian').includes('longer than the emergency stop'))
     assert.equal(device.fed, 0, 'and never armed')
   })

@@ -21,6 +21,7 @@ export class SimGuardian {
   readonly process: Process
   readonly machine: Machine
   listening = false
+  private isFed = false
   private readonly core: GuardianCore
   private readonly agents: SimAgents
   private readonly methods = new Map<number, Method>()
@@ -117,7 +118,10 @@ export class SimGuardian {
         runFolder.emergency = undefined
         return
       case 'feed-watchdog':
-        return machine.feedWatchdog(machine.world.options.watchdogTimeout)
+        machine.feedWatchdog(machine.world.options.watchdogTimeout)
+        if (!this.isFed) this.post({ kind: 'watchdog', armed: true })
+        this.isFed = true
+        return
       case 'disarm-watchdog':
         return machine.feedWatchdog(undefined)
       case 'kill-monitors':

@@ -192,6 +192,8 @@ export class Machine {
   /** As systemd does it, if the daemon is not faster. */
   private guardianEnded(): void {
     this.guardianSince = Number.POSITIVE_INFINITY
+    // Linux takes an unclean close for one more byte.
+    if (this.watchdog !== undefined) this.feedWatchdog(this.world.options.watchdogTimeout)
     if (this.hasLeft) {
       const again = () => this.hasLeft && this.startGuardian()
       if (this.world.options.startedAgain) this.after(1_000 + this.random.next() * 15_000, again)

@@ -6,10 +6,11 @@
  */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { instant, type NodeId } from '../../src/base/index.js'
+import { type BootInstant, instant, type NodeId } from '../../src/base/index.js'
 import { AttemptRunner } from '../../src/core/arbiter/index.js'
 import type { GroupRow } from '../../src/core/cluster/index.js'
 import { Detector, LeaseGiver, LeaseHolder } from '../../src/core/detector/index.js'
+import { GuardianCore, type GuardianEvent } from '../../src/core/guardian/index.js'
 import { QuorateNode } from '../../src/node/index.js'
 import { kindOf } from '../../src/node/messages.js'
 import type { Machine } from './machine.js'
@@ -120,7 +121,7 @@ describe('S1: a heartbeat is answered only after a quorum round that began after
 
 describe('S2: the lease of a boot is called over only after its bound', () => {
   const story = () => {
-    const world = begin({ watchdogTimeout: 4_000 })
+    const world = begin({ watchdogTimeout: 2_000 })
     isolate(world, 'n1')
     world.until('web runs elsewhere', () => running(world).length > 0 && !running(world).includes('n1'), 30_000)
     assert.equal(world.leader?.daemon?.node?.state.get('boots', 'n1/n1-b1')?.proof?.kind, 'lease')
@@ -141,7 +142,7 @@ describe('S2: the lease of a boot is called over only after its bound', () => {
 describe('S3: from the condemnation on the boot is answered no more', () => {
   // A person wants n1 off and its device fails. n1 does not get the log, so that it cannot know.
   const story = (options: Partial<WorldOptions> = {}) => {
-    const world = begin({ watchdogTimeout: 4_000, ...options })
+    const world = begin({ watchdogTimeout: 2_000, ...options })
     world.must(fencingOf('n1' as NodeId))
     const n1 = machine(world, 'n1')
     n1.device.mode = 'fails'
@@ -190,7 +191,7 @@ describe('S4: a node that cannot renew has ended everything within its emergency
 
 describe('S5: a guardian that hangs ends in a reset by the watchdog before anyone else may start', () => {
   const story = (watchdogWorks: boolean) => {
-    const world = begin({ watchdogTimeout: 4_000 })
+    const world = begin({ watchdogTimeout: 2_000 })
     const n1 = machine(world, 'n1')
     isolate(world, 'n1')
     for (const process of n1.processes) process.pause()
@@ -203,10 +204,41 @@ describe('S5: a guardian that hangs ends in a reset by the watchdog before anyon
   test('is missed', () => assert.throws(() => story(false), /P5|P4|P1/))
 })
 
+describe('S16: a guardian that dies late, and is fed once more for it, does not keep the machine up past its time', () => {
+  // n1 can stop nothing and is cut off; its guardian dies shortly before the watchdog would fire, and another one opens the device.
+  const story = () => {
+    const world = begin({ watchdogTimeout: 2_400 })
+    const n1 = machine(world, 'n1')
+    n1.behaviour('web' as never).unkillable = true
+    isolate(world, 'n1')
+    n1.daemon?.process.pause()
+    n1.monitor?.process.pause()
+    const { deadline } = n1.runFolder
+    const boots = n1.boots
+    while (n1.boots === boots && n1.clock.boot() < deadline + 4_900) world.run(10)
+    if (n1.boots === boots) n1.kill(n1.guardian?.process)
+    world.until('web runs elsewhere', () => running(world).some((name) => name !== 'n1'), 30_000)
+  }
+
+  test('holds', () => story())
+
+  test('is missed: it is fed while it would still fire in time if nobody died', () => {
+    const feed = () =>
+      function (this: GuardianCore, event: GuardianEvent, now: BootInstant) {
+        const effects = step.call(this, event, now)
+        const { deadline } = event.kind === 'looked' ? event : { deadline: 0 }
+        const inTime = event.kind === 'looked' && now + 10 + 2_400 <= deadline + 5_000
+        return inTime ? [...effects, { kind: 'feed-watchdog' } as const] : effects
+      }
+    const { step } = GuardianCore.prototype
+    planted(GuardianCore.prototype, 'step', feed, () => assert.throws(story, /P5|P4|P1/))
+  })
+})
+
 describe('S6: nothing is started at or after the deadline that came with its order', () => {
   // The order lies with a monitor that does not run. Its lease ends, the group goes elsewhere, then it runs again.
   const story = (options: Partial<WorldOptions> = {}) => {
-    const world = begin({ watchdogTimeout: 4_000, ...options })
+    const world = begin({ watchdogTimeout: 2_000, ...options })
     world.must({ kind: 'set-intent', group: 'web' as never, intent: 'OFFLINE', operation: 'o1' })
     world.until('web is stopped', () => running(world).length === 0 && web(world)?.holder === null, 10_000)
     const n1 = machine(world, 'n1')

@@ -97,15 +97,19 @@ function optionsOf(seed: number, nodes: number | undefined): Partial<WorldOption
   return {
     nodes: nodes ?? usualSize,
     profile: random.chance(0.5) ? 'fast' : 'normal',
-    watchdogTimeout: watchdog ? 4_000 : undefined,
     containment: random.chance(0.85) ? 'cgroup2' : 'sweep',
     fencing: !watchdog || random.chance(0.4),
-    emergencyStop: random.pick([2_000, 5_000]),
+    ...guarded(random.pick([2_000, 5_000]), watchdog),
     bootMax: random.pick([2_000, 8_000]),
     startedAgain: true,
     settings: { verifyInterval: new Random(seed ^ 0xdec).pick([1_000, 5_000, 60_000]) },
     compaction: random.chance(0.6) ? { above: 20_000, keep: random.pick([0, 2_000, 10_000]) } : undefined,
   }
+}
+
+/** A watchdog is fed for twice its time at most before the end of the emergency stop. */
+function guarded(emergencyStop: number, watchdog: boolean): Partial<WorldOptions> {
+  return { emergencyStop, watchdogTimeout: watchdog ? emergencyStop * 0.4 : undefined }
 }
 
 class Clients {

@@ -91,6 +91,11 @@ function registerAgain(context: Context, known: BootRow, command: CommandOf<'reg
   }
   const guardLost = known.guard.guarded && !command.guard.guarded
   if (guardLost) context.event('node.unguarded', known.node, `${known.node} has no guardian`, { boot: known.boot })
+  const holds = heldBy(context.draft, command.node, command.boot).length > 0
+  if (holds && command.guard.emergencyStop < known.guard.emergencyStop)
+    refuse('CONFLICT', `${command.node} holds groups that were granted with an emergency stop of ${known.guard.emergencyStop} ms`, {
+      fix: 'a shorter one counts once they have ended',
+    })
   context.putBoot({ ...known, guard: command.guard, level: command.level })
   return { registered: true }
 }

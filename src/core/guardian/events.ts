@@ -39,6 +39,8 @@ export type GuardianEvent =
   | { readonly kind: 'records'; readonly readable: readonly RunRecord[]; readonly unreadable: readonly UnreadableRecord[] }
   | { readonly kind: 'method-done'; readonly action: number; readonly result: MethodResult }
   | { readonly kind: 'killed'; readonly action: number; readonly empty: boolean }
+  /** Whether the device has taken what it was fed. Told when that changes. */
+  | { readonly kind: 'watchdog'; readonly armed: boolean }
   /** Stop in an orderly way. */
   | { readonly kind: 'terminated' }
 
@@ -69,6 +71,7 @@ export type GuardianEffect =
   | { readonly kind: 'answer'; readonly answer: GuardianAnswer; readonly to: unknown }
   | { readonly kind: 'tell-daemon'; readonly state: GuardianState }
   | { readonly kind: 'log'; readonly text: string }
+  /** Opens it first where it is not open. Ends as `watchdog` where that has changed. */
   | { readonly kind: 'feed-watchdog' }
   /** Nothing may run any more: nobody has to be reset. */
   | { readonly kind: 'disarm-watchdog' }

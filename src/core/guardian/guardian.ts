@@ -26,7 +26,7 @@ export interface GuardianCoreConfig {
   readonly emergencyStop: number
   /** Milliseconds that the daemon may take to leave when the guardian is told to stop. */
   readonly leaveTimeout: number
-  /** Milliseconds after which the machine is reset where it is not fed; undefined where there is no watchdog. */
+  /** Milliseconds after which the machine is reset where it is not fed, at most half of `emergencyStop`; undefined where there is no watchdog. */
   readonly watchdogTimeout?: number | undefined
   /** Whether the end of a lease may be counted on for it; true unless given. */
   readonly watchdogProves?: boolean
@@ -57,6 +57,8 @@ export class GuardianCore {
   #told = ''
   #toldAt = bootInstant(0)
   #fedAt = Number.NEGATIVE_INFINITY
+  /** The device is open, and took what it was last fed. */
+  #isArmed = false
   #lastAction = 0
   #effects: GuardianEffect[] = []
 
@@ -102,6 +104,9 @@ export class GuardianCore {
         return this.#emergency?.onMethodDone(event, now)
       case 'killed':
         return this.#emergency?.onKilled(event, now)
+      case 'watchdog':
+        this.#isArmed = event.armed
+        return
       case 'terminated':
         return this.#beginToLeave(now)
       default:
@@ -160,11 +165,14 @@ export class GuardianCore {
   /**
    * Fed only while it would still reset the machine in time, or once nothing may run: wherever this process hangs, the machine is
    * reset by the deadline and the emergency stop together. At other times it is left to count.
+   *
+   * Twice its time has to fit, for Linux feeds a watchdog once more when whoever holds it dies, and to open it is to feed it. This
+   * process may die at any moment until the time-out of what it feeds now.
    */
   #feed(now: BootInstant) {
     const { watchdogTimeout, emergencyStop } = this.#config
     if (watchdogTimeout === undefined || now - this.#fedAt < watchdogTimeout / 8) return
-    const inTime = now + bootClockGrain + watchdogTimeout <= this.#view.deadline + emergencyStop
+    const inTime = now + bootClockGrain + 2 * watchdogTimeout <= this.#view.deadline + emergencyStop
     if (!inTime && !this.#isNothingOpen) return
     this.#fedAt = now
     this.#emit({ kind: 'feed-watchdog' })
@@ -187,7 +195,9 @@ export class GuardianCore {
     this.#emit({ kind: 'log', text: `emergency stop of ${open.size} groups: ${reason}` })
     this.#emit({ kind: 'write-emergency', reason, left: { phase: 'stopping', tokens } })
     this.#left = undefined
-    this.#emergency = new Emergency(host, reason, open, now, this.#config.emergencyStop)
+    // One that begins late, for this process hung or died, has no more time than one that began at the deadline.
+    const left = this.#view.deadline + this.#config.emergencyStop - now
+    this.#emergency = new Emergency(host, reason, open, now, Math.max(0, Math.min(this.#config.emergencyStop, left)))
   }
 
   #concludeEmergency(now: BootInstant) {
@@ -259,7 +269,8 @@ export class GuardianCore {
       sealed: this.#sealed(),
       open: Object.fromEntries(this.#view.open),
       monitorUp: this.#kept.monitor.up,
-      watchdogTimeout: this.#config.watchdogProves === false ? null : (this.#config.watchdogTimeout ?? null),
+      watchdogTimeout: this.#isArmed && this.#config.watchdogProves !== false ? (this.#config.watchdogTimeout ?? null) : null,
+      emergencyStop: this.#config.emergencyStop,
     }
     const told = JSON.stringify(state)
     if (told === this.#told && now - this.#toldAt < tellEvery) return

@@ -51,4 +51,6 @@ export interface GuardianState {
   readonly monitorUp: boolean
   /** Of the watchdog that it holds armed, in milliseconds; null where it holds none (absent from an older guardian, which held none). */
   readonly watchdogTimeout?: number | null
+  /** Milliseconds within which it ends everything once the lease is over (absent from an older guardian). */
+  readonly emergencyStop?: number
 }

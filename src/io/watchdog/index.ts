@@ -1,2 +1,2 @@
 /** A watchdog: once opened, the machine is reset unless it is fed in time. */
-export { openWatchdog, readTimeout, type Watchdog } from './watchdog.js'
+export { readTimeout, type Watchdog, watchdogAt, whyNoProof } from './watchdog.js'

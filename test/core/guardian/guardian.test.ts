@@ -345,9 +345,41 @@ describe('the watchdog', () => {
     return effects.some((effect) => effect.kind === 'feed-watchdog')
   }
 
-  test('is fed while it would still fire by the deadline and the emergency stop together, grain included', () => {
-    assert.equal(feeds(10_000, 12_990, true), true)
-    assert.equal(feeds(10_000, 12_991, true), false)
+  test('is fed while it would still fire by the deadline and the emergency stop together, fed once more by the kernel and the grain included', () => {
+    assert.equal(feeds(10_000, 10_990, true), true)
+    assert.equal(feeds(10_000, 10_991, true), false)
+  })
+
+  test('is told as armed once it has taken what it was fed, with the emergency stop that goes with it', () => {
+    const core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000, watchdogTimeout: 2_000 })
+    const told: unknown[] = []
+    const step = (event: GuardianEvent, now: number) => {
+      for (const effect of core.step(event, bootInstant(now)))
+        if (effect.kind === 'tell-daemon') told.push([effect.state.watchdogTimeout, effect.state.emergencyStop])
+    }
+    step({ kind: 'resumed', running: ['daemon', 'monitor'], emergency: undefined }, 1_000)
+    step({ kind: 'looked', deadline: bootInstant(9_000), open: new Map(), seals: new Map() }, 1_000)
+    step({ kind: 'watchdog', armed: true }, 1_001)
+    step({ kind: 'watchdog', armed: false }, 1_500)
+    assert.deepEqual(
+      [told[0], ...told.slice(-2)],
+      [
+        [null, 5_000],
+        [2_000, 5_000],
+        [null, 5_000],
+      ],
+    )
+  })
+
+  test('an emergency stop that begins late has no more time than is left of the one that should have begun', () => {
+    const script = new Script()
+    script.deadline = 2_000
+    script.open = new Map([[g, one]])
+    script.look(6_500)
+    script.step({ kind: 'monitors-killed', gone: true })
+    const effects = script.core.step({ kind: 'records', readable: [record({ db: {} })], unreadable: [] }, bootInstant(6_500))
+    const stop = effects.find((effect) => effect.kind === 'begin')
+    assert.ok(stop?.kind === 'begin' && stop.request.timeout <= 500, JSON.stringify(stop))
   })
 
   test('is fed once nothing may run, whatever the deadline', () => {
