@@ -37,6 +37,8 @@ export interface LabOptions {
   readonly run: string
   readonly nodes: readonly LabNode[]
   readonly emergencyStop?: string
+  /** The watchdog of each node, which others may count on. */
+  readonly watchdog?: (node: string) => string
   readonly onPower?: (node: string, action: string) => void
   readonly environment?: Readonly<Record<string, string>>
   /** Cuts nodes from each other. */
@@ -131,6 +133,7 @@ function nodeFile(options: LabOptions, node: LabNode, home: string, runDir: stri
       : { advertise: { links: [`${node.front}:${node.port}`], guardian: `${node.front}:${node.guardianPort}` } }),
     boot: { idFile: join(home, 'boot-id') },
     ...(options.emergencyStop === undefined ? {} : { emergencyStop: options.emergencyStop }),
+    ...(options.watchdog === undefined ? {} : { watchdog: { device: options.watchdog(node.name), trust: true } }),
     cluster: {
       name: options.name,
       secretFile: secret,

@@ -1,67 +1,19 @@
 /** A guardian that holds a watchdog: a FIFO stands in for the device, and this test for the machine that it resets. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { close, constants, openSync, read, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
+import { WatchdogStandIn } from '../../scripts/lib/watchdog.js'
 import { pause, readStat } from '../../src/io/processes/index.js'
 import { BenchNode, resource } from '../monitor/bench-node.js'
 
 const timeout = 1_000
 
-/** Counts as the kernel does: armed by the first byte, fed by any and by a close without a last `V`, which alone disarms it. */
-class Device {
-  readonly path: string
-  fed = 0
-  last = ''
-  /** Since when nothing came, by this process's clock. */
-  fedAt = performance.now()
-  private readonly fd: number
-  private isHeld = false
-  private closed = false
-
-  constructor(folder: string, told = timeout) {
-    this.path = join(folder, 'watchdog')
-    execFileSync('mkfifo', ['-m', '600', this.path])
-    writeFileSync(`${this.path}.timeout`, `${told}\n`)
-    this.fd = openSync(this.path, constants.O_RDONLY | constants.O_NONBLOCK)
-    this.listen()
-  }
-
-  get hungry(): number {
-    return performance.now() - this.fedAt
-  }
-
-  private listen(): void {
-    if (this.closed) return
-    const bytes = Buffer.alloc(64)
-    read(this.fd, bytes, 0, bytes.length, null, (error, count) => {
-      if (error === null && count > 0) {
-        this.isHeld = true
-        this.fed += count
-        this.last = String.fromCharCode(bytes[count - 1] as number)
-        this.fedAt = performance.now()
-      } else if (error === null && this.isHeld) {
-        // Its holder has closed it. The kernel takes that for one more byte, unless the last one was the word to disarm it.
-        this.isHeld = false
-        if (this.last !== 'V') this.fedAt = performance.now()
-      }
-      setTimeout(() => this.listen(), 10)
-    })
-  }
-
-  end(): void {
-    this.closed = true
-    close(this.fd)
-  }
-}
-
 let bench: BenchNode
-let device: Device
+let device: WatchdogStandIn
 
 beforeEach(() => {
   bench = new BenchNode()
-  device = new Device(bench.dir)
+  device = new WatchdogStandIn(join(bench.dir, 'watchdog'), timeout)
 })
 afterEach(async () => {
   device.end()

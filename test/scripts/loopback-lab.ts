@@ -6,6 +6,7 @@ import { type Answer, request, waitFor } from '../../scripts/lib/http.js'
 import { type Copy, overlaps, readCopies } from '../../scripts/lib/journal.js'
 import { freePort, type Lab, makeLab, projectRoot } from '../../scripts/lib/lab.js'
 import { frontOf, wireLoopback } from '../../scripts/lib/loopback.js'
+import { WatchdogStandIn } from '../../scripts/lib/watchdog.js'
 
 export const names = ['n1', 'n2', 'n3'] as const
 const patience = 60_000
@@ -41,7 +42,7 @@ interface Status {
 }
 
 /** `third`: the third number of the nodes' addresses, a free one for each test file that may run at the same time. */
-export async function raiseLoopback(third: number): Promise<LoopbackLab> {
+export async function raiseLoopback(third: number, protection: 'devices' | 'watchdogs' = 'devices'): Promise<LoopbackLab> {
   const home = mkdtempSync(join(tmpdir(), 'quorate-loopback-'))
   const run = join(home, 'run')
   const addresses = names.map((_, at) => `127.84.${third}.${at + 1}`)
@@ -55,7 +56,13 @@ export async function raiseLoopback(third: number): Promise<LoopbackLab> {
     names.map((name, at) => ({ name, address: addresses[at] as string, port, guardianPort, apiPort })),
     `test_${basename(home).replaceAll(/\W/g, '_')}`,
   )
-  const lab = await makeLab({ name: 'test', home, run, nodes, cable, emergencyStop: '2s' })
+  const watchdogs = new Map<string, WatchdogStandIn>()
+  const watched = protection === 'watchdogs' ? { watchdog: (node: string) => join(home, `watchdog-${node}`) } : {}
+  const lab: Lab = await makeLab({ name: 'test', home, run, nodes, cable, emergencyStop: '2s', ...watched })
+  if (protection === 'watchdogs')
+    // It resets the machine: off in one blow, and on again.
+    for (const [node, supply] of lab.power)
+      watchdogs.set(node, new WatchdogStandIn(join(home, `watchdog-${node}`), 800, () => void supply.off().then(() => supply.on())))
   const journal = join(home, 'journal.jsonl')
   const api: LoopbackLab['api'] = async (method, path, body, node) => {
     // Longer than the API itself waits for a quorum.
@@ -90,6 +97,7 @@ export async function raiseLoopback(third: number): Promise<LoopbackLab> {
     copies: () => readCopies(journal),
     doubles: () => overlaps(readCopies(journal)),
     close: async () => {
+      for (const watchdog of watchdogs.values()) watchdog.end()
       await lab.close()
       rmSync(home, { recursive: true, force: true })
     },
@@ -97,7 +105,7 @@ export async function raiseLoopback(third: number): Promise<LoopbackLab> {
   try {
     await Promise.all([...lab.power.values()].map((supply) => supply.on()))
     await waitFor('the cluster to form', patience, async () => (await statusOf('n1')).nodes?.length === names.length)
-    await configure(loopback, service, servicePort)
+    await configure(loopback, service, servicePort, protection === 'devices')
     return loopback
   } catch (error) {
     await loopback.close()
@@ -105,14 +113,14 @@ export async function raiseLoopback(third: number): Promise<LoopbackLab> {
   }
 }
 
-async function configure({ lab, api, journal }: LoopbackLab, service: string, servicePort: number): Promise<void> {
+async function configure({ lab, api, journal }: LoopbackLab, service: string, servicePort: number, withDevices: boolean): Promise<void> {
   const set = (method: string, path: string, body: unknown): Promise<void> =>
     waitFor(`${method} ${path}`, patience, async () => {
       const answer = await api(method, path, body)
       if (answer.status >= 400 && answer.status < 500) throw new Error(`${method} ${path}: ${JSON.stringify(answer.body)}`)
       return answer.status >= 200 && answer.status < 300
     })
-  for (const name of names) await set('PATCH', `/v1/nodes/${name}`, { fencing: lab.fencing(name) })
+  if (withDevices) for (const name of names) await set('PATCH', `/v1/nodes/${name}`, { fencing: lab.fencing(name) })
   await set('PATCH', '/v1/settings', { profile: 'normal', fencingMax: 100 })
   const apis = names.map((name) => `${name}=${lab.url(name)}`).join(',')
   const run = [process.execPath, join(projectRoot, 'scripts/demo/app.mjs'), service, String(servicePort), apis, journal]
