@@ -2,12 +2,10 @@
 /** The `quorate` command: dispatches to the processes of a node and to the command line. */
 import { fileURLToPath } from 'node:url'
 import { ClusterError } from './base/index.js'
-import { type RunningGuardian, runGuardian } from './guardian/index.js'
-import { readBootId } from './io/run-folder/index.js'
-import { runMonitor } from './monitor/index.js'
-import { inspectForRecovery, type NodeConfig, readNodeConfig, recoverFrom, recoveryText, startDaemon } from './node/index.js'
+import type { RunningGuardian } from './guardian/index.js'
+import type { NodeConfig } from './io/node-file/index.js'
 
-// The faces are loaded by who needs them: guardian and monitor stay small and start fast.
+// Everything is loaded by who needs it: guardian and monitor stay small, and all start fast.
 const self = fileURLToPath(import.meta.url)
 const processes: Readonly<Record<string, (config: NodeConfig) => Promise<void>>> = { guardian, daemon, monitor, recover }
 
@@ -15,6 +13,7 @@ const [, , command, ...rest] = process.argv
 const run = command === undefined ? undefined : processes[command]
 if (run !== undefined && !rest.includes('--help')) {
   try {
+    const { readNodeConfig } = await import('./io/node-file/index.js')
     await run(readNodeConfig(configPath(rest)))
   } catch (error) {
     fail(error)
@@ -36,6 +35,7 @@ function argv(role: string, config: NodeConfig): readonly string[] {
 }
 
 async function guardian(config: NodeConfig): Promise<void> {
+  const [{ runGuardian }, { readBootId }] = await Promise.all([import('./guardian/index.js'), import('./io/run-folder/index.js')])
   let running: RunningGuardian
   try {
     running = await runGuardian({
@@ -65,6 +65,7 @@ async function guardian(config: NodeConfig): Promise<void> {
 }
 
 async function monitor(config: NodeConfig): Promise<void> {
+  const [{ runMonitor }, { readBootId }] = await Promise.all([import('./monitor/index.js'), import('./io/run-folder/index.js')])
   const running = await runMonitor({
     node: config.node,
     boot: readBootId({ bootIdFile: config.bootIdFile }),
@@ -83,7 +84,7 @@ async function daemon(config: NodeConfig): Promise<void> {
     process.stdout.write(`${new Date().toISOString()} ${config.node} ${level === 'info' ? '' : `${level}: `}${text}\n`)
   }
   // Before the node is there: loading takes a while, and a node's loop carries heartbeats.
-  const { startApi } = await import('./api/index.js')
+  const [{ startApi }, { startDaemon }] = await Promise.all([import('./api/index.js'), import('./node/index.js')])
   const running = await startDaemon({
     config,
     guardianArgv: argv('guardian', config),
@@ -106,6 +107,7 @@ async function daemon(config: NodeConfig): Promise<void> {
 
 /** Offline, on a stopped node: the last way out. Says what it would do; does it only when the node's name is typed. */
 async function recover(config: NodeConfig): Promise<void> {
+  const { inspectForRecovery, recoverFrom, recoveryText } = await import('./node/index.js')
   const typed = optionValue('--carry-on')
   const reason = optionValue('--reason')
   if (typed === undefined || reason === undefined) {

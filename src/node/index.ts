@@ -1,5 +1,4 @@
 /** The running node. */
-export { type ApiConfig, type NodeConfig, readNodeConfig } from './config.js'
 export { type Called, type Daemon, type DaemonDoors, startDaemon } from './daemon.js'
 export type { NodeIdentity, NodeIo } from './io.js'
 export type { Frame, Question } from './messages.js'

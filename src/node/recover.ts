@@ -21,8 +21,8 @@ import {
 } from '../base/index.js'
 import { apply, ClusterState, type Command, type Envelope, groupsOf, mayStillRun, metaOf } from '../core/cluster/index.js'
 import { type Configuration, decodeConfiguration, encodeConfiguration, type LogEntry, membersOf } from '../core/raft/index.js'
+import type { NodeConfig } from '../io/node-file/index.js'
 import { type OpenedStore, openStore } from '../io/store/index.js'
-import type { NodeConfig } from './config.js'
 
 export interface RecoveryView {
   readonly node: NodeId

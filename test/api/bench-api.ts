@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parse, stringify } from 'yaml'
 import { type RunningApi, startApi } from '../../src/api/index.js'
-import { type Daemon, readNodeConfig, startDaemon } from '../../src/node/index.js'
+import { readNodeConfig } from '../../src/io/node-file/index.js'
+import { type Daemon, startDaemon } from '../../src/node/index.js'
 
 export interface Answer {
   readonly status: number

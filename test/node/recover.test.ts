@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { NodeId } from '../../src/base/index.js'
+import { readNodeConfig } from '../../src/io/node-file/index.js'
 import { openStore } from '../../src/io/store/index.js'
-import { inspectForRecovery, readNodeConfig, recoverFrom, recoveryText } from '../../src/node/index.js'
+import { inspectForRecovery, recoverFrom, recoveryText } from '../../src/node/index.js'
 import { BenchCluster } from '../api/bench-api.js'
 
 let bench: BenchCluster

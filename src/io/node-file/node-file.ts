@@ -6,8 +6,8 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
-import { ClusterError, isName, type Milliseconds, type NodeId, nearestName, nodeId, parseDuration } from '../base/index.js'
-import type { Address } from '../core/cluster/index.js'
+import { ClusterError, isName, type Milliseconds, type NodeId, nearestName, nodeId, parseDuration } from '../../base/index.js'
+import type { Address } from '../../core/cluster/index.js'
 
 export interface ApiConfig {
   /** TCP listener; none without it. */
