@@ -53,6 +53,7 @@ import {
   nodesOf,
   openCaseOf,
   openCases,
+  rowsOfMembers,
 } from '../core/cluster/index.js'
 import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
 import type { MonitorReport } from '../core/monitor/index.js'
@@ -748,8 +749,14 @@ export class QuorateNode {
   }
 
   private tooNew(id: RequestId, command: Command): void {
-    const error = new ClusterError('MIXED_VERSIONS', `"${command.kind}" needs feature level ${levelOf(command)} on every member`, {
-      fix: 'upgrade the members that do not have it: GET /v1/members shows them',
+    const lacking = rowsOfMembers(this.state).flatMap(({ node, wanted }) => {
+      const level = currentBoot(this.state, node)?.level
+      return wanted === 'gone' || (level ?? 0) >= levelOf(command) ? [] : [`${node} ${level === undefined ? 'has not told its own yet' : `has ${level}`}`]
+    })
+    if (lacking.length === 0) return // The level is being raised: it is looked at again at the next tick.
+    const text = `"${command.kind}" needs feature level ${levelOf(command)} on every member: ${lacking.join(', ')}`
+    const error = new ClusterError('MIXED_VERSIONS', text, {
+      fix: 'start the members that have not told theirs, upgrade the others: GET /v1/members shows them',
     })
     this.requests.endProposal(id, { ok: true, value: { ok: false, index: this.state.appliedIndex, error: error.toPlain() } })
   }
