@@ -166,6 +166,16 @@ describe('laboratory', () => {
     await settled()
   })
 
+  test('a node whose interface loses its addresses makes no cluster of its own, and is fenced', async () => {
+    const lost = await settled()
+    const before = await newestCase(lost)
+    const since = Date.now()
+    execFileSync(...onMachine(lost, 'ip', 'addr', 'flush', 'dev', 'eth0'))
+    assert.equal(await servedBy(since, (node) => node !== lost), firstOf(lost))
+    assert.equal(await provedCase(lost, before?.id), 'fenced')
+    await settled()
+  })
+
   test('redis has on the next node what it had answered for on the one that was lost', async () => {
     await settled()
     const lost = (await raised.holder('redis')) as string
