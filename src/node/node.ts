@@ -91,6 +91,8 @@ const compareInterval = 500
 /** How often fence devices are thought of, in milliseconds. */
 const pathLookInterval = 100
 const pathQuestionsMax = 32
+/** Whoever asked gets what is known by then, in milliseconds. */
+const pathPatience = 120_000
 /** How long connections with nodes that have left are kept, in milliseconds: they may hear of it. */
 const partAfter = 5_000
 /** Milliseconds between two entries at which all members know the sum of the state. */
@@ -963,6 +965,7 @@ export class QuorateNode {
     }
     this.runAttempts(boot, mayAct)
     if (mayAct) this.watchPaths(this.io.clock.now())
+    else if (this.pathQuestions.length > 0) this.answerPathQuestions(this.io.clock.now())
     this.answerChallenge()
     this.goAway(mayAct)
   }
@@ -1032,7 +1035,8 @@ export class QuorateNode {
     const reports = this.pathWatch.report(now)
     this.pathQuestions = this.pathQuestions.filter(({ node, asked, answer }) => {
       const own = reports.filter((report) => report.node === node)
-      if (own.some(({ ageMs }) => ageMs === undefined || now - ageMs < asked)) return true
+      const isFresh = own.every(({ ageMs }) => ageMs !== undefined && now - ageMs >= asked)
+      if (!isFresh && now - asked < pathPatience) return true
       answer(own)
       return false
     })

@@ -188,15 +188,16 @@ describe('fence devices', () => {
     const known = (await casesOf(node)).length
     powerOf(node).crash()
     let open: Case | undefined
-    await waitFor('the case to wait for proof', patience, async () => {
+    await waitFor('the case', patience, async () => {
       open = (await casesOf(node))[known]
-      return open !== undefined && (await attention()).includes(`PROOF_MISSING ${node}`)
+      return open?.stage === 'CONDEMNED'
     })
-    assert.equal(await loopback.holder(), undefined)
     const word = { node, reason: 'its plug lies on the table' }
     const acknowledge = () => loopback.api('POST', `/v1/cases/${open?.id}/acknowledge`, word)
     const early = await acknowledge()
     assert.equal(early.status, 409, JSON.stringify(early.body))
+    await waitFor('the attention', patience, async () => (await attention()).includes(`PROOF_MISSING ${node}`))
+    assert.equal(await loopback.holder(), undefined)
     await waitFor('the acknowledgement', patience, async () => (await acknowledge()).status === 200)
     await waitFor('the service at another node', patience, async () => (await loopback.holder()) !== undefined)
     assert.equal((await casesOf(node))[known]?.proof?.kind, 'operator')
