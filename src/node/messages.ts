@@ -12,7 +12,7 @@ import type {
   ResourceName,
   SessionId,
 } from '../base/index.js'
-import type { Address, Command, CommandResult, FormationMessage } from '../core/cluster/index.js'
+import type { Address, Command, CommandResult, FormationMessage, GroupDefinition } from '../core/cluster/index.js'
 import type { Renewal } from '../core/detector/index.js'
 import type { PackedMessage } from './raft-wire.js'
 
@@ -56,7 +56,8 @@ export type Question =
   /** Asked of the leader: nothing was heard of the boot for as long as any lease of it may last. */
   | { readonly kind: 'unheard'; readonly node: NodeId; readonly boot: BootId }
   | { readonly kind: 'transfer-lead'; readonly to: NodeId }
-  | { readonly kind: 'type'; readonly name: string }
+  /** Whether the agents there could run so. */
+  | { readonly kind: 'validate'; readonly resources: GroupDefinition['resources'] }
   /** What a resource wrote last on that node; null when it never did. */
   | { readonly kind: 'log'; readonly group: GroupName; readonly resource: ResourceName; readonly lines: number }
 

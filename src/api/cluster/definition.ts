@@ -46,6 +46,16 @@ export interface ReadDefinition {
   readonly definition: GroupDefinition
   /** Null where it was not said. */
   readonly intent: Intent | null
+  /** What is accepted and should be looked at, in sentences. */
+  readonly warnings: readonly string[]
+}
+
+export interface ReadingOptions {
+  readonly group: string
+  /** What only the agents of this node object to is a warning. */
+  readonly lenient: boolean
+  /** What is read, as errors call it. */
+  readonly what?: string
 }
 
 /**
@@ -56,15 +66,15 @@ export async function readDefinition(
   value: unknown,
   nodes: readonly string[],
   types: ResourceTypes,
-  what = 'the body',
+  { group, lenient, what = 'the body' }: ReadingOptions,
 ): Promise<ReadDefinition> {
   checkValue(groupDefinitionSchema, value, what)
   const written = value as WrittenGroup
   const definition = normalise(written)
   const problem = checkDefinition(definition, nodes)
   if (problem !== undefined) throw problem
-  await types.check(definition)
-  return { definition, intent: written.intent ?? null }
+  const warnings = await types.check(group, definition, lenient)
+  return { definition, intent: written.intent ?? null, warnings }
 }
 
 function normalise(written: WrittenGroup): GroupDefinition {

@@ -130,6 +130,8 @@ export const groupDocumentSchema = closed(
     halted: told('Since when and why it is stopped until it is cleared.'),
     failovers: told('How often it left a node for a failure within the window, where that is limited.'),
     bans: told('Nodes tried in vain.'),
+    unchanged: told('The change said what was there already.'),
+    warnings: told('What was accepted and should be looked at.'),
     proof: told('Why an earlier holder can no longer act.'),
     lastNode: told('Where it last ran.'),
   },

@@ -9,10 +9,13 @@ import type { GroupDefinition } from './definition.js'
 import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
 
 /** The highest level that this version understands. */
-export const supportedLevel = 2
+export const supportedLevel = 3
 
 /** Brought rules for failures: what groups and decisions may say of them, and what rows keep for them. */
 export const failureRulesLevel = 2
+
+/** Brought kinds of dependencies, changes in place, and what probes and failures say of what is missing. */
+export const dependencyKindsLevel = 3
 
 /** A command in the log that this version does not know, or a cluster that has moved beyond it: the member has to stop. */
 export class BeyondThisVersion extends Error {
@@ -25,9 +28,11 @@ export function levelOf(command: Command): number {
     case 'transaction':
       return Math.max(1, ...command.commands.map(levelOf))
     case 'put-group':
-      return hasFailureRules(command.definition) ? failureRulesLevel : 1
+      return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
     case 'decide':
-      return command.decisions.some(({ action }) => isOfFailureRules(action)) ? failureRulesLevel : 1
+      return Math.max(1, ...command.decisions.map(({ action }) => levelOfAction(action)))
+    case 'probed':
+      return command.result === 'unable' ? dependencyKindsLevel : 1
     default:
       return 1
   }
@@ -50,8 +55,14 @@ function hasFailureRules({
   )
 }
 
-function isOfFailureRules(action: PlannedAction): boolean {
-  return action.kind === 'fence' || action.kind === 'standby' || (action.kind === 'stop' && action.halt !== undefined)
+function hasDependencyKinds({ resources }: GroupDefinition): boolean {
+  return Object.values(resources).some(({ dependsOn }) => dependsOn.some((needed) => typeof needed !== 'string'))
+}
+
+function levelOfAction(action: PlannedAction): number {
+  if (action.kind === 'update' || (action.kind === 'restart' && action.dependents !== undefined)) return dependencyKindsLevel
+  const isOfFailureRules = action.kind === 'fence' || action.kind === 'standby' || (action.kind === 'stop' && action.halt !== undefined)
+  return isOfFailureRules ? failureRulesLevel : 1
 }
 
 /** The level in force. */

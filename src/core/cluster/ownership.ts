@@ -9,8 +9,8 @@ import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { claimsOf } from './definition.js'
 import { isOnlyDegraded } from './failures.js'
-import { failureRulesLevel, levelInForce } from './features.js'
-import type { BootRow, Failure, GroupRow, Holder, Proof, ProofKind } from './rows.js'
+import { dependencyKindsLevel, failureRulesLevel, levelInForce } from './features.js'
+import type { BootRow, Failure, GroupRow, Holder, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
 import { bootsOf, openCases, type Reader } from './state.js'
 
@@ -60,6 +60,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   const probe = row.probes[group.name]
   if (probe === undefined || probe.definition !== group.resourcesRevision) return notProbedYet
   if (doubt !== undefined) return notProbedYet
+  if (probe.result === 'unable') return `it cannot run there: ${probe.detail}`
   if (probe.result !== 'clean')
     return probe.result === 'running' ? 'something of the group runs there without a grant' : `its probe there failed: ${probe.detail}`
   const claims = claimsOf(group.definition.resources)
@@ -262,19 +263,23 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
   if (command.sequence < holder.order.sequence && command.report.state !== 'UNKNOWN') return { ignored: 'an older order' }
   const before = holder.report
   const failure = command.report.failure
-  const isNew =
-    failure !== null &&
-    !(
-      before.failure?.resource === failure.resource &&
-      before.failure.restartNumber === failure.restartNumber &&
-      before.failure.event === failure.event
-    )
+  const isNew = failure !== null && !isKnown(context, group, holder, failure)
   // What an older member would not write is left out until every member does.
-  const times = levelInForce(context.draft) >= failureRulesLevel
+  const level = levelInForce(context.draft)
+  const times = level >= failureRulesLevel
   const beforeSince = before.since ?? before.at
   const ran = times && before.state === 'ONLINE' ? { ranFor: context.at - beforeSince } : {}
+  const { token } = holder
+  const more = level >= dependencyKindsLevel ? { ...severityOf(failure), ...(failure?.number === undefined ? {} : { token, number: failure.number }) } : {}
   const failures = isNew
-    ? withFailure(group, command.node, { at: context.at, resource: failure.resource, event: failure.event, detail: failure.detail, ...ran })
+    ? withFailure(group, command.node, {
+        at: context.at,
+        resource: failure.resource,
+        event: failure.event,
+        detail: failure.detail,
+        ...ran,
+        ...more,
+      })
     : group.failures
   const since = times ? { since: before.state === command.report.state ? beforeSince : context.at } : {}
   const updated: GroupRow = { ...group, failures, holder: { ...holder, report: { ...command.report, at: context.at, ...since } } }
@@ -298,6 +303,19 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
   if (command.report.state === 'ONLINE') settleOnline(context, updated, null)
   else if (isOnlyDegraded(holder.pinned.resources, command.report)) settleOnline(context, updated, updated.waitingFor)
   return {}
+}
+
+/** Whether the holder has told of it before: while it is not answered, others may come and go. */
+function isKnown(context: Context, group: GroupRow, { node, token, report: { failure: before } }: Holder, failure: ReportedFailure): boolean {
+  const { resource, event, restartNumber, number } = failure
+  if (number === undefined || levelInForce(context.draft) < dependencyKindsLevel)
+    return before?.resource === resource && before.restartNumber === restartNumber && before.event === event
+  if (before?.number === number && before.event === event) return true
+  return (group.failures[node] ?? []).some((one) => one.token === token && one.number === number && one.event === event)
+}
+
+function severityOf(failure: ReportedFailure | null) {
+  return failure?.severity === undefined ? {} : { severity: failure.severity }
 }
 
 function withFailure(group: GroupRow, node: NodeId, failure: Failure): GroupRow['failures'] {

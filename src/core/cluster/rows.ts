@@ -18,6 +18,7 @@ import type {
   WallTime,
 } from '../../base/index.js'
 import type { GroupDefinition } from './definition.js'
+import type { FailureSeverity } from './failure-policy.js'
 
 export interface Address {
   readonly host: string
@@ -77,7 +78,8 @@ export interface Proof {
   readonly detail: string
 }
 
-export type ProbeResult = 'clean' | 'running' | 'unknown'
+/** `unable`: nothing of it runs, and it could not run there. */
+export type ProbeResult = 'clean' | 'unable' | 'running' | 'unknown'
 
 export interface BootRow {
   readonly node: NodeId
@@ -104,12 +106,17 @@ export interface ReportedFailure {
   readonly event: string
   readonly detail: string
   readonly restartNumber: number
+  /** Which failure it is under this token: told again, it is the same one. Left out by older members. */
+  readonly number?: number
+  readonly severity?: FailureSeverity
 }
 
 /** What the holder last said of the group. */
 export interface HolderReport {
   readonly state: RunState
-  readonly resources: { readonly [name: ResourceName]: { readonly state: ResourceState; readonly detail?: string } }
+  readonly resources: {
+    readonly [name: ResourceName]: { readonly state: ResourceState; readonly detail?: string; readonly degraded?: true }
+  }
   readonly failure: ReportedFailure | null
   readonly at: LogTime
   /** Since when its state has been this one. */
@@ -144,6 +151,10 @@ export interface Failure {
   readonly detail: string
   /** Milliseconds that the group had been ONLINE before it. */
   readonly ranFor?: number
+  readonly severity?: FailureSeverity
+  /** Under which token, and which failure there: what a holder tells again is known by it. */
+  readonly token?: Token
+  readonly number?: number
 }
 
 export interface Move {

@@ -41,7 +41,10 @@ export class GroupRun {
       host,
       start,
       emergency,
-      nextFailure: () => ++this.#failures,
+      nextFailure: (before = this.#failures + 1) => {
+        this.#failures = Math.max(this.#failures, before)
+        return before
+      },
       onSealed: () => {
         this.#wanted = 'stop'
       },
@@ -220,8 +223,8 @@ export class GroupRun {
     )
     const [first] = failed.sort((a, b) => (a.failure?.order ?? 0) - (b.failure?.order ?? 0))
     if (first?.failure === undefined) return undefined
-    const { event, detail } = first.failure
-    return { resource: first.name, event, detail, restartNumber: this.#restartNumber }
+    const { order: number, ...failure } = first.failure
+    return { resource: first.name, ...failure, restartNumber: this.#restartNumber, number }
   }
 
   #state(failed: boolean): GroupRunState {

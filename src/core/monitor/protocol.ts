@@ -6,7 +6,7 @@
  * sends `hello` with all it knows, and the daemon sends its orders again.
  */
 import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { GroupDefinition } from '../cluster/index.js'
+import type { FailureSeverity, GroupDefinition } from '../cluster/index.js'
 
 export type MonitorOrder =
   /**
@@ -56,6 +56,8 @@ export interface ResourceReport {
   readonly state: ResourceRunState
   /** Why it is FAILED or UNKNOWN, or what the last probe said. */
   readonly detail?: string
+  /** It is ONLINE, and its agent says: not as well as it should be. */
+  readonly degraded?: true
 }
 
 /** `run`: wanted and being kept; `stopped`: verified stopped and its token sealed; `unknown`: could not be verified. */
@@ -78,8 +80,11 @@ export interface ResourceFailure {
   readonly resource: ResourceName
   readonly event: 'died' | 'probe-failed' | 'probe-timeout' | 'start-failed' | 'start-timeout' | 'stop-failed' | 'stop-timeout'
   readonly detail: string
-  /** Highest `restart.number` carried out before this failure, 0 for none: a failure is one event per number. */
+  /** Highest `restart.number` carried out before this was told, 0 for none. */
   readonly restartNumber: number
+  /** Which failure of this run of the group it is: told again, it is the same one. */
+  readonly number?: number
+  readonly severity?: FailureSeverity
 }
 
 export type MonitorReport =
@@ -99,6 +104,8 @@ export type MonitorReport =
       readonly probeId: string
       /** `clean`: nothing runs; `running`: a stray; `unknown`: a probe failed or timed out. */
       readonly result: 'clean' | 'running' | 'unknown'
+      /** It is clean, and could not run here: what is missing. */
+      readonly unable?: string
       readonly resources: { readonly [name: ResourceName]: ResourceReport }
     }
   | {

@@ -27,6 +27,8 @@ export interface ResourceRecord {
   readonly detail?: string
   /** What its start left to be said for as long as it is ONLINE. */
   readonly note?: string
+  /** What its agent says is not well while it is ONLINE. */
+  readonly degraded?: string
   /** Whether something of it may be running: from before its start until it was verified stopped. */
   readonly touched: boolean
   /** The kept foreground process, or the main processes learnt after the start. */
@@ -35,7 +37,7 @@ export interface ResourceRecord {
   readonly starting?: ProcessIdentity
   /** A start was killed where nothing holds its processes together: only power-off or reboot proves it stopped. */
   readonly escaped?: boolean
-  readonly failure?: Pick<ResourceFailure, 'event' | 'detail'>
+  readonly failure?: Pick<ResourceFailure, 'event' | 'detail' | 'severity' | 'number'>
 }
 
 export interface RunRecord {

@@ -35,13 +35,13 @@ export interface RunContext {
   readonly start: RunStart
   /** Everything is being ended, asking nobody. */
   readonly emergency: boolean
-  /** Orders the failures of the group. */
-  nextFailure(): number
+  /** Numbers the failures of the group in their order; a number given before is kept. */
+  nextFailure(before?: number): number
   /** A start found its token sealed. */
   onSealed(): void
 }
 
-type Failure = Pick<ResourceFailure, 'event' | 'detail'>
+type Failure = Pick<ResourceFailure, 'event' | 'detail' | 'severity'>
 
 /** The one thing that is being done with a resource: never two at once. */
 type Activity =
@@ -85,6 +85,8 @@ export class ResourceRun {
   #count: ProbeCount
   /** What its start left to be said. */
   #note: string | undefined
+  /** What its probe found wanting. */
+  #degraded: string | undefined
   #onlineSince = bootInstant(0)
   /** How often it was asked again since a main process ended. */
   #askedAgain: number = askAgainAfter.length
@@ -206,6 +208,7 @@ export class ResourceRun {
     this.#state = 'STOPPED'
     this.#detail = undefined
     this.#note = undefined
+    this.#degraded = undefined
     this.#touched = false
     this.#processes = []
     this.#starting = undefined
@@ -257,20 +260,21 @@ export class ResourceRun {
     const known = (other: ProcessIdentity) => other.pid === process.pid && other.startTime === process.startTime
     if (this.#state !== 'ONLINE' || !this.#processes.some(known)) return
     this.#processes = this.#processes.filter((other) => !known(other))
-    if (this.behaviour.kept) this.#fail('died', detail)
+    if (this.behaviour.kept) this.#fail({ event: 'died', detail })
     else this.#probeForDeath(now)
   }
 
   onEmptied(now: BootInstant) {
     if (this.#state !== 'ONLINE' || this.behaviour.kept) return
-    if (this.#proven) this.#fail('died', 'no process of it is left')
+    if (this.#proven) this.#fail({ event: 'died', detail: 'no process of it is left' })
     else if (this.#processes.length > 0) this.#probeForDeath(now)
   }
 
   // What others read of it.
 
   report(): ResourceReport {
-    return { state: this.#state, ...(this.#detail === undefined ? {} : { detail: this.#detail }) }
+    const degraded = this.#state === 'ONLINE' && this.#degraded !== undefined
+    return { state: this.#state, ...(this.#detail === undefined ? {} : { detail: this.#detail }), ...(degraded ? { degraded } : {}) }
   }
 
   record(): ResourceRecord {
@@ -281,9 +285,10 @@ export class ResourceRun {
       processes: this.#processes,
       ...(this.#detail === undefined ? {} : { detail: this.#detail }),
       ...(this.#note === undefined ? {} : { note: this.#note }),
+      ...(this.#degraded === undefined ? {} : { degraded: this.#degraded }),
       ...(this.#starting === undefined ? {} : { starting: this.#starting }),
       ...(this.#escaped ? { escaped: true } : {}),
-      ...(failure === undefined ? {} : { failure: { event: failure.event, detail: failure.detail } }),
+      ...(failure === undefined ? {} : { failure: recordOf(failure) }),
     }
   }
 
@@ -292,11 +297,15 @@ export class ResourceRun {
     this.#state = record.state
     this.#detail = record.detail
     this.#note = record.note
+    this.#degraded = record.degraded
     this.#touched = record.touched
     this.#escaped = record.escaped === true
     this.#processes = record.processes
     this.#starting = record.starting
-    if (record.failure !== undefined) this.#failure = { ...record.failure, order: this.#context.nextFailure() }
+    if (record.failure !== undefined) {
+      const { number, ...failure } = record.failure
+      this.#failure = { ...failure, order: this.#context.nextFailure(number) }
+    }
     if (this.#context.emergency) return this.#resumeToEnd()
     if (this.#state === 'ONLINE') {
       this.#onlineSince = now
@@ -333,11 +342,12 @@ export class ResourceRun {
       case 'cancelled':
         return // A stop follows.
       case 'timed-out':
-        this.#fail('start-timeout', result.detail)
+        this.#fail({ event: 'start-timeout', detail: result.detail })
         if (!this.#holds && !this.behaviour.holdsNothing) this.#becomeEscaped()
         return
       default:
-        return this.#fail('start-failed', 'detail' in result ? result.detail : `the start answered ${result.outcome}`)
+        this.#fail({ event: 'start-failed', ...('detail' in result ? whyOf(result) : { detail: `the start answered ${result.outcome}` }) })
+        if ('nothingBegun' in result && result.nothingBegun === true) this.#touched = false
     }
   }
 
@@ -372,11 +382,12 @@ export class ResourceRun {
     }
     if (this.#state !== 'ONLINE') return
     if (verdict.verdict === 'failed') {
-      if (this.#counts(purpose, verdict.event, verdict.detail)) return this.#fail(verdict.event, verdict.detail)
+      if (this.#counts(purpose, verdict)) return this.#fail({ event: verdict.event, ...whyOf(verdict) })
       this.#tellTrouble()
       return this.#scheduleProbe(now, againAfterBad)
     }
     this.#count.good()
+    this.#degraded = verdict.verdict === 'running' ? verdict.degraded : undefined
     this.#tellTrouble()
     const age = now - this.#onlineSince
     if (purpose === 'periodic' && this.#processes.length > 0 && age >= provenAfter) this.#proven = true
@@ -385,19 +396,19 @@ export class ResourceRun {
   }
 
   /** Whether a bad probe is the failure of the resource. Death always is. */
-  #counts(purpose: ProbePurpose, event: ResourceFailure['event'], detail: string): boolean {
-    if (purpose === 'death' || event === 'died') return true
+  #counts(purpose: ProbePurpose, { event, detail, severity }: Failure): boolean {
+    if (purpose === 'death' || event === 'died' || severity !== undefined) return true
     return event === 'probe-timeout' ? this.#count.timedOut(detail) : this.#count.failed(detail)
   }
 
   #tellTrouble() {
-    const said = [this.#note, this.#count.trouble].filter((text) => text !== undefined)
+    const said = [this.#note, this.#degraded, this.#count.trouble].filter((text) => text !== undefined)
     this.#detail = said.length === 0 ? undefined : said.join('; ')
   }
 
   #onProbedDeep(result: MethodResult, now: BootInstant) {
     const verdict = judgeProbe('periodic', result)
-    if (this.#state === 'ONLINE' && verdict.verdict === 'failed') return this.#fail(verdict.event, `deep probe: ${verdict.detail}`)
+    if (this.#state === 'ONLINE' && verdict.verdict === 'failed') return this.#fail({ ...verdict, detail: `deep probe: ${verdict.detail}` })
     const interval = this.definition.probeDeep?.interval
     if (interval !== undefined) this.#deepAt = bootInstant(now + interval * (0.9 + 0.2 * this.#context.host.jitter()))
   }
@@ -410,6 +421,7 @@ export class ResourceRun {
   #becomeOnline(now: BootInstant) {
     this.#state = 'ONLINE'
     this.#count = new ProbeCount(this.definition.probe)
+    this.#degraded = undefined
     this.#tellTrouble()
     this.#onlineSince = now
     this.#proven = false
@@ -435,16 +447,17 @@ export class ResourceRun {
     this.#becomeUnknown(escapedDetail)
   }
 
-  #fail(event: ResourceFailure['event'], detail: string) {
+  #fail(failure: Failure) {
     this.#leaveOnline()
     if (this.#activity?.kind === 'probe') this.#cancel()
     this.#state = 'FAILED'
-    this.#detail = detail
-    this.#remember({ event, detail })
+    this.#detail = failure.detail
+    this.#remember(failure)
   }
 
   #remember(failure: Failure) {
-    this.#failure = { ...failure, order: this.#failure?.order ?? this.#context.nextFailure() }
+    const { event, ...why } = failure
+    this.#failure = { event, ...whyOf(why), order: this.#failure?.order ?? this.#context.nextFailure() }
   }
 
   #leaveOnline() {
@@ -532,3 +545,11 @@ export class ResourceRun {
 
 const escapedDetail =
   'its start was killed or lost sight of where nothing holds its processes together, so some may be left: power the node off or reboot it'
+
+function whyOf({ detail, severity }: Omit<Failure, 'event'>): Omit<Failure, 'event'> {
+  return { detail, ...(severity === undefined ? {} : { severity }) }
+}
+
+function recordOf({ event, order, ...why }: Failure & { readonly order: number }): NonNullable<ResourceRecord['failure']> {
+  return { event, ...whyOf(why), number: order }
+}

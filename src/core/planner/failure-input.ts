@@ -86,7 +86,9 @@ function isLeft(group: GroupRow, holder: Holder, rules: readonly NamedRule[], re
   const last = (group.failures[holder.node] ?? []).findLast((one) => one.resource === resource)
   if (last === undefined) return false
   const restartMax = holder.pinned.resources[resource]?.restart.max ?? 0
-  const rule = matchingRule(rules, { event: last.event, resource, count: countOf(group, holder, resource), restartMax })
+  const { event, severity } = last
+  const count = countOf(group, holder, resource)
+  const rule = matchingRule(rules, { event, resource, count, restartMax, ...(severity === undefined ? {} : { severity }) })
   return rule?.action === 'log' || rule?.action === 'ignore'
 }
 

@@ -1,6 +1,6 @@
 /** What the planner is told of one group, and the words in which its policies answer. */
 import type { BootId, GroupName, LogTime, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { Candidate, FailoverLimit, NamedRule, PlannedAction, PlannedDecision } from '../cluster/index.js'
+import type { Candidate, FailoverLimit, FailureSeverity, NamedRule, PlannedAction, PlannedDecision } from '../cluster/index.js'
 
 export interface CandidateInput {
   readonly node: NodeId
@@ -39,6 +39,8 @@ export interface GroupInput {
       readonly event: string
       readonly detail: string
       readonly restartNumber: number
+      readonly number?: number
+      readonly severity?: FailureSeverity
     } | null
     readonly restartNumber: number
     /** Failures of the failed resource on this node within its window, this one included; and what is allowed. */

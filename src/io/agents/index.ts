@@ -3,5 +3,5 @@ export { type Agents, type AgentsConfig, type AgentsListener, openAgents, type W
 export { beginCall, type CallRequest } from './call.js'
 export { safePath } from './environment.js'
 export type { Method } from './method.js'
-export { installedOcfTypes, judgeOcfStatus } from './ocf.js'
+export { installedOcfTypes, isOcfInstalled, ocfScratch } from './ocf.js'
 export { logLinesMax, type ResourceLog, readResourceLog } from './resource-log.js'
