@@ -2,10 +2,12 @@
 import { ClusterError, formatDuration, type NodeId, parseDuration, type ResourceName } from '../../base/index.js'
 import {
   checkDefinition,
+  type DependencyKind,
   type FailurePolicy,
   type FailureRule,
   fencesOnStopFailure,
   type GroupDefinition,
+  normalDependency,
   policyDefaults,
   type ResourceDefinition,
   resourceDefaults,
@@ -18,7 +20,7 @@ import { readCounts, readWatching, type Span, type WrittenWatching, writtenProbe
 interface WrittenResource extends WrittenWatching {
   readonly type: string
   readonly parameters?: ResourceDefinition['parameters']
-  readonly dependsOn?: readonly ResourceName[]
+  readonly dependsOn?: readonly (ResourceName | { readonly resource: ResourceName; readonly kind?: DependencyKind })[]
   readonly start?: { readonly timeout?: Span }
   readonly stop?: { readonly timeout?: Span }
   readonly restart?: { readonly max?: number; readonly window?: Span; readonly delay?: Span }
@@ -146,7 +148,9 @@ function normaliseResource(name: string, written: WrittenResource): ResourceDefi
   return {
     type: written.type,
     parameters: written.parameters ?? {},
-    dependsOn: written.dependsOn ?? [],
+    dependsOn: (written.dependsOn ?? []).map((needed) =>
+      normalDependency(typeof needed === 'string' ? needed : { kind: 'offlineRestart', ...needed }),
+    ),
     probe: {
       interval: span('probe.interval', written.probe?.interval, probe.interval),
       timeout: span('probe.timeout', written.probe?.timeout, probe.timeout),

@@ -7,7 +7,7 @@
 import { type BootId, type CaseId, invariant, type LogTime, type NodeId, tokenAt } from '../../base/index.js'
 import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
-import { claimsOf } from './definition.js'
+import { claimsOf, isUpdatable } from './definition.js'
 import { isOnlyDegraded } from './failures.js'
 import { dependencyKindsLevel, failureRulesLevel, levelInForce } from './features.js'
 import type { BootRow, Failure, GroupRow, Holder, Proof, ProofKind, ReportedFailure } from './rows.js'
@@ -117,9 +117,21 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
         return 'there is nothing to restart under this token'
       const number = (group.holder.order.restart?.number ?? 0) + 1
-      putOrder(context, group, 'run', { resource: action.resource, number }, decision.text)
+      putOrder(
+        context,
+        group,
+        'run',
+        { resource: action.resource, number, ...(action.dependents === undefined ? {} : { dependents: true as const }) },
+        decision.text,
+      )
       return undefined
     }
+    case 'update':
+      if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
+        return 'there is nothing to change under this token'
+      if (!isUpdatable(group.holder.pinned.resources, group.definition.resources)) return 'this cannot be changed while it runs'
+      putOrder(context, updated(context, group), 'run', null, decision.text)
+      return undefined
     case 'fence':
       if (!mayStillRun(group) || group.holder.token !== action.token) return 'there is nothing to end under this token'
       if (!couldGoElsewhere(context, group)) return 'no other node could take the group'
@@ -199,6 +211,13 @@ function putOrder(
 
 type HeldGroup = GroupRow & { readonly holder: Holder }
 
+/** Pinned anew; what the holder said was said of what it ran before. */
+function updated(context: Context, group: HeldGroup): HeldGroup {
+  const { holder } = group
+  const report = { ...holder.report, state: 'STARTING' as const, at: context.at, since: context.at }
+  return { ...group, holder: { ...holder, pinned: group.definition, pinnedRevision: group.resourcesRevision, report } }
+}
+
 /** What a stop for a failure leaves behind: the node is passed over, or the group stays stopped. */
 function left(context: Context, group: HeldGroup, { ban, halt }: Extract<PlannedAction, { kind: 'stop' }>, reason: string): HeldGroup {
   if (halt === true) {
@@ -262,33 +281,31 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
   }
   if (command.sequence < holder.order.sequence && command.report.state !== 'UNKNOWN') return { ignored: 'an older order' }
   const before = holder.report
-  const failure = command.report.failure
-  const isNew = failure !== null && !isKnown(context, group, holder, failure)
+  const { failure, others = [] } = command.report
+  const fresh = [...(failure === null ? [] : [failure]), ...others].filter((one) => !isKnown(context, group, holder, one))
   // What an older member would not write is left out until every member does.
   const level = levelInForce(context.draft)
   const times = level >= failureRulesLevel
   const beforeSince = before.since ?? before.at
   const ran = times && before.state === 'ONLINE' ? { ranFor: context.at - beforeSince } : {}
   const { token } = holder
-  const more = level >= dependencyKindsLevel ? { ...severityOf(failure), ...(failure?.number === undefined ? {} : { token, number: failure.number }) } : {}
-  const failures = isNew
-    ? withFailure(group, command.node, {
-        at: context.at,
-        resource: failure.resource,
-        event: failure.event,
-        detail: failure.detail,
-        ...ran,
-        ...more,
-      })
-    : group.failures
+  let failures = group.failures
+  for (const { resource, event, detail, severity, number } of fresh) {
+    const more = {
+      ...(severity === undefined ? {} : { severity }),
+      ...(number === undefined ? {} : { token, number }),
+    }
+    const known = level >= dependencyKindsLevel ? more : {}
+    failures = withFailure({ ...group, failures }, command.node, { at: context.at, resource, event, detail, ...ran, ...known })
+  }
   const since = times ? { since: before.state === command.report.state ? beforeSince : context.at } : {}
   const updated: GroupRow = { ...group, failures, holder: { ...holder, report: { ...command.report, at: context.at, ...since } } }
   context.putGroup(updated)
-  if (isNew) {
+  for (const one of fresh) {
     context.event(
       'resource.failed',
-      `${group.name}/${failure.resource}`,
-      `${failure.resource} on ${command.node}: ${failure.event} (${failure.detail})`,
+      `${group.name}/${one.resource}`,
+      `${one.resource} on ${command.node}: ${one.event} (${one.detail})`,
       { node: command.node },
     )
   }
@@ -312,10 +329,6 @@ function isKnown(context: Context, group: GroupRow, { node, token, report: { fai
     return before?.resource === resource && before.restartNumber === restartNumber && before.event === event
   if (before?.number === number && before.event === event) return true
   return (group.failures[node] ?? []).some((one) => one.token === token && one.number === number && one.event === event)
-}
-
-function severityOf(failure: ReportedFailure | null) {
-  return failure?.severity === undefined ? {} : { severity: failure.severity }
 }
 
 function withFailure(group: GroupRow, node: NodeId, failure: Failure): GroupRow['failures'] {

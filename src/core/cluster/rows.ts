@@ -117,7 +117,10 @@ export interface HolderReport {
   readonly resources: {
     readonly [name: ResourceName]: { readonly state: ResourceState; readonly detail?: string; readonly degraded?: true }
   }
+  /** The first that waits for an answer, of those that are critical if there is one. */
   readonly failure: ReportedFailure | null
+  /** Further ones. */
+  readonly others?: readonly ReportedFailure[]
   readonly at: LogTime
   /** Since when its state has been this one. */
   readonly since?: LogTime
@@ -127,7 +130,7 @@ export interface HolderReport {
 export interface HolderOrder {
   readonly sequence: number
   readonly wanted: 'run' | 'stop'
-  readonly restart: { readonly resource: ResourceName; readonly number: number } | null
+  readonly restart: { readonly resource: ResourceName; readonly number: number; readonly dependents?: true } | null
   readonly reason: string
 }
 

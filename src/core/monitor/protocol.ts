@@ -10,21 +10,21 @@ import type { FailureSeverity, GroupDefinition } from '../cluster/index.js'
 
 export type MonitorOrder =
   /**
-   * Run the group under this token until told otherwise. With a `restart` of a number not seen before under this
-   * token, restart that resource and those that depend on it.
+   * Run the group under this token until told otherwise, with these resources: what has changed of them is taken on. With a
+   * `restart` of a number not seen before under this token, restart that resource.
    */
   | {
       readonly kind: 'run'
       readonly group: GroupName
       readonly token: Token
       readonly sequence: number
-      /** Pinned when the grant was given. */
+      /** Pinned when the grant was given, or when they were last changed. The same names and dependencies each time. */
       readonly resources: GroupDefinition['resources']
       readonly node: NodeId
       readonly boot: BootId
       /** Nothing of this order is spawned once the boot clock, plus its grain, has passed this. */
       readonly deadline: BootInstant
-      readonly restart?: { readonly resource: ResourceName; readonly number: number }
+      readonly restart?: RestartOrder
       /** Checkpoints left by the last holder, written into the resources' checkpoint folder before start. */
       readonly checkpoints: { readonly [name: string]: string }
     }
@@ -50,6 +50,13 @@ export type MonitorOrder =
   /** The lease was renewed: runs in progress may go on spawning until this reading of the boot clock. */
   | { readonly kind: 'deadline'; readonly deadline: BootInstant }
 
+export interface RestartOrder {
+  readonly resource: ResourceName
+  readonly number: number
+  /** With everything that depends on it, in whatever way; else as each kind of dependency has it. */
+  readonly dependents?: true
+}
+
 export type ResourceRunState = 'STOPPED' | 'STARTING' | 'ONLINE' | 'STOPPING' | 'FAILED' | 'UNKNOWN'
 
 export interface ResourceReport {
@@ -72,6 +79,8 @@ export interface GroupReport {
   readonly resources: { readonly [name: ResourceName]: ResourceReport }
   /** Present when FAILED; also when UNKNOWN, if a failed stop or start led there. */
   readonly failure?: ResourceFailure
+  /** Further ones; those of resources that are not critical come after those that are. */
+  readonly others?: readonly ResourceFailure[]
   /** Why the group as a whole is UNKNOWN, such as a run record that cannot be read. */
   readonly detail?: string
 }

@@ -5,7 +5,7 @@
  * and the word UNKNOWN is decided here.
  */
 import { type BootInstant, bootInstant, type ResourceName } from '../../base/index.js'
-import type { ResourceDefinition } from '../cluster/index.js'
+import { canonical, type ResourceDefinition } from '../cluster/index.js'
 import type { MethodRequest, MonitorEffect } from './events.js'
 import { ProbeCount } from './probe-count.js'
 import type { ResourceFailure, ResourceReport, ResourceRunState } from './protocol.js'
@@ -45,7 +45,7 @@ type Failure = Pick<ResourceFailure, 'event' | 'detail' | 'severity'>
 
 /** The one thing that is being done with a resource: never two at once. */
 type Activity =
-  | { readonly kind: 'start' | 'settle' | 'stop' | 'kill' | 'verify'; readonly action: number; cancelled: boolean }
+  | { readonly kind: 'start' | 'settle' | 'reload' | 'stop' | 'kill' | 'verify'; readonly action: number; cancelled: boolean }
   | { readonly kind: 'probe'; readonly action: number; readonly purpose: ProbePurpose; readonly deep: boolean; cancelled: boolean }
 
 /** A main process that has lived this long after its resource came ONLINE is no leftover of the start. */
@@ -64,10 +64,10 @@ const againAfterBad = 1_000
 
 export class ResourceRun {
   readonly name: ResourceName
-  readonly definition: ResourceDefinition
-  readonly behaviour: ResourceBehaviour
-  /** Names of the resources of this group that need this one. */
-  readonly dependents: readonly ResourceName[]
+  /** As what it runs; or, while nothing of it does, as what it will. */
+  #definition: ResourceDefinition
+  /** As what it is to run, where that is something else than what it runs. */
+  #next: ResourceDefinition | undefined
   readonly #context: RunContext
   #state: ResourceRunState = 'STOPPED'
   #detail: string | undefined
@@ -101,13 +101,22 @@ export class ResourceRun {
   /** A start that a dead monitor left behind could not be taken over: stop, verify, start. */
   #startAgain = false
 
-  constructor(context: RunContext, name: ResourceName, definition: ResourceDefinition, dependents: readonly ResourceName[]) {
+  constructor(context: RunContext, name: ResourceName, definition: ResourceDefinition) {
     this.#context = context
     this.name = name
-    this.definition = definition
-    this.behaviour = behaviourOf(definition)
+    this.#definition = definition
     this.#count = new ProbeCount(definition.probe)
-    this.dependents = dependents
+  }
+
+  get definition(): ResourceDefinition {
+    return this.#definition
+  }
+  get behaviour(): ResourceBehaviour {
+    return behaviourOf(this.#definition)
+  }
+  /** It does not run yet as it is to. */
+  get changing(): boolean {
+    return this.#next !== undefined
   }
 
   get state(): ResourceRunState {
@@ -151,6 +160,32 @@ export class ResourceRun {
     if (this.#state === 'UNKNOWN') this.#retry = true
   }
 
+  /**
+   * Takes on another definition: at once what only says how it is watched and what follows, or when nothing of it runs;
+   * the rest by a reload or a restart. Until then it is stopped and probed as what it runs.
+   */
+  redefine(definition: ResourceDefinition, now: BootInstant) {
+    if (sameProgram(this.#definition, definition)) {
+      this.#next = undefined
+      if (canonical(this.#definition) === canonical(definition)) return
+      this.#definition = definition
+      if (this.#state !== 'ONLINE') return
+      this.#count = new ProbeCount(definition.probe)
+      this.#tellTrouble()
+      this.#scheduleProbe(now)
+      this.#firstDeepProbe(now)
+    } else if (this.#touched) this.#next = definition
+    else this.#definition = definition
+  }
+
+  /** Goes from what it runs to what it is to run. Asked by the group when it may start something. */
+  takeOnChange() {
+    if (this.#next === undefined || this.#state !== 'ONLINE' || this.busy) return
+    if (this.#next.type.startsWith('ocf:') && canonical(this.#next.limits ?? null) === canonical(this.#definition.limits ?? null))
+      this.#begin('reload')
+    else this.#startAgain = true
+  }
+
   // What the group has done with it.
 
   start() {
@@ -181,7 +216,7 @@ export class ResourceRun {
   yieldToStop() {
     const kind = this.#activity?.kind
     const mayEndStart = this.#holds || this.behaviour.kept || this.behaviour.holdsNothing
-    if (kind === 'probe' || ((kind === 'start' || kind === 'settle') && mayEndStart)) this.#cancel()
+    if (kind === 'probe' || ((kind === 'start' || kind === 'settle' || kind === 'reload') && mayEndStart)) this.#cancel()
   }
 
   /** The time for an orderly stop is over. */
@@ -205,6 +240,8 @@ export class ResourceRun {
 
   becomeStopped() {
     this.#leaveOnline()
+    this.#definition = this.#next ?? this.#definition
+    this.#next = undefined
     this.#state = 'STOPPED'
     this.#detail = undefined
     this.#note = undefined
@@ -232,6 +269,8 @@ export class ResourceRun {
         return this.#onStarted(result, now)
       case 'settle':
         return this.#onSettled(result)
+      case 'reload':
+        return this.#onReloaded(result, now)
       case 'stop':
         if (result.outcome === 'failed') this.#stopTrouble = { event: 'stop-failed', detail: result.detail }
         if (result.outcome === 'timed-out') this.#stopTrouble = { event: 'stop-timeout', detail: result.detail }
@@ -266,7 +305,8 @@ export class ResourceRun {
 
   onEmptied(now: BootInstant) {
     if (this.#state !== 'ONLINE' || this.behaviour.kept) return
-    if (this.#proven) this.#fail({ event: 'died', detail: 'no process of it is left' })
+    // A reload that is killed takes the service with it: then a restart is under way already.
+    if (this.#proven && this.#activity?.kind !== 'reload') this.#fail({ event: 'died', detail: 'no process of it is left' })
     else if (this.#processes.length > 0) this.#probeForDeath(now)
   }
 
@@ -287,6 +327,7 @@ export class ResourceRun {
       ...(this.#note === undefined ? {} : { note: this.#note }),
       ...(this.#degraded === undefined ? {} : { degraded: this.#degraded }),
       ...(this.#starting === undefined ? {} : { starting: this.#starting }),
+      ...(this.#next === undefined ? {} : { former: this.#definition }),
       ...(this.#escaped ? { escaped: true } : {}),
       ...(failure === undefined ? {} : { failure: recordOf(failure) }),
     }
@@ -294,6 +335,10 @@ export class ResourceRun {
 
   /** Goes on where the process before this one left it. */
   resume(record: ResourceRecord, now: BootInstant) {
+    if (record.former !== undefined) {
+      this.#next = this.#definition
+      this.#definition = record.former
+    }
     this.#state = record.state
     this.#detail = record.detail
     this.#note = record.note
@@ -361,6 +406,26 @@ export class ResourceRun {
     const lost = result.outcome === 'timed-out' || this.#starting === undefined
     if (lost && !this.#holds && !this.behaviour.holdsNothing) this.#becomeEscaped()
     this.#startAgain = true
+  }
+
+  #onReloaded(result: MethodResult, now: BootInstant) {
+    if (this.#state !== 'ONLINE' || result.outcome === 'cancelled') return // A stop follows, or an answer to its failure.
+    if (result.outcome === 'refused') {
+      if (result.because === 'sealed') this.#context.onSealed()
+      return // Past the lease: it is tried again once that is renewed.
+    }
+    if (result.outcome !== 'done') {
+      this.#startAgain = true
+      this.#detail = 'detail' in result ? `restarted for its new definition: ${result.detail}` : undefined
+      return
+    }
+    this.#definition = this.#next ?? this.#definition
+    this.#next = undefined
+    this.#count = new ProbeCount(this.#definition.probe)
+    this.#watch(true)
+    this.#probePurpose = 'periodic'
+    this.#scheduleProbe(now, firstProbeAfter)
+    this.#firstDeepProbe(now)
   }
 
   #onVerified(result: MethodResult) {
@@ -507,6 +572,7 @@ export class ResourceRun {
   #request(method: MethodRequest['method'], deep: boolean): MethodRequest {
     const { group, token, node, boot } = this.#context.start
     const { start, stop, probe, probeDeep, type } = this.definition
+    const reload = method === 'reload' && this.#next !== undefined ? { definition: this.#next, former: this.definition } : {}
     const defined =
       method === 'probe' ? ((deep ? probeDeep?.timeout : undefined) ?? probe.timeout) : method === 'stop' ? stop.timeout : start.timeout
     const timeout = Math.min(defined, this.#context.host.limit?.(method, type) ?? defined)
@@ -520,6 +586,7 @@ export class ResourceRun {
       place: this.#place,
       definition: this.definition,
       method,
+      ...reload,
       ...(deep ? { deep: true as const } : {}),
       timeout,
       processes,
@@ -545,6 +612,12 @@ export class ResourceRun {
 
 const escapedDetail =
   'its start was killed or lost sight of where nothing holds its processes together, so some may be left: power the node off or reboot it'
+
+/** Whether the two differ only in how it is watched, in times, and in what follows a failure. */
+function sameProgram(one: ResourceDefinition, other: ResourceDefinition): boolean {
+  const program = ({ type, parameters, limits }: ResourceDefinition) => canonical([type, parameters, limits ?? null])
+  return program(one) === program(other)
+}
 
 function whyOf({ detail, severity }: Omit<Failure, 'event'>): Omit<Failure, 'event'> {
   return { detail, ...(severity === undefined ? {} : { severity }) }

@@ -171,11 +171,12 @@ export class NodeAgent {
     const before = this.told.get(group.name)
     if (before !== undefined && before.committed === committed && before.report === report) return
     const failure = report.failure ?? null
-    const told = { state: report.state as RunState, resources: report.resources, failure }
+    const others = report.others === undefined || levelInForce(view.state) < dependencyKindsLevel ? {} : { others: report.others }
+    const told = { state: report.state as RunState, resources: report.resources, failure, ...others }
     const same =
       committed?.state === told.state &&
       JSON.stringify(sorted(committed.resources)) === JSON.stringify(sorted(told.resources)) &&
-      JSON.stringify(committed.failure) === JSON.stringify(failure)
+      JSON.stringify([committed.failure, committed.others ?? []]) === JSON.stringify([failure, told.others ?? []])
     if (same) {
       this.told.set(group.name, { committed, report })
       return

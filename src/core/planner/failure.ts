@@ -21,9 +21,13 @@ export function judgeFailure(input: GroupInput, holder: HolderInput, failure: Fa
   const { event, resource, severity } = failure
   const { failuresInWindow: count, restartMax } = holder
   const what = `${resource} on ${holder.node}: ${event} (${failure.detail})`
-  const restart = (rule: string, why: string): FailureAnswer => ({
+  const restart = (rule: string, why: string, whole = false): FailureAnswer => ({
     kind: 'verdict',
-    verdict: act({ kind: 'restart', token: holder.token, resource }, rule, `${what}; ${why}`),
+    verdict: act(
+      { kind: 'restart', token: holder.token, resource, ...(whole ? { dependents: true as const } : {}) },
+      rule,
+      `${what}; ${why}`,
+    ),
   })
   if (holder.cleared === true) return restart('cleared', 'its failures were cleared, so it is tried again')
   const rule = matchingRule(input.rules ?? softRules, {
@@ -39,7 +43,14 @@ export function judgeFailure(input: GroupInput, holder: HolderInput, failure: Fa
   switch (rule.action) {
     case 'restart':
     case 'restartDependents':
-      return pause(input, holder, rule, what) ?? restart(rule.name, `restart ${count} of ${restartMax} in its window${by}`)
+      return (
+        pause(input, holder, rule, what) ??
+        restart(
+          rule.name,
+          `restart ${count} of ${restartMax} in its window${by}`,
+          rule.action === 'restartDependents' && holder.restartsDependents === true,
+        )
+      )
     case 'failover':
       if (severity === 'fatal') {
         const text = `${what}; its agent says that this would fail on any node: it is stopped until it is cleared${by}`

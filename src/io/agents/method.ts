@@ -57,7 +57,7 @@ export class MethodContext {
   /** The last look before a spawn that starts something: the answer is void as soon as anything is awaited. */
   refusal(): MethodResult | undefined {
     const { group, token, method } = this.request
-    if (method !== 'start') return undefined
+    if (!beginsSomething(method)) return undefined
     if (this.world.runFolder.seals.isSealed(group, token)) {
       return { outcome: 'refused', because: 'sealed', detail: `token ${token} is sealed` }
     }
@@ -68,7 +68,7 @@ export class MethodContext {
 
   get seal() {
     const { group, token, method } = this.request
-    return method === 'start' ? { path: this.world.runFolder.seals.pathOf(group), token } : undefined
+    return beginsSomething(method) ? { path: this.world.runFolder.seals.pathOf(group), token } : undefined
   }
 
   environment(extra?: Readonly<Record<string, string>>): Record<string, string> {
@@ -103,6 +103,9 @@ export class MethodContext {
     this.#action?.cancel()
   }
 }
+
+/** What may leave something running behind is not begun past the lease. */
+const beginsSomething = (method: MethodRequest['method']) => method === 'start' || method === 'reload'
 
 /** Programs of our own say nothing to a person, and good probes the same every few seconds. */
 function isWorthKeeping({ method, deep, definition: { type } }: MethodRequest, outcome: ActionOutcome): boolean {

@@ -2,13 +2,17 @@
 import { chmodSync, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import {
+  changedParameters,
   exitReasonOf,
   judgeOcfStatus,
   type MethodResult,
   ocfAgentPath,
   ocfEnvironment,
   ocfMeaning,
+  ocfMetadataCall,
+  parseOcfMetadata,
   parseOcfType,
+  reloadFor,
 } from '../../core/monitor/index.js'
 import type { ActionOutcome } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
@@ -63,6 +67,24 @@ export async function runOcf(context: MethodContext, method: 'start' | 'stop' | 
   if (isFirstLook && told.kind === 'exited' && told.code === notInstalled)
     return { outcome: 'stopped', unable: true, note: `${definition.type}: ${told.stderr.trim().slice(-200) || ocfMeaning(notInstalled)}` }
   return judgeExit(told, (code) => judgeOcfStatus(method, code))
+}
+
+/** Has changed parameters take effect without a restart. Fails where the agent cannot, or has failed to: then a restart is due. */
+export async function reloadOcf(context: MethodContext): Promise<MethodResult> {
+  const { definition, former } = context.request
+  const path = ocfAgentPath(definition.type)
+  const asked = ocfMetadataCall(definition.type)
+  if (path === undefined || asked === undefined || former === undefined || !existsSync(path))
+    return { outcome: 'failed', detail: `${definition.type} is not installed` }
+  const described = await context.run(asked)
+  if (isResult(described)) return described
+  if (described.kind === 'cancelled') return { outcome: 'cancelled' }
+  const metadata = described.code === 0 ? parseOcfMetadata(described.stdout) : undefined
+  const changed = changedParameters(former.parameters, definition.parameters)
+  const action = metadata === undefined ? undefined : reloadFor(metadata, changed)
+  if (action === undefined) return { outcome: 'failed', detail: `a change of ${changed.join(', ')} needs a restart` }
+  const outcome = await context.run({ argv: [path, action], environment: environmentOf(context, action) }, 'service')
+  return isResult(outcome) ? outcome : judgeExit(withReason(outcome), (code) => judgeOcfStatus('reload', code))
 }
 
 const actionOf = (method: 'start' | 'stop' | 'probe') => (method === 'probe' ? 'monitor' : method)
