@@ -3,7 +3,7 @@ import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
 import { type BootId, ClusterError, type MemberId, type NodeId, type SessionId } from '../base/index.js'
 import { ClusterState, Formation, type FormationEffect, type FormationMessage, supportedLevel } from '../core/cluster/index.js'
-import type { MonitorReport } from '../core/monitor/index.js'
+import type { ClusterQuestion, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
 import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
@@ -13,6 +13,7 @@ import { openMonitorLink } from '../io/monitor-link/index.js'
 import { openPeers } from '../io/peers/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
 import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
+import { answerAgent } from './agent-questions.js'
 import type { NodeConfig } from './config.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import { type Frame, kindOf, type Question } from './messages.js'
@@ -155,6 +156,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   })
   const monitor = openMonitorLink(run.socket('monitor'), {
     onReport: (report) => {
+      if (report.kind === 'asked') return void answerMonitor(report.askId, report.question)
       if (report.kind === 'called') calls.get(report.callId)?.(report)
       monitorReport(report)
     },
@@ -164,6 +166,15 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       node?.monitorDisconnected()
     },
   })
+  /** For an agent that has called one of its commands. */
+  const answerMonitor = async (askId: string, question: ClusterQuestion): Promise<void> => {
+    try {
+      if (node === undefined) throw new ClusterError('NOT_FORMED', 'the cluster has not formed yet')
+      monitor.send({ kind: 'answered', askId, answer: await answerAgent(node, question) })
+    } catch (error) {
+      monitor.send({ kind: 'answered', askId, answer: null, problem: error instanceof Error ? error.message : String(error) })
+    }
+  }
   // What the monitor says first is kept until there is a node to hear it.
   let hello: MonitorReport | undefined
   const monitorReport = (report: MonitorReport): void => {

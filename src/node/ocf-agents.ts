@@ -14,7 +14,7 @@ import {
   ocfMetadataCall,
   parseOcfMetadata,
 } from '../core/monitor/index.js'
-import { isOcfInstalled, ocfScratch } from '../io/agents/index.js'
+import { agentCommands, isOcfInstalled, ocfScratch } from '../io/agents/index.js'
 import type { RunFolder } from '../io/run-folder/index.js'
 
 type Called = Extract<MonitorReport, { kind: 'called' }>
@@ -103,8 +103,11 @@ export class OcfAgents {
     const [wrong] = checkOcfParameters(metadata, parameters)
     if (wrong !== undefined) return refused('INVALID_DEFINITION', wrong.detail)
     if (!metadata.actions.some((action) => action.name === 'validate-all')) return { problems: [], warnings: [] }
-    const place = { resource, node: this.node, token: 0, scratch: ocfScratch(this.runFolder) }
-    const environment = ocfEnvironment(definition, { name: 'validate-all', timeout: validateTimeout, interval: 0, level: 0 }, place)
+    const place = { resource, node: this.node, token: 0, scratch: ocfScratch(this.runFolder), commands: agentCommands }
+    const environment = {
+      ...ocfEnvironment(definition, { name: 'validate-all', timeout: validateTimeout, interval: 0, level: 0 }, place),
+      QUORATE_COMMANDS: this.runFolder.socket('commands'),
+    }
     const called = await this.call({ argv: [path, 'validate-all'], environment, timeoutMs: validateTimeout })
     if (called.outcome !== 'exited' || called.code === undefined)
       return { problems: [], warnings: [`resource "${resource}" on ${this.node}: its agent did not say whether it could run (${called.outcome})`] }

@@ -147,6 +147,8 @@ export class MonitorCore {
         return now + bootClockGrain < order.deadline ? this.#calls.release(order.callId) : this.#calls.cancel(order.callId)
       case 'call-cancel':
         return this.#calls.cancel(order.callId)
+      case 'answered':
+        return // Taken by whoever asked: it decides nothing.
       default:
         return unreachable(order)
     }

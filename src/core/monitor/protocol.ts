@@ -6,6 +6,7 @@
  * sends `hello` with all it knows, and the daemon sends its orders again.
  */
 import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
+import type { AttributeRequest, ClusterSight } from './agent-commands.js'
 import type { FailureSeverity, GroupDefinition } from '../cluster/index.js'
 
 export type MonitorOrder =
@@ -47,8 +48,19 @@ export type MonitorOrder =
   /** Past `deadline`, the lease under which the act was decided, it is cancelled instead. */
   | { readonly kind: 'call-release'; readonly callId: string; readonly deadline: BootInstant }
   | { readonly kind: 'call-cancel'; readonly callId: string }
+  /** The answer to what an agent asked of the cluster; null when it could not be found out, for `problem`. */
+  | { readonly kind: 'answered'; readonly askId: string; readonly answer: ClusterAnswer | null; readonly problem?: string }
   /** The lease was renewed: runs in progress may go on spawning until this reading of the boot clock. */
   | { readonly kind: 'deadline'; readonly deadline: BootInstant }
+
+/** What an agent asks of the cluster. Attributes that last are kept by it. */
+export type ClusterQuestion =
+  | { readonly kind: 'sight' }
+  | Pick<AttributeRequest, 'kind' | 'act' | 'scope' | 'node' | 'set' | 'name'>
+
+export type ClusterAnswer =
+  | ({ readonly kind: 'sight' } & ClusterSight)
+  | { readonly kind: 'attribute'; readonly value: string | null }
 
 export interface RestartOrder {
   readonly resource: ResourceName
@@ -97,6 +109,8 @@ export interface ResourceFailure {
 }
 
 export type MonitorReport =
+  /** An agent wants to know, or to have kept, what only the cluster can. Answered with `answered`. */
+  | { readonly kind: 'asked'; readonly askId: string; readonly question: ClusterQuestion }
   | {
       readonly kind: 'hello'
       readonly boot: BootId

@@ -16,6 +16,7 @@ import {
 } from '../../core/monitor/index.js'
 import type { ActionOutcome } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
+import { agentCommands } from './commands-folder.js'
 import { isResult, judgeExit, type MethodContext } from './method.js'
 
 const providers = '/usr/lib/ocf/resource.d'
@@ -101,6 +102,10 @@ export function environmentOf({ request, world }: MethodContext, name: string): 
   const level = deep === true ? (probeDeep?.level ?? 10) : 0
   const depth = deep === true && probeDeep !== undefined ? probeDeep : probe
   const interval = method === 'probe' && token !== 0 ? depth.interval : 0
-  const scratch = ocfScratch(world.runFolder)
-  return ocfEnvironment(definition, { name, timeout: request.timeout, interval, level }, { resource: request.resource, node: request.node, token, scratch })
+  const { resource, node, timeout } = request
+  const place = { resource, node, token, scratch: ocfScratch(world.runFolder), commands: agentCommands }
+  return {
+    ...ocfEnvironment(definition, { name, timeout, interval, level }, place),
+    QUORATE_COMMANDS: world.runFolder.socket('commands'),
+  }
 }

@@ -54,7 +54,10 @@ export interface RunFolder {
   clearPid(role: ProcessRole): void
   /** A folder of its own below the run folder, made when needed. Mode 0711: users whose services run may pass, not look. */
   folder(...names: readonly string[]): string
-  socket(role: 'guardian' | 'monitor'): string
+  socket(role: 'guardian' | 'monitor' | 'commands'): string
+  /** What agents noted down for this boot, by name. */
+  readAttributes(boot: BootId): Readonly<Record<string, string>>
+  writeAttributes(boot: BootId, values: Readonly<Record<string, string>>): void
 }
 
 export function openRunFolder(path: string): RunFolder {
@@ -65,6 +68,7 @@ export function openRunFolder(path: string): RunFolder {
   const emergency = join(root, 'emergency')
   const session = join(root, 'session')
   const bootFile = join(root, 'boot')
+  const attributes = join(root, 'attributes')
   const pid = (role: ProcessRole) => join(root, `${role}.pid`)
   return {
     path: root,
@@ -99,6 +103,11 @@ export function openRunFolder(path: string): RunFolder {
     clearPid: (role) => rmSync(pid(role), { force: true }),
     folder: (...names) => makeFolder(join(root, ...names), 0o711),
     socket: (role) => join(root, `${role}.sock`),
+    readAttributes: (of) => {
+      const known = readAs<{ boot: BootId; values: Record<string, string> }>(attributes)
+      return known?.boot === of ? known.values : {}
+    },
+    writeAttributes: (of, values) => writeChecked(attributes, { boot: of, values }),
   }
 }
 
