@@ -284,7 +284,9 @@ export class QuorateNode {
       this.requests.addQuestion(id, this.io.clock.now() + timeoutMs, (outcome) =>
         outcome.ok ? resolve(outcome.value) : reject(outcome.error),
       )
-      this.send(node, { kind: 'ask', id, question })
+      if (this.send(node, { kind: 'ask', id, question })) return
+      const error = new ClusterError('NO_QUORUM', `there is no connection with ${node}`, { fix: 'GET /v1/links shows who hears whom' })
+      this.requests.answer(id, { ok: false, error })
     })
   }
 
