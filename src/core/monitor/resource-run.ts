@@ -416,12 +416,18 @@ export class ResourceRun {
     }
     if (result.outcome !== 'done') {
       this.#startAgain = true
+      if (result.outcome === 'timed-out' && !this.#holds) {
+        this.#leaveOnline()
+        return this.#becomeEscaped() // It was killed, as a start would be.
+      }
       this.#detail = 'detail' in result ? `restarted for its new definition: ${result.detail}` : undefined
       return
     }
     this.#definition = this.#next ?? this.#definition
     this.#next = undefined
     this.#count = new ProbeCount(this.#definition.probe)
+    this.#onlineSince = now // Its main processes may be others from now on.
+    this.#proven = false
     this.#watch(true)
     this.#probePurpose = 'periodic'
     this.#scheduleProbe(now, firstProbeAfter)
@@ -611,7 +617,7 @@ export class ResourceRun {
 }
 
 const escapedDetail =
-  'its start was killed or lost sight of where nothing holds its processes together, so some may be left: power the node off or reboot it'
+  'its start or reload was killed or lost sight of where nothing holds its processes together, so some may be left: power the node off or reboot it'
 
 /** Whether the two differ only in how it is watched, in times, and in what follows a failure. */
 function sameProgram(one: ResourceDefinition, other: ResourceDefinition): boolean {
