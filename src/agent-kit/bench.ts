@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type BootId, bootInstant, type GroupName, type NodeId, type ResourceName, type Token } from '../base/index.js'
 import type { ResourceDefinition } from '../core/cluster/index.js'
 import { behaviourOf, type MethodRequest, type MethodResult, ocfEnvironment, type ProcessIdentity } from '../core/monitor/index.js'
-import { agentCommands, cellName, markersOf, openAgents, ocfScratch } from '../io/agents/index.js'
+import { agentCommands, cellName, markersOf, ocfScratch, openAgents } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
 import { type ActionOutcome, type Cell, openContainment, spawnAction } from '../io/processes/index.js'
 import { openRunFolder } from '../io/run-folder/index.js'
@@ -41,7 +41,10 @@ export async function openBench(definition: ResourceDefinition, name: string): P
   const clock = openClock()
   const containment = openContainment({ preference: 'auto', key: runFolder.key, node })
   const { place } = containment
-  const agents = openAgents({ runFolder, logDir: runFolder.folder('log'), clock }, { onLearnt: () => {}, onEnded: () => {}, onEmptied: () => {} })
+  const agents = openAgents(
+    { runFolder, logDir: runFolder.folder('log'), clock },
+    { onLearnt: () => {}, onEnded: () => {}, onEmptied: () => {} },
+  )
   const commands = await serveAgentCommands({
     path: runFolder.socket('commands'),
     node,

@@ -228,7 +228,10 @@ function repeating(of: Methods): readonly Check[] {
 function ending(of: Methods): readonly Check[] {
   return [
     { name: 'stop', run: async () => finding(await of.stop(), 'done', 'it should stop') },
-    { name: 'probe while stopped', run: () => (of.holdsNothing ? Promise.resolve(skipped('it is always there')) : of.expect('stopped', 'after its stop')) },
+    {
+      name: 'probe while stopped',
+      run: () => (of.holdsNothing ? Promise.resolve(skipped('it is always there')) : of.expect('stopped', 'after its stop')),
+    },
     {
       name: 'nothing is left running',
       run: async () => {
@@ -257,7 +260,10 @@ function surviving(of: Methods): readonly Check[] {
       },
     },
     { name: 'stop after its processes were killed', run: async () => finding(await of.stop(), 'done', 'it should clean up') },
-    { name: 'probe after that', run: () => (of.holdsNothing ? Promise.resolve(skipped('it is always there')) : of.expect('stopped', 'after that stop')) },
+    {
+      name: 'probe after that',
+      run: () => (of.holdsNothing ? Promise.resolve(skipped('it is always there')) : of.expect('stopped', 'after that stop')),
+    },
   ]
 }
 

@@ -96,11 +96,17 @@ function init(name: string, { kind, provider, folder }: InitOptions, terminal: T
 /** Errors: INVALID, INVALID_NAME, UNKNOWN_TYPE, INVALID_DEFINITION. */
 async function tryAgent(type: string, given: readonly string[], options: TestOptions, terminal: Terminal): Promise<number> {
   if (!isName(options.name))
-    throw new ClusterError('INVALID_NAME', `"${options.name.slice(0, 80)}" cannot name a resource`, { fix: 'use letters, digits, dots and dashes' })
+    throw new ClusterError('INVALID_NAME', `"${options.name.slice(0, 80)}" cannot name a resource`, {
+      fix: 'use letters, digits, dots and dashes',
+    })
   const definition = definitionOf(type, given, options)
   const [wrong] = checkResourceParameters(type, definition.parameters)
   if (wrong !== undefined)
-    throw new ClusterError(wrong.parameter === 'type' ? 'UNKNOWN_TYPE' : 'INVALID_DEFINITION', wrong.detail, wrong.fix === undefined ? {} : { fix: wrong.fix })
+    throw new ClusterError(
+      wrong.parameter === 'type' ? 'UNKNOWN_TYPE' : 'INVALID_DEFINITION',
+      wrong.detail,
+      wrong.fix === undefined ? {} : { fix: wrong.fix },
+    )
   const bench = await openBench(definition, options.name)
   const forPeople = options.output === 'table'
   let results: readonly CheckResult[]
@@ -116,17 +122,26 @@ async function tryAgent(type: string, given: readonly string[], options: TestOpt
   const doubtful = results.filter(({ outcome }) => outcome === 'unwise').length
   if (forPeople) {
     const kept = options.keep === true ? `; ${bench.folder} is kept` : ''
-    terminal.out(`${failed === 0 ? 'all is well' : `${failed} failed`}${doubtful === 0 ? '' : `, ${doubtful} unwise`}, ${results.length} checks${kept}\n`)
-  } else terminal.out(`${JSON.stringify({ type, parameters: definition.parameters, containment: bench.containment, checks: results }, null, 1)}\n`)
+    terminal.out(
+      `${failed === 0 ? 'all is well' : `${failed} failed`}${doubtful === 0 ? '' : `, ${doubtful} unwise`}, ${results.length} checks${kept}\n`,
+    )
+  } else
+    terminal.out(
+      `${JSON.stringify({ type, parameters: definition.parameters, containment: bench.containment, checks: results }, null, 1)}\n`,
+    )
   return failed === 0 ? exit.done : exit.failed
 }
 
-function definitionOf(type: string, given: readonly string[], { timeout, startTimeout, stopTimeout, deep }: TestOptions): ResourceDefinition {
+function definitionOf(
+  type: string,
+  given: readonly string[],
+  { timeout, startTimeout, stopTimeout, deep }: TestOptions,
+): ResourceDefinition {
   const parameters = Object.fromEntries(
     given.map((one) => {
       const at = one.indexOf('=')
       if (at < 1) throw new ClusterError('INVALID', `"${one.slice(0, 80)}" is no parameter`, { fix: 'write name=value' })
-      return [one.slice(0, at), valueOf(type, one.slice(at + 1))]
+      return [one.slice(0, at), parameterOf(type, one.slice(at + 1))]
     }),
   )
   const ocf = parseOcfType(type) !== undefined
@@ -143,7 +158,7 @@ function definitionOf(type: string, given: readonly string[], { timeout, startTi
 }
 
 /** Agents take texts; lists, maps and numbers are of the built-in types. */
-function valueOf(type: string, text: string): ParameterValue {
+function parameterOf(type: string, text: string): ParameterValue {
   if (type.startsWith('ocf:')) return text
   try {
     return JSON.parse(text) as ParameterValue

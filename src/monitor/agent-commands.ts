@@ -58,7 +58,10 @@ export async function serveAgentCommands(world: AgentCommandsWorld): Promise<Age
       const call = readCall(Buffer.concat(parts))
       if (call === 'incomplete') return
       begun = true
-      if (call === undefined) return socket.destroy()
+      if (call === undefined) {
+        socket.destroy()
+        return
+      }
       void answer(call.argv, call.instance).then(({ status, out, error }) =>
         socket.end(`${status} ${Buffer.byteLength(out)}\n${out}${error}`),
       )
@@ -72,8 +75,7 @@ export async function serveAgentCommands(world: AgentCommandsWorld): Promise<Age
   chmodSync(world.path, 0o600)
 
   return {
-    answered: ({ askId, answer: found, problem }) =>
-      waiting.get(askId)?.({ answer: found, ...(problem === undefined ? {} : { problem }) }),
+    answered: ({ askId, answer: found, problem }) => waiting.get(askId)?.({ answer: found, ...(problem === undefined ? {} : { problem }) }),
     disconnected: () => {
       for (const tell of [...waiting.values()]) tell({ answer: null, problem: 'the daemon of this node is gone' })
     },
@@ -130,6 +132,9 @@ function readCall(bytes: Buffer): { readonly argv: readonly string[]; readonly i
   const length = /^\d{1,6}$/.test(head) ? Number(head) : Number.NaN
   if (!(length <= messageMax)) return undefined
   if (bytes.length < end + 1 + length) return 'incomplete'
-  const [instance = '', _group, _token, ...argv] = bytes.subarray(end + 1, end + 1 + length).toString('utf8').split('\0')
+  const [instance = '', _group, _token, ...argv] = bytes
+    .subarray(end + 1, end + 1 + length)
+    .toString('utf8')
+    .split('\0')
   return { argv, instance }
 }

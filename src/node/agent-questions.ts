@@ -12,7 +12,9 @@ const timeoutMs = 5_000
 /** Errors: NO_QUORUM, UNKNOWN_OUTCOME, UNKNOWN_NODE. */
 export async function answerAgent(node: QuorateNode, question: ClusterQuestion): Promise<ClusterAnswer> {
   if (question.kind === 'sight') {
-    const silent = new Set(node.detectorReport().flatMap(({ node: name, stage }) => (stage === 'HEALTHY' || stage === 'MISSED' ? [] : [name])))
+    const silent = new Set(
+      node.detectorReport().flatMap(({ node: name, stage }) => (stage === 'HEALTHY' || stage === 'MISSED' ? [] : [name])),
+    )
     const nodes = nodesOf(node.state).map(({ name }) => ({ name, online: name === node.status.node || !silent.has(name) }))
     return { kind: 'sight', nodes, quorate: node.status.leader !== undefined }
   }

@@ -270,9 +270,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
 
   const startNode = (known: Identity): QuorateNode => {
     const { rows: _, ...rest } = restored
-    const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, (question) =>
-      answerHere(question),
-    )
+    const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, (question) => answerHere(question))
     node = started
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
     if (hello !== undefined) started.monitorReport(hello)

@@ -110,7 +110,10 @@ export class OcfAgents {
     }
     const called = await this.call({ argv: [path, 'validate-all'], environment, timeoutMs: validateTimeout })
     if (called.outcome !== 'exited' || called.code === undefined)
-      return { problems: [], warnings: [`resource "${resource}" on ${this.node}: its agent did not say whether it could run (${called.outcome})`] }
+      return {
+        problems: [],
+        warnings: [`resource "${resource}" on ${this.node}: its agent did not say whether it could run (${called.outcome})`],
+      }
     // An agent that does not know the action has nothing against it.
     if (called.code === 0 || called.code === 3) return { problems: [], warnings: [] }
     const words = exitReasonOf(called.stderr) ?? lastWords(called.stderr) ?? lastWords(called.stdout)
@@ -125,7 +128,10 @@ function lastWords(text: string): string | undefined {
 }
 
 /** What of a definition has to be asked about again: agents whose parameters are new. */
-export function toBeValidated(after: GroupDefinition['resources'], before: GroupDefinition['resources'] | undefined): GroupDefinition['resources'] {
+export function toBeValidated(
+  after: GroupDefinition['resources'],
+  before: GroupDefinition['resources'] | undefined,
+): GroupDefinition['resources'] {
   const isNew = ([name, { type, parameters }]: [string, ResourceDefinition]) => {
     const known = before?.[name as ResourceName]
     return type.startsWith('ocf:') && (known?.type !== type || changedParameters(known.parameters, parameters).length > 0)

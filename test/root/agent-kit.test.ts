@@ -24,10 +24,10 @@ after(() => {
 })
 
 async function kit(...argv: string[]) {
-  let out = ''
-  let error = ''
-  const code = await runAgentKit(argv, { out: (text) => void (out += text), error: (text) => void (error += text) })
-  return { code, out, error }
+  const out: string[] = []
+  const error: string[] = []
+  const code = await runAgentKit(argv, { out: (text) => void out.push(text), error: (text) => void error.push(text) })
+  return { code, out: out.join(''), error: error.join('') }
 }
 
 async function tried(...argv: string[]) {
@@ -51,7 +51,10 @@ test('the beginning of a command keeps every promise', async () => {
   const path = join(folder, 'begun')
   assert.equal((await kit('init', 'begun', '--kind', 'command', '--folder', folder)).code, 0)
   assert.match(readFileSync(path, 'utf8'), new RegExp(`start: \\[${path}, start\\]`))
-  const { code, of, checks } = await tried('command', ...['start', 'stop', 'probe'].map((method) => `${method}=${JSON.stringify([path, method])}`))
+  const { code, of, checks } = await tried(
+    'command',
+    ...['start', 'stop', 'probe'].map((method) => `${method}=${JSON.stringify([path, method])}`),
+  )
   assert.deepEqual([of('failed'), of('unwise'), code], [[], [], 0], JSON.stringify(checks))
 })
 
@@ -80,7 +83,11 @@ test('Debian’s Dummy, symlink and nginx', async () => {
 
 /** What is wrong with an agent, and what finds it out. */
 const faults: readonly (readonly [string, string, readonly string[]])[] = [
-  ['a second start that fails', 'start) [ ! -e $S ] || exit 1; touch $S ;; stop) rm -f $S ;; monitor) [ -e $S ] || exit 7 ;;', ['start while running']],
+  [
+    'a second start that fails',
+    'start) [ ! -e $S ] || exit 1; touch $S ;; stop) rm -f $S ;; monitor) [ -e $S ] || exit 7 ;;',
+    ['start while running'],
+  ],
   ['a stop of nothing that fails', 'start) touch $S ;; stop) rm $S ;; monitor) [ -e $S ] || exit 7 ;;', ['stop while stopped']],
   ['a probe that always says running', 'start) touch $S ;; stop) rm -f $S ;; monitor) : ;;', ['first look']],
   ['a probe that fails instead of saying stopped', 'start) touch $S ;; stop) rm -f $S ;; monitor) [ -e $S ] || exit 1 ;;', ['first look']],
@@ -132,5 +139,6 @@ test('metadata that are not well-formed, wrong parameters, and what is not there
     [['test', 'command', 'run=x', '--timeout', 'soon'], 64],
     [['init', '../x'], 1],
     [['init', 'x', '--kind', 'other'], 64],
-  ] as const) assert.equal((await kit(...argv)).code, code, argv.join(' '))
+  ] as const)
+    assert.equal((await kit(...argv)).code, code, argv.join(' '))
 })

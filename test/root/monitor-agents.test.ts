@@ -34,7 +34,12 @@ function player(name: string, more: object = {}) {
   mkdirSync(answers, { recursive: true })
   const definition = (parameters: object = {}) =>
     resource({ type: play.type, parameters: { answers, ...parameters }, probe: { interval: 100, timeout: 5_000 }, ...more })
-  return { answers, definition, log: join(answers, 'log'), answer: (action: string, status: number) => writeFileSync(join(answers, action), `${status}\n`) }
+  return {
+    answers,
+    definition,
+    log: join(answers, 'log'),
+    answer: (action: string, status: number) => writeFileSync(join(answers, action), `${status}\n`),
+  }
 }
 
 test('what an agent calls degraded is ONLINE, with its reason', async () => {
@@ -123,7 +128,8 @@ test('a change of what cannot be reloaded is a restart', async () => {
 })
 
 test('Debian’s Dummy reloads in the way of OCF 1.0', async () => {
-  const dummy = (parameters: Record<string, string>) => resource({ type: 'ocf:heartbeat:Dummy', parameters, probe: { interval: 100, timeout: 5_000 } })
+  const dummy = (parameters: Record<string, string>) =>
+    resource({ type: 'ocf:heartbeat:Dummy', parameters, probe: { interval: 100, timeout: 5_000 } })
   bench.run('old', { d: dummy({ fake: 'a' }) })
   await bench.groupIs('old', 'ONLINE')
   const state = join(bench.runFolder.path, 'rsctmp', 'Dummy-d.state')
@@ -162,10 +168,20 @@ test('Debian’s Stateful keeps its score by the commands of its path, and the n
 test('Debian’s redis, single, neither misses nor disturbs a cluster manager', async () => {
   const folder = mkdtempSync(join(bench.dir, 'redis-'))
   const port = 20_000 + Math.floor(Math.random() * 20_000)
-  writeFileSync(join(folder, 'redis.conf'), `port ${port}\nbind 127.0.0.1\ndaemonize yes\ndir ${folder}\npidfile ${folder}/redis.pid\nunixsocket ${folder}/redis.sock\n`)
+  writeFileSync(
+    join(folder, 'redis.conf'),
+    `port ${port}\nbind 127.0.0.1\ndaemonize yes\ndir ${folder}\npidfile ${folder}/redis.pid\nunixsocket ${folder}/redis.sock\n`,
+  )
   const redis = resource({
     type: 'ocf:heartbeat:redis',
-    parameters: { config: join(folder, 'redis.conf'), user: 'root', rundir: folder, pidfile_name: 'redis.pid', socket_name: 'redis.sock', port: String(port) },
+    parameters: {
+      config: join(folder, 'redis.conf'),
+      user: 'root',
+      rundir: folder,
+      pidfile_name: 'redis.pid',
+      socket_name: 'redis.sock',
+      port: String(port),
+    },
     start: { timeout: 30_000 },
     stop: { timeout: 30_000 },
   })
@@ -189,9 +205,15 @@ test('a command starts fast, and what only the cluster knows is missed by name w
   assert.match(outside.stderr, /only for agents that Quorate runs/)
 })
 
-async function command(name: string, args: readonly string[], environment: Record<string, string> = { QUORATE_COMMANDS: bench.runFolder.socket('commands') }) {
+async function command(
+  name: string,
+  args: readonly string[],
+  environment: Record<string, string> = { QUORATE_COMMANDS: bench.runFolder.socket('commands') },
+) {
   try {
-    const { stdout, stderr } = await promisify(execFile)(join(agentCommands, name), [...args], { env: { PATH: '/usr/bin:/bin', ...environment } })
+    const { stdout, stderr } = await promisify(execFile)(join(agentCommands, name), [...args], {
+      env: { PATH: '/usr/bin:/bin', ...environment },
+    })
     return { code: 0, stdout, stderr }
   } catch (error) {
     const failed = error as { code: number; stdout: string; stderr: string }

@@ -7,9 +7,9 @@ import assert from 'node:assert/strict'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { readNodeConfig } from '../../src/node/index.js'
-import { type RunningMonitor, runMonitor } from '../../src/monitor/index.js'
 import { readBootId } from '../../src/io/run-folder/index.js'
+import { type RunningMonitor, runMonitor } from '../../src/monitor/index.js'
+import { readNodeConfig } from '../../src/node/index.js'
 import { BenchCluster } from '../api/bench-api.js'
 import { installTestAgent, type TestAgent } from './test-agent.js'
 
@@ -29,7 +29,10 @@ before(async () => {
   for (const name of names) await startMonitor(name)
   // A daemon finds its monitor in its own time.
   for (const node of names)
-    await bench.until(`the monitor of ${node}`, async () => (await bench.ask('GET', '/v1/types/ocf:heartbeat:Dummy', { node })).status === 200)
+    await bench.until(
+      `the monitor of ${node}`,
+      async () => (await bench.ask('GET', '/v1/types/ocf:heartbeat:Dummy', { node })).status === 200,
+    )
 })
 after(async () => {
   for (const monitor of monitors.values()) await monitor.close()
@@ -121,13 +124,25 @@ test('two resources of one group must not have what is unique the same', async (
 })
 
 test('Debian’s agents, in their own words', async () => {
-  const nginx = { nodes: ['n1', 'n2'], intent: 'OFFLINE', resources: { web: { type: 'ocf:heartbeat:nginx', parameters: { configfile: '/nowhere/nginx.conf' } } } }
+  const nginx = {
+    nodes: ['n1', 'n2'],
+    intent: 'OFFLINE',
+    resources: { web: { type: 'ocf:heartbeat:nginx', parameters: { configfile: '/nowhere/nginx.conf' } } },
+  }
   const refused = await put('web', nginx)
   assert.equal(refused.body.code, 'VALIDATION_FAILED')
   assert.match(refused.body.detail, /resource "web" on n1: its agent answered \d+ \(.*\/nowhere\/nginx\.conf/s)
-  const address = { nodes: ['n1', 'n2'], intent: 'OFFLINE', resources: { ip: { type: 'ocf:heartbeat:IPaddr2', parameters: { ip: '10.123.1.300' } } } }
+  const address = {
+    nodes: ['n1', 'n2'],
+    intent: 'OFFLINE',
+    resources: { ip: { type: 'ocf:heartbeat:IPaddr2', parameters: { ip: '10.123.1.300' } } },
+  }
   assert.equal((await put('ip', address)).body.code, 'VALIDATION_FAILED')
-  const symlink = { nodes: ['n1', 'n2'], intent: 'OFFLINE', resources: { link: { type: 'ocf:heartbeat:symlink', parameters: { link: join(bench.folder, 'link'), target: bench.folder } } } }
+  const symlink = {
+    nodes: ['n1', 'n2'],
+    intent: 'OFFLINE',
+    resources: { link: { type: 'ocf:heartbeat:symlink', parameters: { link: join(bench.folder, 'link'), target: bench.folder } } },
+  }
   assert.equal((await put('link', symlink)).status, 201)
 })
 

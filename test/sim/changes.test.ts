@@ -38,7 +38,13 @@ test('whatever changes while services fail, at most one copy runs, and all comes
     let version = 0
     const next = () => chainOf(world, new Random(seed * 1_000 + Math.floor(version++ / 4)), version)
     world.start({ web: next() })
-    const trouble = new Trouble(world, world.random.fork(), { ...usualTrouble, faults: serviceFaults, span, gapMax: 2_500, omit: new Set() })
+    const trouble = new Trouble(world, world.random.fork(), {
+      ...usualTrouble,
+      faults: serviceFaults,
+      span,
+      gapMax: 2_500,
+      omit: new Set(),
+    })
     trouble.begin()
     attendGroups(world)
     const begun = world.scheduler.now
@@ -64,5 +70,6 @@ test('whatever changes while services fail, at most one copy runs, and all comes
     world.close()
   }
   context.diagnostic([...rules].map(([rule, count]) => `${rule} ${count}`).join(', '))
-  for (const rule of ['definition-updated', 'definition-changed', 'restart-in-place']) assert.ok(rules.has(rule), `some run comes to "${rule}"`)
+  for (const rule of ['definition-updated', 'definition-changed', 'restart-in-place'])
+    assert.ok(rules.has(rule), `some run comes to "${rule}"`)
 })

@@ -85,7 +85,10 @@ async function apply(access: Access, call: Call): Promise<Answer> {
     try {
       await change(access, call, { kind: 'transaction', commands: planned.commands, ifRevision: planned.revision })
       const revision = configRevision(access.node.state)
-      return { revision, body: { applied: true, changes: planned.changes, operations: planned.operations, revision, ...warningsOf(planned) } }
+      return {
+        revision,
+        body: { applied: true, changes: planned.changes, operations: planned.operations, revision, ...warningsOf(planned) },
+      }
     } catch (error) {
       const moved = error instanceof ClusterError && error.code === 'REVISION_MISMATCH' && wanted === undefined && planHash === undefined
       // Under an Idempotency-Key the refusal itself is what a retry gets.

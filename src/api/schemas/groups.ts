@@ -1,5 +1,12 @@
 /** What a person writes about groups. */
-import { dependencyKinds, failoverModes, failureActions, failureEvents, policyDefaults, resourceDefaults } from '../../core/cluster/index.js'
+import {
+  dependencyKinds,
+  failoverModes,
+  failureActions,
+  failureEvents,
+  policyDefaults,
+  resourceDefaults,
+} from '../../core/cluster/index.js'
 import { anything, choice, closed, count, duration, later, mapOf, type Schema, text, told } from './schema.js'
 import { limitsSchema, probeDeepSchema, probeSchema } from './watching.js'
 

@@ -69,7 +69,12 @@ export function addConfigurationCommands(program: Command, run: Run): void {
 
 const validation = ({ validate }: DocumentOptions) => ({ validate: validate === false ? 'false' : undefined })
 
-const planned = (options: DocumentOptions): Asked => ({ method: 'POST', path: '/v1/plan', query: validation(options), ...documentOf(options) })
+const planned = (options: DocumentOptions): Asked => ({
+  method: 'POST',
+  path: '/v1/plan',
+  query: validation(options),
+  ...documentOf(options),
+})
 
 /** The file as it is, unless options have to be written into it. */
 function documentOf({ file, prune, ifRevision, planHash }: DocumentOptions): Pick<Asked, 'raw' | 'body'> {

@@ -201,7 +201,10 @@ function resourceText(body: Body): string {
     ['detail', body.detail],
     ['on', body.node],
     ['parameters', JSON.stringify(body.definition.parameters)],
-    ['depends on', body.definition.dependsOn.map((one: Body) => (typeof one === 'string' ? one : `${one.resource} (${one.kind})`)).join(' ')],
+    [
+      'depends on',
+      body.definition.dependsOn.map((one: Body) => (typeof one === 'string' ? one : `${one.resource} (${one.kind})`)).join(' '),
+    ],
     ['probe', `every ${probe.interval}, ${probe.timeout} at most${countsText(probe)}`],
     ...(deep === undefined ? [] : ([['deep probe', `every ${deep.interval}, ${deep.timeout} at most`]] as const)),
     ...(limits === undefined

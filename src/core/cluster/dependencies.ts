@@ -38,13 +38,11 @@ export function normalDependency(written: DependsOn): DependsOn {
 
 /** Who depends on it, and how. */
 export function dependentsOf(resources: Dependents, name: ResourceName): readonly Dependency[] {
-  return (Object.keys(resources) as ResourceName[])
-    .sort()
-    .flatMap((other) =>
-      dependenciesOf(resources[other] as Dependent)
-        .filter(({ resource }) => resource === name)
-        .map(({ kind }) => ({ resource: other, kind })),
-    )
+  return (Object.keys(resources) as ResourceName[]).sort().flatMap((other) =>
+    dependenciesOf(resources[other] as Dependent)
+      .filter(({ resource }) => resource === name)
+      .map(({ kind }) => ({ resource: other, kind })),
+  )
 }
 
 /** A resource and what is brought down before it is restarted in place; with `whole`, everything that depends on it in any way. */

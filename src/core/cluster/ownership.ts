@@ -302,12 +302,9 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
   const updated: GroupRow = { ...group, failures, holder: { ...holder, report: { ...command.report, at: context.at, ...since } } }
   context.putGroup(updated)
   for (const one of fresh) {
-    context.event(
-      'resource.failed',
-      `${group.name}/${one.resource}`,
-      `${one.resource} on ${command.node}: ${one.event} (${one.detail})`,
-      { node: command.node },
-    )
+    context.event('resource.failed', `${group.name}/${one.resource}`, `${one.resource} on ${command.node}: ${one.event} (${one.detail})`, {
+      node: command.node,
+    })
   }
   if (before.state !== command.report.state) {
     context.event(
@@ -323,7 +320,12 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
 }
 
 /** Whether the holder has told of it before: while it is not answered, others may come and go. */
-function isKnown(context: Context, group: GroupRow, { node, token, report: { failure: before } }: Holder, failure: ReportedFailure): boolean {
+function isKnown(
+  context: Context,
+  group: GroupRow,
+  { node, token, report: { failure: before } }: Holder,
+  failure: ReportedFailure,
+): boolean {
   const { resource, event, restartNumber, number } = failure
   if (number === undefined || levelInForce(context.draft) < dependencyKindsLevel)
     return before?.resource === resource && before.restartNumber === restartNumber && before.event === event

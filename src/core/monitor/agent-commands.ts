@@ -14,7 +14,10 @@ export type AttributeScope =
 
 export interface AttributeRequest {
   readonly kind: 'attribute'
-  readonly act: { readonly kind: 'get'; readonly fallback?: string } | { readonly kind: 'set'; readonly value: string } | { readonly kind: 'delete' }
+  readonly act:
+    | { readonly kind: 'get'; readonly fallback?: string }
+    | { readonly kind: 'set'; readonly value: string }
+    | { readonly kind: 'delete' }
   readonly scope: AttributeScope
   /** This one unless given. Of no meaning for the cluster's. */
   readonly node?: string
@@ -61,7 +64,10 @@ export function parseAgentCommand(argv: readonly string[], instance: string): Ag
     case 'crm_mon':
       return { kind: /xml|^-\w*X/.test(args.join(' ')) ? 'status-xml' : 'status' }
     default:
-      return refused(agentExit.unimplemented, `${command} is not there under Quorate: GET /v1/groups and the quorate command say what it would`)
+      return refused(
+        agentExit.unimplemented,
+        `${command} is not there under Quorate: GET /v1/groups and the quorate command say what it would`,
+      )
   }
 }
 
@@ -186,7 +192,15 @@ function attribute(command: string, options: Options, what: Pick<AttributeReques
   }
 }
 
-const crmNodeShort: Readonly<Record<string, string>> = { n: 'name', l: 'list', p: 'partition', q: 'quorum', i: 'cluster-id', V: 'verbose', Q: 'quiet' }
+const crmNodeShort: Readonly<Record<string, string>> = {
+  n: 'name',
+  l: 'list',
+  p: 'partition',
+  q: 'quorum',
+  i: 'cluster-id',
+  V: 'verbose',
+  Q: 'quiet',
+}
 
 function crmNode(args: readonly string[]): AgentRequest {
   const options = readOptions(args, crmNodeShort, new Set())

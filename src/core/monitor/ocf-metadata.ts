@@ -128,8 +128,9 @@ export function checkOcfParameters(metadata: OcfMetadata, parameters: Parameters
   }
   for (const parameter of metadata.parameters) {
     if (!parameter.required || (parameter.fallback ?? '') !== '' || parameters[parameter.name] !== undefined) continue
-    // What replaces an outdated parameter stands for it, and the other way round.
-    if (parameter.replacedBy?.some((name) => parameters[name] !== undefined) === true) continue
+    // An outdated parameter stands for what replaces it, and the other way round.
+    const outdated = metadata.parameters.filter(({ replacedBy = [] }) => replacedBy.includes(parameter.name)).map(({ name }) => name)
+    if ([...outdated, ...(parameter.replacedBy ?? [])].some((name) => parameters[name] !== undefined)) continue
     problems.push({
       parameter: parameter.name,
       detail: `the agent ${metadata.agent} needs the parameter "${parameter.name}"`,

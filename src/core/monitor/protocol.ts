@@ -6,8 +6,8 @@
  * sends `hello` with all it knows, and the daemon sends its orders again.
  */
 import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { AttributeRequest, ClusterSight } from './agent-commands.js'
 import type { FailureSeverity, GroupDefinition } from '../cluster/index.js'
+import type { AttributeRequest, ClusterSight } from './agent-commands.js'
 
 export type MonitorOrder =
   /**
@@ -54,13 +54,9 @@ export type MonitorOrder =
   | { readonly kind: 'deadline'; readonly deadline: BootInstant }
 
 /** What an agent asks of the cluster. Attributes that last are kept by it. */
-export type ClusterQuestion =
-  | { readonly kind: 'sight' }
-  | Pick<AttributeRequest, 'kind' | 'act' | 'scope' | 'node' | 'set' | 'name'>
+export type ClusterQuestion = { readonly kind: 'sight' } | Pick<AttributeRequest, 'kind' | 'act' | 'scope' | 'node' | 'set' | 'name'>
 
-export type ClusterAnswer =
-  | ({ readonly kind: 'sight' } & ClusterSight)
-  | { readonly kind: 'attribute'; readonly value: string | null }
+export type ClusterAnswer = ({ readonly kind: 'sight' } & ClusterSight) | { readonly kind: 'attribute'; readonly value: string | null }
 
 export interface RestartOrder {
   readonly resource: ResourceName

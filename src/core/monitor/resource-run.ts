@@ -181,6 +181,7 @@ export class ResourceRun {
   /** Goes from what it runs to what it is to run. Asked by the group when it may start something. */
   takeOnChange() {
     if (this.#next === undefined || this.#state !== 'ONLINE' || this.busy) return
+    if (this.#probePurpose !== 'periodic') return // It may be dead: that is looked at first.
     if (this.#next.type.startsWith('ocf:') && canonical(this.#next.limits ?? null) === canonical(this.#definition.limits ?? null))
       this.#begin('reload')
     else this.#startAgain = true

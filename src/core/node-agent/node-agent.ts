@@ -274,7 +274,9 @@ export class NodeAgent {
   }
 }
 
-function sorted(resources: Readonly<Record<string, { readonly state: string; readonly detail?: string; readonly degraded?: true }>>): unknown {
+function sorted(
+  resources: Readonly<Record<string, { readonly state: string; readonly detail?: string; readonly degraded?: true }>>,
+): unknown {
   return Object.keys(resources)
     .sort()
     .map((name) => [name, resources[name]?.state, resources[name]?.detail, resources[name]?.degraded])

@@ -56,7 +56,15 @@ export function judgeFailure(input: GroupInput, holder: HolderInput, failure: Fa
         const text = `${what}; its agent says that this would fail on any node: it is stopped until it is cleared${by}`
         return { kind: 'verdict', verdict: halt(holder, 'fails-everywhere', text, table(input)) }
       }
-      return { kind: 'verdict', verdict: failOver(input, holder, rule, `${what}; ${whyNotHere(holder, rule, failure)}`) }
+      return {
+        kind: 'verdict',
+        verdict: failOver(
+          input,
+          holder,
+          severity === 'hard' ? { ...rule, name: 'hard-error' } : rule,
+          `${what}; ${whyNotHere(holder, rule, failure)}`,
+        ),
+      }
     case 'stop':
       return { kind: 'verdict', verdict: halt(holder, rule.name, `${what}; it is stopped until it is cleared${by}`) }
     case 'fence':

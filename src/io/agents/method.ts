@@ -134,7 +134,11 @@ export function judgeExit(outcome: ActionOutcome, judge: (code: number) => Metho
     case 'exited': {
       const judged = outcome.code === undefined ? undefined : judge(outcome.code)
       if (judged !== undefined)
-        return 'detail' in judged ? { ...judged, detail: judged.detail + saying } : judged.degraded === true ? { ...judged, note: said || 'degraded' } : judged
+        return 'detail' in judged
+          ? { ...judged, detail: judged.detail + saying }
+          : judged.degraded === true
+            ? { ...judged, note: said || 'degraded' }
+            : judged
       if (outcome.code === 0) return { outcome: 'done' }
       const how = outcome.code === undefined ? `was killed by ${outcome.signal}` : `ended with status ${outcome.code}`
       return { outcome: 'failed', detail: `it ${how}${saying}` }

@@ -46,7 +46,10 @@ export function definition(change: Partial<GroupDefinition> = {}): GroupDefiniti
 }
 
 export function resources(
-  short: Record<string, { type?: string; parameters?: Record<string, string>; dependsOn?: (string | { resource: string; kind: string })[] }>,
+  short: Record<
+    string,
+    { type?: string; parameters?: Record<string, string>; dependsOn?: (string | { resource: string; kind: string })[] }
+  >,
 ): GroupDefinition['resources'] {
   const full = Object.entries(short).map(([name, { type = 'command', parameters = { run: name }, dependsOn = [] }]) => [
     name,

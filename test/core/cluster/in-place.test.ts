@@ -18,7 +18,15 @@ describe('a node that could not run a group', () => {
     const database = new Database().formedAt(3)
     database.ok({ kind: 'put-group', group: web, definition: definition(), intent: null, precondition: {} })
     const revision = database.row().resourcesRevision
-    database.ok({ kind: 'probed', node: n1, boot: database.currentBoot(n1), group: web, definition: revision, result: 'unable', detail: 'app: no nginx' })
+    database.ok({
+      kind: 'probed',
+      node: n1,
+      boot: database.currentBoot(n1),
+      group: web,
+      definition: revision,
+      result: 'unable',
+      detail: 'app: no nginx',
+    })
     assert.equal(database.grant(n1), 'it cannot run there: app: no nginx')
     database.probed(n1)
     assert.equal(database.grant(n1), undefined, 'once it is installed')
@@ -49,7 +57,10 @@ describe('a change in place', () => {
     put(database, { resources: resources({ app: { parameters: { run: 'b' } } }) })
     assert.equal(database.decide(web, { kind: 'update', token }), undefined)
     const { holder, resourcesRevision } = database.row()
-    assert.deepEqual([holder?.token, holder?.pinnedRevision, holder?.order.sequence, holder?.report.state], [token, resourcesRevision, 2, 'STARTING'])
+    assert.deepEqual(
+      [holder?.token, holder?.pinnedRevision, holder?.order.sequence, holder?.report.state],
+      [token, resourcesRevision, 2, 'STARTING'],
+    )
   })
 
   test('is refused where it is not under that token, or not one', () => {
@@ -70,7 +81,11 @@ describe('a change in place', () => {
       ['another parameter', resources({ ip: address('10.0.0.1/24'), app: { dependsOn: ['ip'], parameters: { run: 'x' } } }), true],
       ['another address', resources({ ip: address('10.0.0.2/24'), app: { dependsOn: ['ip'] } }), false],
       ['another dependency', resources({ ip: address('10.0.0.1/24'), app: {} }), false],
-      ['another kind of dependency', resources({ ip: address('10.0.0.1/24'), app: { dependsOn: [{ resource: 'ip', kind: 'strong' }] } }), false],
+      [
+        'another kind of dependency',
+        resources({ ip: address('10.0.0.1/24'), app: { dependsOn: [{ resource: 'ip', kind: 'strong' }] } }),
+        false,
+      ],
       ['another type', resources({ ip: address('10.0.0.1/24'), app: { dependsOn: ['ip'], type: 'tcp' } }), false],
       ['one less', resources({ ip: address('10.0.0.1/24') }), false],
       ['another name', resources({ ip: address('10.0.0.1/24'), web: { dependsOn: ['ip'] } }), false],
@@ -105,7 +120,13 @@ describe('kinds of dependencies', () => {
   test('are checked: known, and each resource once', () => {
     const database = new Database().formedAt(3)
     const put = (dependsOn: unknown[]) =>
-      ({ kind: 'put-group', group: web, definition: definition({ resources: resources({ app: {}, web: { dependsOn: dependsOn as never } }) }), intent: null, precondition: {} }) as const
+      ({
+        kind: 'put-group',
+        group: web,
+        definition: definition({ resources: resources({ app: {}, web: { dependsOn: dependsOn as never } }) }),
+        intent: null,
+        precondition: {},
+      }) as const
     database.refused(put([{ resource: 'app', kind: 'loose' }]), 'INVALID_DEFINITION', /in the way "loose"/)
     database.refused(put(['app', { resource: 'app', kind: 'weak' }]), 'INVALID_DEFINITION', /twice/)
     database.refused(put([{ resource: 'aap', kind: 'weak' }]), 'INVALID_DEFINITION', /does not have/)
@@ -114,11 +135,21 @@ describe('kinds of dependencies', () => {
 
   test('need members of level 3, and names alone do not', () => {
     const level = (dependsOn: unknown[]) =>
-      levelOf({ kind: 'put-group', group: web, definition: definition({ resources: resources({ app: {}, web: { dependsOn: dependsOn as never } }) }), intent: null, precondition: {} })
+      levelOf({
+        kind: 'put-group',
+        group: web,
+        definition: definition({ resources: resources({ app: {}, web: { dependsOn: dependsOn as never } }) }),
+        intent: null,
+        precondition: {},
+      })
     assert.equal(level(['app']), 1)
     assert.equal(level([{ resource: 'app', kind: 'weak' }]), 3)
     const decide = (action: object) =>
-      levelOf({ kind: 'decide', plannerVersion: 3, decisions: [{ group: web, action: action as never, rule: '', text: '', candidates: [], input: {} }] })
+      levelOf({
+        kind: 'decide',
+        plannerVersion: 3,
+        decisions: [{ group: web, action: action as never, rule: '', text: '', candidates: [], input: {} }],
+      })
     assert.equal(decide({ kind: 'update', token: 1 }), 3)
     assert.equal(decide({ kind: 'restart', token: 1, resource: 'app', dependents: true }), 3)
     assert.equal(decide({ kind: 'restart', token: 1, resource: 'app' }), 1)

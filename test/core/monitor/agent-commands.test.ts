@@ -5,8 +5,14 @@ import { type AttributeRequest, answerAttribute, answerCluster, needsCluster, pa
 
 /** Calls found in agents of Debian, and what they mean: act, scope, node or set, name. */
 const calls: readonly (readonly [string, string])[] = [
-  ['crm_attribute --type crm_config --name r1_REPL_INFO -s redis_replication -v n1 -q', 'set n1 cluster redis_replication r1_REPL_INFO value'],
-  ['crm_attribute --type crm_config --name r1_REPL_INFO -s redis_replication --query -q', 'get cluster redis_replication r1_REPL_INFO value'],
+  [
+    'crm_attribute --type crm_config --name r1_REPL_INFO -s redis_replication -v n1 -q',
+    'set n1 cluster redis_replication r1_REPL_INFO value',
+  ],
+  [
+    'crm_attribute --type crm_config --name r1_REPL_INFO -s redis_replication --query -q',
+    'get cluster redis_replication r1_REPL_INFO value',
+  ],
   ['crm_attribute --node n2 -l forever --name r-tunnel-port --query -q', 'get forever n2 r-tunnel-port value'],
   ['crm_master -N n1 -l reboot -v 10', 'set 10 reboot n1 master-redis crm_attribute'],
   ['crm_master -Q -l reboot -v 100', 'set 100 reboot - master-redis value'],
@@ -56,7 +62,14 @@ test('what is not there is told apart from what is empty, and may have a fallbac
 })
 
 test('who is here, in the forms that agents cut up', () => {
-  const sight = { nodes: [{ name: 'n1', online: true }, { name: 'n2', online: false }, { name: 'n3', online: true }], quorate: true }
+  const sight = {
+    nodes: [
+      { name: 'n1', online: true },
+      { name: 'n2', online: false },
+      { name: 'n3', online: true },
+    ],
+    quorate: true,
+  }
   const ask = (line: string) => answerCluster(parseAgentCommand(line.split(' '), 'r'), 'n3', sight).out
   assert.equal(ask('crm_node -l'), '1 n1 member\n2 n2 lost\n3 n3 member\n')
   assert.equal(ask('crm_node --list'), ask('crm_node -l'))

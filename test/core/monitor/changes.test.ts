@@ -21,7 +21,8 @@ const speedOf = (effect: MonitorEffect | undefined) => (effect?.kind === 'begin'
 /** The effects themselves, of a step that the script does not show. */
 function begun(script: Script, event: Parameters<Script['step']>[0]): Extract<MonitorEffect, { kind: 'begin' }> | undefined {
   const effects = script.core.step(event, script.now)
-  for (const effect of effects) if (effect.kind === 'write-record') script.records.set(effect.record.group, JSON.parse(JSON.stringify(effect.record)))
+  for (const effect of effects)
+    if (effect.kind === 'write-record') script.records.set(effect.record.group, JSON.parse(JSON.stringify(effect.record)))
   return effects.find((effect): effect is Extract<MonitorEffect, { kind: 'begin' }> => effect.kind === 'begin')
 }
 
@@ -35,7 +36,17 @@ test('changed parameters are reloaded, and are then what it runs', () => {
 
 test('a reload tells what it was and what it is to be', () => {
   const script = online()
-  const order = { kind: 'run', group: g, token: 1, sequence: 2, resources: definitions({ app: ocf(2) }), node: 'n1', boot: 'boot-1', deadline: script.deadline, checkpoints: {} }
+  const order = {
+    kind: 'run',
+    group: g,
+    token: 1,
+    sequence: 2,
+    resources: definitions({ app: ocf(2) }),
+    node: 'n1',
+    boot: 'boot-1',
+    deadline: script.deadline,
+    checkpoints: {},
+  }
   const reload = begun(script, { kind: 'ordered', order: order as never })
   assert.deepEqual([speedOf(reload), reload?.request.former?.parameters.speed], [2, 1])
 })
@@ -82,7 +93,7 @@ test('while it is changed, it is stopped as what it runs, by whichever monitor',
   const script = online()
   script.run({ app: ocf(2) }, { sequence: 2 })
   const next = new Script('cgroup2', script)
-  shows(next.lines, 'watch app, learn \n 1 probe app \n says STARTING app=ONLINE')
+  shows(next.lines, 'record \n watch app, learn \n 1 probe app \n says STARTING app=ONLINE')
   const stopping = begun(next, { kind: 'ordered', order: { kind: 'stop', group: g, token: 1 as never, sequence: 9 } })
   assert.equal(stopping, undefined, 'the probe is ended first')
   const stop = begun(next, { kind: 'method-done', action: 1, result: { outcome: 'cancelled' } })
@@ -93,7 +104,7 @@ test('the next monitor reloads what the last one had not', () => {
   const script = online()
   script.run({ app: ocf(2) }, { sequence: 2 })
   const next = new Script('cgroup2', script)
-  shows(next.done(1, 'running'), '2 reload app')
+  shows(next.done(1, 'running'), 'watch app, learn \n 2 reload app')
   shows(next.done(2), 'record \n watch app, learn \n says ONLINE app=ONLINE')
 })
 
@@ -104,7 +115,10 @@ test('past the lease nothing is reloaded or restarted', () => {
   script.passes(1_500)
   shows(script.run({ app: ocf(2) }, { sequence: 2, deadline: bootInstant(2_000) }), 'record \n says STARTING app=ONLINE')
   const lines = script.order({ kind: 'deadline', deadline: bootInstant(90_000) })
-  assert.ok(lines.some((line) => / reload app$/.test(line)), lines.join('\n'))
+  assert.ok(
+    lines.some((line) => / reload app$/.test(line)),
+    lines.join('\n'),
+  )
 })
 
 test('other names come with another token only', () => {
@@ -122,7 +136,15 @@ test('what has failed takes on its new definition with its next start', () => {
   const stop = begun(script, {
     kind: 'ordered',
     order: {
-      kind: 'run', group: g, token: 1, sequence: 3, resources: definitions({ app: ocf(2) }), node: 'n1', boot: 'boot-1', deadline: script.deadline, checkpoints: {},
+      kind: 'run',
+      group: g,
+      token: 1,
+      sequence: 3,
+      resources: definitions({ app: ocf(2) }),
+      node: 'n1',
+      boot: 'boot-1',
+      deadline: script.deadline,
+      checkpoints: {},
       restart: { resource: 'app', number: 1 },
     } as never,
   })

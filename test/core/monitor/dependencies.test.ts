@@ -63,7 +63,7 @@ test('restart: the dependent is restarted once the other is up again, also by th
   shows(restart(script, 'db'), 'record \n unwatch db \n 3 stop db \n says STARTING db=STOPPING app=ONLINE')
   shows(stopped(script, 3), 'record \n 6 start db \n says STARTING db=STARTING app=ONLINE')
   const next = new Script('cgroup2', script)
-  shows(next.lines, 'watch app \n 1 settle db \n 2 probe app \n says STARTING db=STARTING app=ONLINE')
+  shows(next.lines, 'record \n 1 settle db \n watch app, learn \n 2 probe app \n says STARTING db=STARTING app=ONLINE')
   next.done(2, 'running')
   next.done(1)
   shows(next.done(3, 'running'), 'record \n watch db, learn \n unwatch app \n 4 stop app \n says STARTING db=ONLINE app=STOPPING')
@@ -126,7 +126,10 @@ test('strong: it does not start without the other', () => {
 
 test('what is not critical holds up nothing that does not need it, what is critical does', () => {
   const lenient = new Script()
-  shows(lenient.run({ a: failing({ critical: false }), b: agent(), c: agent('b') }), 'record \n 1 start a \n 2 start b \n says STARTING a=STARTING b=STARTING c=STOPPED')
+  shows(
+    lenient.run({ a: failing({ critical: false }), b: agent(), c: agent('b') }),
+    'record \n 1 start a \n 2 start b \n says STARTING a=STARTING b=STARTING c=STOPPED',
+  )
   lenient.done(1, 'failed')
   shows(lenient.done(2), 'record \n watch b, learn \n 3 start c \n says FAILED a=FAILED b=ONLINE c=STARTING — a start-failed (0): because')
   const strict = new Script()
@@ -149,7 +152,9 @@ test('of several failures all are told, those of what is critical first, each by
     const report = script.core.step({ kind: 'connected' }, script.now).find((effect) => effect.kind === 'report')
     assert.ok(report?.kind === 'report' && report.report.kind === 'hello')
     const [first] = report.report.groups
-    return [first?.failure, ...(first?.others ?? [])].map((failure) => `${failure?.resource} ${failure?.number} (${failure?.restartNumber})`)
+    return [first?.failure, ...(first?.others ?? [])].map(
+      (failure) => `${failure?.resource} ${failure?.number} (${failure?.restartNumber})`,
+    )
   }
   assert.deepEqual(told(), ['c 3 (0)', 'a 1 (0)', 'b 2 (0)'])
   restart(script, 'c')
@@ -157,5 +162,9 @@ test('of several failures all are told, those of what is critical first, each by
   const next = new Script('cgroup2', script)
   const again = next.core.step({ kind: 'connected' }, next.now).find((effect) => effect.kind === 'report')
   assert.ok(again?.kind === 'report' && again.report.kind === 'hello')
-  assert.deepEqual([again.report.groups[0]?.failure?.number, again.report.groups[0]?.others?.[0]?.number], [1, 2], 'known to the next monitor')
+  assert.deepEqual(
+    [again.report.groups[0]?.failure?.number, again.report.groups[0]?.others?.[0]?.number],
+    [1, 2],
+    'known to the next monitor',
+  )
 })

@@ -47,7 +47,10 @@ for (const [status, ...meanings] of rows) {
 }
 
 test('of all that an agent writes, its last reason counts', () => {
-  assert.equal(exitReasonOf('kill: no such process\nocf-exit-reason:first\nmore\nocf-exit-reason: the port is taken\nend\n'), 'the port is taken')
+  assert.equal(
+    exitReasonOf('kill: no such process\nocf-exit-reason:first\nmore\nocf-exit-reason: the port is taken\nend\n'),
+    'the port is taken',
+  )
   assert.equal(exitReasonOf('ocf-exit-reason:\n'), undefined)
   assert.equal(exitReasonOf('nothing of the kind'), undefined)
 })
@@ -76,7 +79,14 @@ function described(xml: string): OcfMetadata {
 test('metadata of OCF 1.1: unique groups, what can be reloaded, choices, what is deprecated', () => {
   const metadata = described(modern)
   assert.deepEqual(
-    metadata.parameters.map(({ name, uniqueGroup, reloadable, options, deprecated, replacedBy }) => [name, uniqueGroup, reloadable, options, deprecated, replacedBy]),
+    metadata.parameters.map(({ name, uniqueGroup, reloadable, options, deprecated, replacedBy }) => [
+      name,
+      uniqueGroup,
+      reloadable,
+      options,
+      deprecated,
+      replacedBy,
+    ]),
     [
       ['config', 'place', false, undefined, false, undefined],
       ['port', 'place', false, undefined, false, undefined],
@@ -103,7 +113,8 @@ test('before OCF 1.1, what is not unique could be reloaded', () => {
 
 test('parameters are checked by their schema', () => {
   const metadata = described(modern)
-  const problems = (parameters: object) => checkOcfParameters(metadata, parameters as never).map(({ parameter, detail }) => `${parameter}: ${detail}`)
+  const problems = (parameters: object) =>
+    checkOcfParameters(metadata, parameters as never).map(({ parameter, detail }) => `${parameter}: ${detail}`)
   assert.deepEqual(problems({ config: '/a', mode: 'b', speed: 3 }), [])
   assert.deepEqual(problems({ conf: '/a' }), [], 'the outdated name stands for it')
   assert.deepEqual(problems({ mode: 'c', config: '/a' }), ['mode: mode must be one of a, b'])
@@ -131,7 +142,12 @@ test('only a change of what can be reloaded goes without a restart', () => {
 })
 
 test('the whole environment of an action', () => {
-  const definition = { type: 'ocf:heartbeat:Dummy', parameters: { fake: ['a', 'b'], on: true }, start: { timeout: 1 }, stop: { timeout: 2 } }
+  const definition = {
+    type: 'ocf:heartbeat:Dummy',
+    parameters: { fake: ['a', 'b'], on: true },
+    start: { timeout: 1 },
+    stop: { timeout: 2 },
+  }
   const action = { name: 'monitor', timeout: 20_000, interval: 5_000, level: 10 }
   assert.deepEqual(ocfEnvironment(definition, action, { resource: 'd', node: 'n1', token: 7, scratch: '/s', commands: '/c' }), {
     OCF_ROOT: '/usr/lib/ocf',

@@ -153,7 +153,7 @@ test('how bad an agent says it is decides whether another try is made, here or a
     return planned
   }
   const hard = severe('hard')
-  assert.equal(hard.does(), 'stop: restarts-exhausted')
+  assert.equal(hard.does(), 'stop: hard-error')
   assert.ok((hard.database.row().bans[n1]?.until ?? 0) > hard.database.at, 'the node is passed over')
   hard.database.ok(hard.database.released(n1))
   assert.equal(hard.does(), 'grant: rank')
@@ -172,11 +172,17 @@ test('a change of how it runs is taken on in place, one of what it is stops it f
   const planned = new Planned()
   const { database } = planned
   planned.tells({ app: 'ONLINE' })
-  const { app, other } = resources({ app: { parameters: { run: 'another' } }, other: {} }) as Record<string, GroupDefinition['resources'][never]>
+  const { app, other } = resources({ app: { parameters: { run: 'another' } }, other: {} }) as Record<
+    string,
+    GroupDefinition['resources'][never]
+  >
   planned.put({ resources: { app } as never })
   assert.equal(planned.does(), 'update: definition-updated')
   const { holder } = database.row()
-  assert.deepEqual([holder?.pinned.resources['app' as never]?.parameters, holder?.report.state, holder?.order.sequence], [{ run: 'another' }, 'STARTING', 2])
+  assert.deepEqual(
+    [holder?.pinned.resources['app' as never]?.parameters, holder?.report.state, holder?.order.sequence],
+    [{ run: 'another' }, 'STARTING', 2],
+  )
   database.ok(database.report(n1, 'ONLINE', web, { sequence: 2 }))
   assert.equal(planned.does(), 'nothing')
   planned.put({ resources: { app, other } as never })
