@@ -77,7 +77,7 @@ test('what one node’s agent objects to is refused with its code, the node and 
   assert.deepEqual([refused.status, refused.body.code], [422, 'VALIDATION_FAILED'])
   assert.equal(refused.body.detail, 'resource "app" on n2: its agent answered 5 (not installed): told to answer 5 to validate-all.n2')
   assert.match(refused.body.fix, /n2.*\?validate=false/)
-  assert.deepEqual(refused.body.problems[0].status, 5)
+  assert.deepEqual(refused.body.facts.problems[0].status, 5)
   assert.equal((await bench.ask('GET', '/v1/groups/elsewhere')).status, 404, 'nothing was committed')
   const patched = await bench.ask('PATCH', '/v1/groups/plain', { body: { resources: { app: { parameters: { speed: 3 } } } } })
   assert.equal(patched.body.code, 'VALIDATION_FAILED')
