@@ -38,6 +38,10 @@ const skipped = (detail: string): Finding => ({ outcome: 'skipped', detail })
 /** After a kill in the middle of a very fast action nothing would be left to kill: it is tried at these parts of its time. */
 const interruptions = [0.2, 0.6]
 
+/** How long what is dead may be taken for alive. Milliseconds. */
+const reapedAfter = 5_000
+const betweenLooks = 250
+
 /** All checks in order; `told` hears each as it ends. After one without which the rest means nothing, the rest is left out. */
 export async function checkAgent(
   bench: Bench,
@@ -254,7 +258,12 @@ function surviving(of: Methods): readonly Check[] {
         const processes = bench.cell.pids('service').length
         if (processes === 0) return skipped('it has no processes')
         if (!(await bench.kill())) return bad('its processes could not be killed')
-        const result = await of.probe()
+        let result = await of.probe()
+        // Until the dead have been reaped, an agent that looks with `kill -0` takes them for alive; the monitor asks again, too.
+        for (let time = 0; result.outcome === 'running' && time < reapedAfter; time += betweenLooks) {
+          await pause(betweenLooks)
+          result = await of.probe()
+        }
         if (result.outcome === 'running') return bad('its probe says that it runs, and all its processes are gone')
         return result.outcome === 'timed-out' ? bad(`its probe ${said(result)}`) : good(said(result))
       },
