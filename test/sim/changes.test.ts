@@ -9,8 +9,8 @@ import { Trouble } from './trouble.js'
 import { groupOf, World } from './world.js'
 
 const web = 'web' as never
-const seedCount = 40
-const span = 40_000
+const seedCount = 12
+const span = 25_000
 
 /** Three resources, each of which needs the one before in some way. What runs differs from one version to the next, in some of them. */
 function chainOf(world: World, random: Random, version: number): GroupDefinition {
