@@ -41,6 +41,8 @@ const interruptions = [0.2, 0.6]
 /** How long what is dead may be taken for alive. Milliseconds. */
 const reapedAfter = 5_000
 const betweenLooks = 250
+/** How long a helper of a start may stay. Milliseconds. */
+const helpersMax = 3_000
 
 /** All checks in order; `told` hears each as it ends. After one without which the rest means nothing, the rest is left out. */
 export async function checkAgent(
@@ -255,8 +257,9 @@ function surviving(of: Methods): readonly Check[] {
     {
       name: 'probe after its processes were killed',
       run: async () => {
-        const processes = bench.cell.pids('service').length
-        if (processes === 0) return skipped('it has no processes')
+        // A start may leave helpers that end by themselves, such as one that announces an address.
+        for (let waited = 0; waited < helpersMax && bench.cell.pids('service').length > 0; waited += betweenLooks) await pause(betweenLooks)
+        if (bench.cell.pids('service').length === 0) return skipped('it has no processes that stay')
         if (!(await bench.kill())) return bad('its processes could not be killed')
         let result = await of.probe()
         // Until the dead have been reaped, an agent that looks with `kill -0` takes them for alive; the monitor asks again, too.
