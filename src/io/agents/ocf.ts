@@ -15,7 +15,7 @@ import {
   reloadFor,
 } from '../../core/monitor/index.js'
 import type { ActionOutcome } from '../processes/index.js'
-import type { RunFolder } from '../run-folder/index.js'
+import { agentNotes, type RunFolder } from '../run-folder/index.js'
 import { agentCommands } from './commands-folder.js'
 import { isResult, judgeExit, type MethodContext } from './method.js'
 
@@ -44,7 +44,7 @@ export function isOcfInstalled(type: string): boolean {
 
 /** Its own per node: agents keep their state files here, and two nodes of one kernel must not share them. */
 export function ocfScratch(runFolder: RunFolder): string {
-  const folder = runFolder.folder('rsctmp')
+  const folder = runFolder.folder(agentNotes)
   chmodSync(folder, 0o1755) // As distributions make /run/resource-agents.
   return folder
 }

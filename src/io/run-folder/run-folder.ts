@@ -30,8 +30,8 @@ export interface RunFolder {
   /** Short and the same for every process that names this folder: part of the names of locks, cgroups and markers. */
   readonly key: string
   /**
-   * A new boot inherits nothing: whatever the boot before left as run records and emergency goes, for the power that
-   * renewed the boot id has ended it all. Seals stay; tokens only grow. Called first by guardian and monitor.
+   * A new boot inherits nothing: whatever the boot before left as run records, emergency and agents' notes goes, for the
+   * power that renewed the boot id has ended it all. Seals stay; tokens only grow. Called first by guardian and monitor.
    */
   beginBoot(boot: BootId): void
   /** For the daemon alone, once per process. */
@@ -60,6 +60,9 @@ export interface RunFolder {
   writeAttributes(boot: BootId, values: Readonly<Record<string, string>>): void
 }
 
+/** Where agents note down what is true until the next boot. */
+export const agentNotes = 'rsctmp'
+
 export function openRunFolder(path: string): RunFolder {
   const root = makeFolder(resolve(path), 0o711)
   const records = makeFolder(join(root, 'records'))
@@ -77,6 +80,7 @@ export function openRunFolder(path: string): RunFolder {
       if (readAs<{ boot: BootId }>(bootFile)?.boot === boot) return
       for (const [group, token] of openTokens(records)) deleteRunRecord(records, group, token)
       rmSync(emergency, { force: true })
+      rmSync(join(root, agentNotes), { recursive: true, force: true })
       writeChecked(bootFile, { boot })
     },
     openLease: (boot) => new LeaseWriter(lease, boot),
