@@ -52,6 +52,9 @@ export async function serveAgentCommands(world: AgentCommandsWorld): Promise<Age
     socket.once('close', () => open.delete(socket))
     const parts: Buffer[] = []
     let begun = false
+    socket.once('end', () => {
+      if (!begun) socket.destroy() // It broke off.
+    })
     socket.on('data', (part: Buffer) => {
       if (begun) return
       parts.push(part)

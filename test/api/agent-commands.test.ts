@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
@@ -79,6 +80,20 @@ test('what lasts until the next boot is of its node alone', { skip }, async () =
   assert.match(elsewhere.error, /known there only/)
   assert.equal((await on('n1', 'attrd_updater', '-n', 'x', '-v', 'a b')).code, 0)
   assert.equal((await on('n1', 'attrd_updater', '-n', 'x', '-Q')).out, 'name="x" host="n1" value="a b"\n')
+})
+
+test('what is no call ends its connection, and nothing else', async () => {
+  const { runDir } = readNodeConfig(bench.configOf('n1'))
+  const path = openRunFolder(runDir).socket('commands')
+  for (const garbage of ['garbage\n', '999999999\n', '-1\n', '50\nabc', 'x'.repeat(100_000), '7\n\xff\xfe\0\0\0\0\0'])
+    await new Promise<void>((resolve) => {
+      const socket = connect(path)
+      socket.on('error', () => undefined)
+      socket.once('close', () => resolve())
+      socket.resume()
+      socket.end(garbage, 'latin1')
+    })
+  if (skip === false) assert.equal((await on('n1', 'crm_node', '-n')).out, 'n1\n')
 })
 
 test('without a quorum, what lasts is not to be had, and the rest is', { skip }, async () => {

@@ -50,11 +50,13 @@ interface Shared {
   readonly nodes: ReadonlyMap<NodeId, NodeRow>
   readonly boots: ReadonlyMap<NodeId, BootRow | undefined>
   readonly suspects: ReadonlySet<NodeId>
+  readonly level: number
 }
 
 function lookUp(view: PlannerView): Shared {
   const nodes = new Map([...view.state.rows('nodes')].map(([, row]) => [row.name, row]))
   return {
+    level: levelInForce(view.state),
     groups: groupsOf(view.state),
     nodes,
     boots: new Map([...nodes.keys()].map((name) => [name, currentBoot(view.state, name)])),
@@ -80,7 +82,7 @@ export function groupInputs(view: PlannerView): ReadonlyMap<GroupName, GroupInpu
 function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput {
   const { holder } = group
   const failure = holder === null ? null : failureToJudge(group, holder)
-  const level = levelInForce(view.state)
+  const { level } = shared
   const judged = failure !== null || holder?.report.state === 'UNKNOWN'
   return {
     group: group.name,
