@@ -5,7 +5,7 @@
  *     floor 1  core/raft, core/cluster
  *     floor 2  core/*          judgement; like floor 1 without I/O, clock, chance or waiting
  *     floor 3  io/*            one room per outside thing
- *     floor 4  node, guardian, monitor
+ *     floor 4  node, guardian, monitor, agent-kit
  *     floor 5  api, cli, dashboard; cli and dashboard know only the HTTP API
  *     on top   main.ts
  *
@@ -26,7 +26,7 @@ interface Room {
   readonly floor: number
 }
 
-const floors: Readonly<Record<string, number>> = { base: 0, node: 4, guardian: 4, monitor: 4, api: 5, cli: 5, dashboard: 5 }
+const floors: Readonly<Record<string, number>> = { base: 0, node: 4, guardian: 4, monitor: 4, 'agent-kit': 4, api: 5, cli: 5, dashboard: 5 }
 const agreement = new Set(['core/raft', 'core/cluster'])
 const faces = new Set(['cli', 'dashboard'])
 /** Packages that are plain data structures or formats, by the floor's first folder. */

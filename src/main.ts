@@ -18,6 +18,9 @@ if (run !== undefined && !rest.includes('--help')) {
   } catch (error) {
     fail(error)
   }
+} else if (command === 'agent') {
+  const { runAgentKit } = await import('./agent-kit/index.js')
+  process.exitCode = await runAgentKit(rest)
 } else {
   const { runCli } = await import('./cli/index.js')
   process.stdout.on('error', () => process.exit(0)) // Whoever read it, such as head, has seen enough.

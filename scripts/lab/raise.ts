@@ -179,7 +179,12 @@ function groups(run: string) {
     priority: 100,
     resources: {
       ip: address(webAddress),
-      web: { type: 'ocf:heartbeat:nginx', parameters: { configfile: join(here(run), 'nginx.conf') }, dependsOn: ['ip'] },
+      web: {
+        type: 'ocf:heartbeat:nginx',
+        // Without a URL the agent makes one up, and then does not accept it.
+        parameters: { configfile: join(here(run), 'nginx.conf'), status10url: `http://${webAddress}/` },
+        dependsOn: ['ip'],
+      },
     },
   }
   if (!existsSync('/usr/bin/redis-server')) return { web }

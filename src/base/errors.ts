@@ -16,6 +16,7 @@ export const errorTable = {
   DEPENDENCY_RING: { httpStatus: 422, retry: false, text: 'the dependencies form a ring' },
   UNKNOWN_NODE: { httpStatus: 422, retry: false, text: 'the definition names a node that the cluster does not have' },
   UNKNOWN_TYPE: { httpStatus: 422, retry: false, text: 'no resource type has this name' },
+  VALIDATION_FAILED: { httpStatus: 422, retry: false, text: 'an agent says on a node that it could not run so' },
   UNAUTHORIZED_HOST: { httpStatus: 403, retry: false, text: 'the Host or Origin of the request is not this listener' },
   NOT_FOUND: { httpStatus: 404, retry: false, text: 'there is nothing at this path' },
   NODE_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no node has this name' },

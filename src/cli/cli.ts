@@ -114,4 +114,8 @@ Processes of a node (--config FILE, /etc/quorate/node.yaml unless given):
   quorate monitor              runs resources
   quorate recover              on a stopped node whose others are lost for good: says what it knows, and carries on from it
 
+For those who write resource agents, away from any cluster:
+  quorate agent init <name>    the beginning of an agent
+  quorate agent test <type> [name=value…]   whether an agent does what a cluster relies on
+
 Exit codes: 0 done, 1 refused, 2 failed, 3 still going (--wait waits), 4 unavailable, 64 usage.`

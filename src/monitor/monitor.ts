@@ -11,6 +11,8 @@ import { openClock } from '../io/clock/index.js'
 import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
 import { allContainments, identify, openContainment } from '../io/processes/index.js'
 import { openRunFolder } from '../io/run-folder/index.js'
+import { serveAgentCommands } from './agent-commands.js'
+import { openAttributes } from './attributes.js'
 import type { MonitorConfig } from './config.js'
 import { Performer } from './performer.js'
 
@@ -78,6 +80,16 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   )
   busy = false
   drain()
+  const commands = await serveAgentCommands({
+    path: runFolder.socket('commands'),
+    node: config.node,
+    attributes: openAttributes(runFolder, config.boot),
+    ask: (askId, question) => {
+      if (daemon === undefined) return false
+      daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)
+      return true
+    },
+  })
   const server = await listenLocal(runFolder.socket('monitor'), {
     onConnected: (connection) => {
       const before = daemon
@@ -86,10 +98,14 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       post({ kind: 'connected' })
     },
     onMessage: (message, from) => {
-      if (from === daemon && isOrder(message)) post({ kind: 'ordered', order: message })
+      if (from !== daemon || !isOrder(message)) return
+      if (message.kind === 'answered') commands.answered(message)
+      else post({ kind: 'ordered', order: message })
     },
     onDisconnected: (connection) => {
-      if (connection === daemon) daemon = undefined
+      if (connection !== daemon) return
+      daemon = undefined
+      commands.disconnected()
     },
   })
 
@@ -98,6 +114,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       closed = true
       clearTimeout(wake)
       agents.close()
+      await commands.close()
       await server.close()
       runFolder.clearPid('monitor')
       await lock.release()
@@ -126,7 +143,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   }
 }
 
-const orderKinds: readonly MonitorOrder['kind'][] = ['run', 'stop', 'probe', 'call', 'call-release', 'call-cancel', 'deadline']
+const orderKinds: readonly MonitorOrder['kind'][] = ['run', 'stop', 'probe', 'call', 'call-release', 'call-cancel', 'answered', 'deadline']
 
 /** A newer daemon may know orders that this monitor does not: those are passed over. */
 function isOrder(message: unknown): message is MonitorOrder {

@@ -3,7 +3,7 @@ import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
 import { type BootId, ClusterError, type MemberId, type NodeId, type SessionId } from '../base/index.js'
 import { ClusterState, Formation, type FormationEffect, type FormationMessage, supportedLevel } from '../core/cluster/index.js'
-import type { MonitorOrder, MonitorReport } from '../core/monitor/index.js'
+import type { ClusterQuestion, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
 import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
@@ -14,9 +14,11 @@ import type { NodeConfig } from '../io/node-file/index.js'
 import { openPeers } from '../io/peers/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
 import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
+import { answerAgent } from './agent-questions.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import { type Frame, kindOf, type Question } from './messages.js'
 import { QuorateNode, tickInterval } from './node.js'
+import { OcfAgents, type Program } from './ocf-agents.js'
 
 export type Called = Extract<MonitorReport, { kind: 'called' }>
 
@@ -30,12 +32,9 @@ export interface Daemon {
   /** Peers that were turned away, newest last: another cluster's, another version's, garbled. */
   readonly turnedAway: readonly { readonly address: string; readonly reason: string; readonly at: number }[]
   /** Runs a program through the monitor, away from this process. Errors: NO_QUORUM when the monitor does not answer. */
-  call(program: {
-    readonly argv: readonly string[]
-    readonly environment: Readonly<Record<string, string>>
-    readonly input?: string
-    readonly timeoutMs: number
-  }): Promise<Called>
+  call(program: Program): Promise<Called>
+  /** The OCF agents of this node. */
+  readonly agents: OcfAgents
   /** Resolves when the node runs. */
   readonly formed: Promise<QuorateNode>
   close(): Promise<void>
@@ -157,6 +156,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   })
   const monitor = openMonitorLink(run.socket('monitor'), {
     onReport: (report) => {
+      if (report.kind === 'asked') return void answerMonitor(report.askId, report.question)
       if (report.kind === 'called') calls.get(report.callId)?.(report)
       monitorReport(report)
     },
@@ -166,6 +166,15 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       node?.monitorDisconnected()
     },
   })
+  /** For an agent that has called one of its commands. */
+  const answerMonitor = async (askId: string, question: ClusterQuestion): Promise<void> => {
+    try {
+      if (node === undefined) throw new ClusterError('NOT_FORMED', 'the cluster has not formed yet')
+      monitor.send({ kind: 'answered', askId, answer: await answerAgent(node, question) })
+    } catch (error) {
+      monitor.send({ kind: 'answered', askId, answer: null, problem: error instanceof Error ? error.message : String(error) })
+    }
+  }
   // What the monitor says first is kept until there is a node to hear it.
   let hello: MonitorReport | undefined
   const monitorReport = (report: MonitorReport): void => {
@@ -228,11 +237,40 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     }
   }, tickInterval)
 
+  const call = (program: Program): Promise<Called> =>
+    new Promise((resolve, reject) => {
+      const fail = (text: string) => reject(new ClusterError('NO_QUORUM', text, { fix: 'look at its log; the guardian starts it again' }))
+      if (!monitor.connected) return fail('the monitor of this node is not there')
+      const callId = `call-${io.freshId()}`
+      const settle = setTimeout(() => {
+        calls.delete(callId)
+        fail('the monitor of this node did not answer')
+      }, program.timeoutMs + 2_000)
+      calls.set(callId, (called) => {
+        clearTimeout(settle)
+        calls.delete(callId)
+        resolve(called)
+      })
+      monitor.send({
+        kind: 'call',
+        callId,
+        argv: program.argv,
+        environment: program.environment,
+        input: program.input ?? '',
+        hold: false,
+        timeout: program.timeoutMs,
+      })
+    })
+  const agents = new OcfAgents(config.node, run, call)
+  const answerHere = (question: Question): Promise<unknown> | undefined => {
+    if (question.kind === 'log') return answerLog(config.logDir, question)
+    if (question.kind === 'validate') return agents.validate(question.resources)
+    return doors.answers?.(question)
+  }
+
   const startNode = (known: Identity): QuorateNode => {
     const { rows: _, ...rest } = restored
-    const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, (question) =>
-      question.kind === 'log' ? answerLog(config.logDir, question) : doors.answers?.(question),
-    )
+    const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, (question) => answerHere(question))
     node = started
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
     if (hello !== undefined) started.monitorReport(hello)
@@ -255,33 +293,8 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     },
     turnedAway,
     formed,
-    call: (program) =>
-      new Promise((resolve, reject) => {
-        const callId = `call-${io.freshId()}`
-        const settle = setTimeout(() => {
-          calls.delete(callId)
-          reject(
-            new ClusterError('NO_QUORUM', 'the monitor of this node did not answer', {
-              fix: 'look at its log; the guardian starts it again',
-            }),
-          )
-        }, program.timeoutMs + 2_000)
-        calls.set(callId, (called) => {
-          clearTimeout(settle)
-          calls.delete(callId)
-          resolve(called)
-        })
-        const order: MonitorOrder = {
-          kind: 'call',
-          callId,
-          argv: program.argv,
-          environment: program.environment,
-          input: program.input ?? '',
-          hold: false,
-          timeout: program.timeoutMs,
-        }
-        monitor.send(order)
-      }),
+    call,
+    agents,
     close: async () => {
       clearInterval(ticker)
       formation.stop()

@@ -3,5 +3,6 @@ export { type Called, type Daemon, type DaemonDoors, startDaemon } from './daemo
 export type { NodeIdentity, NodeIo } from './io.js'
 export type { Frame, Question } from './messages.js'
 export { type NodeStatus, type ProposeOptions, QuorateNode, tickInterval } from './node.js'
+export { OcfAgents, type Program, toBeValidated, type Validation, type ValidationProblem, validationMax } from './ocf-agents.js'
 export { inspectForRecovery, type RecoveryView, recoverFrom, recoveryText } from './recover.js'
 export type { Outcome } from './requests.js'

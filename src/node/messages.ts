@@ -14,7 +14,7 @@ import type {
   Term,
 } from '../base/index.js'
 import type { PathState } from '../core/arbiter/index.js'
-import type { Address, Command, CommandResult, FormationMessage } from '../core/cluster/index.js'
+import type { Address, Command, CommandResult, FormationMessage, GroupDefinition } from '../core/cluster/index.js'
 import type { Renewal } from '../core/detector/index.js'
 import type { PackedMessage } from './raft-wire.js'
 
@@ -64,7 +64,8 @@ export type Question =
   /** Asked of the leader: nothing was heard of the boot for as long as any lease of it may last. */
   | { readonly kind: 'unheard'; readonly node: NodeId; readonly boot: BootId }
   | { readonly kind: 'transfer-lead'; readonly to: NodeId }
-  | { readonly kind: 'type'; readonly name: string }
+  /** Whether the agents there could run so. */
+  | { readonly kind: 'validate'; readonly resources: GroupDefinition['resources'] }
   /** What the asked node knows of the paths to a node's fence devices; with `fresh` it reads them first, and answers when it has. */
   | { readonly kind: 'paths'; readonly node: NodeId; readonly fresh: boolean }
   /** What a resource wrote last on that node; null when it never did. */

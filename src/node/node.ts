@@ -300,7 +300,9 @@ export class QuorateNode {
       this.requests.addQuestion(id, this.io.clock.now() + timeoutMs, (outcome) =>
         outcome.ok ? resolve(outcome.value) : reject(outcome.error),
       )
-      this.send(node, { kind: 'ask', id, question })
+      if (this.send(node, { kind: 'ask', id, question })) return
+      const error = new ClusterError('NO_QUORUM', `there is no connection with ${node}`, { fix: 'GET /v1/links shows who hears whom' })
+      this.requests.answer(id, { ok: false, error })
     })
   }
 
@@ -753,7 +755,9 @@ export class QuorateNode {
   private tooNew(id: RequestId, command: Command): void {
     const lacking = rowsOfMembers(this.state).flatMap(({ node, wanted }) => {
       const level = currentBoot(this.state, node)?.level
-      return wanted === 'gone' || (level ?? 0) >= levelOf(command) ? [] : [`${node} ${level === undefined ? 'has not told its own yet' : `has ${level}`}`]
+      return wanted === 'gone' || (level ?? 0) >= levelOf(command)
+        ? []
+        : [`${node} ${level === undefined ? 'has not told its own yet' : `has ${level}`}`]
     })
     if (lacking.length === 0) return // The level is being raised: it is looked at again at the next tick.
     const text = `"${command.kind}" needs feature level ${levelOf(command)} on every member: ${lacking.join(', ')}`

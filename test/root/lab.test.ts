@@ -99,7 +99,8 @@ describe('laboratory', () => {
 
   test('nginx and redis answer through their addresses, each on the first node of its list', async () => {
     const node = await settled()
-    assert.deepEqual([node, await raised.holder('redis')], ['n1', 'n2'])
+    const { decisions } = (await raised.api('GET', '/v1/decisions')).body
+    assert.deepEqual([node, await raised.holder('redis')], ['n1', 'n2'], JSON.stringify(decisions))
     assert.equal(await raised.onClient('curl', '-sf', '--max-time', '5', `http://${webAddress}/`), `Served by ${node}.\n`)
     assert.equal(await raised.onClient('redis-cli', '-h', redisAddress, 'set', 'key', 'value'), 'OK\n')
   })

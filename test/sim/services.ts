@@ -149,7 +149,21 @@ export class SimAgents {
         return this.probe(cell, request, kept, told)
       case 'settle':
         return this.settle(cell, request, kept, told)
+      case 'reload':
+        return this.reload(cell, request, deadline, told)
     }
+  }
+
+  /** Some changes take effect at once, others need a restart. */
+  private reload(cell: Cell, request: MethodRequest, deadline: BootInstant, told: (result: MethodResult) => void): Method {
+    const refused = this.refusal(request, deadline)
+    if (refused !== undefined) return answered(told, refused)
+    const works = this.machine.random.next() < 0.5
+    const program = this.program(cell, request, told)
+    this.machine.after(execMs + this.machine.behaviour(request.group).probeMs, () =>
+      program.end(works ? { outcome: 'done' } : { outcome: 'failed', detail: 'this needs a restart' }),
+    )
+    return { cancel: () => program.end({ outcome: 'cancelled' }) }
   }
 
   kill(group: GroupName, resource: ResourceName, done: (empty: boolean) => void): void {
@@ -187,7 +201,7 @@ export class SimAgents {
 
   /** The last look before a spawn. */
   private refusal({ method, group, token }: MethodRequest, deadline: BootInstant): MethodResult | undefined {
-    if (method !== 'start') return undefined
+    if (method !== 'start' && method !== 'reload') return undefined
     if (this.machine.runFolder.isSealed(group, token)) return { outcome: 'refused', because: 'sealed', detail: `token ${token} is sealed` }
     const now = this.machine.clock.boot()
     if (now + bootClockGrain < deadline) return undefined

@@ -8,6 +8,7 @@ import { type PlannedStep, planHash, tryOut } from './dry-run.js'
 import { readFencing, writtenFencing } from './fencing.js'
 import { livenessOf, type View } from './reading.js'
 import type { ResourceTypes } from './resource-types.js'
+import { validateOnNodes } from './validation.js'
 
 type Document = {
   readonly settings?: Readonly<Record<string, unknown>>
@@ -30,6 +31,8 @@ export interface Plan {
   readonly operations: readonly string[]
   readonly events: readonly string[]
   readonly steps: readonly PlannedStep[]
+  /** What is accepted and should be looked at. */
+  readonly warnings: readonly string[]
 }
 
 export function configurationOf(state: Reader): Record<string, unknown> {
@@ -47,13 +50,13 @@ export function configurationOf(state: Reader): Record<string, unknown> {
 }
 
 /** Errors: as each part's own request would be refused. */
-export async function planConfiguration(view: View, document: Document, types: ResourceTypes): Promise<Plan> {
+export async function planConfiguration(view: View, document: Document, types: ResourceTypes, lenient: boolean): Promise<Plan> {
   // Definitions are looked at outside (agents' metadata); everything else is compared with one state.
   const state = view.state.snapshot()
   const parts = [
     settingsPart(state, document),
     nodesPart(state, document, view.node.status.node),
-    await groupsPart(state, document, types),
+    await groupsPart(view, state, document, types, lenient),
     prunePart(state, document),
   ]
   const commands = parts.flatMap((part) => part.commands)
@@ -72,12 +75,14 @@ export async function planConfiguration(view: View, document: Document, types: R
     operations: commands.flatMap((command) => (command.kind === 'delete-group' ? [command.operation] : [])),
     events: tried?.events ?? [],
     steps,
+    warnings: parts.flatMap((part) => part.warnings ?? []),
   }
 }
 
 interface Part {
   readonly commands: readonly Command[]
   readonly changes: readonly Change[]
+  readonly warnings?: readonly string[]
 }
 const nothing: Part = { commands: [], changes: [] }
 
@@ -119,20 +124,24 @@ function unknownNode(state: ClusterState, name: string): ClusterError {
   })
 }
 
-async function groupsPart(state: ClusterState, document: Document, types: ResourceTypes): Promise<Part> {
+async function groupsPart(view: View, state: ClusterState, document: Document, types: ResourceTypes, lenient: boolean): Promise<Part> {
   const commands: Command[] = []
   const changes: Change[] = []
+  const warnings: string[] = []
   const nodes = nodesOf(state).map((node) => node.name)
   for (const [name, written] of Object.entries(document.groups ?? {})) {
     const group = groupName(name)
-    const { definition, intent } = await readDefinition(written, nodes, types, `groups.${name}`)
+    const what = `groups.${name}`
+    const { definition, intent, ...read } = await readDefinition(written, nodes, types, { group, lenient, what })
+    warnings.push(...read.warnings.map((text) => `${what}: ${text}`))
     const row = state.get('groups', group)
     if (row !== undefined && !row.deleting && (intent ?? row.intent) === row.intent && canonical(definition) === canonical(row.definition))
       continue
+    if (!lenient) warnings.push(...(await validateOnNodes(view.node, definition, row?.definition, `${what}: resource`)))
     commands.push({ kind: 'put-group', group, definition, intent, precondition: {} })
     changes.push({ what: 'group', name, change: row === undefined ? 'create' : 'change' })
   }
-  return { commands, changes }
+  return { commands, changes, warnings }
 }
 
 function prunePart(state: ClusterState, document: Document): Part {

@@ -2,10 +2,12 @@
 import { ClusterError, formatDuration, type NodeId, parseDuration, type ResourceName } from '../../base/index.js'
 import {
   checkDefinition,
+  type DependencyKind,
   type FailurePolicy,
   type FailureRule,
   fencesOnStopFailure,
   type GroupDefinition,
+  normalDependency,
   policyDefaults,
   type ResourceDefinition,
   resourceDefaults,
@@ -18,7 +20,7 @@ import { readCounts, readWatching, type Span, type WrittenWatching, writtenProbe
 interface WrittenResource extends WrittenWatching {
   readonly type: string
   readonly parameters?: ResourceDefinition['parameters']
-  readonly dependsOn?: readonly ResourceName[]
+  readonly dependsOn?: readonly (ResourceName | { readonly resource: ResourceName; readonly kind?: DependencyKind })[]
   readonly start?: { readonly timeout?: Span }
   readonly stop?: { readonly timeout?: Span }
   readonly restart?: { readonly max?: number; readonly window?: Span; readonly delay?: Span }
@@ -46,6 +48,16 @@ export interface ReadDefinition {
   readonly definition: GroupDefinition
   /** Null where it was not said. */
   readonly intent: Intent | null
+  /** What is accepted and should be looked at, in sentences. */
+  readonly warnings: readonly string[]
+}
+
+export interface ReadingOptions {
+  readonly group: string
+  /** What only the agents of this node object to is a warning. */
+  readonly lenient: boolean
+  /** What is read, as errors call it. */
+  readonly what?: string
 }
 
 /**
@@ -56,15 +68,15 @@ export async function readDefinition(
   value: unknown,
   nodes: readonly string[],
   types: ResourceTypes,
-  what = 'the body',
+  { group, lenient, what = 'the body' }: ReadingOptions,
 ): Promise<ReadDefinition> {
   checkValue(groupDefinitionSchema, value, what)
   const written = value as WrittenGroup
   const definition = normalise(written)
   const problem = checkDefinition(definition, nodes)
   if (problem !== undefined) throw problem
-  await types.check(definition)
-  return { definition, intent: written.intent ?? null }
+  const warnings = await types.check(group, definition, lenient)
+  return { definition, intent: written.intent ?? null, warnings }
 }
 
 function normalise(written: WrittenGroup): GroupDefinition {
@@ -136,7 +148,9 @@ function normaliseResource(name: string, written: WrittenResource): ResourceDefi
   return {
     type: written.type,
     parameters: written.parameters ?? {},
-    dependsOn: written.dependsOn ?? [],
+    dependsOn: (written.dependsOn ?? []).map((needed) =>
+      normalDependency(typeof needed === 'string' ? needed : { kind: 'offlineRestart', ...needed }),
+    ),
     probe: {
       interval: span('probe.interval', written.probe?.interval, probe.interval),
       timeout: span('probe.timeout', written.probe?.timeout, probe.timeout),

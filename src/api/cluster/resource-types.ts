@@ -1,26 +1,22 @@
 /** Resource types on this node: the built-in ones, and the OCF agents installed here with what their metadata says. */
-import { existsSync, statSync } from 'node:fs'
 import { ClusterError, nearestName } from '../../base/index.js'
-import type { GroupDefinition, ResourceDefinition } from '../../core/cluster/index.js'
+import { type GroupDefinition, type GroupRow, groupsOf, type ResourceDefinition } from '../../core/cluster/index.js'
 import {
   builtInTypes,
   checkDepthAndLimits,
   checkOcfParameters,
   checkResourceParameters,
-  type OcfMetadata,
-  ocfAgentPath,
-  ocfMetadataCall,
+  clashingParameters,
+  ocfParameterWarnings,
   type ParameterProblem,
-  parseOcfMetadata,
 } from '../../core/monitor/index.js'
 import { installedOcfTypes } from '../../io/agents/index.js'
 import type { Daemon } from '../../node/index.js'
 
-const metadataTimeout = 10_000
+type Named = readonly [name: string, resource: ResourceDefinition]
 
 export class ResourceTypes {
   private readonly daemon: Daemon
-  private readonly known = new Map<string, { readonly changed: number; readonly metadata: OcfMetadata }>()
 
   constructor(daemon: Daemon) {
     this.daemon = daemon
@@ -37,44 +33,85 @@ export class ResourceTypes {
       const parameters = Object.entries(builtIn.parameters).map(([name, { required, doc }]) => ({ name, required: required === true, doc }))
       return { name: type, builtIn: true, doc: builtIn.doc, parameters }
     }
-    if (!this.isInstalled(type)) {
+    if (!this.daemon.agents.isInstalled(type)) {
       const nearest = nearestName(type, this.list())
       throw new ClusterError('TYPE_NOT_FOUND', `there is no resource type "${type.slice(0, 100)}" on ${this.daemon.config.node}`, {
         fix: nearest === undefined ? 'GET /v1/types lists them' : `did you mean "${nearest}"?`,
       })
     }
-    const { longdesc, shortdesc, version, parameters, actions } = await this.metadata(type)
-    return { name: type, builtIn: false, doc: shortdesc, longDoc: longdesc, version, parameters, actions }
+    const { longdesc, shortdesc, version, parameters, actions, reloadAction } = await this.daemon.agents.metadata(type)
+    const reload = reloadAction === undefined ? {} : { reloadAction }
+    return { name: type, builtIn: false, doc: shortdesc, longDoc: longdesc, version, parameters, actions, ...reload }
   }
 
-  /** The first problem of any resource is thrown. Errors: UNKNOWN_TYPE, INVALID_DEFINITION, NOT_YET. */
-  async check(definition: GroupDefinition): Promise<void> {
-    for (const [name, resource] of Object.entries(definition.resources)) await this.checkResource(name, resource)
+  /**
+   * The first problem of any resource is thrown; what is only unwise is answered in sentences. With `lenient`, that an agent is
+   * not here is unwise only. Errors: UNKNOWN_TYPE, INVALID_DEFINITION, NOT_YET.
+   */
+  async check(group: string, definition: GroupDefinition, lenient: boolean): Promise<readonly string[]> {
+    const warnings: string[] = []
+    const named = Object.entries(definition.resources)
+    for (const [name, resource] of named) warnings.push(...(await this.checkResource([name, resource], definition, lenient)))
+    for (const [at, one] of named.entries())
+      for (const other of named.slice(at + 1)) {
+        const clash = await this.clashOf(one, other)
+        if (clash.length === 0) continue
+        throw new ClusterError('INVALID_DEFINITION', `resources "${one[0]}" and "${other[0]}" have the same ${clash.join(' and ')}`, {
+          fix: `the agent ${one[1].type} wants it different for each: change it in one of them`,
+        })
+      }
+    return [...warnings, ...(await this.clashesElsewhere(group, named))]
   }
 
-  private async checkResource(name: string, resource: ResourceDefinition): Promise<void> {
+  private async checkResource([name, resource]: Named, { nodes }: GroupDefinition, lenient: boolean): Promise<readonly string[]> {
     const { type, parameters } = resource
     if (type.startsWith('systemd:'))
       throw new ClusterError('NOT_YET', `resource "${name}": systemd units come with a later version`, {
         fix: 'use an OCF agent, or type command with start, stop and probe',
       })
     const problems = checkResourceParameters(type, parameters)
+    const warnings: string[] = []
+    const { node } = this.daemon.config
     if (problems.length === 0 && type.startsWith('ocf:')) {
-      if (!this.isInstalled(type)) problems.push(this.notInstalled(type))
-      else problems.push(...checkOcfParameters(await this.metadata(type), parameters))
+      if (this.daemon.agents.isInstalled(type)) {
+        const metadata = await this.daemon.agents.metadata(type)
+        problems.push(...checkOcfParameters(metadata, parameters))
+        warnings.push(...ocfParameterWarnings(metadata, parameters).map((text) => `resource "${name}": ${text}`))
+      } else if (!lenient && nodes.includes(node)) problems.push(this.notInstalled(type))
+      else if (lenient) warnings.push(`resource "${name}": ${type} is not installed on ${node}, so its parameters were not checked`)
     }
     if (problems.length === 0) problems.push(...checkDepthAndLimits(resource))
     const [first] = problems
-    if (first === undefined) return
+    if (first === undefined) return warnings
     throw new ClusterError(first.parameter === 'type' ? 'UNKNOWN_TYPE' : 'INVALID_DEFINITION', `resource "${name}": ${first.detail}`, {
       fix: first.fix ?? `GET /v1/types/${type} describes its parameters`,
       facts: { problems: problems.map((problem) => ({ resource: name, ...problem })) },
     })
   }
 
-  private isInstalled(type: string): boolean {
-    const path = ocfAgentPath(type)
-    return path !== undefined && existsSync(path)
+  /** Groups may well share a node: what no two resources of an agent may have the same, they should not. */
+  private async clashesElsewhere(group: string, named: readonly Named[]): Promise<readonly string[]> {
+    const { node } = this.daemon
+    if (node === undefined) return []
+    const types = new Set(named.map(([, { type }]) => type).filter((type) => type.startsWith('ocf:')))
+    if (types.size === 0) return []
+    const others: readonly (readonly [GroupRow, Named])[] = groupsOf(node.state)
+      .filter((row) => row.name !== group && !row.deleting)
+      .flatMap((row) => Object.entries(row.definition.resources).map((other) => [row, other] as const))
+      .filter(([, [, { type }]]) => types.has(type))
+    const warnings: string[] = []
+    for (const one of named)
+      for (const [row, other] of others) {
+        const clash = await this.clashOf(one, other)
+        if (clash.length > 0)
+          warnings.push(`resource "${one[0]}" has the same ${clash.join(' and ')} as ${row.name}/${other[0]}: the agent wants it different`)
+      }
+    return warnings
+  }
+
+  private async clashOf([, one]: Named, [, other]: Named): Promise<readonly string[]> {
+    if (one.type !== other.type || !one.type.startsWith('ocf:') || !this.daemon.agents.isInstalled(one.type)) return []
+    return clashingParameters(await this.daemon.agents.metadata(one.type), one.parameters, other.parameters)
   }
 
   private notInstalled(type: string): ParameterProblem {
@@ -82,24 +119,5 @@ export class ResourceTypes {
     const fix =
       nearest === undefined ? 'install it on every node of the group; GET /v1/types lists what is here' : `did you mean "${nearest}"?`
     return { parameter: 'type', detail: `${type} is not installed on ${this.daemon.config.node}`, fix }
-  }
-
-  private async metadata(type: string): Promise<OcfMetadata> {
-    const call = ocfMetadataCall(type)
-    const path = ocfAgentPath(type)
-    if (call === undefined || path === undefined) throw new ClusterError('TYPE_NOT_FOUND', `"${type}" names no OCF agent`)
-    const changed = statSync(path).mtimeMs
-    const known = this.known.get(type)
-    if (known?.changed === changed) return known.metadata
-    const called = await this.daemon.call({ ...call, timeoutMs: metadataTimeout })
-    const metadata = called.code === 0 ? parseOcfMetadata(called.stdout) : undefined
-    if (metadata === undefined) {
-      throw new ClusterError('UNKNOWN_TYPE', `${type} is installed on ${this.daemon.config.node} and does not describe itself`, {
-        fix: `run ${path} meta-data there and see what it says`,
-        facts: { outcome: called.outcome, code: called.code, stderr: called.stderr.slice(-500) },
-      })
-    }
-    this.known.set(type, { changed, metadata })
-    return metadata
   }
 }

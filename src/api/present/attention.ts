@@ -90,6 +90,13 @@ function ofGroups(view: View): readonly AttentionItem[] {
     const { state, waitingFor } = presentGroup(view, group)
     if (state !== 'UNKNOWN' && state !== 'FAILED' && state !== 'BLOCKED' && state !== 'DEGRADED') return []
     const { holder } = group
+    const resources = Object.entries(holder?.report.resources ?? {})
+    const degraded = resources.find(([, one]) => one.degraded === true)
+    if (state === 'DEGRADED' && waitingFor === null && degraded !== undefined) {
+      const [name, { detail = 'it is degraded' }] = degraded
+      const text = `${name} of ${group.name} on ${holder?.node} runs, and not well: ${detail}`
+      return [{ code: 'GROUP_DEGRADED', subject: group.name, text, fix: `GET /v1/groups/${group.name}/resources/${name}/log` }]
+    }
     const text =
       waitingFor ??
       (state === 'UNKNOWN' ? `whether ${group.name} runs on ${holder?.node} cannot be said` : `a resource of ${group.name} is not well`)

@@ -25,8 +25,8 @@ function heldState(group: GroupRow, seen: HolderSeen): GroupState {
     case 'STARTING':
       return 'STARTING'
     case 'ONLINE': {
-      const states = Object.keys(holder.pinned.resources).map((name) => holder.report.resources[name as never]?.state ?? 'ONLINE')
-      return states.every((state) => state === 'ONLINE') ? 'ONLINE' : 'DEGRADED'
+      const reports = Object.keys(holder.pinned.resources).map((name) => holder.report.resources[name as never])
+      return reports.every((one) => (one?.state ?? 'ONLINE') === 'ONLINE' && one?.degraded !== true) ? 'ONLINE' : 'DEGRADED'
     }
     case 'FAILED':
       return isOnlyDegraded(holder.pinned.resources, holder.report) ? 'DEGRADED' : 'FAILED'

@@ -49,6 +49,7 @@ export function presentGroupWhole(view: View, group: GroupRow): Shown {
             type: resource.type,
             state: reported?.state ?? 'STOPPED',
             ...(reported?.detail === undefined ? {} : { detail: reported.detail }),
+            ...(reported?.degraded === true ? { degraded: true } : {}),
           },
         ]
       }),

@@ -6,6 +6,7 @@ import { change, changeQuery } from '../cluster/changing.js'
 import { configurationOf, type Plan, planConfiguration } from '../cluster/configuration.js'
 import { preconditionOf } from '../cluster/preconditions.js'
 import { read, readQuery } from '../cluster/reading.js'
+import { validateQuery } from '../cluster/validation.js'
 import type { Answer, Call, Route } from '../http/route.js'
 import { writeYaml } from '../http/yaml.js'
 import { configurationSchema } from '../schemas/index.js'
@@ -41,7 +42,7 @@ export function configurationRoutes(access: Access): readonly Route[] {
       path: '/v1/plan',
       tag: 'configuration',
       summary: 'What applying the document would change and lead to. Changes nothing.',
-      query: readQuery,
+      query: { ...readQuery, ...validateQuery },
       body: configurationSchema,
       answers: { 200: 'Changes, the planner’s steps, and a planHash for POST /v1/apply.' },
       handle: async (call) => ({ body: present(await plan(access, call)) }),
@@ -51,7 +52,7 @@ export function configurationRoutes(access: Access): readonly Route[] {
       path: '/v1/apply',
       tag: 'configuration',
       summary: 'Applies the document, all or nothing.',
-      query: changeQuery,
+      query: { ...changeQuery, ...validateQuery },
       body: configurationSchema,
       answers: { 200: 'What was changed.' },
       handle: (call) => apply(access, call),
@@ -61,7 +62,7 @@ export function configurationRoutes(access: Access): readonly Route[] {
 
 async function plan(access: Access, call: Call): Promise<Plan> {
   const view = await read(access, call, { withLeaderView: true })
-  return planConfiguration(view, call.body as never, access.types)
+  return planConfiguration(view, call.body as never, access.types, call.query.flag('validate') === false)
 }
 
 async function apply(access: Access, call: Call): Promise<Answer> {
@@ -84,7 +85,10 @@ async function apply(access: Access, call: Call): Promise<Answer> {
     try {
       await change(access, call, { kind: 'transaction', commands: planned.commands, ifRevision: planned.revision })
       const revision = configRevision(access.node.state)
-      return { revision, body: { applied: true, changes: planned.changes, operations: planned.operations, revision } }
+      return {
+        revision,
+        body: { applied: true, changes: planned.changes, operations: planned.operations, revision, ...warningsOf(planned) },
+      }
     } catch (error) {
       const moved = error instanceof ClusterError && error.code === 'REVISION_MISMATCH' && wanted === undefined && planHash === undefined
       // Under an Idempotency-Key the refusal itself is what a retry gets.
@@ -93,6 +97,10 @@ async function apply(access: Access, call: Call): Promise<Answer> {
   }
 }
 
-function present({ revision, planHash, changes, steps, events }: Plan): Record<string, unknown> {
-  return { revision, planHash, changes, events, plan: steps }
+function present({ revision, planHash, changes, steps, events, warnings }: Plan): Record<string, unknown> {
+  return { revision, planHash, changes, events, plan: steps, ...warningsOf({ warnings }) }
+}
+
+function warningsOf({ warnings }: Pick<Plan, 'warnings'>) {
+  return warnings.length === 0 ? {} : { warnings }
 }

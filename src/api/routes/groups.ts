@@ -1,11 +1,12 @@
 /** Groups: their definitions and states. */
 import { ClusterError, type GroupName, groupName, nearestName } from '../../base/index.js'
-import { type GroupRow, groupsOf, nodesOf, type Reader } from '../../core/cluster/index.js'
+import { type GroupDefinition, type GroupRow, groupsOf, nodesOf, type Reader } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { carryOut, changeQuery, operate, operationQuery } from '../cluster/changing.js'
 import { readDefinition, writtenForm } from '../cluster/definition.js'
 import { preconditionOf } from '../cluster/preconditions.js'
 import { blockingQuery, localView, read } from '../cluster/reading.js'
+import { validateOnNodes, validateQuery } from '../cluster/validation.js'
 import { waitMax } from '../cluster/waits.js'
 import { mergePatch } from '../http/merge-patch.js'
 import type { Answer, Call, Route } from '../http/route.js'
@@ -71,7 +72,7 @@ export function groupRoutes(access: Access): readonly Route[] {
       path: '/v1/groups/:group',
       tag: 'groups',
       summary: 'Creates the group or replaces its definition. Its intent is ONLINE unless it says otherwise.',
-      query: changeQuery,
+      query: { ...changeQuery, ...validateQuery },
       body: groupPutSchema,
       answers: { 200: 'The group, changed or unchanged.', 201: 'The group, created.' },
       handle: (call) => put(access, call),
@@ -81,7 +82,7 @@ export function groupRoutes(access: Access): readonly Route[] {
       path: '/v1/groups/:group',
       tag: 'groups',
       summary: 'Changes the definition (JSON merge patch, RFC 7396).',
-      query: changeQuery,
+      query: { ...changeQuery, ...validateQuery },
       body: groupPatchSchema,
       answers: { 200: 'The group, changed or unchanged.' },
       handle: (call) => patch(access, call),
@@ -130,9 +131,11 @@ async function put(access: Access, call: Call): Promise<Answer> {
     written = document.definition
     read_ = document
   }
-  const { definition, intent } = await readDefinition(written, nodeNames(access), access.types)
+  const lenient = call.query.flag('validate') === false
+  const { definition, intent, ...read } = await readDefinition(written, nodeNames(access), access.types, { group: name, lenient })
+  const warnings = [...read.warnings, ...(lenient ? [] : await validateOnNodes(access.node, definition, committed(access, name)))]
   const precondition = read_.revision === undefined ? given : { ifRevision: read_.revision as never, ...given }
-  return carryOut(
+  const answer = await carryOut(
     access,
     call,
     { kind: 'put-group', group: name, definition, intent: intent ?? read_.intent ?? null, precondition },
@@ -142,18 +145,35 @@ async function put(access: Access, call: Call): Promise<Answer> {
       ...presentNow(access, name, value),
     }),
   )
+  return withWarnings(answer, warnings)
+}
+
+/** As this node knows it: what of a definition is new is only asked to save the agents work. */
+function committed(access: Access, name: string): GroupDefinition | undefined {
+  return access.node.state.get('groups', name)?.definition
+}
+
+function withWarnings(answer: Answer, warnings: readonly string[]): Answer {
+  return warnings.length === 0 ? answer : { ...answer, body: { ...(answer.body as object), warnings } }
 }
 
 async function patch(access: Access, call: Call): Promise<Answer> {
   const { state } = await read(access, call)
   const group = groupOf(state, call.params.group ?? '')
   const merged = mergePatch({ ...writtenForm(group.definition), intent: group.intent }, call.body)
-  const { definition, intent } = await readDefinition(merged, nodeNames(access), access.types, 'the group')
+  const lenient = call.query.flag('validate') === false
+  const { definition, intent, ...read_ } = await readDefinition(merged, nodeNames(access), access.types, {
+    group: group.name,
+    lenient,
+    what: 'the group',
+  })
+  const warnings = [...read_.warnings, ...(lenient ? [] : await validateOnNodes(access.node, definition, group.definition))]
   // What was read here is what was merged into.
   const precondition = { ifRevision: group.revision, ...preconditionOf(call) }
-  return carryOut(access, call, { kind: 'put-group', group: group.name, definition, intent, precondition }, (value) =>
+  const answer = await carryOut(access, call, { kind: 'put-group', group: group.name, definition, intent, precondition }, (value) =>
     presentNow(access, group.name, value),
   )
+  return withWarnings(answer, warnings)
 }
 
 function nodeNames(access: Access): readonly string[] {

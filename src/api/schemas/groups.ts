@@ -1,5 +1,12 @@
 /** What a person writes about groups. */
-import { failoverModes, failureActions, failureEvents, policyDefaults, resourceDefaults } from '../../core/cluster/index.js'
+import {
+  dependencyKinds,
+  failoverModes,
+  failureActions,
+  failureEvents,
+  policyDefaults,
+  resourceDefaults,
+} from '../../core/cluster/index.js'
 import { anything, choice, closed, count, duration, later, mapOf, type Schema, text, told } from './schema.js'
 import { limitsSchema, probeDeepSchema, probeSchema } from './watching.js'
 
@@ -15,14 +22,33 @@ const parameter: Schema = {
   maxLength: 16_384,
 }
 
+const dependencySchema: Schema = {
+  title: 'Dependency',
+  description: 'The name of a resource, or { resource, kind }. A name alone is of kind offlineRestart.',
+  type: ['string', 'object'],
+  maxLength: 63,
+  properties: {
+    resource: text('The resource that is needed.', 63),
+    kind: {
+      ...choice(
+        'strong: needed, and this one stays up while that one is restarted in place. weak: order only. restart: as strong, and restarted once that one is up again. offlineRestart: as strong, and brought down before that one is restarted.',
+        dependencyKinds,
+      ),
+      default: 'offlineRestart',
+    },
+  },
+  required: ['resource'],
+  additionalProperties: false,
+}
+
 export const resourceSchema = closed(
   {
     type: text('The name of a built-in type, or ocf:<provider>:<agent>; GET /v1/types lists them.', 200),
     parameters: mapOf(parameter, 'As GET /v1/types/{type} describes them.', 1_000),
     dependsOn: {
       type: 'array',
-      description: 'Resources of the same group that run before this one starts, and stop after it.',
-      items: { type: 'string', maxLength: 63 },
+      description: 'Resources of the same group that start before this one and stop after it: by name, or with the kind of dependency.',
+      items: dependencySchema,
       uniqueItems: true,
       maxItems: 100,
     },
@@ -130,6 +156,8 @@ export const groupDocumentSchema = closed(
     halted: told('Since when and why it is stopped until it is cleared.'),
     failovers: told('How often it left a node for a failure within the window, where that is limited.'),
     bans: told('Nodes tried in vain.'),
+    unchanged: told('The change said what was there already.'),
+    warnings: told('What was accepted and should be looked at.'),
     proof: told('Why an earlier holder can no longer act.'),
     lastNode: told('Where it last ran.'),
   },

@@ -6,13 +6,14 @@ import type { Run } from '../cli.js'
 import type { Asked } from '../client.js'
 import { type Body, jsonOrText, readInput, segment } from '../session.js'
 import { pairs, table } from '../table.js'
-import { planText } from './groups.js'
+import { planText, warningLines } from './groups.js'
 
 interface DocumentOptions {
   readonly file: string
   readonly prune?: boolean
   readonly ifRevision?: string
   readonly planHash?: string
+  readonly validate?: boolean
 }
 
 export function addConfigurationCommands(program: Command, run: Run): void {
@@ -39,6 +40,7 @@ export function addConfigurationCommands(program: Command, run: Run): void {
     .description('what applying a document would change and lead to')
     .requiredOption('-f, --file <file>', 'the document; - reads standard input')
     .option('--prune', 'groups that are not listed would be deleted')
+    .option('--no-validate', 'do not ask the agents of the nodes whether they could run so')
     .action(
       run((session, options: DocumentOptions) =>
         session.show(planned(options), (body) => `${planText(body)}\nplan ${body.planHash}, on revision ${body.revision}`),
@@ -51,10 +53,13 @@ export function addConfigurationCommands(program: Command, run: Run): void {
     .option('--prune', 'delete groups that are not listed')
     .option('--if-revision <revision>', 'only if the configuration has this revision')
     .option('--plan-hash <hash>', 'only if it would lead to what was planned')
+    .option('--no-validate', 'do not ask the agents of the nodes whether they could run so')
     .action(
       run((session, options: DocumentOptions) =>
-        session.show({ method: 'POST', path: '/v1/apply', ...documentOf(options) }, (body) =>
-          body.unchanged === true ? 'nothing to change' : `${diffText(body)}\napplied, revision ${body.revision}`,
+        session.show({ method: 'POST', path: '/v1/apply', query: validation(options), ...documentOf(options) }, (body) =>
+          body.unchanged === true
+            ? 'nothing to change'
+            : [...warningLines(body), diffText(body), `applied, revision ${body.revision}`].join('\n'),
         ),
       ),
     )
@@ -62,7 +67,14 @@ export function addConfigurationCommands(program: Command, run: Run): void {
   addTypes(program, run)
 }
 
-const planned = (options: DocumentOptions): Asked => ({ method: 'POST', path: '/v1/plan', ...documentOf(options) })
+const validation = ({ validate }: DocumentOptions) => ({ validate: validate === false ? 'false' : undefined })
+
+const planned = (options: DocumentOptions): Asked => ({
+  method: 'POST',
+  path: '/v1/plan',
+  query: validation(options),
+  ...documentOf(options),
+})
 
 /** The file as it is, unless options have to be written into it. */
 function documentOf({ file, prune, ifRevision, planHash }: DocumentOptions): Pick<Asked, 'raw' | 'body'> {

@@ -24,21 +24,24 @@ export function addGroupCommands(program: Command, run: Run): void {
     .description('create it, or replace its definition')
     .requiredOption('-f, --file <file>', 'the definition, JSON or YAML; - reads standard input')
     .option('--dry-run', 'only say what would be done')
+    .option('--no-validate', 'do not ask the agents of its nodes whether they could run so')
     .action(
-      run((session, name: string, { file, dryRun }: { file: string; dryRun?: boolean }) =>
-        session.show(
-          { method: 'PUT', path: path(name), query: { dryRun: dryRun === true ? 'true' : undefined }, raw: readInput(file) },
-          changedText,
-        ),
-      ),
+      run((session, name: string, { file, dryRun, validate }: { file: string; dryRun?: boolean; validate: boolean }) => {
+        const query = { dryRun: dryRun === true ? 'true' : undefined, validate: validate ? undefined : 'false' }
+        return session.show({ method: 'PUT', path: path(name), query, raw: readInput(file) }, changedText)
+      }),
     )
   group
     .command('patch <group>')
     .description('change its definition by a merge patch')
     .requiredOption('-f, --file <file>', 'the patch, JSON or YAML; - reads standard input')
+    .option('--no-validate', 'do not ask the agents of its nodes whether they could run so')
     .action(
-      run((session, name: string, { file }: { file: string }) =>
-        session.show({ method: 'PATCH', path: path(name), raw: readInput(file) }, changedText),
+      run((session, name: string, { file, validate }: { file: string; validate: boolean }) =>
+        session.show(
+          { method: 'PATCH', path: path(name), query: { validate: validate ? undefined : 'false' }, raw: readInput(file) },
+          changedText,
+        ),
       ),
     )
   const long = (verb: string, what: string): void => {
@@ -166,7 +169,11 @@ function groupText(body: Body): string {
 
 function changedText(body: Body): string {
   if (body.dryRun === true) return planText(body)
-  return body.unchanged === true ? `${body.name} is unchanged` : groupText(body)
+  return [...warningLines(body), body.unchanged === true ? `${body.name} is unchanged` : groupText(body)].join('\n')
+}
+
+export function warningLines(body: Body): readonly string[] {
+  return (body.warnings ?? []).map((text: string) => `warning: ${text}`)
 }
 
 /** What a dry run or a plan would do. */
@@ -174,6 +181,7 @@ export function planText(body: Body): string {
   const changes = (body.changes ?? []).map((one: Body) => `${one.change} ${one.what} ${one.name}`)
   const steps = body.plan.map((step: Body) => `  ${step.action}: ${step.text} (rule ${step.rule})`)
   return [
+    ...warningLines(body),
     ...changes,
     ...(changes.length === 0 ? (body.events ?? []) : []),
     ...(steps.length === 0 ? ['nothing would be moved'] : ['then:', ...steps]),
@@ -193,7 +201,10 @@ function resourceText(body: Body): string {
     ['detail', body.detail],
     ['on', body.node],
     ['parameters', JSON.stringify(body.definition.parameters)],
-    ['depends on', body.definition.dependsOn.join(' ')],
+    [
+      'depends on',
+      body.definition.dependsOn.map((one: Body) => (typeof one === 'string' ? one : `${one.resource} (${one.kind})`)).join(' '),
+    ],
     ['probe', `every ${probe.interval}, ${probe.timeout} at most${countsText(probe)}`],
     ...(deep === undefined ? [] : ([['deep probe', `every ${deep.interval}, ${deep.timeout} at most`]] as const)),
     ...(limits === undefined

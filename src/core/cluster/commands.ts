@@ -32,7 +32,15 @@ export type PlannedAction =
       /** It stays stopped until a person has cleared it. */
       readonly halt?: boolean
     }
-  | { readonly kind: 'restart'; readonly token: Token; readonly resource: ResourceName }
+  | {
+      readonly kind: 'restart'
+      readonly token: Token
+      readonly resource: ResourceName
+      /** With everything that depends on it, in whatever way. */
+      readonly dependents?: true
+    }
+  /** The holder is to go on with the resources as they are defined now. */
+  | { readonly kind: 'update'; readonly token: Token }
   /** The holder's node is to be cut off, as if a person had asked for it. */
   | { readonly kind: 'fence'; readonly token: Token; readonly node: NodeId }
   /** The holder's node is to host nothing until a person has activated it. */

@@ -2,6 +2,7 @@
 import { ClusterError, isName, nearestName } from '../../base/index.js'
 import { checkBounds } from './bounds.js'
 import { claimsOf, dependencyRing, type GroupDefinition } from './definition.js'
+import { dependenciesOf, dependencyKinds } from './dependencies.js'
 import { failureActions, failureEvents, followsStop, isStopFailure, restartDelayMax } from './failure-policy.js'
 
 const resourcesMax = 100
@@ -28,7 +29,12 @@ export function checkDefinition(definition: GroupDefinition, nodes: readonly str
       return new ClusterError('INVALID_NAME', `"${name.slice(0, 80)}" cannot name a resource`, {
         fix: 'use letters, digits, dots, dashes or underscores',
       })
-    for (const needed of resource.dependsOn) {
+    const needs = dependenciesOf(resource)
+    for (const [at, { resource: needed, kind }] of needs.entries()) {
+      if (!dependencyKinds.includes(kind))
+        return wrong(`resource "${name}" depends on "${needed}" in the way "${kind}"`, `use ${dependencyKinds.join(', ')}`)
+      if (needs.findIndex((other) => other.resource === needed) !== at)
+        return wrong(`resource "${name}" depends on "${needed}" twice`, 'list each once, with one kind')
       if (names.includes(needed)) continue
       const nearest = nearestName(needed, names)
       return wrong(

@@ -3,6 +3,7 @@
  * every duration in milliseconds.
  */
 import type { NodeId, ResourceName } from '../../base/index.js'
+import { type DependsOn, dependenciesOf } from './dependencies.js'
 import type { FailurePolicy } from './failure-policy.js'
 
 export type ParameterValue = string | number | boolean | readonly string[] | { readonly [key: string]: string }
@@ -41,8 +42,8 @@ export interface ResourceLimits {
 export interface ResourceDefinition {
   readonly type: ResourceType
   readonly parameters: { readonly [name: string]: ParameterValue }
-  /** Resources of the same group that must run before this one starts, and stop after it. */
-  readonly dependsOn: readonly ResourceName[]
+  /** Resources of the same group that start before this one, and stop after it. */
+  readonly dependsOn: readonly DependsOn[]
   /** Periodic check. Milliseconds. */
   readonly probe: ProbeDefinition
   /** The second depth of checks, off unless given. Milliseconds. */
@@ -86,7 +87,7 @@ export function startOrder(resources: GroupDefinition['resources']): readonly Re
   const order: ResourceName[] = []
   const left = new Set((Object.keys(resources) as ResourceName[]).sort())
   while (left.size > 0) {
-    const next = [...left].find((name) => (resources[name]?.dependsOn ?? []).every((needed) => !left.has(needed)))
+    const next = [...left].find((name) => neededBy(resources, name).every((needed) => !left.has(needed)))
     if (next === undefined) return [...order, ...left]
     order.push(next)
     left.delete(next)
@@ -95,9 +96,7 @@ export function startOrder(resources: GroupDefinition['resources']): readonly Re
 }
 
 /** The names along one ring of `dependsOn`, first name repeated at the end; undefined when there is none. */
-export function dependencyRing(
-  resources: Readonly<Record<string, { readonly dependsOn: readonly string[] }>>,
-): readonly string[] | undefined {
+export function dependencyRing(resources: GroupDefinition['resources']): readonly string[] | undefined {
   const done = new Set<string>()
   for (const start of Object.keys(resources).sort()) {
     const ring = walk(start, [])
@@ -108,13 +107,33 @@ export function dependencyRing(
   function walk(name: string, path: readonly string[]): readonly string[] | undefined {
     if (path.includes(name)) return [...path.slice(path.indexOf(name)), name]
     if (done.has(name)) return undefined
-    for (const needed of resources[name]?.dependsOn ?? []) {
+    for (const needed of neededBy(resources, name as ResourceName)) {
       const ring = walk(needed, [...path, name])
       if (ring !== undefined) return ring
     }
     done.add(name)
     return undefined
   }
+}
+
+function neededBy(resources: GroupDefinition['resources'], name: ResourceName): readonly ResourceName[] {
+  const definition = resources[name]
+  return definition === undefined ? [] : dependenciesOf(definition).map(({ resource }) => resource)
+}
+
+/**
+ * Whether a holder may take on the new definition while it runs: the same resources in the same order, which hold the same of
+ * what only one group may hold. Anything else is stopped as it was and started as it is.
+ */
+export function isUpdatable(before: GroupDefinition['resources'], after: GroupDefinition['resources']): boolean {
+  const shape = (resources: GroupDefinition['resources']) =>
+    JSON.stringify([
+      Object.entries(resources)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, { type, ...definition }]) => [name, type, dependenciesOf(definition)]),
+      claimsOf(resources),
+    ])
+  return shape(before) === shape(after)
 }
 
 /**

@@ -31,6 +31,9 @@ export const failureActions = [
 ] as const
 export type FailureAction = (typeof failureActions)[number]
 
+/** `hard`: another try on the same node is of no use. `fatal`: nor is one on any other. */
+export type FailureSeverity = 'hard' | 'fatal'
+
 export const failoverModes = ['NONE', 'SOFT', 'HARD', 'RESTART_ONLY', 'LOG_ONLY'] as const
 export type FailoverMode = (typeof failoverModes)[number]
 
@@ -134,6 +137,8 @@ export interface JudgedFailure {
   /** Failures of the resource within its window, this one included. */
   readonly count: number
   readonly restartMax: number
+  /** Where there is one, no rule that asks for a restart matches. */
+  readonly severity?: FailureSeverity
 }
 
 /** The first rule that matches and can be carried out after such a failure. */
@@ -143,7 +148,9 @@ export function matchingRule(rules: readonly NamedRule[], failure: JudgedFailure
       (rule.event === 'any' || rule.event === failure.event) &&
       (rule.resource === undefined || rule.resource === failure.resource) &&
       failure.count >= (rule.countAtLeast ?? 0) &&
-      (isStopFailure(failure.event) ? followsStop(rule.action) : !isRestart(rule.action) || failure.count <= failure.restartMax),
+      (isStopFailure(failure.event)
+        ? followsStop(rule.action)
+        : !isRestart(rule.action) || (failure.severity === undefined && failure.count <= failure.restartMax)),
   )
 }
 

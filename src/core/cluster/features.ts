@@ -23,6 +23,9 @@ export const leaveLevel = 3
 /** Brought the term in which a request is passed on to the leader. */
 export const forwardTermLevel = 3
 
+/** Brought kinds of dependencies, changes in place, and what probes and failures say of what is missing. */
+export const dependencyKindsLevel = 3
+
 /** A command in the log that this version does not know, or a cluster that has moved beyond it: the member has to stop. */
 export class BeyondThisVersion extends Error {
   override readonly name = 'BeyondThisVersion'
@@ -34,9 +37,11 @@ export function levelOf(command: Command): number {
     case 'transaction':
       return Math.max(1, ...command.commands.map(levelOf))
     case 'put-group':
-      return hasFailureRules(command.definition) ? failureRulesLevel : 1
+      return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
     case 'decide':
-      return command.decisions.some(({ action }) => isOfFailureRules(action)) ? failureRulesLevel : 1
+      return Math.max(1, ...command.decisions.map(({ action }) => levelOfAction(action)))
+    case 'probed':
+      return command.result === 'unable' ? dependencyKindsLevel : 1
     case 'doubt-device':
       return pathWatchLevel
     case 'leave':
@@ -66,8 +71,14 @@ function hasFailureRules({
   )
 }
 
-function isOfFailureRules(action: PlannedAction): boolean {
-  return action.kind === 'fence' || action.kind === 'standby' || (action.kind === 'stop' && action.halt !== undefined)
+function hasDependencyKinds({ resources }: GroupDefinition): boolean {
+  return Object.values(resources).some(({ dependsOn }) => dependsOn.some((needed) => typeof needed !== 'string'))
+}
+
+function levelOfAction(action: PlannedAction): number {
+  if (action.kind === 'update' || (action.kind === 'restart' && action.dependents !== undefined)) return dependencyKindsLevel
+  const isOfFailureRules = action.kind === 'fence' || action.kind === 'standby' || (action.kind === 'stop' && action.halt !== undefined)
+  return isOfFailureRules ? failureRulesLevel : 1
 }
 
 /** The level in force. */

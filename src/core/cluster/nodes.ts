@@ -126,9 +126,15 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
   }
   context.putBoot(after)
   // A boot that is live in the new epoch, and found nothing.
-  if (command.result === 'clean' && boot.state === 'live') endDoubt(context, doubted, command.node)
+  const isFree = command.result === 'clean' || command.result === 'unable'
+  if (isFree && boot.state === 'live') endDoubt(context, doubted, command.node)
   const group = context.group(command.group)
-  if (command.result !== 'clean') {
+  if (command.result === 'unable')
+    context.event('group.probe', command.group, `${command.node} could not run it: ${command.detail}`, {
+      node: command.node,
+      result: 'unable',
+    })
+  if (!isFree) {
     const found = command.result === 'running' ? 'found it running without a grant' : `could not tell whether it runs: ${command.detail}`
     context.event('group.probe', command.group, `${command.node} ${found}`, { node: command.node, result: command.result })
     return {}

@@ -7,10 +7,10 @@
 import { type BootId, type CaseId, invariant, type LogTime, type NodeId, tokenAt } from '../../base/index.js'
 import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
-import { claimsOf } from './definition.js'
+import { claimsOf, isUpdatable } from './definition.js'
 import { isOnlyDegraded } from './failures.js'
-import { failureRulesLevel, levelInForce } from './features.js'
-import type { Away, BootRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind } from './rows.js'
+import { dependencyKindsLevel, failureRulesLevel, levelInForce } from './features.js'
+import type { Away, BootRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
 import { bootsOf, openCases, type Reader } from './state.js'
 
@@ -63,6 +63,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   const probe = row.probes[group.name]
   if (probe === undefined || probe.definition !== group.resourcesRevision) return notProbedYet
   if (doubt !== undefined) return notProbedYet
+  if (probe.result === 'unable') return `it cannot run there: ${probe.detail}`
   if (probe.result !== 'clean')
     return probe.result === 'running' ? 'something of the group runs there without a grant' : `its probe there failed: ${probe.detail}`
   const claims = claimsOf(group.definition.resources)
@@ -119,9 +120,21 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
         return 'there is nothing to restart under this token'
       const number = (group.holder.order.restart?.number ?? 0) + 1
-      putOrder(context, group, 'run', { resource: action.resource, number }, decision.text)
+      putOrder(
+        context,
+        group,
+        'run',
+        { resource: action.resource, number, ...(action.dependents === undefined ? {} : { dependents: true as const }) },
+        decision.text,
+      )
       return undefined
     }
+    case 'update':
+      if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
+        return 'there is nothing to change under this token'
+      if (!isUpdatable(group.holder.pinned.resources, group.definition.resources)) return 'this cannot be changed while it runs'
+      putOrder(context, updated(context, group), 'run', null, decision.text)
+      return undefined
     case 'fence':
       if (!mayStillRun(group) || group.holder.token !== action.token) return 'there is nothing to end under this token'
       if (!couldGoElsewhere(context, group)) return 'no other node could take the group'
@@ -201,6 +214,13 @@ function putOrder(
 
 type HeldGroup = GroupRow & { readonly holder: Holder }
 
+/** Pinned anew; what the holder said was said of what it ran before. */
+function updated(context: Context, group: HeldGroup): HeldGroup {
+  const { holder } = group
+  const report = { ...holder.report, state: 'STARTING' as const, at: context.at, since: context.at }
+  return { ...group, holder: { ...holder, pinned: group.definition, pinnedRevision: group.resourcesRevision, report } }
+}
+
 /** What a stop for a failure leaves behind: the node is passed over, or the group stays stopped. */
 function left(context: Context, group: HeldGroup, { ban, halt }: Extract<PlannedAction, { kind: 'stop' }>, reason: string): HeldGroup {
   if (halt === true) {
@@ -264,31 +284,30 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
   }
   if (command.sequence < holder.order.sequence && command.report.state !== 'UNKNOWN') return { ignored: 'an older order' }
   const before = holder.report
-  const failure = command.report.failure
-  const isNew =
-    failure !== null &&
-    !(
-      before.failure?.resource === failure.resource &&
-      before.failure.restartNumber === failure.restartNumber &&
-      before.failure.event === failure.event
-    )
+  const { failure, others = [] } = command.report
+  const fresh = [...(failure === null ? [] : [failure]), ...others].filter((one) => !isKnown(context, group, holder, one))
   // What an older member would not write is left out until every member does.
-  const times = levelInForce(context.draft) >= failureRulesLevel
+  const level = levelInForce(context.draft)
+  const times = level >= failureRulesLevel
   const beforeSince = before.since ?? before.at
   const ran = times && before.state === 'ONLINE' ? { ranFor: context.at - beforeSince } : {}
-  const failures = isNew
-    ? withFailure(group, command.node, { at: context.at, resource: failure.resource, event: failure.event, detail: failure.detail, ...ran })
-    : group.failures
+  const { token } = holder
+  let failures = group.failures
+  for (const { resource, event, detail, severity, number } of fresh) {
+    const more = {
+      ...(severity === undefined ? {} : { severity }),
+      ...(number === undefined ? {} : { token, number }),
+    }
+    const known = level >= dependencyKindsLevel ? more : {}
+    failures = withFailure({ ...group, failures }, command.node, { at: context.at, resource, event, detail, ...ran, ...known })
+  }
   const since = times ? { since: before.state === command.report.state ? beforeSince : context.at } : {}
   const updated: GroupRow = { ...group, failures, holder: { ...holder, report: { ...command.report, at: context.at, ...since } } }
   context.putGroup(updated)
-  if (isNew) {
-    context.event(
-      'resource.failed',
-      `${group.name}/${failure.resource}`,
-      `${failure.resource} on ${command.node}: ${failure.event} (${failure.detail})`,
-      { node: command.node },
-    )
+  for (const one of fresh) {
+    context.event('resource.failed', `${group.name}/${one.resource}`, `${one.resource} on ${command.node}: ${one.event} (${one.detail})`, {
+      node: command.node,
+    })
   }
   if (before.state !== command.report.state) {
     context.event(
@@ -301,6 +320,20 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
   if (command.report.state === 'ONLINE') settleOnline(context, updated, null)
   else if (isOnlyDegraded(holder.pinned.resources, command.report)) settleOnline(context, updated, updated.waitingFor)
   return {}
+}
+
+/** Whether the holder has told of it before: while it is not answered, others may come and go. */
+function isKnown(
+  context: Context,
+  group: GroupRow,
+  { node, token, report: { failure: before } }: Holder,
+  failure: ReportedFailure,
+): boolean {
+  const { resource, event, restartNumber, number } = failure
+  if (number === undefined || levelInForce(context.draft) < dependencyKindsLevel)
+    return before?.resource === resource && before.restartNumber === restartNumber && before.event === event
+  if (before?.number === number && before.event === event) return true
+  return (group.failures[node] ?? []).some((one) => one.token === token && one.number === number && one.event === event)
 }
 
 function withFailure(group: GroupRow, node: NodeId, failure: Failure): GroupRow['failures'] {

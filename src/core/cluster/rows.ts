@@ -18,6 +18,7 @@ import type {
   WallTime,
 } from '../../base/index.js'
 import type { GroupDefinition } from './definition.js'
+import type { FailureSeverity } from './failure-policy.js'
 
 export interface Address {
   readonly host: string
@@ -85,7 +86,8 @@ export interface Proof {
   readonly detail: string
 }
 
-export type ProbeResult = 'clean' | 'running' | 'unknown'
+/** `unable`: nothing of it runs, and it could not run there. */
+export type ProbeResult = 'clean' | 'unable' | 'running' | 'unknown'
 
 export interface BootRow {
   readonly node: NodeId
@@ -112,13 +114,21 @@ export interface ReportedFailure {
   readonly event: string
   readonly detail: string
   readonly restartNumber: number
+  /** Which failure it is under this token: told again, it is the same one. Left out by older members. */
+  readonly number?: number
+  readonly severity?: FailureSeverity
 }
 
 /** What the holder last said of the group. */
 export interface HolderReport {
   readonly state: RunState
-  readonly resources: { readonly [name: ResourceName]: { readonly state: ResourceState; readonly detail?: string } }
+  readonly resources: {
+    readonly [name: ResourceName]: { readonly state: ResourceState; readonly detail?: string; readonly degraded?: true }
+  }
+  /** The first that waits for an answer, of those that are critical if there is one. */
   readonly failure: ReportedFailure | null
+  /** Further ones. */
+  readonly others?: readonly ReportedFailure[]
   readonly at: LogTime
   /** Since when its state has been this one. */
   readonly since?: LogTime
@@ -128,7 +138,7 @@ export interface HolderReport {
 export interface HolderOrder {
   readonly sequence: number
   readonly wanted: 'run' | 'stop'
-  readonly restart: { readonly resource: ResourceName; readonly number: number } | null
+  readonly restart: { readonly resource: ResourceName; readonly number: number; readonly dependents?: true } | null
   readonly reason: string
 }
 
@@ -152,6 +162,10 @@ export interface Failure {
   readonly detail: string
   /** Milliseconds that the group had been ONLINE before it. */
   readonly ranFor?: number
+  readonly severity?: FailureSeverity
+  /** Under which token, and which failure there: what a holder tells again is known by it. */
+  readonly token?: Token
+  readonly number?: number
 }
 
 export interface Move {

@@ -54,7 +54,9 @@ export interface MethodRequest {
   readonly place: ContainmentPlace
   readonly definition: ResourceDefinition
   /** `settle` waits for a start that a dead monitor left behind; it ends as `done` when that start is over. It may still tell its process. */
-  readonly method: 'start' | 'stop' | 'probe' | 'settle'
+  readonly method: 'start' | 'stop' | 'probe' | 'settle' | 'reload'
+  /** Of a reload: as what it runs until then. It fails where the difference needs a restart. */
+  readonly former?: ResourceDefinition
   /** Of a probe: the second depth. */
   readonly deep?: true
   /** Milliseconds. */

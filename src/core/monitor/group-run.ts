@@ -1,13 +1,21 @@
 /**
  * Runs one group under one token: brings its resources up in order, keeps an eye on them, restarts what it is told to,
- * and brings them down in reverse until each is verified stopped.
+ * takes on changes of their definitions, and brings them down in reverse until each is verified stopped.
  *
  * Level-triggered: `advance` compares what is with what is wanted and begins whatever may begin now, so an order, an
  * outcome and a resumption from the run record all go the same way.
  */
 import { type BootInstant, bootInstant, type ResourceName, type Token } from '../../base/index.js'
-import { startOrder } from '../cluster/index.js'
-import type { GroupReport, GroupRunState, ResourceFailure } from './protocol.js'
+import {
+  type Dependency,
+  dependenciesOf,
+  dependentsOf,
+  type GroupDefinition,
+  restartedAfter,
+  restartedWith,
+  startOrder,
+} from '../cluster/index.js'
+import type { GroupReport, GroupRunState, ResourceFailure, RestartOrder } from './protocol.js'
 import type { RunRecord } from './record.js'
 import { type GroupHost, ResourceRun, type RunContext, type RunStart } from './resource-run.js'
 import { isAddress } from './resource-type.js'
@@ -20,8 +28,13 @@ export class GroupRun {
   readonly #start: RunStart
   readonly #order: readonly ResourceName[]
   readonly #runs = new Map<ResourceName, ResourceRun>()
+  readonly #needs = new Map<ResourceName, readonly Dependency[]>()
+  readonly #dependents = new Map<ResourceName, readonly Dependency[]>()
   readonly #restarting = new Set<ResourceName>()
+  /** To be restarted once what they depend on is up again. */
+  readonly #after = new Set<ResourceName>()
   readonly #emergency: boolean
+  #resources: GroupDefinition['resources']
   #restartNumber = 0
   #sequence: number
   #wanted: 'run' | 'stop' = 'run'
@@ -36,12 +49,16 @@ export class GroupRun {
     this.#emergency = emergency
     this.#sequence = start.sequence
     this.#ending = start.token
+    this.#resources = start.resources
     this.#order = startOrder(start.resources)
     const context: RunContext = {
       host,
       start,
       emergency,
-      nextFailure: () => ++this.#failures,
+      nextFailure: (before = this.#failures + 1) => {
+        this.#failures = Math.max(this.#failures, before)
+        return before
+      },
       onSealed: () => {
         this.#wanted = 'stop'
       },
@@ -49,8 +66,9 @@ export class GroupRun {
     for (const name of this.#order) {
       const definition = start.resources[name]
       if (definition === undefined) continue
-      const dependents = this.#order.filter((other) => start.resources[other]?.dependsOn.includes(name))
-      this.#runs.set(name, new ResourceRun(context, name, definition, dependents))
+      this.#runs.set(name, new ResourceRun(context, name, definition))
+      this.#needs.set(name, dependenciesOf(definition))
+      this.#dependents.set(name, dependentsOf(start.resources, name))
     }
   }
 
@@ -67,6 +85,7 @@ export class GroupRun {
     const run = new GroupRun(host, record, how.emergency)
     run.#restartNumber = record.restartNumber
     for (const name of record.restarting) run.#restarting.add(name)
+    for (const name of record.after ?? []) run.#after.add(name)
     run.#wanted = how.sealed ? 'stop' : record.wanted
     for (const resource of run.#runs.values()) {
       const progress = record.progress[resource.name]
@@ -100,11 +119,24 @@ export class GroupRun {
   }
 
   /** A restart number that was seen before is not carried out again. */
-  orderRun(sequence: number, restart: { readonly resource: ResourceName; readonly number: number } | undefined) {
+  orderRun(sequence: number, resources: GroupDefinition['resources'], restart: RestartOrder | undefined, now: BootInstant) {
     this.#sequence = sequence
-    if (this.#wanted === 'stop' || restart === undefined || restart.number <= this.#restartNumber) return
+    if (this.#wanted === 'stop') return
+    this.#takeOn(resources, now)
+    if (restart === undefined || restart.number <= this.#restartNumber) return
     this.#restartNumber = restart.number
-    this.#restart(restart.resource)
+    this.#restart(restart.resource, restart.dependents === true)
+  }
+
+  /** Nothing that runs is ever lost sight of: other names come with another token only. */
+  #takeOn(resources: GroupDefinition['resources'], now: BootInstant) {
+    const definitions = [...this.#runs.values()].flatMap((run) => {
+      const definition = resources[run.name]
+      return definition === undefined ? [] : [{ run, definition }]
+    })
+    if (definitions.length !== this.#runs.size || Object.keys(resources).length !== this.#runs.size) return
+    this.#resources = resources
+    for (const { run, definition } of definitions) run.redefine(definition, now)
   }
 
   /** A repeated order changes nothing; a newer one has what could not be verified tried again. */
@@ -124,10 +156,17 @@ export class GroupRun {
 
   advance(now: BootInstant) {
     for (const run of this.#runs.values()) if (run.takeStartAgain()) this.#restart(run.name)
+    this.#followUp()
     this.#bringDown()
     if (this.#wanted === 'stop') return
     if ([...this.#restarting].every((name) => this.#runs.get(name)?.touched !== true)) this.#restarting.clear()
-    if (this.#host.mayStart(now)) this.#bringUp()
+    if (this.#host.mayStart(now)) {
+      this.#bringUp()
+      for (const run of this.#runs.values()) if (!this.#restarting.has(run.name)) run.takeOnChange()
+      // What needs no restart was told so at once: it may be all that there was to do.
+      for (const run of this.#runs.values()) if (run.takeStartAgain()) this.#restart(run.name)
+      this.#bringDown()
+    }
     this.#probeWhatIsDue(now)
   }
 
@@ -141,7 +180,7 @@ export class GroupRun {
   }
 
   report(): GroupReport {
-    const failure = this.#failure()
+    const [failure, ...others] = this.#unanswered()
     const resources: GroupReport['resources'] = Object.fromEntries([...this.#runs].map(([name, run]) => [name, run.report()]))
     return {
       group: this.group,
@@ -150,16 +189,19 @@ export class GroupRun {
       state: this.#state(failure !== undefined),
       resources,
       ...(failure === undefined ? {} : { failure }),
+      ...(others.length === 0 ? {} : { others }),
     }
   }
 
   record(): RunRecord {
     return {
       ...this.#start,
+      resources: this.#resources,
       sequence: this.#sequence,
       wanted: this.#wanted,
       restartNumber: this.#restartNumber,
       restarting: [...this.#restarting],
+      ...(this.#after.size === 0 ? {} : { after: [...this.#after] }),
       progress: Object.fromEntries([...this.#runs].map(([name, run]) => [name, run.record()])),
     }
   }
@@ -175,21 +217,43 @@ export class GroupRun {
 
   #mayStop(run: ResourceRun): boolean {
     if (this.#hurried) return true
-    const dependents = run.dependents.flatMap((name) => this.#runs.get(name) ?? [])
-    if (!this.#emergency) return dependents.every((other) => !other.touched)
+    const dependents = (this.#dependents.get(run.name) ?? []).flatMap(({ resource, kind }) => {
+      const other = this.#runs.get(resource)
+      // Those that stay up while this one is restarted are not waited for.
+      return other === undefined || (this.#wanted === 'run' && !this.#restarting.has(resource)) ? [] : [{ other, kind }]
+    })
+    if (!this.#emergency) return dependents.every(({ other, kind }) => !other.touched || (kind === 'weak' && other.stuck))
     if (isAddress(run.definition.type)) return true
     return (
-      this.#every((other) => !isAddress(other.definition.type) || other.down) && dependents.every((other) => !other.touched || other.stuck)
+      this.#every((other) => !isAddress(other.definition.type) || other.down) &&
+      dependents.every(({ other }) => !other.touched || other.stuck)
     )
   }
 
+  /** A failure of what is critical is answered first: the group may be about to leave. */
   #bringUp() {
+    if (!this.#every((run) => !run.stuck) || this.#unanswered().some(({ resource }) => this.#isCritical(resource))) return
     for (const run of this.#runs.values()) {
-      if (this.#state(this.#failure() !== undefined) !== 'STARTING') return
       if (run.state !== 'STOPPED' || run.busy || this.#restarting.has(run.name)) continue
-      const ready = (needed: ResourceName) => this.#runs.get(needed)?.state === 'ONLINE' && !this.#restarting.has(needed)
-      if (run.definition.dependsOn.every(ready)) run.start()
+      if ((this.#needs.get(run.name) ?? []).every((needed) => this.#isMet(needed))) run.start()
     }
+  }
+
+  #isMet({ resource, kind }: Dependency): boolean {
+    return this.#isUp(resource) || (kind === 'weak' && !this.#isComing(resource))
+  }
+
+  #isUp(name: ResourceName): boolean {
+    return this.#runs.get(name)?.state === 'ONLINE' && !this.#restarting.has(name)
+  }
+
+  /** Whether it is on its way up, or will be by itself. */
+  #isComing(name: ResourceName): boolean {
+    const run = this.#runs.get(name)
+    if (run === undefined) return false
+    if (run.busy || this.#restarting.has(name)) return true
+    if (run.state !== 'STOPPED') return false
+    return (this.#needs.get(name) ?? []).every((needed) => this.#isMet(needed) || this.#isComing(needed.resource))
   }
 
   #probeWhatIsDue(now: BootInstant) {
@@ -200,28 +264,42 @@ export class GroupRun {
     }
   }
 
-  /** Brings a resource down with all that need it; they come up again when all of them are. */
-  #restart(name: ResourceName) {
-    const waiting = this.#runs.has(name) ? [name] : []
-    const seen = new Set<ResourceName>()
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      if (seen.has(next)) continue
-      seen.add(next)
+  /** Brings a resource down with those that go down before it; they come up again when all of them are. */
+  #restart(name: ResourceName, whole = false) {
+    if (!this.#runs.has(name)) return
+    for (const next of restartedWith(this.#resources, name, whole)) {
       this.#restarting.add(next)
+      this.#after.delete(next)
       this.#runs.get(next)?.allowRetry()
-      waiting.push(...(this.#runs.get(next)?.dependents ?? []))
+    }
+    for (const next of restartedAfter(this.#resources, this.#restarting)) this.#after.add(next)
+  }
+
+  /** Restarts what waits for its needs to be up again. What is down by itself comes up in its turn. */
+  #followUp() {
+    if (this.#wanted === 'stop') return
+    for (const name of [...this.#after]) {
+      const needs = (this.#needs.get(name) ?? []).filter(({ kind }) => kind === 'restart')
+      if (!needs.every(({ resource }) => this.#isUp(resource))) continue
+      this.#after.delete(name)
+      if (this.#runs.get(name)?.touched === true) this.#restart(name)
     }
   }
 
-  /** The first failure that no restart is making good. */
-  #failure(): ResourceFailure | undefined {
-    const failed = [...this.#runs.values()].filter(
-      (run) => run.failure !== undefined && (run.state === 'UNKNOWN' || !this.#restarting.has(run.name)),
-    )
-    const [first] = failed.sort((a, b) => (a.failure?.order ?? 0) - (b.failure?.order ?? 0))
-    if (first?.failure === undefined) return undefined
-    const { event, detail } = first.failure
-    return { resource: first.name, event, detail, restartNumber: this.#restartNumber }
+  /** The failures that no restart is making good: of what is critical first, then in their order. */
+  #unanswered(): readonly ResourceFailure[] {
+    const restartNumber = this.#restartNumber
+    return [...this.#runs.values()]
+      .flatMap(({ name, state, failure }) => {
+        if (failure === undefined || (state !== 'UNKNOWN' && this.#restarting.has(name))) return []
+        const { order: number, ...what } = failure
+        return [{ resource: name, ...what, restartNumber, number }]
+      })
+      .sort((a, b) => Number(this.#isCritical(b.resource)) - Number(this.#isCritical(a.resource)) || a.number - b.number)
+  }
+
+  #isCritical(name: ResourceName): boolean {
+    return this.#resources[name]?.critical !== false
   }
 
   #state(failed: boolean): GroupRunState {
@@ -229,7 +307,8 @@ export class GroupRun {
     if (unknown) return 'UNKNOWN'
     if (this.#wanted === 'stop') return this.finished ? 'STOPPED' : 'STOPPING'
     if (failed) return 'FAILED'
-    return this.#every((run) => run.state === 'ONLINE' && !this.#restarting.has(run.name)) ? 'ONLINE' : 'STARTING'
+    const isDone = (run: ResourceRun) => run.state === 'ONLINE' && !run.changing && !this.#restarting.has(run.name)
+    return this.#after.size === 0 && this.#every(isDone) ? 'ONLINE' : 'STARTING'
   }
 
   #every(holds: (run: ResourceRun) => boolean): boolean {

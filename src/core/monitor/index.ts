@@ -1,9 +1,12 @@
 /** The monitor's decisions: what to run, probe, kill and report, from orders and from what happened to processes. */
+export * from './agent-commands.js'
 export { isCheck } from './check-types.js'
 export * from './events.js'
 export { GroupRun } from './group-run.js'
 export * from './monitor.js'
-export { checkOcfParameters, type OcfAction, type OcfMetadata, type OcfParameter, parseOcfMetadata } from './ocf-metadata.js'
+export * from './ocf-call.js'
+export * from './ocf-metadata.js'
+export * from './ocf-status.js'
 export { type ParameterProblem, type ParameterSpecification, parseFree, parseTarget } from './parameters.js'
 export { ProbeCount } from './probe-count.js'
 export * from './protocol.js'

@@ -131,7 +131,7 @@ export class MonitorCore {
   #order(order: MonitorOrder, now: BootInstant) {
     switch (order.kind) {
       case 'run':
-        return this.#orderRun(order)
+        return this.#orderRun(order, now)
       case 'stop':
         return this.#orderStop(order)
       case 'probe':
@@ -147,12 +147,14 @@ export class MonitorCore {
         return now + bootClockGrain < order.deadline ? this.#calls.release(order.callId) : this.#calls.cancel(order.callId)
       case 'call-cancel':
         return this.#calls.cancel(order.callId)
+      case 'answered':
+        return // Taken by whoever asked: it decides nothing.
       default:
         return unreachable(order)
     }
   }
 
-  #orderRun(order: Extract<MonitorOrder, { kind: 'run' }>) {
+  #orderRun(order: Extract<MonitorOrder, { kind: 'run' }>, now: BootInstant) {
     const { group, token, sequence } = order
     const run = this.#touch(group)
     if (this.#lost.has(group) || (run !== undefined && run.token !== token)) return this.#answer(group)
@@ -160,7 +162,7 @@ export class MonitorCore {
     this.#deadline = bootInstant(Math.max(this.#deadline, order.deadline))
     if (run !== undefined) {
       if (sequence < run.sequence) return
-      run.orderRun(sequence, order.restart)
+      run.orderRun(sequence, order.resources, order.restart, now)
       return this.#answer(group)
     }
     if (order.node !== this.#config.node || order.boot !== this.#config.boot) {
@@ -179,7 +181,7 @@ export class MonitorCore {
       resources,
       containment: this.#config.containment,
     })
-    fresh.orderRun(sequence, order.restart)
+    fresh.orderRun(sequence, resources, order.restart, now)
     this.#groups.set(group, fresh)
     const names = Object.keys(resources) as (keyof typeof resources)[]
     this.#emit({ kind: 'write-checkpoints', group, resources: names, checkpoints: order.checkpoints })

@@ -1,20 +1,28 @@
-/** What an OCF agent says of itself (`meta-data`, OCF 1.1), as a schema for the parameters of its type. */
+/** What an OCF agent says of itself (`meta-data`, OCF 1.0 and 1.1), as a schema for the parameters of its type. */
 import { nearestName, parseDuration } from '../../base/index.js'
-import type { ParameterValue } from '../cluster/index.js'
+import type { ParameterValue, ResourceDefinition } from '../cluster/index.js'
 import type { ParameterProblem } from './parameters.js'
 import { parseXml, type XmlElement } from './xml.js'
 
 export interface OcfParameter {
   readonly name: string
   readonly required: boolean
-  /** `string`, `integer`, `boolean`, `second` and whatever else agents write. */
+  /** `string`, `integer`, `boolean`, `second`, `select` and whatever else agents write. */
   readonly type: string
   readonly fallback?: string
+  /** Of a `select`: what it may be. */
+  readonly options?: readonly string[]
   readonly doc: string
   readonly deprecated: boolean
+  /** What is to be used instead of a deprecated one. */
+  readonly replacedBy?: readonly string[]
+  /** No two resources of the agent may have the same values of all parameters of one such group. */
+  readonly uniqueGroup?: string
+  /** A change of it takes effect without a restart. */
+  readonly reloadable: boolean
 }
 
-export interface OcfAction {
+export interface OcfActionMetadata {
   readonly name: string
   /** Milliseconds; undefined where the agent gives none. */
   readonly timeout?: number
@@ -28,37 +36,60 @@ export interface OcfMetadata {
   readonly shortdesc: string
   readonly longdesc: string
   readonly parameters: readonly OcfParameter[]
-  readonly actions: readonly OcfAction[]
+  readonly actions: readonly OcfActionMetadata[]
+  /** The action that has changed parameters take effect; undefined where the agent has none. */
+  readonly reloadAction?: 'reload-agent' | 'reload'
 }
 
 /** Undefined when the text is no OCF metadata. */
 export function parseOcfMetadata(xml: string): OcfMetadata | undefined {
   const root = parseXml(xml.trim())
   if (root?.name !== 'resource-agent') return undefined
+  const version = childText(root, 'version') || (root.attributes.version ?? '')
+  const actions = childrenOf(child(root, 'actions'), 'action').map(actionOf)
+  const has = (name: string) => actions.some((action) => action.name === name)
+  // Before OCF 1.1 there was one word for both reloads, and what was not unique counted as reloadable; Pacemaker still has it so.
+  const old = !isSince11(version)
+  const reloadAction = has('reload-agent') ? 'reload-agent' : old && has('reload') ? 'reload' : undefined
   return {
     agent: root.attributes.name ?? '',
-    version: childText(root, 'version') || (root.attributes.version ?? ''),
+    version,
     shortdesc: childText(root, 'shortdesc'),
     longdesc: childText(root, 'longdesc'),
-    parameters: childrenOf(child(root, 'parameters'), 'parameter').map(parameterOf),
-    actions: childrenOf(child(root, 'actions'), 'action').map(actionOf),
+    parameters: childrenOf(child(root, 'parameters'), 'parameter').map((element) => parameterOf(element, reloadAction)),
+    actions,
+    ...(reloadAction === undefined ? {} : { reloadAction }),
   }
 }
 
-function parameterOf(element: XmlElement): OcfParameter {
-  const content = child(element, 'content')?.attributes
-  const fallback = content?.default
+function isSince11(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  return major > 1 || (major === 1 && minor >= 1)
+}
+
+function parameterOf(element: XmlElement, reloadAction: OcfMetadata['reloadAction']): OcfParameter {
+  const { name = '', required, unique, reloadable, deprecated } = element.attributes
+  const content = child(element, 'content')
+  const fallback = content?.attributes.default
+  const options = childrenOf(content, 'option').flatMap((option) => option.attributes.value ?? [])
+  const uniqueGroup = element.attributes['unique-group'] ?? (isTrue(unique) ? name : undefined)
+  const outdated = child(element, 'deprecated')
+  const replacedBy = childrenOf(outdated, 'replaced-with').flatMap((other) => other.attributes.name ?? [])
   return {
-    name: element.attributes.name ?? '',
-    required: isTrue(element.attributes.required),
-    type: content?.type ?? 'string',
+    name,
+    required: isTrue(required),
+    type: content?.attributes.type ?? 'string',
     ...(fallback === undefined ? {} : { fallback }),
+    ...(options.length === 0 ? {} : { options }),
     doc: childText(element, 'longdesc') || childText(element, 'shortdesc'),
-    deprecated: child(element, 'deprecated') !== undefined || element.attributes.deprecated === '1',
+    deprecated: outdated !== undefined || isTrue(deprecated),
+    ...(replacedBy.length === 0 ? {} : { replacedBy }),
+    ...(uniqueGroup === undefined ? {} : { uniqueGroup }),
+    reloadable: reloadAction === 'reload' ? uniqueGroup === undefined : reloadAction !== undefined && isTrue(reloadable),
   }
 }
 
-function actionOf(element: XmlElement): OcfAction {
+function actionOf(element: XmlElement): OcfActionMetadata {
   const { name = '', timeout, interval, depth } = element.attributes
   return {
     name,
@@ -78,8 +109,10 @@ function withSpan(key: 'timeout' | 'interval', text: string | undefined): { read
   }
 }
 
+type Parameters = ResourceDefinition['parameters']
+
 /** Everything wrong with parameters for this agent. */
-export function checkOcfParameters(metadata: OcfMetadata, parameters: { readonly [name: string]: ParameterValue }): ParameterProblem[] {
+export function checkOcfParameters(metadata: OcfMetadata, parameters: Parameters): ParameterProblem[] {
   const problems: ParameterProblem[] = []
   const known = new Map(metadata.parameters.map((parameter) => [parameter.name, parameter]))
   for (const [name, value] of Object.entries(parameters)) {
@@ -90,11 +123,14 @@ export function checkOcfParameters(metadata: OcfMetadata, parameters: { readonly
       problems.push({ parameter: name, detail: `the agent ${metadata.agent} has no parameter "${name}"`, fix })
       continue
     }
-    const wrong = parameter === undefined ? undefined : wrongValue(parameter.type, value)
+    const wrong = parameter === undefined ? undefined : wrongValue(parameter, value)
     if (wrong !== undefined) problems.push({ parameter: name, detail: `${name} ${wrong}` })
   }
   for (const parameter of metadata.parameters) {
     if (!parameter.required || (parameter.fallback ?? '') !== '' || parameters[parameter.name] !== undefined) continue
+    // An outdated parameter stands for what replaces it, and the other way round.
+    const outdated = metadata.parameters.filter(({ replacedBy = [] }) => replacedBy.includes(parameter.name)).map(({ name }) => name)
+    if ([...outdated, ...(parameter.replacedBy ?? [])].some((name) => parameters[name] !== undefined)) continue
     problems.push({
       parameter: parameter.name,
       detail: `the agent ${metadata.agent} needs the parameter "${parameter.name}"`,
@@ -104,8 +140,40 @@ export function checkOcfParameters(metadata: OcfMetadata, parameters: { readonly
   return problems
 }
 
-function wrongValue(type: string, value: ParameterValue): string | undefined {
+/** What should be changed although it is accepted, in sentences. */
+export function ocfParameterWarnings(metadata: OcfMetadata, parameters: Parameters): readonly string[] {
+  return metadata.parameters.flatMap(({ name, deprecated, replacedBy }) => {
+    if (!deprecated || parameters[name] === undefined) return []
+    const instead = replacedBy === undefined ? '' : `: use ${replacedBy.join(' and ')}`
+    return [`the agent ${metadata.agent} calls its parameter "${name}" deprecated${instead}`]
+  })
+}
+
+/** The parameters whose values two resources of the agent both give, although no two may have the same; empty when there are none. */
+export function clashingParameters(metadata: OcfMetadata, one: Parameters, other: Parameters): readonly string[] {
+  const groups = new Map<string, string[]>()
+  for (const { name, uniqueGroup } of metadata.parameters)
+    if (uniqueGroup !== undefined) groups.set(uniqueGroup, [...(groups.get(uniqueGroup) ?? []), name])
+  const same = (name: string) => one[name] !== undefined && other[name] !== undefined && String(one[name]) === String(other[name])
+  return [...groups.values()].find((names) => names.every(same)) ?? []
+}
+
+/** The parameters that differ; those of which all are reloadable need no restart. */
+export function changedParameters(before: Parameters, after: Parameters): readonly string[] {
+  return [...new Set([...Object.keys(before), ...Object.keys(after)])]
+    .filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
+    .sort()
+}
+
+/** The action that has a change of these parameters take effect without a restart; undefined when there is none. */
+export function reloadFor(metadata: OcfMetadata, changed: readonly string[]): OcfMetadata['reloadAction'] {
+  const reloadable = (name: string) => metadata.parameters.some((parameter) => parameter.name === name && parameter.reloadable)
+  return changed.length > 0 && changed.every(reloadable) ? metadata.reloadAction : undefined
+}
+
+function wrongValue({ type, options }: OcfParameter, value: ParameterValue): string | undefined {
   if (typeof value === 'object') return 'must be a text, a number, or true or false'
+  if (options !== undefined && !options.includes(String(value))) return `must be one of ${options.join(', ')}`
   if (type === 'integer' && !/^[+-]?\d+$/.test(String(value))) return 'must be a whole number'
   if (type === 'boolean' && !/^(true|false|yes|no|on|off|1|0|y|n|t|f|ja)$/i.test(String(value))) return 'must be true or false'
   return undefined

@@ -6,25 +6,26 @@
  * sends `hello` with all it knows, and the daemon sends its orders again.
  */
 import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { GroupDefinition } from '../cluster/index.js'
+import type { FailureSeverity, GroupDefinition } from '../cluster/index.js'
+import type { AttributeRequest, ClusterSight } from './agent-commands.js'
 
 export type MonitorOrder =
   /**
-   * Run the group under this token until told otherwise. With a `restart` of a number not seen before under this
-   * token, restart that resource and those that depend on it.
+   * Run the group under this token until told otherwise, with these resources: what has changed of them is taken on. With a
+   * `restart` of a number not seen before under this token, restart that resource.
    */
   | {
       readonly kind: 'run'
       readonly group: GroupName
       readonly token: Token
       readonly sequence: number
-      /** Pinned when the grant was given. */
+      /** Pinned when the grant was given, or when they were last changed. The same names and dependencies each time. */
       readonly resources: GroupDefinition['resources']
       readonly node: NodeId
       readonly boot: BootId
       /** Nothing of this order is spawned once the boot clock, plus its grain, has passed this. */
       readonly deadline: BootInstant
-      readonly restart?: { readonly resource: ResourceName; readonly number: number }
+      readonly restart?: RestartOrder
       /** Checkpoints left by the last holder, written into the resources' checkpoint folder before start. */
       readonly checkpoints: { readonly [name: string]: string }
     }
@@ -47,8 +48,22 @@ export type MonitorOrder =
   /** Past `deadline`, the lease under which the act was decided, it is cancelled instead. */
   | { readonly kind: 'call-release'; readonly callId: string; readonly deadline: BootInstant }
   | { readonly kind: 'call-cancel'; readonly callId: string }
+  /** The answer to what an agent asked of the cluster; null when it could not be found out, for `problem`. */
+  | { readonly kind: 'answered'; readonly askId: string; readonly answer: ClusterAnswer | null; readonly problem?: string }
   /** The lease was renewed: runs in progress may go on spawning until this reading of the boot clock. */
   | { readonly kind: 'deadline'; readonly deadline: BootInstant }
+
+/** What an agent asks of the cluster. Attributes that last are kept by it. */
+export type ClusterQuestion = { readonly kind: 'sight' } | Pick<AttributeRequest, 'kind' | 'act' | 'scope' | 'node' | 'set' | 'name'>
+
+export type ClusterAnswer = ({ readonly kind: 'sight' } & ClusterSight) | { readonly kind: 'attribute'; readonly value: string | null }
+
+export interface RestartOrder {
+  readonly resource: ResourceName
+  readonly number: number
+  /** With everything that depends on it, in whatever way; else as each kind of dependency has it. */
+  readonly dependents?: true
+}
 
 export type ResourceRunState = 'STOPPED' | 'STARTING' | 'ONLINE' | 'STOPPING' | 'FAILED' | 'UNKNOWN'
 
@@ -56,6 +71,8 @@ export interface ResourceReport {
   readonly state: ResourceRunState
   /** Why it is FAILED or UNKNOWN, or what the last probe said. */
   readonly detail?: string
+  /** It is ONLINE, and its agent says: not as well as it should be. */
+  readonly degraded?: true
 }
 
 /** `run`: wanted and being kept; `stopped`: verified stopped and its token sealed; `unknown`: could not be verified. */
@@ -70,6 +87,8 @@ export interface GroupReport {
   readonly resources: { readonly [name: ResourceName]: ResourceReport }
   /** Present when FAILED; also when UNKNOWN, if a failed stop or start led there. */
   readonly failure?: ResourceFailure
+  /** Further ones; those of resources that are not critical come after those that are. */
+  readonly others?: readonly ResourceFailure[]
   /** Why the group as a whole is UNKNOWN, such as a run record that cannot be read. */
   readonly detail?: string
 }
@@ -78,11 +97,16 @@ export interface ResourceFailure {
   readonly resource: ResourceName
   readonly event: 'died' | 'probe-failed' | 'probe-timeout' | 'start-failed' | 'start-timeout' | 'stop-failed' | 'stop-timeout'
   readonly detail: string
-  /** Highest `restart.number` carried out before this failure, 0 for none: a failure is one event per number. */
+  /** Highest `restart.number` carried out before this was told, 0 for none. */
   readonly restartNumber: number
+  /** Which failure of this run of the group it is: told again, it is the same one. */
+  readonly number?: number
+  readonly severity?: FailureSeverity
 }
 
 export type MonitorReport =
+  /** An agent wants to know, or to have kept, what only the cluster can. Answered with `answered`. */
+  | { readonly kind: 'asked'; readonly askId: string; readonly question: ClusterQuestion }
   | {
       readonly kind: 'hello'
       readonly boot: BootId
@@ -99,6 +123,8 @@ export type MonitorReport =
       readonly probeId: string
       /** `clean`: nothing runs; `running`: a stray; `unknown`: a probe failed or timed out. */
       readonly result: 'clean' | 'running' | 'unknown'
+      /** It is clean, and could not run here: what is missing. */
+      readonly unable?: string
       readonly resources: { readonly [name: ResourceName]: ResourceReport }
     }
   | {

@@ -6,7 +6,7 @@
  * everything was verified stopped, so a record that is there means "not proved stopped".
  */
 import type { BootId, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { GroupDefinition } from '../cluster/index.js'
+import type { GroupDefinition, ResourceDefinition } from '../cluster/index.js'
 import type { ResourceFailure, ResourceRunState } from './protocol.js'
 
 /** A pid alone may have been reused; with the start time (clock ticks since boot, /proc/PID/stat field 22) it is one process. */
@@ -27,6 +27,10 @@ export interface ResourceRecord {
   readonly detail?: string
   /** What its start left to be said for as long as it is ONLINE. */
   readonly note?: string
+  /** What its agent says is not well while it is ONLINE. */
+  readonly degraded?: string
+  /** As what it runs, where that is not as last ordered: it is stopped, killed and probed by this. */
+  readonly former?: ResourceDefinition
   /** Whether something of it may be running: from before its start until it was verified stopped. */
   readonly touched: boolean
   /** The kept foreground process, or the main processes learnt after the start. */
@@ -35,7 +39,7 @@ export interface ResourceRecord {
   readonly starting?: ProcessIdentity
   /** A start was killed where nothing holds its processes together: only power-off or reboot proves it stopped. */
   readonly escaped?: boolean
-  readonly failure?: Pick<ResourceFailure, 'event' | 'detail'>
+  readonly failure?: Pick<ResourceFailure, 'event' | 'detail' | 'severity' | 'number'>
 }
 
 export interface RunRecord {
@@ -44,7 +48,7 @@ export interface RunRecord {
   readonly sequence: number
   readonly node: NodeId
   readonly boot: BootId
-  /** Pinned: stop, kill and probe use these whatever the database says by now. */
+  /** As last ordered. What still runs as it was before that has its own definition in its progress. */
   readonly resources: GroupDefinition['resources']
   readonly containment: ContainmentPlace
   readonly wanted: 'run' | 'stop'
@@ -52,6 +56,8 @@ export interface RunRecord {
   readonly restartNumber: number
   /** Resources that a restart is still bringing down. */
   readonly restarting: readonly ResourceName[]
+  /** Resources that are to be restarted once those are up again that they depend on. */
+  readonly after?: readonly ResourceName[]
   readonly progress: { readonly [resource: ResourceName]: ResourceRecord }
 }
 

@@ -5,7 +5,7 @@
  * and the word UNKNOWN is decided here.
  */
 import { type BootInstant, bootInstant, type ResourceName } from '../../base/index.js'
-import type { ResourceDefinition } from '../cluster/index.js'
+import { canonical, type ResourceDefinition } from '../cluster/index.js'
 import type { MethodRequest, MonitorEffect } from './events.js'
 import { ProbeCount } from './probe-count.js'
 import type { ResourceFailure, ResourceReport, ResourceRunState } from './protocol.js'
@@ -35,17 +35,17 @@ export interface RunContext {
   readonly start: RunStart
   /** Everything is being ended, asking nobody. */
   readonly emergency: boolean
-  /** Orders the failures of the group. */
-  nextFailure(): number
+  /** Numbers the failures of the group in their order; a number given before is kept. */
+  nextFailure(before?: number): number
   /** A start found its token sealed. */
   onSealed(): void
 }
 
-type Failure = Pick<ResourceFailure, 'event' | 'detail'>
+type Failure = Pick<ResourceFailure, 'event' | 'detail' | 'severity'>
 
 /** The one thing that is being done with a resource: never two at once. */
 type Activity =
-  | { readonly kind: 'start' | 'settle' | 'stop' | 'kill' | 'verify'; readonly action: number; cancelled: boolean }
+  | { readonly kind: 'start' | 'settle' | 'reload' | 'stop' | 'kill' | 'verify'; readonly action: number; cancelled: boolean }
   | { readonly kind: 'probe'; readonly action: number; readonly purpose: ProbePurpose; readonly deep: boolean; cancelled: boolean }
 
 /** A main process that has lived this long after its resource came ONLINE is no leftover of the start. */
@@ -64,10 +64,10 @@ const againAfterBad = 1_000
 
 export class ResourceRun {
   readonly name: ResourceName
-  readonly definition: ResourceDefinition
-  readonly behaviour: ResourceBehaviour
-  /** Names of the resources of this group that need this one. */
-  readonly dependents: readonly ResourceName[]
+  /** As what it runs; or, while nothing of it does, as what it will. */
+  #definition: ResourceDefinition
+  /** As what it is to run, where that is something else than what it runs. */
+  #next: ResourceDefinition | undefined
   readonly #context: RunContext
   #state: ResourceRunState = 'STOPPED'
   #detail: string | undefined
@@ -85,6 +85,8 @@ export class ResourceRun {
   #count: ProbeCount
   /** What its start left to be said. */
   #note: string | undefined
+  /** What its probe found wanting. */
+  #degraded: string | undefined
   #onlineSince = bootInstant(0)
   /** How often it was asked again since a main process ended. */
   #askedAgain: number = askAgainAfter.length
@@ -99,13 +101,22 @@ export class ResourceRun {
   /** A start that a dead monitor left behind could not be taken over: stop, verify, start. */
   #startAgain = false
 
-  constructor(context: RunContext, name: ResourceName, definition: ResourceDefinition, dependents: readonly ResourceName[]) {
+  constructor(context: RunContext, name: ResourceName, definition: ResourceDefinition) {
     this.#context = context
     this.name = name
-    this.definition = definition
-    this.behaviour = behaviourOf(definition)
+    this.#definition = definition
     this.#count = new ProbeCount(definition.probe)
-    this.dependents = dependents
+  }
+
+  get definition(): ResourceDefinition {
+    return this.#definition
+  }
+  get behaviour(): ResourceBehaviour {
+    return behaviourOf(this.#definition)
+  }
+  /** It does not run yet as it is to. */
+  get changing(): boolean {
+    return this.#next !== undefined
   }
 
   get state(): ResourceRunState {
@@ -149,6 +160,33 @@ export class ResourceRun {
     if (this.#state === 'UNKNOWN') this.#retry = true
   }
 
+  /**
+   * Takes on another definition: at once what only says how it is watched and what follows, or when nothing of it runs;
+   * the rest by a reload or a restart. Until then it is stopped and probed as what it runs.
+   */
+  redefine(definition: ResourceDefinition, now: BootInstant) {
+    if (sameProgram(this.#definition, definition)) {
+      this.#next = undefined
+      if (canonical(this.#definition) === canonical(definition)) return
+      this.#definition = definition
+      if (this.#state !== 'ONLINE') return
+      this.#count = new ProbeCount(definition.probe)
+      this.#tellTrouble()
+      this.#scheduleProbe(now)
+      this.#firstDeepProbe(now)
+    } else if (this.#touched) this.#next = definition
+    else this.#definition = definition
+  }
+
+  /** Goes from what it runs to what it is to run. Asked by the group when it may start something. */
+  takeOnChange() {
+    if (this.#next === undefined || this.#state !== 'ONLINE' || this.busy) return
+    if (this.#probePurpose !== 'periodic') return // It may be dead: that is looked at first.
+    if (this.#next.type.startsWith('ocf:') && canonical(this.#next.limits ?? null) === canonical(this.#definition.limits ?? null))
+      this.#begin('reload')
+    else this.#startAgain = true
+  }
+
   // What the group has done with it.
 
   start() {
@@ -179,7 +217,7 @@ export class ResourceRun {
   yieldToStop() {
     const kind = this.#activity?.kind
     const mayEndStart = this.#holds || this.behaviour.kept || this.behaviour.holdsNothing
-    if (kind === 'probe' || ((kind === 'start' || kind === 'settle') && mayEndStart)) this.#cancel()
+    if (kind === 'probe' || ((kind === 'start' || kind === 'settle' || kind === 'reload') && mayEndStart)) this.#cancel()
   }
 
   /** The time for an orderly stop is over. */
@@ -203,9 +241,12 @@ export class ResourceRun {
 
   becomeStopped() {
     this.#leaveOnline()
+    this.#definition = this.#next ?? this.#definition
+    this.#next = undefined
     this.#state = 'STOPPED'
     this.#detail = undefined
     this.#note = undefined
+    this.#degraded = undefined
     this.#touched = false
     this.#processes = []
     this.#starting = undefined
@@ -229,6 +270,8 @@ export class ResourceRun {
         return this.#onStarted(result, now)
       case 'settle':
         return this.#onSettled(result)
+      case 'reload':
+        return this.#onReloaded(result, now)
       case 'stop':
         if (result.outcome === 'failed') this.#stopTrouble = { event: 'stop-failed', detail: result.detail }
         if (result.outcome === 'timed-out') this.#stopTrouble = { event: 'stop-timeout', detail: result.detail }
@@ -257,20 +300,22 @@ export class ResourceRun {
     const known = (other: ProcessIdentity) => other.pid === process.pid && other.startTime === process.startTime
     if (this.#state !== 'ONLINE' || !this.#processes.some(known)) return
     this.#processes = this.#processes.filter((other) => !known(other))
-    if (this.behaviour.kept) this.#fail('died', detail)
+    if (this.behaviour.kept) this.#fail({ event: 'died', detail })
     else this.#probeForDeath(now)
   }
 
   onEmptied(now: BootInstant) {
     if (this.#state !== 'ONLINE' || this.behaviour.kept) return
-    if (this.#proven) this.#fail('died', 'no process of it is left')
+    // A reload that is killed takes the service with it: then a restart is under way already.
+    if (this.#proven && this.#activity?.kind !== 'reload') this.#fail({ event: 'died', detail: 'no process of it is left' })
     else if (this.#processes.length > 0) this.#probeForDeath(now)
   }
 
   // What others read of it.
 
   report(): ResourceReport {
-    return { state: this.#state, ...(this.#detail === undefined ? {} : { detail: this.#detail }) }
+    const degraded = this.#state === 'ONLINE' && this.#degraded !== undefined
+    return { state: this.#state, ...(this.#detail === undefined ? {} : { detail: this.#detail }), ...(degraded ? { degraded } : {}) }
   }
 
   record(): ResourceRecord {
@@ -281,22 +326,32 @@ export class ResourceRun {
       processes: this.#processes,
       ...(this.#detail === undefined ? {} : { detail: this.#detail }),
       ...(this.#note === undefined ? {} : { note: this.#note }),
+      ...(this.#degraded === undefined ? {} : { degraded: this.#degraded }),
       ...(this.#starting === undefined ? {} : { starting: this.#starting }),
+      ...(this.#next === undefined ? {} : { former: this.#definition }),
       ...(this.#escaped ? { escaped: true } : {}),
-      ...(failure === undefined ? {} : { failure: { event: failure.event, detail: failure.detail } }),
+      ...(failure === undefined ? {} : { failure: recordOf(failure) }),
     }
   }
 
   /** Goes on where the process before this one left it. */
   resume(record: ResourceRecord, now: BootInstant) {
+    if (record.former !== undefined) {
+      this.#next = this.#definition
+      this.#definition = record.former
+    }
     this.#state = record.state
     this.#detail = record.detail
     this.#note = record.note
+    this.#degraded = record.degraded
     this.#touched = record.touched
     this.#escaped = record.escaped === true
     this.#processes = record.processes
     this.#starting = record.starting
-    if (record.failure !== undefined) this.#failure = { ...record.failure, order: this.#context.nextFailure() }
+    if (record.failure !== undefined) {
+      const { number, ...failure } = record.failure
+      this.#failure = { ...failure, order: this.#context.nextFailure(number) }
+    }
     if (this.#context.emergency) return this.#resumeToEnd()
     if (this.#state === 'ONLINE') {
       this.#onlineSince = now
@@ -333,11 +388,12 @@ export class ResourceRun {
       case 'cancelled':
         return // A stop follows.
       case 'timed-out':
-        this.#fail('start-timeout', result.detail)
+        this.#fail({ event: 'start-timeout', detail: result.detail })
         if (!this.#holds && !this.behaviour.holdsNothing) this.#becomeEscaped()
         return
       default:
-        return this.#fail('start-failed', 'detail' in result ? result.detail : `the start answered ${result.outcome}`)
+        this.#fail({ event: 'start-failed', ...('detail' in result ? whyOf(result) : { detail: `the start answered ${result.outcome}` }) })
+        if ('nothingBegun' in result && result.nothingBegun === true) this.#touched = false
     }
   }
 
@@ -351,6 +407,32 @@ export class ResourceRun {
     const lost = result.outcome === 'timed-out' || this.#starting === undefined
     if (lost && !this.#holds && !this.behaviour.holdsNothing) this.#becomeEscaped()
     this.#startAgain = true
+  }
+
+  #onReloaded(result: MethodResult, now: BootInstant) {
+    if (this.#state !== 'ONLINE' || result.outcome === 'cancelled') return // A stop follows, or an answer to its failure.
+    if (result.outcome === 'refused') {
+      if (result.because === 'sealed') this.#context.onSealed()
+      return // Past the lease: it is tried again once that is renewed.
+    }
+    if (result.outcome !== 'done') {
+      this.#startAgain = true
+      if (result.outcome === 'timed-out' && !this.#holds) {
+        this.#leaveOnline()
+        return this.#becomeEscaped() // It was killed, as a start would be.
+      }
+      this.#detail = 'detail' in result ? `restarted for its new definition: ${result.detail}` : undefined
+      return
+    }
+    this.#definition = this.#next ?? this.#definition
+    this.#next = undefined
+    this.#count = new ProbeCount(this.#definition.probe)
+    this.#onlineSince = now // Its main processes may be others from now on.
+    this.#proven = false
+    this.#watch(true)
+    this.#probePurpose = 'periodic'
+    this.#scheduleProbe(now, firstProbeAfter)
+    this.#firstDeepProbe(now)
   }
 
   #onVerified(result: MethodResult) {
@@ -372,11 +454,12 @@ export class ResourceRun {
     }
     if (this.#state !== 'ONLINE') return
     if (verdict.verdict === 'failed') {
-      if (this.#counts(purpose, verdict.event, verdict.detail)) return this.#fail(verdict.event, verdict.detail)
+      if (this.#counts(purpose, verdict)) return this.#fail({ event: verdict.event, ...whyOf(verdict) })
       this.#tellTrouble()
       return this.#scheduleProbe(now, againAfterBad)
     }
     this.#count.good()
+    this.#degraded = verdict.verdict === 'running' ? verdict.degraded : undefined
     this.#tellTrouble()
     const age = now - this.#onlineSince
     if (purpose === 'periodic' && this.#processes.length > 0 && age >= provenAfter) this.#proven = true
@@ -385,19 +468,19 @@ export class ResourceRun {
   }
 
   /** Whether a bad probe is the failure of the resource. Death always is. */
-  #counts(purpose: ProbePurpose, event: ResourceFailure['event'], detail: string): boolean {
-    if (purpose === 'death' || event === 'died') return true
+  #counts(purpose: ProbePurpose, { event, detail, severity }: Failure): boolean {
+    if (purpose === 'death' || event === 'died' || severity !== undefined) return true
     return event === 'probe-timeout' ? this.#count.timedOut(detail) : this.#count.failed(detail)
   }
 
   #tellTrouble() {
-    const said = [this.#note, this.#count.trouble].filter((text) => text !== undefined)
+    const said = [this.#note, this.#degraded, this.#count.trouble].filter((text) => text !== undefined)
     this.#detail = said.length === 0 ? undefined : said.join('; ')
   }
 
   #onProbedDeep(result: MethodResult, now: BootInstant) {
     const verdict = judgeProbe('periodic', result)
-    if (this.#state === 'ONLINE' && verdict.verdict === 'failed') return this.#fail(verdict.event, `deep probe: ${verdict.detail}`)
+    if (this.#state === 'ONLINE' && verdict.verdict === 'failed') return this.#fail({ ...verdict, detail: `deep probe: ${verdict.detail}` })
     const interval = this.definition.probeDeep?.interval
     if (interval !== undefined) this.#deepAt = bootInstant(now + interval * (0.9 + 0.2 * this.#context.host.jitter()))
   }
@@ -410,6 +493,7 @@ export class ResourceRun {
   #becomeOnline(now: BootInstant) {
     this.#state = 'ONLINE'
     this.#count = new ProbeCount(this.definition.probe)
+    this.#degraded = undefined
     this.#tellTrouble()
     this.#onlineSince = now
     this.#proven = false
@@ -435,16 +519,17 @@ export class ResourceRun {
     this.#becomeUnknown(escapedDetail)
   }
 
-  #fail(event: ResourceFailure['event'], detail: string) {
+  #fail(failure: Failure) {
     this.#leaveOnline()
     if (this.#activity?.kind === 'probe') this.#cancel()
     this.#state = 'FAILED'
-    this.#detail = detail
-    this.#remember({ event, detail })
+    this.#detail = failure.detail
+    this.#remember(failure)
   }
 
   #remember(failure: Failure) {
-    this.#failure = { ...failure, order: this.#failure?.order ?? this.#context.nextFailure() }
+    const { event, ...why } = failure
+    this.#failure = { event, ...whyOf(why), order: this.#failure?.order ?? this.#context.nextFailure() }
   }
 
   #leaveOnline() {
@@ -494,6 +579,7 @@ export class ResourceRun {
   #request(method: MethodRequest['method'], deep: boolean): MethodRequest {
     const { group, token, node, boot } = this.#context.start
     const { start, stop, probe, probeDeep, type } = this.definition
+    const reload = method === 'reload' && this.#next !== undefined ? { definition: this.#next, former: this.definition } : {}
     const defined =
       method === 'probe' ? ((deep ? probeDeep?.timeout : undefined) ?? probe.timeout) : method === 'stop' ? stop.timeout : start.timeout
     const timeout = Math.min(defined, this.#context.host.limit?.(method, type) ?? defined)
@@ -507,6 +593,7 @@ export class ResourceRun {
       place: this.#place,
       definition: this.definition,
       method,
+      ...reload,
       ...(deep ? { deep: true as const } : {}),
       timeout,
       processes,
@@ -531,4 +618,18 @@ export class ResourceRun {
 }
 
 const escapedDetail =
-  'its start was killed or lost sight of where nothing holds its processes together, so some may be left: power the node off or reboot it'
+  'its start or reload was killed or lost sight of where nothing holds its processes together, so some may be left: power the node off or reboot it'
+
+/** Whether the two differ only in how it is watched, in times, and in what follows a failure. */
+function sameProgram(one: ResourceDefinition, other: ResourceDefinition): boolean {
+  const program = ({ type, parameters, limits }: ResourceDefinition) => canonical([type, parameters, limits ?? null])
+  return program(one) === program(other)
+}
+
+function whyOf({ detail, severity }: Omit<Failure, 'event'>): Omit<Failure, 'event'> {
+  return { detail, ...(severity === undefined ? {} : { severity }) }
+}
+
+function recordOf({ event, order, ...why }: Failure & { readonly order: number }): NonNullable<ResourceRecord['failure']> {
+  return { event, ...whyOf(why), number: order }
+}

@@ -2,6 +2,7 @@
 import { nearestName } from '../../base/index.js'
 import type { ParameterValue, ResourceDefinition } from '../cluster/index.js'
 import { type BuiltInType, checkTypes, isCheck } from './check-types.js'
+import { parseOcfType } from './ocf-call.js'
 import { device, expression, given, type ParameterProblem, type ParameterSpecification, path, port, program, text } from './parameters.js'
 
 export interface ResourceBehaviour {
@@ -27,17 +28,6 @@ export function isLoopback(address: string): boolean {
 /** Whether clients reach the group by it: the first thing to go when the lease has run out. */
 export function isAddress(type: string): boolean {
   return type === 'logical-hostname' || type === 'ocf:heartbeat:IPaddr2'
-}
-
-export interface OcfAgentName {
-  readonly provider: string
-  readonly agent: string
-}
-
-/** `ocf:heartbeat:nginx`; undefined for anything that could leave the agents' folder. */
-export function parseOcfType(type: string): OcfAgentName | undefined {
-  const match = /^ocf:([A-Za-z0-9][\w-]*):([A-Za-z0-9][\w.-]*)$/.exec(type)
-  return match === null ? undefined : { provider: match[1] as string, agent: match[2] as string }
 }
 
 const commandParameters = {
@@ -193,35 +183,4 @@ function checkAddress(value: ParameterValue): string | undefined {
   const prefix = match[5]
   if (prefix === undefined) return 'needs its prefix length, such as /24'
   return Number(prefix) >= 1 && Number(prefix) <= 32 ? undefined : 'must have a prefix length from 1 to 32'
-}
-
-const ocfRoot = '/usr/lib/ocf'
-
-/** Where an agent's program lies; undefined for a type that names none. */
-export function ocfAgentPath(type: string): string | undefined {
-  const name = parseOcfType(type)
-  return name === undefined ? undefined : `${ocfRoot}/resource.d/${name.provider}/${name.agent}`
-}
-
-/** What every action of an agent finds in its environment, its metadata included. */
-export function ocfBaseEnvironment(type: string): Record<string, string> {
-  const name = parseOcfType(type)
-  return {
-    OCF_ROOT: ocfRoot,
-    OCF_RA_VERSION_MAJOR: '1',
-    OCF_RA_VERSION_MINOR: '1',
-    OCF_RESOURCE_PROVIDER: name?.provider ?? '',
-    OCF_RESOURCE_TYPE: name?.agent ?? '',
-    // With no log file, what the agents have to say goes to standard error, where we want it.
-    HA_LOGFACILITY: 'none',
-    HA_debug: '0',
-  }
-}
-
-/** The program that prints an agent's metadata, as a `call` order has it. Undefined for a type that names no agent. */
-export function ocfMetadataCall(
-  type: string,
-): { readonly argv: readonly string[]; readonly environment: Record<string, string> } | undefined {
-  const path = ocfAgentPath(type)
-  return path === undefined ? undefined : { argv: [path, 'meta-data'], environment: ocfBaseEnvironment(type) }
 }

@@ -16,6 +16,8 @@ const inFlightMax = 8
 interface Search {
   readonly order: ProbeOrder
   readonly resources: Record<ResourceName, ResourceReport>
+  /** What is missing here. */
+  readonly unable: string[]
   left: number
 }
 
@@ -43,7 +45,7 @@ export class StrayProbes {
 
   order(order: ProbeOrder) {
     this.abandon(order.group, 'a newer probe took its place')
-    const search: Search = { order, resources: {}, left: 0 }
+    const search: Search = { order, resources: {}, unable: [], left: 0 }
     for (const resource of startOrder(order.resources)) {
       const definition = order.resources[resource]
       if (definition === undefined || behaviourOf(definition).holdsNothing) {
@@ -85,6 +87,7 @@ export class StrayProbes {
     this.#asked.delete(action)
     const { search, resource } = question
     search.resources[resource] = judged(result)
+    if (result.outcome === 'stopped' && result.unable === true) search.unable.push(`${resource}: ${result.note ?? 'it could not run'}`)
     search.left--
     if (search.left === 0) this.#answer(search)
     this.#askNext()
@@ -122,10 +125,9 @@ export class StrayProbes {
 
   #answer(search: Search) {
     const { group, probeId } = search.order
-    this.#host.emit({
-      kind: 'report',
-      report: { kind: 'probed', group, probeId, result: resultOf(search.resources), resources: search.resources },
-    })
+    const result = resultOf(search.resources)
+    const unable = result === 'clean' && search.unable.length > 0 ? { unable: search.unable.join('; ') } : {}
+    this.#host.emit({ kind: 'report', report: { kind: 'probed', group, probeId, result, ...unable, resources: search.resources } })
   }
 }
 

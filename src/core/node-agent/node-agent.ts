@@ -6,7 +6,17 @@
  * without a grant is stopped.
  */
 import type { BootId, BootInstant, GroupName, LogIndex, NodeId, Token } from '../../base/index.js'
-import { type Command, currentBoot, type GroupRow, groupsOf, mayStillRun, type Reader, type RunState } from '../cluster/index.js'
+import {
+  type Command,
+  currentBoot,
+  dependencyKindsLevel,
+  type GroupRow,
+  groupsOf,
+  levelInForce,
+  mayStillRun,
+  type Reader,
+  type RunState,
+} from '../cluster/index.js'
 import type { GroupReport, MonitorOrder, MonitorReport } from '../monitor/index.js'
 
 export interface NodeAgentView {
@@ -27,6 +37,8 @@ export type NodeAgentEffect =
 const repeatAfter = 1_000
 /** A probe that was not clean is repeated. Milliseconds. */
 const probeAgainAfter = 2_000
+/** Whether what was missing is there by now. Milliseconds. */
+const unableAgainAfter = 30_000
 
 export class NodeAgent {
   private readonly reports = new Map<GroupName, GroupReport>()
@@ -159,11 +171,12 @@ export class NodeAgent {
     const before = this.told.get(group.name)
     if (before !== undefined && before.committed === committed && before.report === report) return
     const failure = report.failure ?? null
-    const told = { state: report.state as RunState, resources: report.resources, failure }
+    const others = report.others === undefined || levelInForce(view.state) < dependencyKindsLevel ? {} : { others: report.others }
+    const told = { state: report.state as RunState, resources: report.resources, failure, ...others }
     const same =
       committed?.state === told.state &&
       JSON.stringify(sorted(committed.resources)) === JSON.stringify(sorted(told.resources)) &&
-      JSON.stringify(committed.failure) === JSON.stringify(failure)
+      JSON.stringify([committed.failure, committed.others ?? []]) === JSON.stringify([failure, told.others ?? []])
     if (same) {
       this.told.set(group.name, { committed, report })
       return
@@ -199,30 +212,36 @@ export class NodeAgent {
     const resources = earlierLife?.pinned.resources ?? group.definition.resources
     // With an earlier boot's token still open, its proof comes from this answer: told even when it was told before.
     if (committed?.definition === definition && committed.result === 'clean' && earlierLife === undefined && !isDoubted) return
+    const knowsUnable = levelInForce(view.state) >= dependencyKindsLevel
     const probeId = `${group.name}@${definition}`
     const asked = this.probes.get(probeId)
     const result = asked?.result
     if (result !== undefined) {
-      const sameAsCommitted = committed?.definition === definition && committed.result === result.result
+      const found = result.unable !== undefined && knowsUnable ? ('unable' as const) : result.result
+      const sameAsCommitted = committed?.definition === definition && committed.result === found
       if (!sameAsCommitted) {
-        const detail = Object.entries(result.resources)
-          .map(([name, seen]) => `${name} ${seen.state}${seen.detail === undefined ? '' : `: ${seen.detail}`}`)
-          .join(', ')
+        const detail =
+          found === 'unable'
+            ? (result.unable ?? '')
+            : Object.entries(result.resources)
+                .map(([name, seen]) => `${name} ${seen.state}${seen.detail === undefined ? '' : `: ${seen.detail}`}`)
+                .join(', ')
         effects.push({
           kind: 'propose',
-          key: `probed/${probeId}/${result.result}`,
+          key: `probed/${probeId}/${found}`,
           command: {
             kind: 'probed',
             node: view.self,
             boot: view.boot,
             group: group.name,
             definition,
-            result: result.result,
+            result: found,
             detail: detail.slice(0, 500),
           },
         })
       }
-      if (result.result === 'clean' || view.now - (asked?.answeredAt ?? 0) < probeAgainAfter) return
+      const again = found === 'clean' ? Number.POSITIVE_INFINITY : found === 'unable' ? unableAgainAfter : probeAgainAfter
+      if (view.now - (asked?.answeredAt ?? 0) < again) return
     } else if (asked !== undefined && view.now - asked.at < 60_000) return
     this.probes.set(probeId, { at: view.now, result: undefined, answeredAt: 0 })
     effects.push({ kind: 'order', order: { kind: 'probe', group: group.name, probeId, resources } })
@@ -255,8 +274,10 @@ export class NodeAgent {
   }
 }
 
-function sorted(resources: Readonly<Record<string, { readonly state: string; readonly detail?: string }>>): unknown {
+function sorted(
+  resources: Readonly<Record<string, { readonly state: string; readonly detail?: string; readonly degraded?: true }>>,
+): unknown {
   return Object.keys(resources)
     .sort()
-    .map((name) => [name, resources[name]?.state, resources[name]?.detail])
+    .map((name) => [name, resources[name]?.state, resources[name]?.detail, resources[name]?.degraded])
 }

@@ -1,6 +1,7 @@
 /** What `decideGroup` is told of a group's failures. What is as usual is left out: an input is kept with each decision. */
 import type { LogTime, ResourceName } from '../../base/index.js'
 import {
+  dependenciesOf,
   effectiveRules,
   forgottenAt,
   type GroupRow,
@@ -8,6 +9,7 @@ import {
   matchingRule,
   type NamedRule,
   type Reader,
+  type ReportedFailure,
   softRules,
   uncriticalOf,
   whyNotFenceable,
@@ -37,12 +39,26 @@ export function policyInput(
   }
 }
 
+/** Of several that wait for an answer, the first that is not left as it is. */
+export function failureToJudge(group: GroupRow, holder: Holder): ReportedFailure | null {
+  const { failure, others = [] } = holder.report
+  if (failure === null || others.length === 0) return failure
+  const rules = rulesOf(group, holder.pinned.resources)
+  return [failure, ...others].find(({ resource }) => !isLeft(group, holder, rules, resource)) ?? failure
+}
+
+/** What its holder can be asked to restart. */
+export function restartInput(group: GroupRow, holder: Holder): Pick<HolderInput, 'restartsDependents'> {
+  const asks = rulesOf(group, holder.pinned.resources).some(({ action }) => action === 'restartDependents')
+  return asks ? { restartsDependents: true } : {}
+}
+
 /** Failures of the failed resource on the holder's node, and what is allowed. */
 export function failureInput(
   group: GroupRow,
   holder: Holder,
+  failure: ReportedFailure | null,
 ): Pick<HolderInput, 'failuresInWindow' | 'restartMax' | 'failedAt' | 'restartDelay' | 'cleared' | 'heldUp'> {
-  const { failure } = holder.report
   if (failure === null) return { failuresInWindow: 0, restartMax: 0 }
   const restart = holder.pinned.resources[failure.resource]?.restart
   const failures = (group.failures[holder.node] ?? []).filter((one) => one.resource === failure.resource)
@@ -66,13 +82,14 @@ function countOf(group: GroupRow, holder: Holder, resource: ResourceName): numbe
 }
 
 /**
- * While a failure is not answered, the monitor starts nothing in this group, and tells of no later failure. Where that one
- * is left as it is, these wait for it: what is down, does not need it, and is not itself left so.
+ * While a failure of something critical is not answered, the monitor starts nothing in this group. Where that one is left as
+ * it is, these wait for it: what is down, does not need it, and is not itself left so.
  */
 function resourcesHeldUp(group: GroupRow, holder: Holder, failed: ResourceName): readonly ResourceName[] {
   const { resources } = holder.report
   const names = Object.keys(holder.pinned.resources) as ResourceName[]
   const stateOf = (name: ResourceName) => resources[name]?.state
+  if (holder.pinned.resources[failed]?.critical === false) return []
   if (holder.report.state !== 'FAILED' || names.some((name) => ['STARTING', 'STOPPING', 'UNKNOWN'].includes(stateOf(name) ?? ''))) return []
   const rules = rulesOf(group, holder.pinned.resources)
   const left = names.filter((name) => name === failed || (stateOf(name) === 'FAILED' && isLeft(group, holder, rules, name)))
@@ -86,12 +103,16 @@ function isLeft(group: GroupRow, holder: Holder, rules: readonly NamedRule[], re
   const last = (group.failures[holder.node] ?? []).findLast((one) => one.resource === resource)
   if (last === undefined) return false
   const restartMax = holder.pinned.resources[resource]?.restart.max ?? 0
-  const rule = matchingRule(rules, { event: last.event, resource, count: countOf(group, holder, resource), restartMax })
+  const { event, severity } = last
+  const count = countOf(group, holder, resource)
+  const rule = matchingRule(rules, { event, resource, count, restartMax, ...(severity === undefined ? {} : { severity }) })
   return rule?.action === 'log' || rule?.action === 'ignore'
 }
 
 function needsAnyOf(holder: Holder, name: ResourceName, left: readonly ResourceName[]): boolean {
-  return left.includes(name) || (holder.pinned.resources[name]?.dependsOn ?? []).some((needed) => needsAnyOf(holder, needed, left))
+  const definition = holder.pinned.resources[name]
+  const needs = definition === undefined ? [] : dependenciesOf(definition).filter(({ kind }) => kind !== 'weak')
+  return left.includes(name) || needs.some(({ resource }) => needsAnyOf(holder, resource, left))
 }
 
 export function fenceObstacle(reader: Reader, group: GroupRow, holder: Holder): Pick<HolderInput, 'fenceObstacle'> {

@@ -18,24 +18,53 @@ export type FailureAnswer =
 type FailureInput = NonNullable<HolderInput['failure']>
 
 export function judgeFailure(input: GroupInput, holder: HolderInput, failure: FailureInput): FailureAnswer {
-  const { event, resource } = failure
+  const { event, resource, severity } = failure
   const { failuresInWindow: count, restartMax } = holder
   const what = `${resource} on ${holder.node}: ${event} (${failure.detail})`
-  const restart = (rule: string, why: string): FailureAnswer => ({
+  const restart = (rule: string, why: string, whole = false): FailureAnswer => ({
     kind: 'verdict',
-    verdict: act({ kind: 'restart', token: holder.token, resource }, rule, `${what}; ${why}`),
+    verdict: act(
+      { kind: 'restart', token: holder.token, resource, ...(whole ? { dependents: true as const } : {}) },
+      rule,
+      `${what}; ${why}`,
+    ),
   })
   if (holder.cleared === true) return restart('cleared', 'its failures were cleared, so it is tried again')
-  const rule = matchingRule(input.rules ?? softRules, { event, resource, count, restartMax })
+  const rule = matchingRule(input.rules ?? softRules, {
+    event,
+    resource,
+    count,
+    restartMax,
+    ...(severity === undefined ? {} : { severity }),
+  })
   if (rule === undefined) return { kind: 'left', rule: 'no-rule', text: `${what}; no rule says what follows` }
   const by = byRule(rule)
   const again = `POST /v1/groups/${input.group}/clear to try it again`
   switch (rule.action) {
     case 'restart':
     case 'restartDependents':
-      return pause(input, holder, rule, what) ?? restart(rule.name, `restart ${count} of ${restartMax} in its window${by}`)
+      return (
+        pause(input, holder, rule, what) ??
+        restart(
+          rule.name,
+          `restart ${count} of ${restartMax} in its window${by}`,
+          rule.action === 'restartDependents' && holder.restartsDependents === true,
+        )
+      )
     case 'failover':
-      return { kind: 'verdict', verdict: failOver(input, holder, rule, `${what}; ${whyNotHere(holder, rule)}`) }
+      if (severity === 'fatal') {
+        const text = `${what}; its agent says that this would fail on any node: it is stopped until it is cleared${by}`
+        return { kind: 'verdict', verdict: halt(holder, 'fails-everywhere', text, table(input)) }
+      }
+      return {
+        kind: 'verdict',
+        verdict: failOver(
+          input,
+          holder,
+          severity === 'hard' ? { ...rule, name: 'hard-error' } : rule,
+          `${what}; ${whyNotHere(holder, rule, failure)}`,
+        ),
+      }
     case 'stop':
       return { kind: 'verdict', verdict: halt(holder, rule.name, `${what}; it is stopped until it is cleared${by}`) }
     case 'fence':
@@ -72,7 +101,8 @@ function pause(input: GroupInput, holder: HolderInput, rule: NamedRule, what: st
   return { kind: 'left', rule: 'restart-delay', text }
 }
 
-function whyNotHere(holder: HolderInput, rule: NamedRule): string {
+function whyNotHere(holder: HolderInput, rule: NamedRule, { severity }: FailureInput): string {
+  if (severity === 'hard') return `its agent says that another try on ${holder.node} is of no use${byRule(rule)}`
   if (rule.name === 'start-failed') return 'a start that fails is not repeated on the same node'
   if (rule.name === 'restarts-exhausted') return `${holder.failuresInWindow} failures, ${holder.restartMax} restarts allowed in the window`
   return `it goes elsewhere${byRule(rule)}`

@@ -10,7 +10,7 @@ import { byRule, fence, judgeFailure } from './failure.js'
 import { act, type CandidateInput, type GroupInput, type HolderInput, ruledOut, table, type Verdict, wait } from './verdict.js'
 
 /** Changes when the planner may decide otherwise than before. What an earlier one was given still gives what it decided. */
-export const plannerVersion = 2
+export const plannerVersion = 3
 
 /** What to do about one group now; undefined when nothing is to be done. */
 export function decideGroup(input: GroupInput): PlannedDecision | undefined {
@@ -109,6 +109,12 @@ function judgeHeld(input: GroupInput, holder: HolderInput): Verdict | undefined 
     )
   if (input.restartAsked === holder.token)
     return stopHeld(input, 'restart-asked', `${input.group} is restarted on ${holder.node}, as asked`)
+  if (holder.definitionChanged && holder.updatable === true)
+    return act(
+      { kind: 'update', token: holder.token },
+      'definition-updated',
+      `the resources of ${input.group} were changed: ${holder.node} goes on with them as they are now, and restarts only what has to be`,
+    )
   if (holder.definitionChanged)
     return stopHeld(
       input,

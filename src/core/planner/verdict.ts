@@ -1,6 +1,6 @@
 /** What the planner is told of one group, and the words in which its policies answer. */
 import type { BootId, GroupName, LogTime, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { Candidate, FailoverLimit, NamedRule, PlannedAction, PlannedDecision } from '../cluster/index.js'
+import type { Candidate, FailoverLimit, FailureSeverity, NamedRule, PlannedAction, PlannedDecision } from '../cluster/index.js'
 
 export interface CandidateInput {
   readonly node: NodeId
@@ -33,12 +33,16 @@ export interface GroupInput {
     readonly joining: boolean
     readonly wanted: 'run' | 'stop'
     readonly definitionChanged: boolean
+    /** It can go on as defined now, without being stopped as a whole. */
+    readonly updatable?: true
     readonly state: string
     readonly failure: {
       readonly resource: ResourceName
       readonly event: string
       readonly detail: string
       readonly restartNumber: number
+      readonly number?: number
+      readonly severity?: FailureSeverity
     } | null
     readonly restartNumber: number
     /** Failures of the failed resource on this node within its window, this one included; and what is allowed. */
@@ -49,7 +53,9 @@ export interface GroupInput {
     readonly restartDelay?: number
     /** A person has had its failures forgotten. */
     readonly cleared?: boolean
-    /** Resources that the failed one holds up although they do not need it: nothing starts beside a failure that is not answered. */
+    /** It knows how to restart a resource with all that depends on it, whatever the kind of dependency. */
+    readonly restartsDependents?: true
+    /** Resources that the failed one holds up although they do not need it: nothing starts beside what is critical and has failed. */
     readonly heldUp?: readonly ResourceName[]
     /** Why its node is not fenced now; left out where nothing speaks against it, or nobody asks. */
     readonly fenceObstacle?: string

@@ -3,8 +3,12 @@ import type { BootId, GroupName, LogTime, NodeId } from '../../base/index.js'
 import {
   type BootRow,
   currentBoot,
+  dependencyKindsLevel,
   type GroupRow,
   groupsOf,
+  type Holder,
+  isUpdatable,
+  levelInForce,
   mayStillRun,
   type NodeRow,
   openCases,
@@ -12,7 +16,7 @@ import {
   type Reader,
   whyNotGrantable,
 } from '../cluster/index.js'
-import { failureInput, fenceObstacle, policyInput } from './failure-input.js'
+import { failureInput, failureToJudge, fenceObstacle, policyInput, restartInput } from './failure-input.js'
 import { decideGroup } from './plan.js'
 import type { CandidateInput, GroupInput } from './verdict.js'
 
@@ -46,11 +50,13 @@ interface Shared {
   readonly nodes: ReadonlyMap<NodeId, NodeRow>
   readonly boots: ReadonlyMap<NodeId, BootRow | undefined>
   readonly suspects: ReadonlySet<NodeId>
+  readonly level: number
 }
 
 function lookUp(view: PlannerView): Shared {
   const nodes = new Map([...view.state.rows('nodes')].map(([, row]) => [row.name, row]))
   return {
+    level: levelInForce(view.state),
     groups: groupsOf(view.state),
     nodes,
     boots: new Map([...nodes.keys()].map((name) => [name, currentBoot(view.state, name)])),
@@ -75,7 +81,8 @@ export function groupInputs(view: PlannerView): ReadonlyMap<GroupName, GroupInpu
 
 function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput {
   const { holder } = group
-  const failure = holder?.report.failure ?? null
+  const failure = holder === null ? null : failureToJudge(group, holder)
+  const { level } = shared
   const judged = failure !== null || holder?.report.state === 'UNKNOWN'
   return {
     group: group.name,
@@ -95,10 +102,12 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
             joining: view.liveness.isJoining(holder.node),
             wanted: holder.order.wanted,
             definitionChanged: holder.pinnedRevision !== group.resourcesRevision,
+            ...(level >= dependencyKindsLevel ? updateInput(group, holder) : {}),
             state: holder.report.state,
             failure,
             restartNumber: holder.order.restart?.number ?? 0,
-            ...failureInput(group, holder),
+            ...failureInput(group, holder, failure),
+            ...(judged && level >= dependencyKindsLevel ? restartInput(group, holder) : {}),
             ...(judged && holder !== null ? fenceObstacle(view.state, group, holder) : {}),
           },
     lastNode: group.lastNode,
@@ -109,6 +118,13 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
     ...(group.halted === undefined ? {} : { halted: group.halted.reason }),
     candidates: group.definition.nodes.map((node, at) => candidateInput(view, shared, group, node, at + 1)),
   }
+}
+
+/** Where all is well, what has changed can be taken on in place; else stopping and starting it all is the way out. */
+function updateInput(group: GroupRow, { pinned, pinnedRevision, report }: Holder): { readonly updatable?: true } {
+  if (pinnedRevision === group.resourcesRevision || report.failure !== null) return {}
+  const isWell = report.state === 'ONLINE' || report.state === 'STARTING' || report.state === 'GRANTED'
+  return isWell && isUpdatable(pinned.resources, group.definition.resources) ? { updatable: true } : {}
 }
 
 function candidateInput(view: PlannerView, shared: Shared, group: GroupRow, node: NodeId, rank: number): CandidateInput {

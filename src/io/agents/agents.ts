@@ -16,7 +16,7 @@ import { KeptProcesses, probeKept, settleKept, startKept, stopKept } from './kep
 import { limitService } from './limits.js'
 import { runLogicalHostname } from './logical-hostname.js'
 import { beginMethod, type Method, type MethodBody, MethodContext } from './method.js'
-import { runOcf } from './ocf.js'
+import { reloadOcf, runOcf } from './ocf.js'
 import { actionsLogPath, serviceLogPath } from './resource-log.js'
 
 export interface AgentsConfig {
@@ -126,14 +126,15 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
   }
 
   function bodyOf(definition: ResourceDefinition, method: MethodRequest['method']): MethodBody {
-    if (isCheck(definition.type)) return checkBody(method)
+    if (isCheck(definition.type) && method !== 'reload') return checkBody(method)
+    if (method === 'reload') return definition.type.startsWith('ocf:') ? reloadOcf : noReload
     if (behaviourOf(definition).kept) return keptBody(method)
     if (method === 'settle') return settleStart
     if (definition.type === 'logical-hostname') return (context) => runLogicalHostname(context, method)
     return (context) => (definition.type === 'command' ? runCommand(context, method) : runOcf(context, method))
   }
 
-  function keptBody(method: MethodRequest['method']): MethodBody {
+  function keptBody(method: Exclude<MethodRequest['method'], 'reload'>): MethodBody {
     switch (method) {
       case 'start':
         return (context) =>
@@ -147,6 +148,8 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
     }
   }
 }
+
+const noReload: MethodBody = () => Promise.resolve({ outcome: 'failed', detail: 'its type has no reload' })
 
 function checkBody(method: MethodRequest['method']): MethodBody {
   const done: MethodResult = { outcome: 'done' }

@@ -1,9 +1,9 @@
 /** What every method and every service finds in its environment: nothing inherited, our markers, the grant. */
-import type { MethodRequest } from '../../core/monitor/index.js'
+import { agentPath, type MethodRequest } from '../../core/monitor/index.js'
 import { methodMarker, runMarker } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
 
-export const safePath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+export const safePath = agentPath
 
 /** `extra` comes from the type or the administrator; it can add to ours and change the path, but not our own variables. */
 export function methodEnvironment(

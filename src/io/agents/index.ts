@@ -1,7 +1,8 @@
 /** Resource agents of every type: how their methods are run on this machine. */
 export { type Agents, type AgentsConfig, type AgentsListener, openAgents, type Whereabouts } from './agents.js'
 export { beginCall, type CallRequest } from './call.js'
-export { safePath } from './environment.js'
+export { agentCommands, agentTemplates } from './commands-folder.js'
+export { cellName, markersOf, safePath } from './environment.js'
 export type { Method } from './method.js'
-export { installedOcfTypes, judgeOcfStatus } from './ocf.js'
+export { installedOcfTypes, isOcfInstalled, ocfScratch } from './ocf.js'
 export { logLinesMax, type ResourceLog, readResourceLog } from './resource-log.js'

@@ -57,7 +57,7 @@ export class MethodContext {
   /** The last look before a spawn that starts something: the answer is void as soon as anything is awaited. */
   refusal(): MethodResult | undefined {
     const { group, token, method } = this.request
-    if (method !== 'start') return undefined
+    if (!beginsSomething(method)) return undefined
     if (this.world.runFolder.seals.isSealed(group, token)) {
       return { outcome: 'refused', because: 'sealed', detail: `token ${token} is sealed` }
     }
@@ -68,7 +68,7 @@ export class MethodContext {
 
   get seal() {
     const { group, token, method } = this.request
-    return method === 'start' ? { path: this.world.runFolder.seals.pathOf(group), token } : undefined
+    return beginsSomething(method) ? { path: this.world.runFolder.seals.pathOf(group), token } : undefined
   }
 
   environment(extra?: Readonly<Record<string, string>>): Record<string, string> {
@@ -104,6 +104,9 @@ export class MethodContext {
   }
 }
 
+/** What may leave something running behind is not begun past the lease. */
+const beginsSomething = (method: MethodRequest['method']) => method === 'start' || method === 'reload'
+
 /** Programs of our own say nothing to a person, and good probes the same every few seconds. */
 function isWorthKeeping({ method, deep, definition: { type } }: MethodRequest, outcome: ActionOutcome): boolean {
   if (outcome.kind === 'cancelled' || (type !== 'command' && !type.startsWith('ocf:'))) return false
@@ -131,7 +134,11 @@ export function judgeExit(outcome: ActionOutcome, judge: (code: number) => Metho
     case 'exited': {
       const judged = outcome.code === undefined ? undefined : judge(outcome.code)
       if (judged !== undefined)
-        return 'detail' in judged && judged.outcome === 'failed' ? { outcome: 'failed', detail: judged.detail + saying } : judged
+        return 'detail' in judged
+          ? { ...judged, detail: judged.detail + saying }
+          : judged.degraded === true
+            ? { ...judged, note: said || 'degraded' }
+            : judged
       if (outcome.code === 0) return { outcome: 'done' }
       const how = outcome.code === undefined ? `was killed by ${outcome.signal}` : `ended with status ${outcome.code}`
       return { outcome: 'failed', detail: `it ${how}${saying}` }

@@ -1,10 +1,26 @@
 /** OCF resource agents as installed: environment in, exit codes out (OCF 1.1 resource agent API). */
-import { existsSync, readdirSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { type MethodResult, ocfAgentPath, ocfBaseEnvironment, parseOcfType } from '../../core/monitor/index.js'
+import {
+  changedParameters,
+  exitReasonOf,
+  judgeOcfStatus,
+  type MethodResult,
+  ocfAgentPath,
+  ocfEnvironment,
+  ocfMeaning,
+  ocfMetadataCall,
+  parseOcfMetadata,
+  parseOcfType,
+  reloadFor,
+} from '../../core/monitor/index.js'
+import type { ActionOutcome } from '../processes/index.js'
+import { agentNotes, type RunFolder } from '../run-folder/index.js'
+import { agentCommands } from './commands-folder.js'
 import { isResult, judgeExit, type MethodContext } from './method.js'
 
 const providers = '/usr/lib/ocf/resource.d'
+const notInstalled = 5
 
 /** The types of all agents on this machine, such as `ocf:heartbeat:nginx`. */
 export function installedOcfTypes(): readonly string[] {
@@ -21,71 +37,75 @@ export function installedOcfTypes(): readonly string[] {
     .sort()
 }
 
+export function isOcfInstalled(type: string): boolean {
+  const path = ocfAgentPath(type)
+  return path !== undefined && existsSync(path)
+}
+
+/** Its own per node: agents keep their state files here, and two nodes of one kernel must not share them. */
+export function ocfScratch(runFolder: RunFolder): string {
+  const folder = runFolder.folder(agentNotes)
+  chmodSync(folder, 0o1755) // As distributions make /run/resource-agents.
+  return folder
+}
+
 export async function runOcf(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
   const { definition, token } = context.request
   const path = ocfAgentPath(definition.type)
-  // Nobody can have started what was never granted here with an agent that is not there.
-  const neverThere: MethodResult | undefined = method === 'probe' && token === 0 ? { outcome: 'stopped' } : undefined
-  if (path === undefined || !existsSync(path)) return neverThere ?? { outcome: 'failed', detail: `${definition.type} is not installed` }
-  const action = method === 'probe' ? 'monitor' : method
+  // Nobody can have started what was never granted here with an agent that is not there, or lacks its tools.
+  const isFirstLook = method === 'probe' && token === 0
+  if (path === undefined || !existsSync(path)) {
+    const detail = `${definition.type} is not installed`
+    if (isFirstLook) return { outcome: 'stopped', unable: true, note: detail }
+    return { outcome: 'failed', detail, severity: 'hard', ...(method === 'start' ? { nothingBegun: true } : {}) }
+  }
   const outcome = await context.run(
-    { argv: [path, action], environment: ocfEnvironment(context) },
+    { argv: [path, actionOf(method)], environment: environmentOf(context, actionOf(method)) },
     method === 'start' ? 'service' : 'action',
   )
   if (isResult(outcome)) return outcome
-  return judgeExit(outcome, (code) => (code === 5 ? neverThere : undefined) ?? judgeOcfStatus(method, code))
+  const told = withReason(outcome)
+  if (isFirstLook && told.kind === 'exited' && told.code === notInstalled)
+    return { outcome: 'stopped', unable: true, note: `${definition.type}: ${told.stderr.trim().slice(-200) || ocfMeaning(notInstalled)}` }
+  return judgeExit(told, (code) => judgeOcfStatus(method, code))
 }
 
-/** What an exit status means to us; an agent's own text follows it. */
-export function judgeOcfStatus(method: 'start' | 'stop' | 'probe', code: number): MethodResult {
-  const meaning = ocfStatus[code] ?? 'a status that OCF does not know'
-  const failed: MethodResult = { outcome: 'failed', detail: `the agent answered ${code} (${meaning})` }
-  if (method === 'start') return code === 0 ? { outcome: 'done' } : failed
-  // "Not running" is what a stop is for; the probe that follows has the last word.
-  if (method === 'stop') return code === 0 || code === 7 ? { outcome: 'done' } : failed
-  if (code === 0 || code === 8 || code === 190 || code === 191) return { outcome: 'running' }
-  return code === 7 ? { outcome: 'stopped' } : failed
+/** Has changed parameters take effect without a restart. Fails where the agent cannot, or has failed to: then a restart is due. */
+export async function reloadOcf(context: MethodContext): Promise<MethodResult> {
+  const { definition, former } = context.request
+  const path = ocfAgentPath(definition.type)
+  const asked = ocfMetadataCall(definition.type)
+  if (path === undefined || asked === undefined || former === undefined || !existsSync(path))
+    return { outcome: 'failed', detail: `${definition.type} is not installed` }
+  const described = await context.run(asked)
+  if (isResult(described)) return described
+  if (described.kind === 'cancelled') return { outcome: 'cancelled' }
+  const metadata = described.code === 0 ? parseOcfMetadata(described.stdout) : undefined
+  const changed = changedParameters(former.parameters, definition.parameters)
+  const action = metadata === undefined ? undefined : reloadFor(metadata, changed)
+  if (action === undefined) return { outcome: 'failed', detail: `a change of ${changed.join(', ')} needs a restart` }
+  const outcome = await context.run({ argv: [path, action], environment: environmentOf(context, action) }, 'service')
+  return isResult(outcome) ? outcome : judgeExit(withReason(outcome), (code) => judgeOcfStatus('reload', code))
 }
 
-const ocfStatus: Readonly<Record<number, string>> = {
-  0: 'success',
-  1: 'generic error',
-  2: 'wrong arguments',
-  3: 'action not implemented',
-  4: 'insufficient privileges',
-  5: 'not installed',
-  6: 'not configured',
-  7: 'not running',
-  8: 'running promoted',
-  9: 'failed while promoted',
-  190: 'running, degraded',
-  191: 'running promoted, degraded',
+const actionOf = (method: 'start' | 'stop' | 'probe') => (method === 'probe' ? 'monitor' : method)
+
+/** The reason that the agent gives says more than all that it wrote. */
+function withReason(outcome: ActionOutcome): ActionOutcome {
+  const reason = exitReasonOf(outcome.stderr)
+  return reason === undefined ? outcome : { ...outcome, stderr: reason }
 }
 
-function ocfEnvironment(context: MethodContext): Record<string, string> {
-  const { request, world } = context
-  const { probe, probeDeep } = request.definition
-  const deep = request.deep === true ? probeDeep : undefined
-  const interval = request.method === 'probe' && request.token !== 0 ? (deep ?? probe).interval : 0
-  const parameters = Object.entries(request.definition.parameters).map(([key, value]) => [`OCF_RESKEY_${key}`, textOf(value)])
+export function environmentOf({ request, world }: MethodContext, name: string): Record<string, string> {
+  const { definition, method, deep, token } = request
+  const { probe, probeDeep } = definition
+  const level = deep === true ? (probeDeep?.level ?? 10) : 0
+  const depth = deep === true && probeDeep !== undefined ? probeDeep : probe
+  const interval = method === 'probe' && token !== 0 ? depth.interval : 0
+  const { resource, node, timeout } = request
+  const place = { resource, node, token, scratch: ocfScratch(world.runFolder), commands: agentCommands }
   return {
-    ...ocfBaseEnvironment(request.definition.type),
-    OCF_RESOURCE_INSTANCE: request.resource,
-    // Agents compare it; ocf-shellfuncs would overwrite a bare OCF_CHECK_LEVEL with 0.
-    OCF_RESKEY_crm_feature_set: '3.16.2',
-    OCF_RESKEY_OCF_CHECK_LEVEL: '0',
-    ...Object.fromEntries(parameters),
-    ...(deep === undefined ? {} : { OCF_RESKEY_OCF_CHECK_LEVEL: String(deep.level ?? 10) }),
-    OCF_RESKEY_CRM_meta_timeout: String(request.timeout),
-    OCF_RESKEY_CRM_meta_interval: String(interval),
-    OCF_RESKEY_CRM_meta_on_node: request.node,
-    OCF_RESKEY_CRM_meta_quorate_grant_token: String(request.token),
-    // Its own per node: agents keep their state files here, and two nodes of one kernel must not share them.
-    HA_RSCTMP: world.runFolder.folder('rsctmp'),
+    ...ocfEnvironment(definition, { name, timeout, interval, level }, place),
+    QUORATE_COMMANDS: world.runFolder.socket('commands'),
   }
-}
-
-function textOf(value: unknown): string {
-  if (Array.isArray(value)) return value.join(' ')
-  return typeof value === 'boolean' ? (value ? 'true' : 'false') : String(value)
 }

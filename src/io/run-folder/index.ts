@@ -1,6 +1,6 @@
 /** The run folder: deadline, run records, seals and pids, where they outlive the processes that wrote them. */
 export { type BootIdSource, readBootId } from './boot-id.js'
 export type { LeaseWriter } from './lease-file.js'
-export { type EmergencyMarker, openRunFolder, type ProcessRole, type RunFolder } from './run-folder.js'
+export { agentNotes, type EmergencyMarker, openRunFolder, type ProcessRole, type RunFolder } from './run-folder.js'
 export type { RunRecords } from './run-records.js'
 export type { Seals } from './seals.js'

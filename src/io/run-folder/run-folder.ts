@@ -30,8 +30,8 @@ export interface RunFolder {
   /** Short and the same for every process that names this folder: part of the names of locks, cgroups and markers. */
   readonly key: string
   /**
-   * A new boot inherits nothing: whatever the boot before left as run records and emergency goes, for the power that
-   * renewed the boot id has ended it all. Seals stay; tokens only grow. Called first by guardian and monitor.
+   * A new boot inherits nothing: whatever the boot before left as run records, emergency and agents' notes goes, for the
+   * power that renewed the boot id has ended it all. Seals stay; tokens only grow. Called first by guardian and monitor.
    */
   beginBoot(boot: BootId): void
   /** For the daemon alone, once per process. */
@@ -54,8 +54,14 @@ export interface RunFolder {
   clearPid(role: ProcessRole): void
   /** A folder of its own below the run folder, made when needed. Mode 0711: users whose services run may pass, not look. */
   folder(...names: readonly string[]): string
-  socket(role: 'guardian' | 'monitor'): string
+  socket(role: 'guardian' | 'monitor' | 'commands'): string
+  /** What agents noted down for this boot, by name. */
+  readAttributes(boot: BootId): Readonly<Record<string, string>>
+  writeAttributes(boot: BootId, values: Readonly<Record<string, string>>): void
 }
+
+/** Where agents note down what is true until the next boot. */
+export const agentNotes = 'rsctmp'
 
 export function openRunFolder(path: string): RunFolder {
   const root = makeFolder(resolve(path), 0o711)
@@ -65,6 +71,7 @@ export function openRunFolder(path: string): RunFolder {
   const emergency = join(root, 'emergency')
   const session = join(root, 'session')
   const bootFile = join(root, 'boot')
+  const attributes = join(root, 'attributes')
   const pid = (role: ProcessRole) => join(root, `${role}.pid`)
   return {
     path: root,
@@ -73,6 +80,7 @@ export function openRunFolder(path: string): RunFolder {
       if (readAs<{ boot: BootId }>(bootFile)?.boot === boot) return
       for (const [group, token] of openTokens(records)) deleteRunRecord(records, group, token)
       rmSync(emergency, { force: true })
+      rmSync(join(root, agentNotes), { recursive: true, force: true })
       writeChecked(bootFile, { boot })
     },
     openLease: (boot) => new LeaseWriter(lease, boot),
@@ -99,6 +107,11 @@ export function openRunFolder(path: string): RunFolder {
     clearPid: (role) => rmSync(pid(role), { force: true }),
     folder: (...names) => makeFolder(join(root, ...names), 0o711),
     socket: (role) => join(root, `${role}.sock`),
+    readAttributes: (of) => {
+      const known = readAs<{ boot: BootId; values: Record<string, string> }>(attributes)
+      return known?.boot === of ? known.values : {}
+    },
+    writeAttributes: (of, values) => writeChecked(attributes, { boot: of, values }),
   }
 }
 

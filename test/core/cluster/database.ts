@@ -46,7 +46,10 @@ export function definition(change: Partial<GroupDefinition> = {}): GroupDefiniti
 }
 
 export function resources(
-  short: Record<string, { type?: string; parameters?: Record<string, string>; dependsOn?: string[] }>,
+  short: Record<
+    string,
+    { type?: string; parameters?: Record<string, string>; dependsOn?: (string | { resource: string; kind: string })[] }
+  >,
 ): GroupDefinition['resources'] {
   const full = Object.entries(short).map(([name, { type = 'command', parameters = { run: name }, dependsOn = [] }]) => [
     name,
@@ -167,7 +170,7 @@ export class Database {
     for (const node of nodes) this.probed(node, name)
   }
 
-  probed(node: NodeId, name = web, result: 'clean' | 'running' | 'unknown' = 'clean', revision?: LogIndex): void {
+  probed(node: NodeId, name = web, result: 'clean' | 'unable' | 'running' | 'unknown' = 'clean', revision?: LogIndex): void {
     const boot = this.currentBoot(node)
     this.ok({ kind: 'probed', node, boot, group: name, definition: revision ?? this.row(name).resourcesRevision, result, detail: '' })
   }

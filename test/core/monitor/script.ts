@@ -193,6 +193,8 @@ function showOther(report: Exclude<Extract<MonitorEffect, { kind: 'report' }>['r
       return `probed ${report.probeId} ${report.result}`
     case 'called':
       return `called ${report.callId} ${report.outcome}`
+    case 'asked':
+      return `asked ${report.askId}`
   }
 }
 

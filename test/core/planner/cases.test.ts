@@ -95,7 +95,11 @@ function inWords(input: GroupInput): string {
         : '',
     fence: () => (action.kind === 'fence' ? `fence ${action.node}` : ''),
     standby: () => (action.kind === 'standby' ? `put ${action.node} on standby` : ''),
-    restart: () => (action.kind === 'restart' ? `restart ${action.resource} of ${input.group} in place` : ''),
+    restart: () =>
+      action.kind === 'restart'
+        ? `restart ${action.resource} of ${input.group} in place${action.dependents === true ? ', with all that depends on it' : ''}`
+        : '',
+    update: () => `go on with ${input.group} as it is defined now`,
     'end-move': () => (action.kind === 'end-move' ? `end the move: ${action.done ? 'done' : 'it cannot be'}` : ''),
     wait: () => 'wait',
     forget: () => `forget ${input.group}`,

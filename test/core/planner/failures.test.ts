@@ -1,18 +1,20 @@
 /** From the committed state to what the planner does about failures: counts, pauses, obstacles, and what a failure holds up. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { LogTime } from '../../../src/base/index.js'
-import type { GroupDefinition, PlannedDecision } from '../../../src/core/cluster/index.js'
+import type { LogTime, ResourceName } from '../../../src/base/index.js'
+import type { GroupDefinition, PlannedDecision, ResourceState } from '../../../src/core/cluster/index.js'
 import { decide, groupInput } from '../../../src/core/planner/index.js'
 import { Database, definition, n1, nodes, resources, web } from '../cluster/database.js'
 
 const liveness = { isAlive: () => true, isJoining: () => false }
 
 class Planned {
-  readonly database = new Database().formedAt(2)
+  readonly database: Database
   private numbers = 0
+  private failures = 0
 
-  constructor(change: Partial<GroupDefinition> = {}) {
+  constructor(change: Partial<GroupDefinition> = {}, level = 3) {
+    this.database = new Database().formedAt(level)
     this.put(change)
     for (const node of nodes) this.database.probed(node)
     this.database.granted(n1)
@@ -22,12 +24,20 @@ class Planned {
     this.database.ok({ kind: 'put-group', group: web, definition: definition(change), intent: null, precondition: {} })
   }
 
-  /** As the monitor would tell it, with the first failure that no restart is making good. */
-  tells(states: Record<string, string>, failed?: readonly [string, string]): void {
+  /** As the monitor would tell it, with the failures that no restart is making good; each is a new one unless it has a number. */
+  tells(states: Record<string, string>, ...failed: readonly (readonly [string, string, number?])[]): void {
+    const [failure = null, ...others] = failed.map(([resource, event, number = ++this.failures]) => ({
+      resource: resource as ResourceName,
+      event,
+      detail: 'x',
+      restartNumber: this.numbers,
+      number,
+    }))
     const report = {
-      state: failed === undefined ? 'ONLINE' : 'FAILED',
-      resources: Object.fromEntries(Object.entries(states).map(([name, state]) => [name, { state }])),
-      failure: failed === undefined ? null : { resource: failed[0], event: failed[1], detail: 'x', restartNumber: this.numbers },
+      state: failure === null ? ('ONLINE' as const) : ('FAILED' as const),
+      resources: Object.fromEntries(Object.entries(states).map(([name, state]) => [name, { state: state as ResourceState }])),
+      failure,
+      ...(others.length === 0 ? {} : { others }),
     }
     this.database.ok(this.database.report(n1, 'ONLINE', web, { report }))
   }
@@ -41,7 +51,7 @@ class Planned {
     const decision = this.next()
     if (decision === undefined) return 'nothing'
     const { action } = decision
-    this.database.ok({ kind: 'decide', decisions: [decision], plannerVersion: 2 })
+    this.database.ok({ kind: 'decide', decisions: [decision], plannerVersion: 3 })
     if (action.kind === 'restart') this.numbers++
     return action.kind === 'restart' ? `restart ${action.resource}: ${decision.rule}` : `${action.kind}: ${decision.rule}`
   }
@@ -93,44 +103,117 @@ test('a group that ran well for a while has all its restarts again', () => {
   assert.match(planned.next()?.text ?? '', /restart 1 of 3/)
 })
 
-test('what is not critical is left, holds up nothing, and is not tried for ever', () => {
+test('what is not critical is left, and hides nothing', () => {
   const planned = new Planned({ resources: withExtra() })
-  planned.tells({ app: 'ONLINE', extra: 'FAILED' }, ['extra', 'died'])
+  planned.tells({ app: 'ONLINE', extra: 'FAILED' }, ['extra', 'died', 1])
   assert.equal(planned.does(), 'restart extra: restart-in-place')
-  planned.tells({ app: 'ONLINE', extra: 'FAILED' }, ['extra', 'start-failed'])
+  planned.tells({ app: 'ONLINE', extra: 'FAILED' }, ['extra', 'start-failed', 2])
   assert.equal(planned.does(), 'wait: not-critical')
   assert.equal(planned.does(), 'nothing')
-  // The failure that is left hides that of the other: it is tried once more, so that the other is told.
-  planned.tells({ app: 'FAILED', extra: 'FAILED' }, ['extra', 'start-failed'])
-  planned.database.at += 1_000
-  assert.equal(planned.does(), 'restart extra: make-way')
-  planned.tells({ app: 'FAILED', extra: 'STARTING' }, ['app', 'died'])
+  planned.tells({ app: 'FAILED', extra: 'FAILED' }, ['app', 'died', 3], ['extra', 'start-failed', 2])
   assert.equal(planned.does(), 'restart app: restart-in-place')
-  planned.tells({ app: 'STARTING', extra: 'FAILED' }, ['extra', 'start-failed'])
-  assert.equal(planned.does(), 'wait: not-critical', 'while the other starts')
-  planned.tells({ app: 'STOPPED', extra: 'FAILED' }, ['extra', 'start-failed'])
-  assert.equal(planned.does(), 'nothing', 'not in the same breath')
-  planned.database.at += 1_000
-  assert.equal(planned.does(), 'restart extra: make-way', 'it was not begun')
-  planned.tells({ app: 'ONLINE', extra: 'FAILED' }, ['extra', 'start-failed'])
+  planned.tells({ app: 'STARTING', extra: 'FAILED' }, ['extra', 'start-failed', 2])
   assert.equal(planned.does(), 'wait: not-critical')
+  planned.tells({ app: 'ONLINE', extra: 'FAILED' }, ['extra', 'start-failed', 2])
+  assert.equal(planned.does(), 'nothing')
+  const counted = planned.database.row().failures[n1]?.map(({ resource, number }) => `${resource} ${number}`)
+  assert.deepEqual(counted, ['extra 1', 'extra 2', 'app 3'], 'what is told again is counted once')
 })
 
-test('two that are not critical do not take turns', () => {
+test('of two that are not critical, the one that is left hides the other no longer', () => {
   const both = withExtra()
   const planned = new Planned({ resources: { ...both, more: (both as Record<string, unknown>).extra } as never })
-  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'ONLINE' }, ['extra', 'died'])
+  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'ONLINE' }, ['extra', 'died', 1])
   assert.equal(planned.does(), 'restart extra: restart-in-place')
-  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'ONLINE' }, ['extra', 'died'])
+  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'ONLINE' }, ['extra', 'died', 2])
   assert.equal(planned.does(), 'wait: not-critical')
-  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'FAILED' }, ['extra', 'died'])
-  planned.database.at += 1_000
-  assert.equal(planned.does(), 'restart extra: make-way')
-  planned.tells({ app: 'ONLINE', extra: 'STARTING', more: 'FAILED' }, ['more', 'died'])
+  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'FAILED' }, ['extra', 'died', 2], ['more', 'died', 3])
   assert.equal(planned.does(), 'restart more: restart-in-place')
-  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'FAILED' }, ['more', 'start-failed'])
+  planned.tells({ app: 'ONLINE', extra: 'FAILED', more: 'FAILED' }, ['extra', 'died', 2], ['more', 'start-failed', 4])
   assert.equal(planned.does(), 'wait: not-critical')
+  assert.equal(planned.does(), 'nothing', 'both are left')
+})
+
+test('what is critical and is left by a rule makes way for others after a moment', () => {
+  const { app, other } = resources({ app: {}, other: {} }) as Record<string, GroupDefinition['resources'][never]>
+  const planned = new Planned({ rules: [{ event: 'any', resource: 'app', action: 'log' }], resources: { app, other } as never } as never)
+  planned.tells({ app: 'FAILED', other: 'STOPPED' }, ['app', 'start-failed'])
+  assert.equal(planned.does(), 'wait: rules[0]')
+  planned.database.at += 1_000
+  assert.equal(planned.does(), 'restart app: make-way')
+})
+
+test('how bad an agent says it is decides whether another try is made, here or at all', () => {
+  const severe = (severity: 'hard' | 'fatal', change: Partial<GroupDefinition> = {}) => {
+    const planned = new Planned(change)
+    const failure = { resource: 'app' as ResourceName, event: 'probe-failed', detail: 'x', restartNumber: 0, number: 1, severity }
+    const report = { state: 'FAILED' as const, resources: {}, failure }
+    planned.database.ok(planned.database.report(n1, 'FAILED', web, { report }))
+    assert.equal(planned.database.row().failures[n1]?.[0]?.severity, severity)
+    return planned
+  }
+  const hard = severe('hard')
+  assert.equal(hard.does(), 'stop: hard-error')
+  assert.ok((hard.database.row().bans[n1]?.until ?? 0) > hard.database.at, 'the node is passed over')
+  hard.database.ok(hard.database.released(n1))
+  assert.equal(hard.does(), 'grant: rank')
+  assert.equal(hard.database.row().holder?.node, 'n2')
+  const fatal = severe('fatal')
+  assert.equal(fatal.does(), 'stop: fails-everywhere')
+  fatal.database.ok(fatal.database.released(n1))
+  assert.equal(fatal.does(), 'wait: halted')
+  assert.equal(fatal.does(), 'nothing')
+  fatal.database.ok({ kind: 'clear-group', group: web })
+  assert.equal(fatal.does(), 'grant: stay')
+  assert.equal(severe('fatal', { failoverMode: 'RESTART_ONLY' }).does(), 'wait: restarts-exhausted')
+})
+
+test('a change of how it runs is taken on in place, one of what it is stops it first', () => {
+  const planned = new Planned()
+  const { database } = planned
+  planned.tells({ app: 'ONLINE' })
+  const { app, other } = resources({ app: { parameters: { run: 'another' } }, other: {} }) as Record<
+    string,
+    GroupDefinition['resources'][never]
+  >
+  planned.put({ resources: { app } as never })
+  assert.equal(planned.does(), 'update: definition-updated')
+  const { holder } = database.row()
+  assert.deepEqual(
+    [holder?.pinned.resources['app' as never]?.parameters, holder?.report.state, holder?.order.sequence],
+    [{ run: 'another' }, 'STARTING', 2],
+  )
+  database.ok(database.report(n1, 'ONLINE', web, { sequence: 2 }))
   assert.equal(planned.does(), 'nothing')
+  planned.put({ resources: { app, other } as never })
+  assert.equal(planned.does(), 'stop: definition-changed')
+})
+
+test('an address changes hands by a stop only: nobody else may have it before', () => {
+  const ip = (address: string) => resources({ ip: { type: 'logical-hostname', parameters: { address } } })
+  const planned = new Planned({ resources: ip('10.0.0.1/24') })
+  planned.tells({ ip: 'ONLINE' })
+  planned.put({ resources: ip('10.0.0.2/24') })
+  assert.equal(planned.does(), 'stop: definition-changed')
+})
+
+test('while something of it has failed, a change stops and starts it all', () => {
+  const planned = new Planned({ failoverMode: 'LOG_ONLY' })
+  planned.tells({ app: 'FAILED' }, ['app', 'died'])
+  assert.equal(planned.does(), 'wait: log-only')
+  planned.put({ failoverMode: 'LOG_ONLY', resources: resources({ app: { parameters: { run: 'another' } } }) })
+  assert.equal(planned.does(), 'stop: definition-changed')
+})
+
+test('restartDependents asks for all that depend on it, once every member knows how', () => {
+  const asked = (level: number) => {
+    const planned = new Planned({ rules: [{ event: 'any', action: 'restartDependents' }] }, level)
+    planned.tells({ app: 'FAILED' }, ['app', 'died'])
+    const action = planned.next()?.action
+    return action?.kind === 'restart' ? action.dependents : action?.kind
+  }
+  assert.equal(asked(3), true)
+  assert.equal(asked(2), undefined)
 })
 
 test('what needs a resource that is left is not waited for', () => {

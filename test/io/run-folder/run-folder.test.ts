@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, beforeEach, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type BootId, bootInstant, type GroupName, type NodeId, type Token } from '../../../src/base/index.js'
 import type { RunRecord } from '../../../src/core/monitor/index.js'
-import { openRunFolder, type RunFolder, readBootId } from '../../../src/io/run-folder/index.js'
+import { agentNotes, openRunFolder, type RunFolder, readBootId } from '../../../src/io/run-folder/index.js'
 
 const boot = 'boot-1' as BootId
 const g = 'g' as GroupName
@@ -132,9 +132,16 @@ test('a new boot inherits neither records nor emergencies, but the seals', () =>
   folder.writeRecord(record('a', 1))
   folder.seals.seal(g, token(5))
   folder.writeEmergency({ boot, reason: 'r', since: bootInstant(1), tokens: {}, phase: 'stopping' })
+  folder.writeAttributes(boot, { score: '5' })
+  const note = join(folder.folder(agentNotes), 'Dummy-d.state')
+  writeFileSync(note, '')
   folder.beginBoot(boot)
   assert.equal(folder.openTokens().size, 1)
+  assert.ok(existsSync(note), 'while the boot lasts, agents find what they noted down')
+  assert.deepEqual(folder.readAttributes(boot), { score: '5' })
   folder.beginBoot('boot-2' as BootId)
+  assert.ok(!existsSync(note))
+  assert.deepEqual(folder.readAttributes('boot-2' as BootId), {})
   assert.equal(folder.openTokens().size, 0)
   assert.equal(folder.readEmergency(), undefined)
   assert.ok(folder.seals.isSealed(g, token(5)))

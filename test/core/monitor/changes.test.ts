@@ -1,0 +1,184 @@
+/** Definitions that change while their resources run. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { bootInstant } from '../../../src/base/index.js'
+import type { MonitorEffect } from '../../../src/core/monitor/index.js'
+import { agent, definitions, g, kept, Script, shows } from './script.js'
+
+const ocf = (speed: number, more: object = {}) => ({ ...agent(), parameters: { speed }, ...more })
+
+/** `app` is ONLINE with speed 1; action 1 is used up. */
+function online(more: Parameters<Script['run']>[0] = {}): Script {
+  const script = new Script()
+  script.run({ app: ocf(1), ...more })
+  script.done(1)
+  if (Object.keys(more).length > 0) script.done(2)
+  return script
+}
+
+const speedOf = (effect: MonitorEffect | undefined) => (effect?.kind === 'begin' ? effect.request.definition.parameters.speed : undefined)
+
+/** The effects themselves, of a step that the script does not show. */
+function begun(script: Script, event: Parameters<Script['step']>[0]): Extract<MonitorEffect, { kind: 'begin' }> | undefined {
+  const effects = script.core.step(event, script.now)
+  for (const effect of effects)
+    if (effect.kind === 'write-record') script.records.set(effect.record.group, JSON.parse(JSON.stringify(effect.record)))
+  return effects.find((effect): effect is Extract<MonitorEffect, { kind: 'begin' }> => effect.kind === 'begin')
+}
+
+test('changed parameters are reloaded, and are then what it runs', () => {
+  const script = online()
+  shows(script.run({ app: ocf(2) }, { sequence: 2 }), 'record \n 2 reload app \n says STARTING app=ONLINE')
+  shows(script.done(2), 'record \n watch app, learn \n says ONLINE app=ONLINE')
+  const stop = begun(script, { kind: 'ordered', order: { kind: 'stop', group: g, token: 1 as never, sequence: 9 } })
+  assert.equal(speedOf(stop), 2)
+})
+
+test('a reload tells what it was and what it is to be', () => {
+  const script = online()
+  const order = {
+    kind: 'run',
+    group: g,
+    token: 1,
+    sequence: 2,
+    resources: definitions({ app: ocf(2) }),
+    node: 'n1',
+    boot: 'boot-1',
+    deadline: script.deadline,
+    checkpoints: {},
+  }
+  const reload = begun(script, { kind: 'ordered', order: order as never })
+  assert.deepEqual([speedOf(reload), reload?.request.former?.parameters.speed], [2, 1])
+})
+
+test('where a reload fails it is stopped as it was and started as it is, with what depends on it', () => {
+  const script = online({ web: agent('app') })
+  shows(script.run({ app: ocf(2), web: agent('app') }, { sequence: 2 }), 'record \n 3 reload app \n says STARTING app=ONLINE web=ONLINE')
+  shows(script.done(3, 'failed'), 'record \n unwatch web \n 4 stop web \n says STARTING app=ONLINE web=STOPPING')
+  script.done(4)
+  script.killed(5)
+  const stop = begun(script, { kind: 'method-done', action: 6, result: { outcome: 'stopped' } })
+  assert.deepEqual([stop?.request.method, speedOf(stop)], ['stop', 1])
+  script.done(7)
+  script.killed(8)
+  const start = begun(script, { kind: 'method-done', action: 9, result: { outcome: 'stopped' } })
+  assert.deepEqual([start?.request.method, speedOf(start)], ['start', 2])
+  script.done(10)
+  shows(script.done(11), 'record \n watch web, learn \n says ONLINE app=ONLINE web=ONLINE')
+})
+
+test('what has no reload is restarted, and nothing else', () => {
+  const script = new Script()
+  const other = { ...kept(), parameters: { run: 'y' } }
+  script.run({ a: kept(), b: kept() })
+  script.spawned(1, 10)
+  script.spawned(2, 20)
+  script.done(1)
+  script.done(2)
+  shows(script.run({ a: other, b: kept() }, { sequence: 2 }), 'record \n unwatch a \n 3 stop a \n says STARTING a=STOPPING b=ONLINE')
+  script.done(3)
+  script.killed(4)
+  shows(script.done(5, 'stopped'), 'record \n 6 start a \n says STARTING a=STARTING b=ONLINE')
+})
+
+test('how it is watched changes at once', () => {
+  const script = online()
+  shows(script.run({ app: ocf(1, { probe: { interval: 60_000, timeout: 9 } }) }, { sequence: 2 }), 'record \n says ONLINE app=ONLINE')
+  const before = script.now
+  script.wake(70_000)
+  assert.ok(script.now - before > 50_000, 'the next probe comes as is now said')
+})
+
+test('while it is changed, it is stopped as what it runs, by whichever monitor', () => {
+  const script = online()
+  script.run({ app: ocf(2) }, { sequence: 2 })
+  const next = new Script('cgroup2', script)
+  shows(next.lines, 'record \n watch app, learn \n 1 probe app \n says STARTING app=ONLINE')
+  const stopping = begun(next, { kind: 'ordered', order: { kind: 'stop', group: g, token: 1 as never, sequence: 9 } })
+  assert.equal(stopping, undefined, 'the probe is ended first')
+  const stop = begun(next, { kind: 'method-done', action: 1, result: { outcome: 'cancelled' } })
+  assert.deepEqual([stop?.request.method, speedOf(stop)], ['stop', 1])
+})
+
+test('the next monitor reloads what the last one had not', () => {
+  const script = online()
+  script.run({ app: ocf(2) }, { sequence: 2 })
+  const next = new Script('cgroup2', script)
+  shows(next.done(1, 'running'), 'watch app, learn \n 2 reload app')
+  shows(next.done(2), 'record \n watch app, learn \n says ONLINE app=ONLINE')
+})
+
+test('past the lease nothing is reloaded or restarted', () => {
+  const script = new Script('cgroup2', undefined, 2_000)
+  script.run({ app: ocf(1) })
+  script.done(1)
+  script.passes(1_500)
+  shows(script.run({ app: ocf(2) }, { sequence: 2, deadline: bootInstant(2_000) }), 'record \n says STARTING app=ONLINE')
+  const lines = script.order({ kind: 'deadline', deadline: bootInstant(90_000) })
+  assert.ok(
+    lines.some((line) => / reload app$/.test(line)),
+    lines.join('\n'),
+  )
+})
+
+test('other names come with another token only', () => {
+  const script = online()
+  shows(script.run({ other: ocf(1) }, { sequence: 2 }), 'record \n says ONLINE app=ONLINE')
+  shows(script.stop(), 'record \n unwatch app \n 2 stop app \n says STOPPING app=STOPPING')
+})
+
+test('what has failed takes on its new definition with its next start', () => {
+  const script = online()
+  script.learnt('app', 10)
+  script.ended('app', 10)
+  script.done(2, 'stopped')
+  script.run({ app: ocf(2) }, { sequence: 2 })
+  const stop = begun(script, {
+    kind: 'ordered',
+    order: {
+      kind: 'run',
+      group: g,
+      token: 1,
+      sequence: 3,
+      resources: definitions({ app: ocf(2) }),
+      node: 'n1',
+      boot: 'boot-1',
+      deadline: script.deadline,
+      checkpoints: {},
+      restart: { resource: 'app', number: 1 },
+    } as never,
+  })
+  assert.deepEqual([stop?.request.method, speedOf(stop)], ['stop', 1])
+})
+
+test('a failure that nothing on this node mends is no matter of counting', () => {
+  const script = new Script()
+  script.run({ app: { ...agent(), probe: { interval: 1_000, timeout: 500, failAfter: { failures: 3, of: 3 } } } })
+  script.done(1)
+  script.wake()
+  shows(
+    script.done(2, { outcome: 'failed', detail: 'not installed', severity: 'hard' }),
+    'record \n unwatch app \n says FAILED app=FAILED — app probe-failed (0): not installed',
+  )
+})
+
+test('a start of which no program was begun leaves nothing to stop', () => {
+  const script = new Script()
+  script.run({ app: agent() })
+  shows(
+    script.done(1, { outcome: 'failed', detail: 'not there', severity: 'hard', nothingBegun: true }),
+    'record \n says FAILED app=FAILED — app start-failed (0): not there',
+  )
+  shows(script.stop(), 'seal 1 \n delete record \n says STOPPED app=STOPPED \n says sealed 1')
+})
+
+test('what is degraded is ONLINE and says why, until it is well', () => {
+  const script = online()
+  script.wake()
+  script.done(2, { outcome: 'running', degraded: true, note: 'one disk of two' })
+  const record = script.records.get(g)
+  assert.equal(record?.progress['app' as never]?.degraded, 'one disk of two')
+  script.wake()
+  script.done(3, 'running')
+  assert.equal(script.records.get(g)?.progress['app' as never]?.degraded, undefined)
+})
