@@ -153,7 +153,7 @@ describe('fence devices', () => {
   test('one that switches off and falls silent proves nothing, and another does', async () => {
     const { node } = await loopback.settled()
     at(ipmi, node).mood = 'falls-silent'
-    const { of } = await lose()
+    const { of } = await lose((power) => power.pause())
     at(ipmi, node).mood = 'honest'
     assert.deepEqual(said(of.attempts), ['0 failed', '1 confirmed'], JSON.stringify(of.attempts))
   })
@@ -210,15 +210,19 @@ describe('fence devices', () => {
   test('all devices of a level have to confirm', async () => {
     const { node } = await loopback.settled()
     await set('PATCH', `/v1/nodes/${node}`, { fencing: { levels: [[at(ipmi, node).device, at(redfish, node).device]], then: 'on' } })
-    at(redfish, node).mood = 'powerless'
+    await at(redfish, node).unplug()
     const known = (await casesOf(node)).length
     powerOf(node).pause()
     await waitFor(
       'an attempt to have failed',
       patience,
-      async () => (await casesOf(node))[known]?.attempts.some(({ state }) => state === 'failed') === true,
+      async () =>
+        (await casesOf(node))[known]?.attempts.some(
+          ({ state, detail }) => state === 'failed' && detail.includes('fence_ipmilan off: confirmed'),
+        ) === true,
     )
-    at(redfish, node).mood = 'honest'
+    assert.equal(await loopback.holder(), undefined, 'half of a level is no proof')
+    await at(redfish, node).plug()
     await waitFor('the service at another node', patience, async () => {
       const holder = await loopback.holder()
       return holder !== undefined && holder.node !== node
