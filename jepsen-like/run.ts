@@ -52,10 +52,12 @@ export interface Asked {
   /** For planted bugs: another program. */
   readonly main?: string
   readonly settings?: Readonly<Record<string, unknown>>
+  /** Within which all is well after the last fault, in milliseconds. */
+  readonly wellBound?: number
 }
 
 const takeoverBound = 12_000
-export const wellBound = 90_000
+const wellBoundUsual = 90_000
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await main(process.argv.slice(2))
 
@@ -100,13 +102,13 @@ export async function runOnce(asked: Asked, tell: (text: string) => void, signal
   const record = await play({ ...toOptions(asked), keep: join(folder, 'nodes'), say: tell, ...(signal === undefined ? {} : { signal }) })
   const kept: Kept = { began: began.toISOString(), command: commandOf(asked), nodes: asked.nodes, seconds: asked.seconds, seed: asked.seed, workloads: asked.workloads.map((workload) => workload.name) }
   writeRun(folder, kept, record, asked.workloads)
-  const verdicts = judgeRun(record, judgeOptions(asked.workloads))
+  const verdicts = judgeRun(record, judgeOptions(asked.workloads, asked.wellBound))
   report(folder, kept, record, verdicts)
   return { verdicts, record, folder }
 }
 
 function toOptions(asked: Asked) {
-  const { seed, seconds, nodes, arena, profile, workloads: chosen, faults: wanted, lanes, rest, main: program, settings } = asked
+  const { seed, seconds, nodes, arena, profile, workloads: chosen, faults: wanted, lanes, rest, main: program, settings, wellBound = wellBoundUsual } = asked
   return {
     seed,
     duration: seconds * 1_000,
@@ -119,7 +121,7 @@ function toOptions(asked: Asked) {
   }
 }
 
-function judgeOptions(chosen: readonly Workload[]): JudgeOptions {
+function judgeOptions(chosen: readonly Workload[], wellBound = wellBoundUsual): JudgeOptions {
   return { workloads: chosen, group: groupName, takeoverBound, wellBound, limit: 60 }
 }
 
