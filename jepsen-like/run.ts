@@ -29,6 +29,7 @@ npm run chaos -- list                workloads and faults
   --nemesis A,B      names or families of faults, "mixed" (all, unless given), "none"
   --nodes N          3, 5 or 7
   --arena WHERE      loopback (no root needed) or namespaces (root)
+  --wires HOW        filter (cuts and losses; root) or relay (delays too; what there is without root)
   --profile P        fast, normal or slow
   --lanes N          faults side by side (2 with "mixed", else 1)
   --rest A-B         seconds between two faults of a lane (3-9)
@@ -44,6 +45,7 @@ export interface Asked {
   readonly nemesis: string
   readonly nodes: number
   readonly arena: Arena
+  readonly wires: 'filter' | 'relay'
   readonly profile: 'fast' | 'normal' | 'slow'
   readonly lanes: number
   readonly rest: readonly [number, number]
@@ -108,11 +110,11 @@ export async function runOnce(asked: Asked, tell: (text: string) => void, signal
 }
 
 function toOptions(asked: Asked) {
-  const { seed, seconds, nodes, arena, profile, workloads: chosen, faults: wanted, lanes, rest, main: program, settings, wellBound = wellBoundUsual } = asked
+  const { seed, seconds, nodes, arena, wires, profile, workloads: chosen, faults: wanted, lanes, rest, main: program, settings, wellBound = wellBoundUsual } = asked
   return {
     seed,
     duration: seconds * 1_000,
-    cluster: { arena, nodes, profile, ...(program === undefined ? {} : { main: program }), ...(settings === undefined ? {} : { settings }) },
+    cluster: { arena, nodes, profile, wires, ...(program === undefined ? {} : { main: program }), ...(settings === undefined ? {} : { settings }) },
     workloads: chosen,
     faults: wanted,
     lanes,
@@ -125,9 +127,9 @@ function judgeOptions(chosen: readonly Workload[], wellBound = wellBoundUsual): 
   return { workloads: chosen, group: groupName, takeoverBound, wellBound, limit: 60 }
 }
 
-function commandOf({ seconds, seed, workloads: chosen, nemesis, nodes, arena, profile, lanes, rest }: Asked): string {
+function commandOf({ seconds, seed, workloads: chosen, nemesis, nodes, arena, wires, profile, lanes, rest }: Asked): string {
   const names = chosen.map(({ name }) => name).join(',')
-  return `npm run chaos -- --seconds ${seconds} --seed ${seed} --workload ${names} --nemesis ${nemesis} --nodes ${nodes} --arena ${arena} --profile ${profile} --lanes ${lanes} --rest ${rest.map((ms) => ms / 1_000).join('-')}`
+  return `npm run chaos -- --seconds ${seconds} --seed ${seed} --workload ${names} --nemesis ${nemesis} --nodes ${nodes} --arena ${arena} --wires ${wires} --profile ${profile} --lanes ${lanes} --rest ${rest.map((ms) => ms / 1_000).join('-')}`
 }
 
 function report(folder: string, kept: Kept, record: RunRecord, verdicts: readonly Verdict[]): void {
@@ -207,6 +209,7 @@ export function parse(args: readonly string[]): Asked | string {
         nemesis: text,
         nodes: text,
         arena: text,
+        wires: text,
         profile: text,
         lanes: text,
         rest: text,
@@ -220,7 +223,7 @@ export function parse(args: readonly string[]): Asked | string {
       if (!Number.isFinite(value) || value < least) throw new Error(`--${name} is a number from ${least} up, not ${values[name]}`)
       return value
     }
-    const oneOf = <Word extends string>(name: 'arena' | 'profile', words: readonly Word[]): Word => {
+    const oneOf = <Word extends string>(name: 'arena' | 'wires' | 'profile', words: readonly Word[]): Word => {
       const value = (values[name] ?? words[0]) as Word
       if (!words.includes(value)) throw new Error(`--${name} is one of ${words.join(', ')}, not ${value}`)
       return value
@@ -245,6 +248,7 @@ export function parse(args: readonly string[]): Asked | string {
       nemesis,
       nodes,
       arena,
+      wires: oneOf('wires', ['filter', 'relay']),
       profile: oneOf('profile', ['fast', 'normal', 'slow']),
       lanes: number('lanes', nemesis.split(',').includes('mixed') ? 2 : 1, 1),
       rest: [Number(rest[1]) * 1_000, Number(rest[2]) * 1_000],

@@ -33,6 +33,8 @@ export interface ClusterOptions {
   /** The program to run, where it is not that of this checkout. */
   readonly main?: string
   readonly emergencyStop?: string
+  /** On loopback as root; without root it is the relay always. */
+  readonly wires?: 'filter' | 'relay'
   readonly say: (text: string) => void
 }
 
@@ -380,7 +382,7 @@ async function make(options: ClusterOptions): Promise<Made> {
   const agent = join(home, 'fence_chaos')
   copyFileSync(join(projectRoot, 'jepsen-like/cluster/fence_chaos.sh'), agent)
   chmodSync(agent, 0o755)
-  const placed = options.arena === 'loopback' ? await onLoopback(names) : await inNamespaces(names)
+  const placed = options.arena === 'loopback' ? await onLoopback(names, options.wires ?? 'filter') : await inNamespaces(names)
   const nodes = placed.nodes.map((node) => ({
     ...node,
     // The node's own processes only: agents and services get an environment of their own.
@@ -417,7 +419,7 @@ interface Placed {
 }
 
 /** Addresses of its own for each run, so that several may run at once. */
-async function onLoopback(names: readonly string[]): Promise<Placed> {
+async function onLoopback(names: readonly string[], wanted: 'filter' | 'relay'): Promise<Placed> {
   const third = 2 * (process.pid % 120)
   const addresses = names.map((_, at) => `127.90.${third}.${at + 1}`)
   const serviceAddress = `127.90.${third}.100`
@@ -428,7 +430,7 @@ async function onLoopback(names: readonly string[]): Promise<Placed> {
   const plain = names.map((name, at) => ({ name, address: addresses[at] as string, port, guardianPort, apiPort }))
   const common = { serviceAddress, servicePort, network: undefined }
   const table = `quorate_chaos_${process.pid}`
-  if (process.getuid?.() === 0) {
+  if (process.getuid?.() === 0 && wanted === 'filter') {
     const wires = new Wires(loopbackCarrier(plain, table))
     try {
       await wires.clear()

@@ -1,12 +1,13 @@
 /**
  * What lies between the nodes: each direction of each pair can be cut, or lose some of what it carries.
  *
- * As root a packet filter does it, on loopback in one table, in network namespaces in each receiver's own. Without root a
- * relay does, and can only cut. What each fault asks for is kept apart, so that healing one does not heal another.
+ * As root a packet filter does it, on loopback in one table, in network namespaces in each receiver's own. Without root, or
+ * where it is asked for, a relay does; it can also delay, reorder and repeat. What each fault asks for is kept apart, so that healing
+ * one does not heal another.
  */
 import { spawn } from 'node:child_process'
 import type { Network } from '../../scripts/lib/netns.js'
-import type { Relay } from '../../scripts/lib/relay.js'
+import type { Relay, Shape } from '../../scripts/lib/relay.js'
 
 export interface Wired {
   readonly name: string
@@ -15,7 +16,7 @@ export interface Wired {
   readonly guardianPort: number
 }
 
-export interface Impairment {
+export interface Impairment extends Partial<Omit<Shape, 'loss'>> {
   readonly from: string
   readonly to: string
   /** Percent of the packets; 100 is a cut. */
@@ -23,11 +24,12 @@ export interface Impairment {
 }
 
 /** By `from>to`, the worst of what is asked for. */
-type Losses = ReadonlyMap<string, number>
+type Shapes = ReadonlyMap<string, Shape>
 
 interface Carrier {
-  readonly canLose: boolean
-  apply(losses: Losses): Promise<void>
+  /** Whether packets can be late, overtake each other, and come twice. */
+  readonly canDelay: boolean
+  apply(shapes: Shapes): Promise<void>
 }
 
 export class Wires {
@@ -39,18 +41,24 @@ export class Wires {
     this.#carrier = carrier
   }
 
-  get canLose(): boolean {
-    return this.#carrier.canLose
+  get canDelay(): boolean {
+    return this.#carrier.canDelay
   }
 
   /** In force until the same `id` asks for something else, or for nothing. */
   set(id: number, impairments: readonly Impairment[]): Promise<void> {
     if (impairments.length === 0) this.#asked.delete(id)
     else this.#asked.set(id, impairments)
-    const worst = new Map<string, number>()
-    for (const { from, to, loss } of [...this.#asked.values()].flat()) {
+    const worst = new Map<string, Shape>()
+    for (const { from, to, loss, delay = 0, jitter = 0, duplicate = 0 } of [...this.#asked.values()].flat()) {
       const name = `${from}>${to}`
-      worst.set(name, Math.max(worst.get(name) ?? 0, loss))
+      const known = worst.get(name) ?? { loss: 0, delay: 0, jitter: 0, duplicate: 0 }
+      worst.set(name, {
+        loss: Math.max(known.loss, loss),
+        delay: Math.max(known.delay, delay),
+        jitter: Math.max(known.jitter, jitter),
+        duplicate: Math.max(known.duplicate, duplicate),
+      })
     }
     const done = this.#working.then(() => this.#carrier.apply(worst))
     this.#working = done.catch(() => undefined)
@@ -65,19 +73,21 @@ export class Wires {
 }
 
 export function relayCarrier(relay: Relay, names: readonly string[]): Carrier {
-  let cut = new Set<string>()
+  let before = new Map<string, Shape>()
   return {
-    canLose: false,
-    async apply(losses) {
-      const wanted = new Set([...losses].filter(([, loss]) => loss >= 100).map(([name]) => name))
+    canDelay: true,
+    async apply(shapes) {
       for (const from of names) {
         for (const to of names) {
           const name = `${from}>${to}`
-          if (wanted.has(name) && !cut.has(name)) relay.cutPair(from, to)
-          if (!wanted.has(name) && cut.has(name)) relay.healPair(from, to)
+          const wanted = shapes.get(name)
+          const [isCut, wasCut] = [(wanted?.loss ?? 0) >= 100, (before.get(name)?.loss ?? 0) >= 100]
+          if (isCut && !wasCut) relay.cutPair(from, to)
+          if (!isCut && wasCut) relay.healPair(from, to)
+          if (wanted !== undefined || before.has(name)) relay.shapePair(from, to, isCut ? undefined : wanted)
         }
       }
-      cut = wanted
+      before = new Map(shapes)
     },
   }
 }
@@ -85,12 +95,12 @@ export function relayCarrier(relay: Relay, names: readonly string[]): Carrier {
 /** One table, for all nodes are on one loopback; only their own ports, for clients look like 127.0.0.1. */
 export function loopbackCarrier(nodes: readonly Wired[], table: string): Carrier {
   return {
-    canLose: true,
-    apply(losses) {
+    canDelay: false,
+    apply(shapes) {
       const clear = [`table inet ${table} {}`, `delete table inet ${table}`]
       const rules = nodes.flatMap((from) =>
         nodes.flatMap((to) => {
-          const loss = losses.get(`${from.name}>${to.name}`) ?? 0
+          const loss = shapes.get(`${from.name}>${to.name}`)?.loss ?? 0
           if (loss === 0 || from === to) return []
           const packets = `ip saddr ${from.address} ip daddr ${to.address} meta l4proto { tcp, udp } th`
           const ports = (node: Wired): string => `{ ${node.port}, ${node.guardianPort} }`
@@ -111,13 +121,13 @@ export function loopbackCarrier(nodes: readonly Wired[], table: string): Carrier
 export function namespaceCarrier(network: Network, hosts: readonly string[], macOf: (host: string) => string, device: string): Carrier {
   let filtered = new Set<string>()
   return {
-    canLose: true,
-    async apply(losses) {
+    canDelay: false,
+    async apply(shapes) {
       const now = new Set<string>()
       await Promise.all(
         hosts.map((to) => {
           const rules = hosts.flatMap((from) => {
-            const loss = losses.get(`${from}>${to}`) ?? 0
+            const loss = shapes.get(`${from}>${to}`)?.loss ?? 0
             return loss === 0 ? [] : [`ether saddr ${macOf(from)} ${chance(loss)} drop`]
           })
           const table = 'table netdev chaos'

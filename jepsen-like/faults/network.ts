@@ -19,13 +19,13 @@ interface Shape {
   readonly name: string
   readonly family: string
   readonly does: string
-  readonly needsLoss?: boolean
+  readonly needsRelay?: boolean
   readonly mayStop?: boolean
   readonly draw: (random: Random, nodes: readonly string[]) => Json
   readonly shape: (cluster: Cluster, detail: never) => Promise<readonly Impairment[]>
 }
 
-function fault({ name, family, does, needsLoss = false, mayStop = true, draw, shape }: Shape): Fault {
+function fault({ name, family, does, needsRelay = false, mayStop = true, draw, shape }: Shape): Fault {
   return {
     name,
     family,
@@ -34,11 +34,11 @@ function fault({ name, family, does, needsLoss = false, mayStop = true, draw, sh
     takesAway: true,
     mayStop,
     draw,
-    ...(needsLoss ? { lacks: (cluster: Cluster) => (cluster.wires.canLose ? undefined : 'losing packets needs a packet filter, and root') } : {}),
+    ...(needsRelay ? { lacks: (cluster: Cluster) => (cluster.wires.canDelay ? undefined : 'only a relay can delay packets: --wires relay') } : {}),
     inject: async (cluster, detail, id) => {
       const impairments = await shape(cluster, detail as never)
       await cluster.wires.set(id, impairments)
-      return { met: { pairs: impairments.map(({ from, to, loss }) => `${from}>${to}${loss === 100 ? '' : ` ${loss}%`}`) }, heal: () => cluster.wires.set(id, []) }
+      return { met: { pairs: impairments.map(({ from, to, loss }) => `${from}>${to}${loss === 100 || loss === 0 ? '' : ` ${loss}%`}`) }, heal: () => cluster.wires.set(id, []) }
     },
   }
 }
@@ -137,7 +137,6 @@ export const networkFaults: readonly Fault[] = [
     name: 'loss',
     family: 'loss',
     does: 'a share of all packets between the nodes is lost',
-    needsLoss: true,
     draw: (random) => ({ percent: random.pick([2, 5, 10, 20, 40]) }),
     shape: async (cluster, { percent }: { readonly percent: number }) => between(cluster.names, cluster.names, 'there', percent).filter(({ from, to }) => from !== to),
   }),
@@ -145,11 +144,43 @@ export const networkFaults: readonly Fault[] = [
     name: 'loss-node',
     family: 'loss',
     does: 'a large share of the packets of one node is lost',
-    needsLoss: true,
     draw: (random, nodes) => ({ target: drawTarget(random, nodes), percent: random.pick([20, 50, 80]) }),
     shape: async (cluster, detail: Targeted & { readonly percent: number }) => {
       const node = await nodeOf(cluster, detail.target)
       return between([node], others(cluster, node), 'both', detail.percent)
     },
+  }),
+  fault({
+    name: 'delay',
+    family: 'delay',
+    does: 'all packets between the nodes are late, by chance more or less, so that datagrams overtake each other',
+    needsRelay: true,
+    draw: (random) => ({ delay: random.pick([2, 10, 40, 120]), jitter: random.pick([0, 5, 50]) }),
+    shape: async (cluster, { delay, jitter }: { readonly delay: number; readonly jitter: number }) =>
+      between(cluster.names, cluster.names, 'there', 0)
+        .filter(({ from, to }) => from !== to)
+        .map((one) => ({ ...one, delay, jitter })),
+  }),
+  fault({
+    name: 'delay-node',
+    family: 'delay',
+    does: 'all packets of one node are very late',
+    needsRelay: true,
+    draw: (random, nodes) => ({ target: drawTarget(random, nodes), delay: random.pick([100, 300, 1_000]) }),
+    shape: async (cluster, detail: Targeted & { readonly delay: number }) => {
+      const node = await nodeOf(cluster, detail.target)
+      return between([node], others(cluster, node), 'both', 0).map((one) => ({ ...one, delay: detail.delay }))
+    },
+  }),
+  fault({
+    name: 'duplicate',
+    family: 'delay',
+    does: 'many datagrams between the nodes come twice, the second time later',
+    needsRelay: true,
+    draw: (random) => ({ percent: random.pick([10, 50]) }),
+    shape: async (cluster, { percent }: { readonly percent: number }) =>
+      between(cluster.names, cluster.names, 'there', 0)
+        .filter(({ from, to }) => from !== to)
+        .map((one) => ({ ...one, duplicate: percent, jitter: 30 })),
   }),
 ]

@@ -43,6 +43,7 @@ export async function findPlant(plant: Plant, seed: number, say: (text: string) 
         nemesis: plant.nemesis.join(),
         nodes: 3,
         arena: 'loopback' as const,
+        wires: 'filter' as const,
         profile: 'fast' as const,
         lanes: 1,
         rest: plant.rest ?? ([2_000, 4_000] as const),
