@@ -41,8 +41,11 @@ function killed(role: Role): Fault {
   }
 }
 
-/** As an upgrade does: the guardian hands over what runs (SIGHUP), the others go in order (SIGTERM). */
-function restarted(role: Role): Fault {
+/**
+ * As an upgrade does: the guardian hands over what runs (SIGHUP), the monitor goes in order (SIGTERM). A daemon that is told to go
+ * stays away by design.
+ */
+function restarted(role: 'guardian' | 'monitor'): Fault {
   return {
     name: `restart-${role}`,
     family: 'restart',
@@ -179,7 +182,9 @@ const starved: Fault = {
 }
 
 export const processFaults: readonly Fault[] = [
-  ...(['daemon', 'guardian', 'monitor'] as const).flatMap((role) => [killed(role), restarted(role), paused(role)]),
+  ...(['daemon', 'guardian', 'monitor'] as const).flatMap((role) => [killed(role), paused(role)]),
+  restarted('guardian'),
+  restarted('monitor'),
   crashed,
   poweredOff,
   poweredAll,
