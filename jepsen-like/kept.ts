@@ -27,10 +27,19 @@ export function writeRun(folder: string, kept: Kept, record: RunRecord, workload
 }
 
 export function readRun(folder: string): { readonly kept: Kept; readonly record: RunRecord } {
-  const { record, ...kept } = JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8')) as Kept & { readonly record: Record<string, unknown> }
+  const { record, ...kept } = JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8')) as Kept & {
+    readonly record: Record<string, unknown>
+  }
   const events = readHistory(readFileSync(join(folder, 'history.jsonl'), 'utf8'))
   return {
     kept,
-    record: { wellAfter: undefined, notWell: undefined, ...record, events, bands: bandsOf(events), mayStop: new Set(record.mayStop as string[]) } as unknown as RunRecord,
+    record: {
+      wellAfter: undefined,
+      notWell: undefined,
+      ...record,
+      events,
+      bands: bandsOf(events),
+      mayStop: new Set(record.mayStop as string[]),
+    } as unknown as RunRecord,
   }
 }

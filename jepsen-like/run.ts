@@ -12,7 +12,7 @@ import { groupName } from './cluster/index.js'
 import { chooseFaults, type Fault, faults } from './faults/index.js'
 import { completed, type JudgeOptions, judgeRun, type RunRecord, type Verdict } from './judges/index.js'
 import { type Kept, readRun, writeRun } from './kept.js'
-import { indexOf, type IndexRow, pageOf, verdictOf } from './report/html.js'
+import { type IndexRow, indexOf, pageOf, verdictOf } from './report/html.js'
 import { planOf, play } from './runner.js'
 import { chooseWorkloads, defaultWorkloads, type Workload, workloads } from './workloads/index.js'
 
@@ -95,14 +95,27 @@ async function main(args: readonly string[]): Promise<number> {
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
 /** Plays, judges, keeps and reports one run. */
-export async function runOnce(asked: Asked, tell: (text: string) => void, signal?: AbortSignal): Promise<{ readonly verdicts: readonly Verdict[]; readonly record: RunRecord; readonly folder: string }> {
+export async function runOnce(
+  asked: Asked,
+  tell: (text: string) => void,
+  signal?: AbortSignal,
+): Promise<{ readonly verdicts: readonly Verdict[]; readonly record: RunRecord; readonly folder: string }> {
   const began = new Date()
   const name = `${began.toISOString().slice(0, 19).replaceAll(':', '')}-seed-${asked.seed}`
   const folder = join(asked.out, name)
   mkdirSync(folder, { recursive: true })
-  tell(`seed ${asked.seed}: ${asked.workloads.map((workload) => workload.name).join(',')} under ${asked.nemesis}, ${asked.nodes} nodes, ${asked.seconds} s`)
+  tell(
+    `seed ${asked.seed}: ${asked.workloads.map((workload) => workload.name).join(',')} under ${asked.nemesis}, ${asked.nodes} nodes, ${asked.seconds} s`,
+  )
   const record = await play({ ...toOptions(asked), keep: join(folder, 'nodes'), say: tell, ...(signal === undefined ? {} : { signal }) })
-  const kept: Kept = { began: began.toISOString(), command: commandOf(asked), nodes: asked.nodes, seconds: asked.seconds, seed: asked.seed, workloads: asked.workloads.map((workload) => workload.name) }
+  const kept: Kept = {
+    began: began.toISOString(),
+    command: commandOf(asked),
+    nodes: asked.nodes,
+    seconds: asked.seconds,
+    seed: asked.seed,
+    workloads: asked.workloads.map((workload) => workload.name),
+  }
   writeRun(folder, kept, record, asked.workloads)
   const verdicts = judgeRun(record, judgeOptions(asked.workloads, asked.wellBound))
   report(folder, kept, record, verdicts)
@@ -110,11 +123,32 @@ export async function runOnce(asked: Asked, tell: (text: string) => void, signal
 }
 
 function toOptions(asked: Asked) {
-  const { seed, seconds, nodes, arena, wires, profile, workloads: chosen, faults: wanted, lanes, rest, main: program, settings, wellBound = wellBoundUsual } = asked
+  const {
+    seed,
+    seconds,
+    nodes,
+    arena,
+    wires,
+    profile,
+    workloads: chosen,
+    faults: wanted,
+    lanes,
+    rest,
+    main: program,
+    settings,
+    wellBound = wellBoundUsual,
+  } = asked
   return {
     seed,
     duration: seconds * 1_000,
-    cluster: { arena, nodes, profile, wires, ...(program === undefined ? {} : { main: program }), ...(settings === undefined ? {} : { settings }) },
+    cluster: {
+      arena,
+      nodes,
+      profile,
+      wires,
+      ...(program === undefined ? {} : { main: program }),
+      ...(settings === undefined ? {} : { settings }),
+    },
     workloads: chosen,
     faults: wanted,
     lanes,
@@ -133,10 +167,21 @@ function commandOf({ seconds, seed, workloads: chosen, nemesis, nodes, arena, wi
 }
 
 function report(folder: string, kept: Kept, record: RunRecord, verdicts: readonly Verdict[]): void {
-  writeFileSync(join(folder, 'results.json'), `${JSON.stringify({ ...kept, verdict: verdictOf(verdicts), figures: figuresOf(record, verdicts), verdicts }, undefined, 1)}\n`)
+  writeFileSync(
+    join(folder, 'results.json'),
+    `${JSON.stringify({ ...kept, verdict: verdictOf(verdicts), figures: figuresOf(record, verdicts), verdicts }, undefined, 1)}\n`,
+  )
   const nodes = Array.from({ length: kept.nodes }, (_, at) => `n${at + 1}`)
-  const facts = { began: kept.began, 'double starts': String(figuresOf(record, verdicts).doubles), operations: String(figuresOf(record, verdicts).operations), faults: String(record.bands.length) }
-  writeFileSync(join(folder, 'report.html'), pageOf({ title: `Chaos run, seed ${kept.seed}`, command: kept.command, facts, nodes, record, verdicts }))
+  const facts = {
+    began: kept.began,
+    'double starts': String(figuresOf(record, verdicts).doubles),
+    operations: String(figuresOf(record, verdicts).operations),
+    faults: String(record.bands.length),
+  }
+  writeFileSync(
+    join(folder, 'report.html'),
+    pageOf({ title: `Chaos run, seed ${kept.seed}`, command: kept.command, facts, nodes, record, verdicts }),
+  )
   writeIndex(dirname(folder))
 }
 

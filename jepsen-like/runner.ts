@@ -7,7 +7,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { Json } from './checkers/index.js'
 import { Cluster, type ClusterOptions, pause, waitUntil } from './cluster/index.js'
-import { bandsOf, type Operation, planFaults, type PlannedFault, type RunEvent } from './core/index.js'
+import { bandsOf, type Operation, type PlannedFault, planFaults, type RunEvent } from './core/index.js'
 import type { Fault } from './faults/index.js'
 import type { Note, RunRecord, SeenEvent, Stall } from './judges/index.js'
 import { allEvents, type Client, Follower, undoOperators, type Workload } from './workloads/index.js'
@@ -36,7 +36,14 @@ export interface RunOptions {
 const lead = 3_000
 const tail = 4_000
 
-export function planOf({ seed, duration, cluster, faults, lanes, rest }: Pick<RunOptions, 'seed' | 'duration' | 'cluster' | 'faults' | 'lanes' | 'rest'>): readonly PlannedFault[] {
+export function planOf({
+  seed,
+  duration,
+  cluster,
+  faults,
+  lanes,
+  rest,
+}: Pick<RunOptions, 'seed' | 'duration' | 'cluster' | 'faults' | 'lanes' | 'rest'>): readonly PlannedFault[] {
   const nodes = Array.from({ length: cluster.nodes }, (_, at) => `n${at + 1}`)
   return planFaults({ seed, nodes, kinds: faults, from: lead, to: Math.max(lead, duration - tail), rest, lanes })
 }
@@ -80,7 +87,16 @@ async function playOn(cluster: Cluster, options: RunOptions): Promise<RunRecord>
     }),
   )
   const working = clients.map((one) => work(one, seed, duration, recorder, signal))
-  const lanes = Array.from({ length: options.lanes }, (_, lane) => breakThings(cluster, wanted, plan.filter((fault) => fault.lane === lane), recorder, say, signal))
+  const lanes = Array.from({ length: options.lanes }, (_, lane) =>
+    breakThings(
+      cluster,
+      wanted,
+      plan.filter((fault) => fault.lane === lane),
+      recorder,
+      say,
+      signal,
+    ),
+  )
   await Promise.all(lanes)
   await Promise.all(working)
   await calmDown(cluster, recorder)
@@ -109,7 +125,9 @@ async function playOn(cluster: Cluster, options: RunOptions): Promise<RunRecord>
   for (const { client } of clients) client.close?.()
   const ended = recorder.now()
   const notes = readNotes(cluster.journal, recorder.began)
-  const grown = cluster.openFiles().flatMap(({ node, open }) => (open > 200 ? [`the daemon of ${node} has ${open} open files when all is quiet`] : []))
+  const grown = cluster
+    .openFiles()
+    .flatMap(({ node, open }) => (open > 200 ? [`the daemon of ${node} has ${open} open files when all is quiet`] : []))
   if (options.keep !== undefined) cluster.keep(options.keep)
   const running = await cluster.close()
   return {
@@ -157,7 +175,13 @@ interface Working {
   readonly client: Client
 }
 
-async function work({ workload, at, process, node, client }: Working, seed: number, duration: number, recorder: Recorder, signal: AbortSignal): Promise<void> {
+async function work(
+  { workload, at, process, node, client }: Working,
+  seed: number,
+  duration: number,
+  recorder: Recorder,
+  signal: AbortSignal,
+): Promise<void> {
   let rest = workload.generator(seed, at)
   while (recorder.now() < duration && !signal.aborted) {
     const next = rest(recorder.now())
@@ -189,7 +213,8 @@ async function breakThings(
   say: (text: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const note = (f: string, value: Readonly<Record<string, unknown>>): void => recorder.note({ process: 'nemesis', type: 'info', f, value: value as unknown as Json })
+  const note = (f: string, value: Readonly<Record<string, unknown>>): void =>
+    recorder.note({ process: 'nemesis', type: 'info', f, value: value as unknown as Json })
   for (const { id, fault: name, lane, detail, from, to } of plan) {
     const fault = faults.find((one) => one.name === name) as Fault
     while (recorder.now() < from && !signal.aborted) await pause(Math.min(200, from - recorder.now()))
@@ -214,7 +239,9 @@ async function breakThings(
 
 /** Takes back whatever a fault may have left. */
 async function calmDown(cluster: Cluster, recorder: Recorder): Promise<void> {
-  await cluster.wires.clear().catch((error: Error) => recorder.note({ process: 'nemesis', type: 'info', f: 'not-cleared', value: { error: error.message } }))
+  await cluster.wires
+    .clear()
+    .catch((error: Error) => recorder.note({ process: 'nemesis', type: 'info', f: 'not-cleared', value: { error: error.message } }))
   for (const node of cluster.names) {
     cluster.shim(node)?.clear()
     cluster.setDevice(node, 'honest')
@@ -239,9 +266,18 @@ function watch(cluster: Cluster, recorder: Recorder, duration: number): { readon
   void (async () => {
     while (!isOver && recorder.now() < duration + 600_000) {
       const seen = await Promise.all(
-        cluster.names.map(async (name) => (await cluster.api(name).call('GET', '/v1/status?consistency=local', undefined, { timeoutMs: 800 })).body),
+        cluster.names.map(
+          async (name) => (await cluster.api(name).call('GET', '/v1/status?consistency=local', undefined, { timeoutMs: 800 })).body,
+        ),
       )
-      const best = (seen as readonly { readonly leader?: string | null; readonly term?: number; readonly quorate?: boolean; readonly nodes?: readonly { readonly name: string; readonly state: string }[] }[])
+      const best = (
+        seen as readonly {
+          readonly leader?: string | null
+          readonly term?: number
+          readonly quorate?: boolean
+          readonly nodes?: readonly { readonly name: string; readonly state: string }[]
+        }[]
+      )
         .filter(({ leader }) => typeof leader === 'string')
         .toSorted((a, b) => (b.term ?? 0) - (a.term ?? 0))[0]
       const states = Object.fromEntries(cluster.names.map((name) => [name, best?.nodes?.find((node) => node.name === name)?.state ?? '?']))
@@ -281,7 +317,14 @@ class Lag {
 
 function toSeen(event: Readonly<Record<string, unknown>>): SeenEvent {
   const { revision, number, kind, subject, text, data } = event
-  return { revision: Number(revision), number: Number(number), kind: String(kind), subject: String(subject), text: String(text), data: (data ?? null) as Json }
+  return {
+    revision: Number(revision),
+    number: Number(number),
+    kind: String(kind),
+    subject: String(subject),
+    text: String(text),
+    data: (data ?? null) as Json,
+  }
 }
 
 export function readNotes(path: string, began: number): readonly Note[] {

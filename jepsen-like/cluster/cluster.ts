@@ -5,10 +5,11 @@
  *
  * The only part of the harness that knows how nodes are made; it uses `scripts/lib` for it. All else knows the HTTP API.
  */
+
+import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { freePort, type Lab, type LabNode, makeLab, projectRoot } from '../../scripts/lib/lab.js'
 import { frontOf } from '../../scripts/lib/loopback.js'
@@ -47,7 +48,11 @@ export interface Status {
   readonly quorate?: boolean
   readonly leader?: string | null
   readonly nodes?: readonly NodeStatus[]
-  readonly groups?: readonly { readonly name: string; readonly state: string; readonly holders: readonly { readonly node: string; readonly token: number }[] }[]
+  readonly groups?: readonly {
+    readonly name: string
+    readonly state: string
+    readonly holders: readonly { readonly node: string; readonly token: number }[]
+  }[]
 }
 
 export const groupName = 'owner'
@@ -151,7 +156,9 @@ export class Cluster {
 
   /** By the node that says so itself, where two do: the one with the higher term. Undefined where nobody knows. */
   async leader(): Promise<string | undefined> {
-    const seen = await Promise.all(this.names.map((name) => this.api(name).call('GET', '/v1/status?consistency=local', undefined, { timeoutMs: 1_000 })))
+    const seen = await Promise.all(
+      this.names.map((name) => this.api(name).call('GET', '/v1/status?consistency=local', undefined, { timeoutMs: 1_000 })),
+    )
     const leaders = seen
       .map(({ body }) => body as { readonly leader?: string; readonly term?: number })
       .filter((one) => typeof one.leader === 'string')
@@ -223,7 +230,9 @@ export class Cluster {
     }
     const group = seen[0]?.groups?.find(({ name }) => name === groupName)
     if (group?.state !== 'ONLINE') return `the group is ${group?.state}`
-    const { cases = [] } = (await this.ask('GET', '/v1/cases')).body as { readonly cases?: readonly { readonly id: string; readonly stage: string }[] }
+    const { cases = [] } = (await this.ask('GET', '/v1/cases')).body as {
+      readonly cases?: readonly { readonly id: string; readonly stage: string }[]
+    }
     const open = cases.find(({ stage }) => stage !== 'RECOVERED' && stage !== 'CLOSED')
     if (open !== undefined) return `case ${open.id} is ${open.stage}`
     return (await this.askService()) === undefined ? 'the service does not answer' : undefined
@@ -239,7 +248,10 @@ export class Cluster {
       pingpongInterval: '1s',
       failover: { max: 0 },
       resources: {
-        address: { type: 'logical-hostname', parameters: this.#network === undefined ? { address: this.serviceAddress } : { address: `${this.serviceAddress}/24`, device } },
+        address: {
+          type: 'logical-hostname',
+          parameters: this.#network === undefined ? { address: this.serviceAddress } : { address: `${this.serviceAddress}/24`, device },
+        },
         app: {
           type: 'command',
           parameters: {
@@ -300,7 +312,8 @@ export class Cluster {
     for (const name of this.names) {
       const log = join(this.home, name, 'log')
       if (existsSync(log)) cpSync(log, join(folder, name), { recursive: true })
-      if (existsSync(join(this.home, name, 'guardian.log'))) copyFileSync(join(this.home, name, 'guardian.log'), join(folder, name, 'power.log'))
+      if (existsSync(join(this.home, name, 'guardian.log')))
+        copyFileSync(join(this.home, name, 'guardian.log'), join(folder, name, 'power.log'))
     }
   }
 
@@ -386,7 +399,11 @@ async function make(options: ClusterOptions): Promise<Made> {
   const nodes = placed.nodes.map((node) => ({
     ...node,
     // The node's own processes only: agents and services get an environment of their own.
-    prefix: [...(node.prefix ?? []), 'env', ...Object.entries(shims.get(node.name)?.environment ?? {}).map(([name, value]) => `${name}=${value}`)],
+    prefix: [
+      ...(node.prefix ?? []),
+      'env',
+      ...Object.entries(shims.get(node.name)?.environment ?? {}).map(([name, value]) => `${name}=${value}`),
+    ],
     reset: async () => {
       shims.get(node.name)?.losePower()
       await placed.network?.reset(node.name)
@@ -401,7 +418,7 @@ async function make(options: ClusterOptions): Promise<Made> {
       emergencyStop: options.emergencyStop ?? '2s',
       ...(options.main === undefined ? {} : { main: options.main }),
     })
-    return { arena: options.arena, nodes, lab, shims, home, run, ...placed }
+    return { ...placed, arena: options.arena, nodes, lab, shims, home, run }
   } catch (error) {
     await placed.relay?.close()
     await placed.network?.close()
@@ -447,9 +464,17 @@ async function onLoopback(names: readonly string[], wanted: 'filter' | 'relay'):
 async function inNamespaces(names: readonly string[]): Promise<Placed> {
   const hosts = [...names.map((name, at) => ({ name, address: `10.85.0.${at + 1}` })), { name: 'client', address: '10.85.0.90' }]
   const network = await makeNetwork(`c${process.pid % 1_000_000}`, hosts)
-  const macOf = (host: string): string => `02:00:00:00:00:${(hosts.findIndex(({ name }) => name === host) + 1).toString(16).padStart(2, '0')}`
+  const macOf = (host: string): string =>
+    `02:00:00:00:00:${(hosts.findIndex(({ name }) => name === host) + 1).toString(16).padStart(2, '0')}`
   return {
-    nodes: names.map((name, at) => ({ name, address: `10.85.0.${at + 1}`, port: 7_400, guardianPort: 7_401, apiPort: 7_480, prefix: network.prefix(name) })),
+    nodes: names.map((name, at) => ({
+      name,
+      address: `10.85.0.${at + 1}`,
+      port: 7_400,
+      guardianPort: 7_401,
+      apiPort: 7_480,
+      prefix: network.prefix(name),
+    })),
     wires: new Wires(namespaceCarrier(network, names, macOf, device)),
     network,
     relay: undefined,

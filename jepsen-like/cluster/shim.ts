@@ -68,7 +68,15 @@ export class Shim {
   /** Over those in force; `undefined` takes one away. */
   set(faults: { readonly [Name in keyof Faults]: Faults[Name] | undefined }): void {
     this.#faults = { ...this.#faults, ...faults } as Faults
-    const { syncDelayMs = 0, syncError = 0, writeDelayMs = 0, writeError = 0, clockOffsetMs = 0, clockRatePpm = 0, syncIgnored } = this.#faults
+    const {
+      syncDelayMs = 0,
+      syncError = 0,
+      writeDelayMs = 0,
+      writeError = 0,
+      clockOffsetMs = 0,
+      clockRatePpm = 0,
+      syncIgnored,
+    } = this.#faults
     const since = Math.round(Number(process.hrtime.bigint() / 1_000_000n))
     const values = [syncDelayMs, syncError, writeDelayMs, writeError, clockOffsetMs, clockRatePpm, since, syncIgnored === true ? 1 : 0]
     const file = openSync(this.#control, 'r+')
@@ -121,7 +129,11 @@ function unsyncedOf(notes: Buffer): readonly Write[] {
     const inode = `${field(1)}/${field(2)}`
     const length = Number(field(4))
     if (field(0) === 2n) synced.set(inode, at)
-    else writes.push({ at, write: { inode, offset: Number(field(3)), before: notes.subarray(at + 48, at + 48 + length), size: Number(field(5)) } })
+    else
+      writes.push({
+        at,
+        write: { inode, offset: Number(field(3)), before: notes.subarray(at + 48, at + 48 + length), size: Number(field(5)) },
+      })
     at += 48 + (field(0) === 1n ? length : 0)
   }
   return writes.filter(({ at, write }) => at > (synced.get(write.inode) ?? -1)).map(({ write }) => write)

@@ -112,7 +112,10 @@ export function loopbackCarrier(nodes: readonly Wired[], table: string): Carrier
         }),
       )
       if (rules.length === 0) return nft([], clear)
-      return nft([], [...clear, `table inet ${table} {`, 'chain input {', 'type filter hook input priority -300; policy accept;', ...rules, '}', '}'])
+      return nft(
+        [],
+        [...clear, `table inet ${table} {`, 'chain input {', 'type filter hook input priority -300; policy accept;', ...rules, '}', '}'],
+      )
     },
   }
 }

@@ -34,12 +34,21 @@ function play(generator: Generator, most = 1_000): readonly (Operation & { reado
 }
 
 const numbers = every((at) => ({ f: 'write', value: at }))
-const letters = limit(2, every((at) => ({ f: 'read', value: 'ab'[at] as string })))
+const letters = limit(
+  2,
+  every((at) => ({ f: 'read', value: 'ab'[at] as string })),
+)
 
 test('a generator is a value: what was taken from it can be taken again', () => {
   const drawn = random(7, 'x', (chance, at) => ({ f: 'write', value: [at, chance.next()] }))
   assert.deepEqual(play(drawn, 50), play(drawn, 50))
-  assert.notDeepEqual(play(drawn, 50), play(random(8, 'x', (chance, at) => ({ f: 'write', value: [at, chance.next()] })), 50))
+  assert.notDeepEqual(
+    play(drawn, 50),
+    play(
+      random(8, 'x', (chance, at) => ({ f: 'write', value: [at, chance.next()] })),
+      50,
+    ),
+  )
 })
 
 test('limits, sequences and ends hold', () => {
@@ -101,7 +110,10 @@ test('a plan keeps its bounds, its rests, and one taking fault at a time; all ki
       const own = plan.filter((fault) => fault.lane === lane)
       for (const [at, { from }] of own.entries()) if (at > 0) assert.ok(from - (own[at - 1]?.to ?? 0) >= 500, `seed ${seed}`)
     }
-    assert.ok(plan.every(({ fault, lane }) => lane === 0 || fault === 'slow' || fault === 'skew'), `seed ${seed}`)
+    assert.ok(
+      plan.every(({ fault, lane }) => lane === 0 || fault === 'slow' || fault === 'skew'),
+      `seed ${seed}`,
+    )
   }
 })
 

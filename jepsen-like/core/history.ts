@@ -50,8 +50,10 @@ export function bandsOf(events: readonly RunEvent[]): readonly Band[] {
     if (process !== 'nemesis') continue
     const { id, fault, lane, ...detail } = value as { readonly id: number; readonly fault: string; readonly lane?: number }
     const known = bands.get(id)
-    if (f === 'inject' && known === undefined) bands.set(id, { fault, lane: lane ?? 0, detail: detail as Json, from: time, to: Number.POSITIVE_INFINITY })
-    else if (f === 'injected' && known !== undefined) bands.set(id, { ...known, detail: { ...(known.detail as object), ...detail } as Json })
+    if (f === 'inject' && known === undefined)
+      bands.set(id, { fault, lane: lane ?? 0, detail: detail as Json, from: time, to: Number.POSITIVE_INFINITY })
+    else if (f === 'injected' && known !== undefined)
+      bands.set(id, { ...known, detail: { ...(known.detail as object), ...detail } as Json })
     else if (f === 'healed' && known !== undefined) bands.set(id, { ...known, to: time })
   }
   return [...bands.values()]

@@ -4,7 +4,7 @@
  * Lanes run side by side, so that faults of different lanes overlap. Only the first lane may take what a quorum needs.
  */
 import type { Json } from '../checkers/index.js'
-import { randomOf, type Random } from './random.js'
+import { type Random, randomOf } from './random.js'
 
 /** What the plan knows of a kind of fault. */
 export interface FaultKind {

@@ -1,6 +1,7 @@
 /** Every kind of fault, and how those that are wanted are named. */
-import type { Fault } from './fault.js'
+
 import { diskFaults } from './disk.js'
+import type { Fault } from './fault.js'
 import { networkFaults } from './network.js'
 import { otherFaults } from './others.js'
 import { processFaults } from './processes.js'

@@ -6,7 +6,12 @@ import type { Random } from '../core/index.js'
 import { drawTarget, type Fault, nodeOf } from './fault.js'
 
 /** Of one side to the other, both ways or one. */
-function between(some: readonly string[], others: readonly string[], direction: 'both' | 'there' | 'back', loss = 100): readonly Impairment[] {
+function between(
+  some: readonly string[],
+  others: readonly string[],
+  direction: 'both' | 'there' | 'back',
+  loss = 100,
+): readonly Impairment[] {
   return some.flatMap((from) =>
     others.flatMap((to) => [
       ...(direction === 'back' ? [] : [{ from, to, loss }]),
@@ -34,11 +39,16 @@ function fault({ name, family, does, needsRelay = false, mayStop = true, draw, s
     takesAway: true,
     mayStop,
     draw,
-    ...(needsRelay ? { lacks: (cluster: Cluster) => (cluster.wires.canDelay ? undefined : 'only a relay can delay packets: --wires relay') } : {}),
+    ...(needsRelay
+      ? { lacks: (cluster: Cluster) => (cluster.wires.canDelay ? undefined : 'only a relay can delay packets: --wires relay') }
+      : {}),
     inject: async (cluster, detail, id) => {
       const impairments = await shape(cluster, detail as never)
       await cluster.wires.set(id, impairments)
-      return { met: { pairs: impairments.map(({ from, to, loss }) => `${from}>${to}${loss === 100 || loss === 0 ? '' : ` ${loss}%`}`) }, heal: () => cluster.wires.set(id, []) }
+      return {
+        met: { pairs: impairments.map(({ from, to, loss }) => `${from}>${to}${loss === 100 || loss === 0 ? '' : ` ${loss}%`}`) },
+        heal: () => cluster.wires.set(id, []),
+      }
     },
   }
 }
@@ -85,7 +95,8 @@ export const networkFaults: readonly Fault[] = [
     draw: (random, nodes) => ({ ring: random.shuffle(nodes) as string[] }),
     shape: async (_cluster, { ring }: { readonly ring: readonly string[] }) => {
       if (ring.length === 3) return ring.map((from, at) => ({ from, to: ring[(at + 1) % 3] as string, loss: 100 }))
-      const near = (a: number, b: number): boolean => Math.min((a - b + ring.length) % ring.length, (b - a + ring.length) % ring.length) <= ring.length / 4 + 0.5
+      const near = (a: number, b: number): boolean =>
+        Math.min((a - b + ring.length) % ring.length, (b - a + ring.length) % ring.length) <= ring.length / 4 + 0.5
       return ring.flatMap((from, a) => ring.flatMap((to, b) => (a === b || near(a, b) ? [] : [{ from, to, loss: 100 }])))
     },
   }),
@@ -138,7 +149,8 @@ export const networkFaults: readonly Fault[] = [
     family: 'loss',
     does: 'a share of all packets between the nodes is lost',
     draw: (random) => ({ percent: random.pick([2, 5, 10, 20, 40]) }),
-    shape: async (cluster, { percent }: { readonly percent: number }) => between(cluster.names, cluster.names, 'there', percent).filter(({ from, to }) => from !== to),
+    shape: async (cluster, { percent }: { readonly percent: number }) =>
+      between(cluster.names, cluster.names, 'there', percent).filter(({ from, to }) => from !== to),
   }),
   fault({
     name: 'loss-node',

@@ -156,7 +156,10 @@ const reconfigured: Fault = {
   inject: async (cluster, detail) => {
     const before = ((await cluster.ask('GET', '/v1/settings')).body as { readonly profile?: string }).profile
     await cluster.ask('PATCH', '/v1/settings', detail)
-    return { met: { before: before ?? null }, heal: async () => void (await cluster.ask('PATCH', '/v1/settings', { profile: before ?? 'fast' })) }
+    return {
+      met: { before: before ?? null },
+      heal: async () => void (await cluster.ask('PATCH', '/v1/settings', { profile: before ?? 'fast' })),
+    }
   },
 }
 

@@ -47,7 +47,14 @@ export function judgeRun(record: RunRecord, options: JudgeOptions): readonly Ver
 export function historyOf(record: RunRecord, workload: string, operations: ReadonlySet<string>): readonly HistoryEvent[] {
   return record.events
     .filter((event) => event.workload === workload && operations.has(event.f))
-    .map(({ process, type, f, key, value, time }) => ({ process, type, f, ...(key === undefined ? {} : { key }), ...(value === undefined ? {} : { value }), time }))
+    .map(({ process, type, f, key, value, time }) => ({
+      process,
+      type,
+      f,
+      ...(key === undefined ? {} : { key }),
+      ...(value === undefined ? {} : { value }),
+      time,
+    }))
 }
 
 function judgeHistory(
@@ -59,10 +66,15 @@ function judgeHistory(
   const history = historyOf(record, workload, operations)
   const judge = 'linearizable'
   const done = history.filter(({ type }) => type === 'ok').length
-  const figures = { operations: history.filter(({ type }) => type === 'invoke').length, ok: done, unknown: history.filter(({ type }) => type === 'info').length }
+  const figures = {
+    operations: history.filter(({ type }) => type === 'invoke').length,
+    ok: done,
+    unknown: history.filter(({ type }) => type === 'info').length,
+  }
   if (done < 10) return { judge, workload, valid: 'unknown', text: `only ${done} operations succeeded`, figures }
   const verdict = checkLinearizable(history, header, { seconds: limit })
-  if (verdict.linearizable === true) return { judge, workload, valid: true, text: `${figures.operations} operations, ${figures.unknown} of unknown outcome`, figures }
+  if (verdict.linearizable === true)
+    return { judge, workload, valid: true, text: `${figures.operations} operations, ${figures.unknown} of unknown outcome`, figures }
   if (verdict.linearizable === 'unknown') return { judge, workload, valid: 'unknown', text: verdict.witness.reason, figures }
   const { text, ...witness } = verdict.witness
   return { judge, workload, valid: false, text, offending: [witness as unknown as Json], figures }

@@ -20,8 +20,14 @@ const empty: RunRecord = {
   stalls: [],
 }
 
-const register = { name: 'register', linearizable: { header: { model: 'cas-register' as const, initial: null }, operations: new Set(['read', 'write']) } }
-const owner = { name: 'owner', judges: ['one-owner', 'no-late-owner', 'checkpoints', 'takeovers', 'gaps', 'no-needless-action', 'proof-before-grant'] }
+const register = {
+  name: 'register',
+  linearizable: { header: { model: 'cas-register' as const, initial: null }, operations: new Set(['read', 'write']) },
+}
+const owner = {
+  name: 'owner',
+  judges: ['one-owner', 'no-late-owner', 'checkpoints', 'takeovers', 'gaps', 'no-needless-action', 'proof-before-grant'],
+}
 const workloads = [register, owner, { name: 'events', judges: ['events'] }, { name: 'idempotent', judges: ['once'] }]
 
 function verdict(judge: string, record: Partial<RunRecord>): Verdict {
@@ -36,14 +42,29 @@ const copy = (node: string, token: number, from: number, to: number): readonly N
   ...Array.from({ length: Math.floor((to - from) / 100) }, (_, at) => note(from + at * 100, node, token, 'beat')),
   note(to, node, token, 'stop'),
 ]
-const op = (process: string, workload: string, f: string, from: number, to: number, asked: Json | undefined, type: 'ok' | 'fail' | 'info', value?: Json): readonly RunEvent[] => [
+const op = (
+  process: string,
+  workload: string,
+  f: string,
+  from: number,
+  to: number,
+  asked: Json | undefined,
+  type: 'ok' | 'fail' | 'info',
+  value?: Json,
+): readonly RunEvent[] => [
   { process, workload, f, type: 'invoke', time: from, ...(asked === undefined ? {} : { value: asked }) },
   { process, workload, f, type, time: to, ...(value === undefined ? {} : { value }) },
 ]
 const answer = (at: number, token: number, count: number, left: number): readonly RunEvent[] =>
   op('owner-0', 'owner', 'ask', at, at + 5, undefined, 'ok', { node: `n${token}`, token, pid: token, count, left })
 const crash: Band = { fault: 'crash-node', lane: 0, detail: {}, from: 5_000, to: 9_000 }
-const seen = (revision: number, kind: string, more: Partial<SeenEvent> = {}): SeenEvent => ({ revision, number: 0, kind, time: revision * 10, ...more })
+const seen = (revision: number, kind: string, more: Partial<SeenEvent> = {}): SeenEvent => ({
+  revision,
+  number: 0,
+  kind,
+  time: revision * 10,
+  ...more,
+})
 
 interface Case {
   readonly well: Partial<RunRecord>
@@ -58,14 +79,20 @@ const cases: Readonly<Record<string, Case>> = {
     ill: {
       'two copies overlap': { notes: [...copy('n1', 1, 0, 5_000), ...copy('n2', 2, 4_950, 9_000)] },
       'two copies overlap on one node': { notes: [...copy('n1', 1, 0, 5_000), ...copy('n1', 2, 4_950, 9_000)] },
-      'a short copy within a long one, and a later one': { notes: [...copy('n1', 1, 0, 9_000), ...copy('n2', 2, 1_000, 2_000), ...copy('n3', 3, 9_500, 9_900)] },
-      'the lock refused a second copy': { notes: [...copy('n1', 1, 0, 5_000), note(3_000, 'n2', 2, 'locked'), ...copy('n2', 2, 5_400, 9_000)] },
+      'a short copy within a long one, and a later one': {
+        notes: [...copy('n1', 1, 0, 9_000), ...copy('n2', 2, 1_000, 2_000), ...copy('n3', 3, 9_500, 9_900)],
+      },
+      'the lock refused a second copy': {
+        notes: [...copy('n1', 1, 0, 5_000), note(3_000, 'n2', 2, 'locked'), ...copy('n2', 2, 5_400, 9_000)],
+      },
     },
     nothing: { notes: copy('n1', 1, 0, 5_000) },
   },
   'no-late-owner': {
     well: { events: [...answer(0, 1, 1, 0), ...answer(100, 2, 2, 0)] },
-    ill: { 'the first owner answers after the second': { events: [...answer(0, 1, 1, 0), ...answer(100, 2, 2, 0), ...answer(200, 1, 3, 0)] } },
+    ill: {
+      'the first owner answers after the second': { events: [...answer(0, 1, 1, 0), ...answer(100, 2, 2, 0), ...answer(200, 1, 3, 0)] },
+    },
     nothing: { events: answer(0, 1, 1, 0) },
   },
   checkpoints: {
@@ -75,7 +102,13 @@ const cases: Readonly<Record<string, Case>> = {
   },
   takeovers: {
     well: { notes: [...copy('n1', 1, 0, 5_000), ...copy('n2', 2, 5_400, 30_000)], events: answer(5_500, 2, 1, 0), bands: [crash] },
-    ill: { 'a crashed node’s service is up too late': { notes: [...copy('n1', 1, 0, 5_000), ...copy('n2', 2, 15_900, 30_000)], events: answer(16_000, 2, 1, 0), bands: [crash] } },
+    ill: {
+      'a crashed node’s service is up too late': {
+        notes: [...copy('n1', 1, 0, 5_000), ...copy('n2', 2, 15_900, 30_000)],
+        events: answer(16_000, 2, 1, 0),
+        bands: [crash],
+      },
+    },
     nothing: {},
   },
   gaps: {
@@ -87,19 +120,36 @@ const cases: Readonly<Record<string, Case>> = {
     well: { notes: [...copy('n1', 1, 0, 5_100), ...copy('n2', 2, 5_400, 30_000)], bands: [crash] },
     ill: {
       'a copy ends for no reason': { notes: [...copy('n1', 1, 0, 50_000), ...copy('n2', 2, 50_400, 60_000)], bands: [crash] },
-      'a copy ends for a fault that may not end it': { notes: [...copy('n1', 1, 0, 5_100), ...copy('n2', 2, 5_400, 30_000)], bands: [{ ...crash, fault: 'kill-daemon' }] },
+      'a copy ends for a fault that may not end it': {
+        notes: [...copy('n1', 1, 0, 5_100), ...copy('n2', 2, 5_400, 30_000)],
+        bands: [{ ...crash, fault: 'kill-daemon' }],
+      },
       'a node is challenged for no reason': { notes: copy('n1', 1, 0, 5_000), streams: { n1: [seen(4_000, 'case.opened')] } },
     },
     nothing: {},
   },
   'proof-before-grant': {
     well: {
-      finals: { n1: [seen(1, 'decision.grant', { subject: 'owner' }), seen(2, 'group.proved', { subject: 'owner', data: { token: 2 ** 40 + 1 } }), seen(3, 'decision.grant', { subject: 'owner' })] },
+      finals: {
+        n1: [
+          seen(1, 'decision.grant', { subject: 'owner' }),
+          seen(2, 'group.proved', { subject: 'owner', data: { token: 2 ** 40 + 1 } }),
+          seen(3, 'decision.grant', { subject: 'owner' }),
+        ],
+      },
     },
     ill: {
-      'two grants and nothing between them': { finals: { n1: [seen(1, 'decision.grant', { subject: 'owner' }), seen(3, 'decision.grant', { subject: 'owner' })] } },
+      'two grants and nothing between them': {
+        finals: { n1: [seen(1, 'decision.grant', { subject: 'owner' }), seen(3, 'decision.grant', { subject: 'owner' })] },
+      },
       'the proof is about another token': {
-        finals: { n1: [seen(2, 'decision.grant', { subject: 'owner' }), seen(3, 'group.proved', { subject: 'owner', data: { token: 2 ** 40 + 1 } }), seen(4, 'decision.grant', { subject: 'owner' })] },
+        finals: {
+          n1: [
+            seen(2, 'decision.grant', { subject: 'owner' }),
+            seen(3, 'group.proved', { subject: 'owner', data: { token: 2 ** 40 + 1 } }),
+            seen(4, 'decision.grant', { subject: 'owner' }),
+          ],
+        },
       },
     },
     nothing: {},
@@ -107,10 +157,16 @@ const cases: Readonly<Record<string, Case>> = {
   events: {
     well: { streams: { n1: [seen(1, 'a'), seen(2, 'b')] }, finals: { n1: [seen(1, 'a'), seen(2, 'b')], n2: [seen(1, 'a'), seen(2, 'b')] } },
     ill: {
-      'one is missing in a stream': { streams: { n1: [seen(1, 'a'), seen(3, 'c')] }, finals: { n1: [seen(1, 'a'), seen(2, 'b'), seen(3, 'c')] } },
+      'one is missing in a stream': {
+        streams: { n1: [seen(1, 'a'), seen(3, 'c')] },
+        finals: { n1: [seen(1, 'a'), seen(2, 'b'), seen(3, 'c')] },
+      },
       'one came twice': { streams: { n1: [seen(1, 'a'), seen(2, 'b'), seen(2, 'b')] }, finals: { n1: [seen(1, 'a'), seen(2, 'b')] } },
       'out of order': { streams: { n1: [seen(2, 'b'), seen(1, 'a')] }, finals: { n1: [seen(1, 'a'), seen(2, 'b')] } },
-      'journals differ': { streams: { n1: [seen(1, 'a'), seen(2, 'b')] }, finals: { n1: [seen(1, 'a'), seen(2, 'b'), seen(3, 'c')], n2: [seen(1, 'a'), seen(3, 'c')] } },
+      'journals differ': {
+        streams: { n1: [seen(1, 'a'), seen(2, 'b')] },
+        finals: { n1: [seen(1, 'a'), seen(2, 'b'), seen(3, 'c')], n2: [seen(1, 'a'), seen(3, 'c')] },
+      },
       'acknowledged without an event': {
         streams: { n1: [seen(1, 'a'), seen(3, 'c')] },
         finals: { n1: [seen(1, 'a'), seen(3, 'c')] },
@@ -124,7 +180,10 @@ const cases: Readonly<Record<string, Case>> = {
     ill: {
       'two revisions at once': { events: op('i', 'idempotent', 'write', 0, 1, 'x', 'ok', { id: 'a', revisions: [5, 6] }) },
       'another revision later': {
-        events: [...op('i', 'idempotent', 'write', 0, 1, 'x', 'ok', { id: 'a', revisions: [5] }), ...op('i', 'idempotent', 'again', 2, 3, 0.5, 'ok', { id: 'a', revisions: [9] })],
+        events: [
+          ...op('i', 'idempotent', 'write', 0, 1, 'x', 'ok', { id: 'a', revisions: [5] }),
+          ...op('i', 'idempotent', 'again', 2, 3, 0.5, 'ok', { id: 'a', revisions: [9] }),
+        ],
       },
     },
     nothing: { events: op('i', 'idempotent', 'write', 0, 1, 'x', 'ok', { id: 'a', revisions: [5] }) },
@@ -133,7 +192,10 @@ const cases: Readonly<Record<string, Case>> = {
     well: { events: Array.from({ length: 20 }, (_, at) => op('r', 'register', 'write', at, at + 0.5, at, 'ok')).flat() },
     ill: {
       'a stale read': {
-        events: [...Array.from({ length: 20 }, (_, at) => op('r', 'register', 'write', at, at + 0.5, at, 'ok')).flat(), ...op('s', 'register', 'read', 30, 31, undefined, 'ok', 3)],
+        events: [
+          ...Array.from({ length: 20 }, (_, at) => op('r', 'register', 'write', at, at + 0.5, at, 'ok')).flat(),
+          ...op('s', 'register', 'read', 30, 31, undefined, 'ok', 3),
+        ],
       },
       'a read of what surely failed': {
         events: [
@@ -150,7 +212,13 @@ const cases: Readonly<Record<string, Case>> = {
   faultless: { well: { finals: { n1: [seen(1, 'a')] } }, ill: { 'an alarm': { finals: { n1: [seen(1, 'alarm.fault')] } } }, nothing: {} },
   calm: {
     well: { events: Array.from({ length: 100 }, (_, at) => op('r', 'kv', 'read', at, at + 0.5, undefined, 'ok')).flat() },
-    ill: { 'reads fail while nothing is broken': { events: Array.from({ length: 100 }, (_, at) => op('r', 'kv', 'read', at, at + 0.5, undefined, at % 10 === 0 ? 'fail' : 'ok')).flat() } },
+    ill: {
+      'reads fail while nothing is broken': {
+        events: Array.from({ length: 100 }, (_, at) =>
+          op('r', 'kv', 'read', at, at + 0.5, undefined, at % 10 === 0 ? 'fail' : 'ok'),
+        ).flat(),
+      },
+    },
     nothing: {},
   },
 }

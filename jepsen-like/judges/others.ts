@@ -19,7 +19,12 @@ export const events: Judge = (record) => {
     for (const [at, event] of list.entries()) {
       const before = list[at - 1]
       if (before !== undefined && place(before) >= place(event))
-        bad.push({ stream: name, what: 'twice or out of order', before: `${before.revision}.${before.number}`, event: `${event.revision}.${event.number}` })
+        bad.push({
+          stream: name,
+          what: 'twice or out of order',
+          before: `${before.revision}.${before.number}`,
+          event: `${event.revision}.${event.number}`,
+        })
     }
   }
   const compare = (name: string, list: readonly SeenEvent[]): void => {
@@ -28,8 +33,10 @@ export const events: Judge = (record) => {
     if (first === undefined || last === undefined) return
     const seen = new Set(list.map(place))
     const from = Math.max(place(first), kept)
-    for (const at of known.keys()) if (at >= from && at <= place(last) && !seen.has(at)) bad.push({ stream: name, what: 'missing', event: at / 1_000 })
-    for (const at of seen) if (at >= kept && at <= end && !known.has(at)) bad.push({ stream: name, what: `not in the journal of ${reader}`, event: at / 1_000 })
+    for (const at of known.keys())
+      if (at >= from && at <= place(last) && !seen.has(at)) bad.push({ stream: name, what: 'missing', event: at / 1_000 })
+    for (const at of seen)
+      if (at >= kept && at <= end && !known.has(at)) bad.push({ stream: name, what: `not in the journal of ${reader}`, event: at / 1_000 })
   }
   let count = 0
   for (const [node, list] of [...Object.entries(record.streams), ...finals]) {
@@ -40,11 +47,20 @@ export const events: Judge = (record) => {
   const revisions = new Set(journal.map(({ revision }) => revision))
   for (const { f, type, value } of completed(record.events, 'events')) {
     const revision = (value as { readonly revision?: number } | undefined)?.revision ?? 0
-    if (f === 'mark' && type === 'ok' && revision * 1_000 >= kept && !revisions.has(revision)) bad.push({ what: 'acknowledged, and left no event', revision })
+    if (f === 'mark' && type === 'ok' && revision * 1_000 >= kept && !revisions.has(revision))
+      bad.push({ what: 'acknowledged, and left no event', revision })
   }
   const figures = { events: journal.length, seen: count }
-  if (bad.length > 0) return { judge, valid: false, text: `${bad.length} events were missing, repeated or out of order`, offending: bad.slice(0, offendingMax), figures }
-  if (Object.values(record.streams).every((stream) => stream.length < 2)) return { judge, valid: 'unknown', text: 'nobody followed', figures }
+  if (bad.length > 0)
+    return {
+      judge,
+      valid: false,
+      text: `${bad.length} events were missing, repeated or out of order`,
+      offending: bad.slice(0, offendingMax),
+      figures,
+    }
+  if (Object.values(record.streams).every((stream) => stream.length < 2))
+    return { judge, valid: 'unknown', text: 'nobody followed', figures }
   return { judge, valid: true, text: `${journal.length} events, each seen once and in order by each follower`, figures }
 }
 
@@ -67,7 +83,14 @@ export const once: Judge = ({ events: history }) => {
     }
   }
   const figures = { requests: known.size, repeats }
-  if (bad.length > 0) return { judge, valid: false, text: `${bad.length} repeated requests were carried out again`, offending: bad.slice(0, offendingMax), figures }
+  if (bad.length > 0)
+    return {
+      judge,
+      valid: false,
+      text: `${bad.length} repeated requests were carried out again`,
+      offending: bad.slice(0, offendingMax),
+      figures,
+    }
   if (repeats === 0) return { judge, valid: 'unknown', text: 'no request was repeated', figures }
   return { judge, valid: true, text: `${repeats} repetitions of ${known.size} requests got the first answer`, figures }
 }
@@ -76,9 +99,15 @@ export const once: Judge = ({ events: history }) => {
 export const convergence: (boundMs: number) => Judge = (boundMs) => (record) => {
   const judge = 'convergence'
   const { wellAfter, notWell = 'nobody knows why' } = record
-  if (wellAfter === undefined) return { judge, valid: false, text: `not well ${Math.round((record.ended - record.faultsEnded) / 1_000)} s after the last fault: ${notWell}` }
+  if (wellAfter === undefined)
+    return {
+      judge,
+      valid: false,
+      text: `not well ${Math.round((record.ended - record.faultsEnded) / 1_000)} s after the last fault: ${notWell}`,
+    }
   const figures = { wellAfterMs: Math.round(wellAfter) }
-  if (wellAfter > boundMs) return { judge, valid: false, text: `well only ${Math.round(wellAfter)} ms after the last fault: ${notWell}`, figures }
+  if (wellAfter > boundMs)
+    return { judge, valid: false, text: `well only ${Math.round(wellAfter)} ms after the last fault: ${notWell}`, figures }
   return { judge, valid: true, text: `well ${Math.round(wellAfter)} ms after the last fault`, figures }
 }
 
@@ -92,7 +121,13 @@ export const faultless: Judge = ({ finals }) => {
   const judge = 'faultless'
   const all = Object.values(finals).flat()
   const alarms = all.filter(({ kind }) => kind === 'alarm.fault')
-  if (alarms.length > 0) return { judge, valid: false, text: 'a command met a mistake of the software', offending: alarms.slice(0, offendingMax).map((event) => ({ ...event }) as unknown as Json) }
+  if (alarms.length > 0)
+    return {
+      judge,
+      valid: false,
+      text: 'a command met a mistake of the software',
+      offending: alarms.slice(0, offendingMax).map((event) => ({ ...event }) as unknown as Json),
+    }
   if (all.length === 0) return { judge, valid: 'unknown', text: 'no journal could be read' }
   return { judge, valid: true, text: 'no alarm about the software' }
 }
@@ -117,7 +152,9 @@ export const calm: Judge = (record) => {
       judge,
       valid: false,
       text: `${failed.length} of ${quiet.length} operations failed while nothing was broken`,
-      offending: failed.slice(0, offendingMax).map(({ workload, f, error, from, node }) => ({ workload, f, error: error ?? '', at: from, node: node ?? '' })),
+      offending: failed
+        .slice(0, offendingMax)
+        .map(({ workload, f, error, from, node }) => ({ workload, f, error: error ?? '', at: from, node: node ?? '' })),
       figures,
     }
   return { judge, valid: true, text: `${failed.length} of ${quiet.length} operations in quiet times failed`, figures }

@@ -92,7 +92,19 @@ export function completed(events: readonly RunEvent[], workload?: string): reado
     if (asked === undefined) continue
     open.delete(event.process)
     const { process, f, key, value, time, node } = asked
-    done.push({ process, f, key, asked: value, type: event.type, value: event.value, error: event.error, from: time, to: event.time, workload: event.workload, node })
+    done.push({
+      process,
+      f,
+      key,
+      asked: value,
+      type: event.type,
+      value: event.value,
+      error: event.error,
+      from: time,
+      to: event.time,
+      workload: event.workload,
+      node,
+    })
   }
   return done
 }
@@ -102,7 +114,8 @@ export function reasonFor(record: RunRecord, at: number, grace: number): string 
   const band = record.bands.find(({ fault, from, to }) => record.mayStop.has(fault) && at >= from - 300 && at <= to + grace)
   if (band !== undefined) return band.fault
   const asked = completed(record.events).find(
-    ({ workload, from, to, type }) => (workload === 'switchover' || workload === 'operators') && at >= from && at <= (type === 'info' ? to + grace : to + 5_000),
+    ({ workload, from, to, type }) =>
+      (workload === 'switchover' || workload === 'operators') && at >= from && at <= (type === 'info' ? to + grace : to + 5_000),
   )
   if (asked !== undefined) return asked.f
   return record.stalls.some((stall) => stall.ms >= 500 && Math.abs(stall.at - at) < grace) ? 'stall' : undefined

@@ -32,7 +32,8 @@ export async function findPlant(plant: Plant, seed: number, say: (text: string) 
     const main = plantInto(join(folder, 'program'), root, plant)
     const workloads = chooseWorkloads(plant.workloads)
     const faults = chooseFaults(plant.nemesis)
-    if (typeof workloads === 'string' || typeof faults === 'string') throw new Error(`${plant.name} names what there is not: ${workloads} ${faults}`)
+    if (typeof workloads === 'string' || typeof faults === 'string')
+      throw new Error(`${plant.name} names what there is not: ${workloads} ${faults}`)
     for (let run = 0; run < plant.runs; run++) {
       const asked = {
         seconds: plant.seconds,

@@ -53,7 +53,7 @@ export const plants: readonly Plant[] = [
       },
       {
         file: 'core/raft/raft.js',
-        from: "const index = quorumValue(this.configuration, (voter) => voter === this.self ? this.persistence.durableIndex : (this.progress.get(voter)?.matchIndex ?? 0));",
+        from: 'const index = quorumValue(this.configuration, (voter) => voter === this.self ? this.persistence.durableIndex : (this.progress.get(voter)?.matchIndex ?? 0));',
         to: 'const index = quorumValue(this.configuration, (voter) => voter === this.self ? this.log.lastIndex : (this.progress.get(voter)?.matchIndex ?? 0));',
       },
     ],
@@ -77,7 +77,11 @@ export const plants: readonly Plant[] = [
     name: 'stale-leader',
     mistake: 'a leader takes its lead for granted: readings and leases wait for no quorum, and it never steps down by itself',
     changes: [
-      { file: 'core/raft/raft.js', from: 'voter === this.self ? this.rounds.current : (this.progress.get(voter)?.ackedRound ?? 0)', to: 'this.rounds.current' },
+      {
+        file: 'core/raft/raft.js',
+        from: 'voter === this.self ? this.rounds.current : (this.progress.get(voter)?.ackedRound ?? 0)',
+        to: 'this.rounds.current',
+      },
     ],
     workloads: ['register', 'kv'],
     nemesis: ['cut-leader', 'cut-out'],
@@ -92,7 +96,7 @@ export const plants: readonly Plant[] = [
     changes: [
       {
         file: 'core/raft/raft.js',
-        from: "const index = quorumValue(this.configuration, (voter) => voter === this.self ? this.persistence.durableIndex : (this.progress.get(voter)?.matchIndex ?? 0));",
+        from: 'const index = quorumValue(this.configuration, (voter) => voter === this.self ? this.persistence.durableIndex : (this.progress.get(voter)?.matchIndex ?? 0));',
         to: 'const index = this.persistence.durableIndex;',
       },
     ],
@@ -106,7 +110,13 @@ export const plants: readonly Plant[] = [
   {
     name: 'revision-not-compared',
     mistake: 'If-Match is taken and not looked at',
-    changes: [{ file: 'core/cluster/context.js', from: 'precondition.ifRevision !== undefined && precondition.ifRevision !== (found ?? 0)', to: 'false' }],
+    changes: [
+      {
+        file: 'core/cluster/context.js',
+        from: 'precondition.ifRevision !== undefined && precondition.ifRevision !== (found ?? 0)',
+        to: 'false',
+      },
+    ],
     workloads: ['register', 'append'],
     nemesis: ['none'],
     judges: ['linearizable'],
@@ -138,7 +148,13 @@ export const plants: readonly Plant[] = [
   {
     name: 'event-skipped',
     mistake: 'a stream goes on one revision too far',
-    changes: [{ file: 'api/cluster/event-stream.js', from: 'next = { revision: last.revision, number: last.number + 1 };', to: 'next = { revision: last.revision + 2, number: 0 };' }],
+    changes: [
+      {
+        file: 'api/cluster/event-stream.js',
+        from: 'next = { revision: last.revision, number: last.number + 1 };',
+        to: 'next = { revision: last.revision + 2, number: 0 };',
+      },
+    ],
     workloads: ['events', 'register'],
     nemesis: ['none'],
     judges: ['events'],
@@ -148,7 +164,13 @@ export const plants: readonly Plant[] = [
   {
     name: 'event-repeated',
     mistake: 'a stream that is taken up again begins one event too early, and events of a revision are not told apart',
-    changes: [{ file: 'api/cluster/event-stream.js', from: 'journalKey(from.revision, from.number)', to: 'journalKey(from.revision, Math.max(0, from.number - (limit === 1 ? 0 : 1)))' }],
+    changes: [
+      {
+        file: 'api/cluster/event-stream.js',
+        from: 'journalKey(from.revision, from.number)',
+        to: 'journalKey(from.revision, Math.max(0, from.number - (limit === 1 ? 0 : 1)))',
+      },
+    ],
     workloads: ['events', 'register'],
     nemesis: ['none'],
     judges: ['events'],
@@ -158,7 +180,13 @@ export const plants: readonly Plant[] = [
   {
     name: 'device-believed',
     mistake: 'a fence device is believed without being read back',
-    changes: [{ file: 'core/arbiter/attempt-runner.js', from: 'run.offReadings.every((readings) => readings >= 2)', to: 'run.offReadings.every((readings) => readings >= 1)' }],
+    changes: [
+      {
+        file: 'core/arbiter/attempt-runner.js',
+        from: 'run.offReadings.every((readings) => readings >= 2)',
+        to: 'run.offReadings.every((readings) => readings >= 1)',
+      },
+    ],
     workloads: ['owner'],
     nemesis: ['cut-device-deaf'],
     judges: ['one-owner'],
@@ -169,11 +197,27 @@ export const plants: readonly Plant[] = [
     name: 'grant-without-proof',
     mistake: 'the group of a silent node is granted to another one at once',
     changes: [
-      { file: 'core/planner/plan.js', from: "function waitForProof(input, holder) {", to: 'function waitForProof(input, holder) { if (holder.suspected) return place(input);' },
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the program's own text.
-      { file: 'core/cluster/ownership.js', from: 'if (mayStillRun(group)) return `its former holder ${group.holder.node} is not proved stopped`;', to: '' },
-      { file: 'core/cluster/ownership.js', from: 'if (group.holder !== null && (group.proof === null || group.proof.boot !== group.holder.boot))', to: 'if (false)' },
-      { file: 'core/cluster/ownership.js', from: "invariant(!mayStillRun(group), 'nobody else may still run the group (P1)', { group: group.name });", to: '' },
+      {
+        file: 'core/planner/plan.js',
+        from: 'function waitForProof(input, holder) {',
+        to: 'function waitForProof(input, holder) { if (holder.suspected) return place(input);',
+      },
+      {
+        file: 'core/cluster/ownership.js',
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the program's own text.
+        from: 'if (mayStillRun(group)) return `its former holder ${group.holder.node} is not proved stopped`;',
+        to: '',
+      },
+      {
+        file: 'core/cluster/ownership.js',
+        from: 'if (group.holder !== null && (group.proof === null || group.proof.boot !== group.holder.boot))',
+        to: 'if (false)',
+      },
+      {
+        file: 'core/cluster/ownership.js',
+        from: "invariant(!mayStillRun(group), 'nobody else may still run the group (P1)', { group: group.name });",
+        to: '',
+      },
     ],
     workloads: ['owner'],
     nemesis: ['cut-holder'],
@@ -195,7 +239,13 @@ export const plants: readonly Plant[] = [
   {
     name: 'lease-judged-early',
     mistake: 'a lease counts as over as soon as nothing is heard',
-    changes: [{ file: 'core/detector/lease.js', from: 'const bound = (leaseMs + emergencyStopMs + 1_000) * (1 + clockDrift);', to: 'const bound = 0;' }],
+    changes: [
+      {
+        file: 'core/detector/lease.js',
+        from: 'const bound = (leaseMs + emergencyStopMs + 1_000) * (1 + clockDrift);',
+        to: 'const bound = 0;',
+      },
+    ],
     workloads: ['owner'],
     nemesis: ['cut-device-refuse'],
     judges: ['one-owner'],
@@ -206,7 +256,13 @@ export const plants: readonly Plant[] = [
   {
     name: 'lease-by-wall-clock',
     mistake: 'leases are counted on the wall clock',
-    changes: [{ file: 'io/clock/real-clock.js', from: 'return bootInstant(Number(match[1]) * 1_000 + Number(match[2]) * 10);', to: 'return bootInstant(Date.now());' }],
+    changes: [
+      {
+        file: 'io/clock/real-clock.js',
+        from: 'return bootInstant(Number(match[1]) * 1_000 + Number(match[2]) * 10);',
+        to: 'return bootInstant(Date.now());',
+      },
+    ],
     workloads: ['owner'],
     nemesis: ['clock-jump'],
     judges: ['no-needless-action', 'convergence', 'one-owner'],
@@ -232,7 +288,13 @@ export const plants: readonly Plant[] = [
   {
     name: 'daemon-not-restarted',
     mistake: 'nobody restarts a daemon that has died',
-    changes: [{ file: 'core/guardian/guardian.js', from: 'return this.#kept[event.role].onEnded(now);', to: "return event.role === 'daemon' ? undefined : this.#kept[event.role].onEnded(now);" }],
+    changes: [
+      {
+        file: 'core/guardian/guardian.js',
+        from: 'return this.#kept[event.role].onEnded(now);',
+        to: "return event.role === 'daemon' ? undefined : this.#kept[event.role].onEnded(now);",
+      },
+    ],
     workloads: ['owner'],
     nemesis: ['kill-daemon'],
     judges: ['no-needless-action', 'convergence'],
@@ -272,7 +334,9 @@ export const plants: readonly Plant[] = [
   {
     name: 'guardian-not-asked',
     mistake: 'a node counts as gone when the ports of its daemon refuse, though its guardian answers',
-    changes: [{ file: 'node/presence.js', from: 'return [...node.links, node.guardian].map(portName);', to: 'return node.links.map(portName);' }],
+    changes: [
+      { file: 'node/presence.js', from: 'return [...node.links, node.guardian].map(portName);', to: 'return node.links.map(portName);' },
+    ],
     workloads: ['owner'],
     nemesis: ['kill-daemon'],
     judges: ['no-needless-action'],

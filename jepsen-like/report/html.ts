@@ -93,11 +93,21 @@ function timeline({ nodes, record }: Page, end: number): string {
   const copies = copiesOf(record.notes)
   for (const [row, node] of nodes.entries()) {
     const y = top + row * rowHeight
-    parts.push(`<text x="4" y="${y + 14}" font-weight="600">${text(node)}</text><text x="40" y="${y + 9}">state</text><text x="40" y="${y + 23}">service</text>`)
-    for (const { from, to, leader, state } of states.map(({ from, to, leader, states: all }) => ({ from, to, leader, state: all[node] ?? '?' }))) {
+    parts.push(
+      `<text x="4" y="${y + 14}" font-weight="600">${text(node)}</text><text x="40" y="${y + 9}">state</text><text x="40" y="${y + 23}">service</text>`,
+    )
+    for (const { from, to, leader, state } of states.map(({ from, to, leader, states: all }) => ({
+      from,
+      to,
+      leader,
+      state: all[node] ?? '?',
+    }))) {
       const fill = state === 'ONLINE' ? '#cfe8d5' : state === '?' ? '#eceff1' : '#f3c9a5'
-      parts.push(`<g><title>${text(`${node} ${state}${leader === node ? ', leads' : ''} ${seconds(from)}–${seconds(to)}`)}</title><rect x="${at(from)}" y="${y}" width="${Math.max(0.5, at(to) - at(from))}" height="11" fill="${fill}"/>`)
-      if (leader === node) parts.push(`<rect x="${at(from)}" y="${y + 8}" width="${Math.max(0.5, at(to) - at(from))}" height="3" fill="#aa3377"/>`)
+      parts.push(
+        `<g><title>${text(`${node} ${state}${leader === node ? ', leads' : ''} ${seconds(from)}–${seconds(to)}`)}</title><rect x="${at(from)}" y="${y}" width="${Math.max(0.5, at(to) - at(from))}" height="11" fill="${fill}"/>`,
+      )
+      if (leader === node)
+        parts.push(`<rect x="${at(from)}" y="${y + 8}" width="${Math.max(0.5, at(to) - at(from))}" height="3" fill="#aa3377"/>`)
       parts.push('</g>')
     }
     for (const copy of copies.filter((one) => one.node === node)) {
@@ -108,7 +118,8 @@ function timeline({ nodes, record }: Page, end: number): string {
     }
   }
   parts.push(axis(end, height - 18))
-  const legend = 'green: ONLINE for the leader; orange: anything else; purple line: leads; coloured bars: copies of the service by its own journal; red: faults'
+  const legend =
+    'green: ONLINE for the leader; orange: anything else; purple line: leads; coloured bars: copies of the service by its own journal; red: faults'
   return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="timeline">${parts.join('')}</svg><p class="small">${legend}</p>`
 }
 
@@ -164,7 +175,8 @@ function latencies(record: RunRecord, end: number): string {
     .filter((one, place) => one.type === 'info' || place % every === 0)
     .map((one: Done) => `<circle cx="${at(Math.min(end, one.to))}" cy="${y(one.to - one.from)}" r="1.2" fill="${fills[one.type]}"/>`)
   const grid = [1, 10, 100, 1_000, 10_000].map(
-    (ms) => `<line x1="${left}" x2="${width}" y1="${y(ms)}" y2="${y(ms)}" stroke="#8884" stroke-width="0.5"/><text x="${left - 6}" y="${y(ms) + 4}" text-anchor="end">${ms} ms</text>`,
+    (ms) =>
+      `<line x1="${left}" x2="${width}" y1="${y(ms)}" y2="${y(ms)}" stroke="#8884" stroke-width="0.5"/><text x="${left - 6}" y="${y(ms) + 4}" text-anchor="end">${ms} ms</text>`,
   )
   return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="latency">${bands(record, end, 0, height - 24)}${grid.join('')}${dots.join('')}${axis(end, height - 18)}</svg><p class="small">latency; blue ok, red fail, yellow unknown${every > 1 ? `; one of ${every} shown` : ''}</p>`
 }
@@ -205,7 +217,12 @@ function offendingOf(verdicts: readonly Verdict[]): string {
 
 function bands(record: RunRecord, end: number, y: number, height: number): string {
   const at = scale(end)
-  return record.bands.map(({ from, to }) => `<rect x="${at(from)}" y="${y}" width="${Math.max(0.5, at(Math.min(to, end)) - at(from))}" height="${height}" fill="#cc331118"/>`).join('')
+  return record.bands
+    .map(
+      ({ from, to }) =>
+        `<rect x="${at(from)}" y="${y}" width="${Math.max(0.5, at(Math.min(to, end)) - at(from))}" height="${height}" fill="#cc331118"/>`,
+    )
+    .join('')
 }
 
 function axis(end: number, y: number): string {
@@ -214,7 +231,10 @@ function axis(end: number, y: number): string {
   const step = (steps.find((candidate) => end / 1_000 / candidate <= 16) ?? 3_600) * 1_000
   const ticks = Array.from({ length: Math.floor(end / step) + 1 }, (_, tick) => tick * step)
   return ticks
-    .map((time) => `<line x1="${at(time)}" x2="${at(time)}" y1="${y - 6}" y2="${y}" stroke="#888"/><text x="${at(time)}" y="${y + 12}" text-anchor="middle">${time / 1_000} s</text>`)
+    .map(
+      (time) =>
+        `<line x1="${at(time)}" x2="${at(time)}" y1="${y - 6}" y2="${y}" stroke="#888"/><text x="${at(time)}" y="${y + 12}" text-anchor="middle">${time / 1_000} s</text>`,
+    )
     .join('')
 }
 

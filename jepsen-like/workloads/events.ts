@@ -1,6 +1,7 @@
 /** Changes that leave events, and followers of the stream at every node who must see each of them once and in order. */
-import { random, stagger } from '../core/index.js'
+
 import type { Cluster } from '../cluster/index.js'
+import { random, stagger } from '../core/index.js'
 import { changed, type Workload } from './workload.js'
 
 export const events: Workload = {
@@ -8,7 +9,12 @@ export const events: Workload = {
   does: 'changes of nodes’ attributes; at every node somebody follows the events, from where the last stream broke off',
   clients: (nodes) => nodes,
   generator: (seed, client) =>
-    stagger(400, seed, `events/${client}`, random(seed, `events/${client}`, (chance, at) => ({ f: 'mark', key: chance.between(0, 99), value: `${client}.${at}` }))),
+    stagger(
+      400,
+      seed,
+      `events/${client}`,
+      random(seed, `events/${client}`, (chance, at) => ({ f: 'mark', key: chance.between(0, 99), value: `${client}.${at}` })),
+    ),
   open: ({ cluster, node }) => ({
     async perform({ key, value }) {
       const about = cluster.names[(key as number) % cluster.names.length] as string
@@ -66,6 +72,8 @@ export class Follower {
 /** All that a node's journal keeps. Undefined where it did not answer. */
 export async function allEvents(cluster: Cluster, node: string): Promise<readonly Readonly<Record<string, unknown>>[] | undefined> {
   const found: Record<string, unknown>[] = []
-  const status = await cluster.api(node).lines('/v1/events?from=0&follow=false', (line) => found.push(JSON.parse(line)), AbortSignal.timeout(20_000))
+  const status = await cluster
+    .api(node)
+    .lines('/v1/events?from=0&follow=false', (line) => found.push(JSON.parse(line)), AbortSignal.timeout(20_000))
   return status === 200 ? found : undefined
 }

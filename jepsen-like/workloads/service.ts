@@ -1,14 +1,20 @@
 /** Workloads over the group and its service: who answers at its address, moves, and what operators do all day. */
 import { type Cluster, groupName } from '../cluster/index.js'
 import { every, random, stagger } from '../core/index.js'
-import { changed, type Client, type Workload } from './workload.js'
+import { type Client, changed, type Workload } from './workload.js'
 
 /** Asks at the service's address at a steady rhythm; its answers say which copy gave them. */
 export const owner: Workload = {
   name: 'owner',
   does: 'a service with a journal and a kernel’s lock, asked at its address all the time: who answers, gaps, hand-over of checkpoints',
   clients: () => 1,
-  generator: (seed) => stagger(25, seed, 'owner', every(() => ({ f: 'ask' }))),
+  generator: (seed) =>
+    stagger(
+      25,
+      seed,
+      'owner',
+      every(() => ({ f: 'ask' })),
+    ),
   open: ({ cluster }) => ({
     async perform() {
       const answer = await cluster.askService(1_000)
@@ -22,7 +28,13 @@ export const switchover: Workload = {
   name: 'switchover',
   does: 'the group is moved from node to node',
   clients: () => 1,
-  generator: (seed) => stagger(3_500, seed, 'switchover', random(seed, 'switchover', (chance) => ({ f: 'move', value: chance.between(0, 99) }))),
+  generator: (seed) =>
+    stagger(
+      3_500,
+      seed,
+      'switchover',
+      random(seed, 'switchover', (chance) => ({ f: 'move', value: chance.between(0, 99) })),
+    ),
   open: ({ cluster, node }) => ({
     async perform({ value }) {
       const to = cluster.names[(value as number) % cluster.names.length] as string

@@ -1,7 +1,7 @@
 /** Workloads over the store of small values. Values are new each time: so the histories can be judged without search. */
 import type { Json } from '../checkers/index.js'
 import { type Generator, mix, type Operation, random, stagger } from '../core/index.js'
-import { changed, type Client, type ClientOptions, codeOf, unread, type Workload } from './workload.js'
+import { type Client, type ClientOptions, changed, codeOf, unread, type Workload } from './workload.js'
 
 const rhythm = 60
 const pathOf = (key: string): string => `/v1/store/chaos/${key}`
@@ -155,19 +155,31 @@ export const transactions: Workload = {
         const [first, second] = keys as readonly [string, string]
         const write = (key: string): Json => ['w', key, `${client}.${at}.${key}`]
         const read = (key: string): Json => ['r', key, null]
-        return { f: 'txn', value: chance.chance(0.5) ? [read(first), write(second)] : chance.chance(0.5) ? [write(first), write(second)] : [read(first), read(second)] }
+        return {
+          f: 'txn',
+          value: chance.chance(0.5)
+            ? [read(first), write(second)]
+            : chance.chance(0.5)
+              ? [write(first), write(second)]
+              : [read(first), read(second)],
+        }
       }),
     ),
   open: ({ cluster, node }) => ({
     async perform({ value }) {
       const asked = value as readonly (readonly [string, string, Json])[]
       const operations = asked.map(([kind, key, written]) =>
-        kind === 'w' ? { kind: 'put', key: `chaos/transactions/${key}`, value: written } : { kind: 'get', key: `chaos/transactions/${key}` },
+        kind === 'w'
+          ? { kind: 'put', key: `chaos/transactions/${key}`, value: written }
+          : { kind: 'get', key: `chaos/transactions/${key}` },
       )
       const answer = await cluster.api(node).call('POST', '/v1/store', { operations })
       if (answer.status !== 200) return changed(answer)
       const results = answer.body.results as readonly { readonly value?: Json }[]
-      return { type: 'ok', value: asked.map(([kind, key, written], at) => [kind, key, kind === 'w' ? written : (results[at]?.value ?? null)]) }
+      return {
+        type: 'ok',
+        value: asked.map(([kind, key, written], at) => [kind, key, kind === 'w' ? written : (results[at]?.value ?? null)]),
+      }
     },
   }),
   linearizable: { header: { model: 'multi-register', initial: null }, operations: new Set(['txn']) },
@@ -189,7 +201,11 @@ export const idempotent: Workload = {
       seed,
       `idempotent/${client}`,
       mix(seed, `idempotent/${client}`, [
-        random(seed, `idempotent/write/${client}`, (_chance, at) => ({ f: 'write', key: String(Math.floor(at / 60)), value: `${client}.${at}` })),
+        random(seed, `idempotent/write/${client}`, (_chance, at) => ({
+          f: 'write',
+          key: String(Math.floor(at / 60)),
+          value: `${client}.${at}`,
+        })),
         random(seed, `idempotent/read/${client}`, (_chance, at) => ({ f: 'read', key: String(Math.floor(at / 60)) })),
         random(seed, `idempotent/again/${client}`, (chance) => ({ f: 'again', value: chance.next() })),
       ]),

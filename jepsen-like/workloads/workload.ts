@@ -41,7 +41,8 @@ export function codeOf(answer: ApiAnswer): string {
 export function changed(answer: ApiAnswer, value?: Completion['value']): Completion {
   if (answer.status >= 200 && answer.status < 300) return { type: 'ok', ...(value === undefined ? {} : { value }) }
   const error = codeOf(answer)
-  const isUnknown = (answer.status === 0 && !answer.unsent) || error === 'UNKNOWN_OUTCOME' || (answer.status >= 500 && answer.status !== 503)
+  const isUnknown =
+    (answer.status === 0 && !answer.unsent) || error === 'UNKNOWN_OUTCOME' || (answer.status >= 500 && answer.status !== 503)
   return { type: isUnknown ? 'info' : 'fail', error }
 }
 

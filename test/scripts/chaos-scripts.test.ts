@@ -11,7 +11,18 @@ import { type LoopbackLab, names, raiseLoopback } from './loopback-lab.js'
 
 const folder = join(projectRoot, 'scripts/chaos')
 const patience = 60_000
-const scripts = ['kill-process', 'pause-process', 'cut-link', 'lose-packets', 'fill-disk', 'jump-clock', 'burn-cpu', 'flood-api', 'fence-node', 'check-events']
+const scripts = [
+  'kill-process',
+  'pause-process',
+  'cut-link',
+  'lose-packets',
+  'fill-disk',
+  'jump-clock',
+  'burn-cpu',
+  'flood-api',
+  'fence-node',
+  'check-events',
+]
 
 interface Ran {
   readonly status: number | null
@@ -132,7 +143,9 @@ describe('on a cluster', () => {
     const other = names.find((name) => name !== holder.node) as string
     await loopback.lab.power.get(other)?.off()
     await waitFor('it to be missed', patience, async () => {
-      const { nodes } = (await loopback.api('GET', '/v1/status', undefined, holder.node)).body as { nodes?: { name: string; state: string }[] }
+      const { nodes } = (await loopback.api('GET', '/v1/status', undefined, holder.node)).body as {
+        nodes?: { name: string; state: string }[]
+      }
       return nodes?.find(({ name }) => name === other)?.state !== 'ONLINE'
     })
     const ran = await quorate('--url', loopback.lab.url(holder.node), 'drill', 'move', 'web')
@@ -167,7 +180,8 @@ describe('on a cluster', () => {
     for (const pid of loopback.lab.power.get(node)?.pids() ?? []) {
       if (!existsSync(`/proc/${pid}/cmdline`)) continue
       const [, script, found] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
-      if (script?.endsWith('main.js') === true && found === role) return (/\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [])[1] ?? ''
+      if (script?.endsWith('main.js') === true && found === role)
+        return (/\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [])[1] ?? ''
     }
     return ''
   }

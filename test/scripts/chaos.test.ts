@@ -1,9 +1,9 @@
 /** The chaos harness at work, without root: a short mixed run in which nothing may be wrong, and a planted mistake that must be found. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { spawnSync } from 'node:child_process'
 import { after, test } from 'node:test'
 import { findPlant } from '../../jepsen-like/plants/main.js'
 import { plants } from '../../jepsen-like/plants/plants.js'
@@ -15,7 +15,18 @@ after(() => rmSync(out, { recursive: true, force: true }))
 const seed = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 1_000_000))
 
 test('a short mixed run: nothing contradicts, and its files can be judged again', async (context) => {
-  const asked = parse(['--seconds', '25', '--seed', String(seed), '--nemesis', 'kill,crash-node,cut-node,transfer,clock-jump', '--rest', '1-2', '--out', out])
+  const asked = parse([
+    '--seconds',
+    '25',
+    '--seed',
+    String(seed),
+    '--nemesis',
+    'kill,crash-node,cut-node,transfer,clock-jump',
+    '--rest',
+    '1-2',
+    '--out',
+    out,
+  ])
   assert.ok(typeof asked !== 'string', String(asked))
   context.diagnostic(`CHAOS_SEED=${seed}`)
   const { verdicts, record, folder } = await runOnce(asked, (text) => context.diagnostic(text))
@@ -31,7 +42,9 @@ test('a short mixed run: nothing contradicts, and its files can be judged again'
   assert.ok(existsSync(join(out, 'index.html')))
   const again = spawnSync(process.execPath, [join(projectRoot, 'dist/jepsen-like/run.js'), 'check', folder], { encoding: 'utf8' })
   assert.equal(again.status, 0, again.stdout + again.stderr)
-  const check = spawnSync(join(projectRoot, 'jepsen-like/check'), [join(folder, 'register.jsonl'), join(folder, 'set.jsonl')], { encoding: 'utf8' })
+  const check = spawnSync(join(projectRoot, 'jepsen-like/check'), [join(folder, 'register.jsonl'), join(folder, 'set.jsonl')], {
+    encoding: 'utf8',
+  })
   assert.equal(check.status, 0, check.stdout + check.stderr)
 })
 

@@ -144,7 +144,10 @@ describe('relay', () => {
     relay.shapePair('n1', 'n2', { delay: 5, jitter: 60, loss: 0, duplicate: 0 })
     await send(200)
     assert.equal(new Set(came).size, 200)
-    assert.notDeepEqual(came, came.toSorted((a, b) => a - b))
+    assert.notDeepEqual(
+      came,
+      came.toSorted((a, b) => a - b),
+    )
     relay.shapePair('n1', 'n2', { delay: 0, jitter: 0, loss: 50, duplicate: 0 })
     await send(400)
     assert.ok(came.length > 100 && came.length < 300, `${came.length} of 400 came`)

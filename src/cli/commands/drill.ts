@@ -42,7 +42,9 @@ interface Report {
 const lookAgain = 200
 
 export function addDrillCommands(program: Command, run: Run): void {
-  const drill = program.command('drill').description('fire drills on a cluster that is well: one real move or one real power-off, bounded and reported')
+  const drill = program
+    .command('drill')
+    .description('fire drills on a cluster that is well: one real move or one real power-off, bounded and reported')
   drill
     .command('move <group>')
     .description('move a group to another node and, with --back, back again')
@@ -180,7 +182,12 @@ async function killDrill(session: Session, node: string, { confirm, within }: Dr
   return finish('kill', node, began, checks, events)
 }
 
-async function until(name: string, began: number, within: number, look: () => Promise<{ readonly holds: boolean; readonly seen: string }>): Promise<Check> {
+async function until(
+  name: string,
+  began: number,
+  within: number,
+  look: () => Promise<{ readonly holds: boolean; readonly seen: string }>,
+): Promise<Check> {
   for (;;) {
     const { holds, seen } = await look()
     const took = Math.round(performance.now() - began)
@@ -227,7 +234,9 @@ async function mark(session: Session): Promise<{ readonly since: number; readonl
 
 async function eventsSince(session: Session, since: number, subjects: readonly string[]): Promise<readonly Body[]> {
   const events: Body[] = []
-  await session.lines({ method: 'GET', path: '/v1/events', query: { from: String(since), follow: 'false' } }, (line) => events.push(JSON.parse(line)))
+  await session.lines({ method: 'GET', path: '/v1/events', query: { from: String(since), follow: 'false' } }, (line) =>
+    events.push(JSON.parse(line)),
+  )
   return events.filter((event) => subjects.includes(event.subject))
 }
 
