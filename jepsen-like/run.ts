@@ -8,7 +8,7 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Arena } from './cluster/index.js'
-import { groupName } from './cluster/index.js'
+import { Cluster, groupName } from './cluster/index.js'
 import { chooseFaults, type Fault, faults } from './faults/index.js'
 import { completed, type JudgeOptions, judgeRun, type RunRecord, type Verdict } from './judges/index.js'
 import { type Kept, readRun, writeRun } from './kept.js'
@@ -30,7 +30,7 @@ npm run chaos -- list                workloads and faults
   --nodes N          3, 5 or 7
   --arena WHERE      loopback (no root needed) or namespaces (root)
   --wires HOW        filter (cuts and losses; root) or relay (delays too; what there is without root)
-  --profile P        fast, normal or slow
+  --profile P        normal (unless given), fast or slow
   --lanes N          faults side by side (2 with "mixed", else 1)
   --rest A-B         seconds between two faults of a lane (3-9)
   --out FOLDER       where runs are kept (.chaos)
@@ -61,8 +61,6 @@ export interface Asked {
 const takeoverBound = 12_000
 const wellBoundUsual = 90_000
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await main(process.argv.slice(2))
-
 async function main(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args
   if (command === 'list') return list()
@@ -82,6 +80,11 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const ending = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ending.abort())
+  // A mistake of the harness must not leave nodes behind.
+  process.once('uncaughtException', (error) => {
+    process.stderr.write(`${error.stack}\n`)
+    void Promise.all([...Cluster.standing].map((cluster) => cluster.close())).finally(() => process.exit(70))
+  })
   let worst = 0
   for (let run = 0; run < asked.runs && !ending.signal.aborted; run++) {
     const { verdicts, folder } = await runOnce({ ...asked, seed: asked.seed + run }, say, ending.signal)
@@ -294,7 +297,7 @@ export function parse(args: readonly string[]): Asked | string {
       nodes,
       arena,
       wires: oneOf('wires', ['filter', 'relay']),
-      profile: oneOf('profile', ['fast', 'normal', 'slow']),
+      profile: oneOf('profile', ['normal', 'fast', 'slow']),
       lanes: number('lanes', nemesis.split(',').includes('mixed') ? 2 : 1, 1),
       rest: [Number(rest[1]) * 1_000, Number(rest[2]) * 1_000],
       out: resolve(values.out ?? join(root, '.chaos')),
@@ -304,3 +307,5 @@ export function parse(args: readonly string[]): Asked | string {
     return (error as Error).message
   }
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await main(process.argv.slice(2))

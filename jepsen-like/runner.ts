@@ -305,7 +305,7 @@ class Lag {
     let last = recorder.now()
     this.#timer = setInterval(() => {
       const now = recorder.now()
-      if (now - last > 300) this.stalls.push({ at: now, ms: Math.round(now - last - 50) })
+      if (now - last > 200) this.stalls.push({ at: now, ms: Math.round(now - last - 50) })
       last = now
     }, 50)
   }

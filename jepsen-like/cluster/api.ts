@@ -50,7 +50,7 @@ export class Api {
     })
   }
 
-  /** Lines of an endless answer, until it ends. Resolves with its status; 0 where there was none. */
+  /** Lines of an endless answer, until it ends; of a refusal none. Resolves with its status; 0 where there was none. */
   lines(path: string, onLine: (line: string) => void, signal: AbortSignal): Promise<number> {
     return new Promise((resolve) => {
       const asked = request({ ...this.#target, path, headers: { accept: 'application/x-ndjson' }, agent: false, signal }, (answer) => {
@@ -61,7 +61,7 @@ export class Api {
           text += chunk
           const lines = text.split('\n')
           text = lines.pop() ?? ''
-          for (const line of lines) if (line !== '') onLine(line)
+          for (const line of lines) if (line !== '' && status === 200) onLine(line)
         })
         answer.on('close', () => resolve(status))
         answer.on('error', () => resolve(status))

@@ -75,7 +75,11 @@ export class Cluster {
   /** Undefined where this process may ask itself. */
   readonly #asker: Asker | undefined
 
+  /** Those that stand: whoever ends unexpectedly still ends them. */
+  static readonly standing = new Set<Cluster>()
+
   private constructor(made: Made) {
+    Cluster.standing.add(this)
     this.arena = made.arena
     this.names = made.nodes.map(({ name }) => name)
     this.wires = made.wires
@@ -302,6 +306,7 @@ export class Cluster {
     await this.wires.clear().catch(() => undefined)
     await this.#relay?.close()
     await this.#network?.close()
+    Cluster.standing.delete(this)
     return left
   }
 

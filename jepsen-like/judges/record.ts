@@ -118,5 +118,5 @@ export function reasonFor(record: RunRecord, at: number, grace: number): string 
       (workload === 'switchover' || workload === 'operators') && at >= from && at <= (type === 'info' ? to + grace : to + 5_000),
   )
   if (asked !== undefined) return asked.f
-  return record.stalls.some((stall) => stall.ms >= 500 && Math.abs(stall.at - at) < grace) ? 'stall' : undefined
+  return record.stalls.some((stall) => stall.ms >= 150 && Math.abs(stall.at - at) < 3_000) ? 'stall' : undefined
 }

@@ -3,7 +3,7 @@ import type { Json } from '../checkers/index.js'
 import { type Generator, mix, type Operation, random, stagger } from '../core/index.js'
 import { type Client, type ClientOptions, changed, codeOf, unread, type Workload } from './workload.js'
 
-const rhythm = 60
+const rhythm = 100
 const pathOf = (key: string): string => `/v1/store/chaos/${key}`
 
 async function readValue({ cluster, node }: ClientOptions, key: string) {
