@@ -78,13 +78,9 @@ async function main(args: readonly string[]): Promise<number> {
     for (const planned of planOf(toOptions(asked))) say(JSON.stringify(planned))
     return 0
   }
+  endStanding(['uncaughtException'])
   const ending = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ending.abort())
-  // A mistake of the harness must not leave nodes behind.
-  process.once('uncaughtException', (error) => {
-    process.stderr.write(`${error.stack}\n`)
-    void Promise.all([...Cluster.standing].map((cluster) => cluster.close())).finally(() => process.exit(70))
-  })
   let worst = 0
   for (let run = 0; run < asked.runs && !ending.signal.aborted; run++) {
     const { verdicts, folder } = await runOnce({ ...asked, seed: asked.seed + run }, say, ending.signal)
@@ -93,6 +89,15 @@ async function main(args: readonly string[]): Promise<number> {
     worst = Math.max(worst, { valid: 0, unknown: 0.5, invalid: 1 }[verdictOf(verdicts)])
   }
   return worst === 1 ? 1 : worst === 0.5 ? 2 : 0
+}
+
+/** A mistake of the harness, or a signal, must not leave nodes behind. */
+export function endStanding(events: readonly string[] = ['uncaughtException', 'SIGINT', 'SIGTERM']): void {
+  for (const event of events)
+    process.once(event, (reason: unknown) => {
+      process.stderr.write(`${reason instanceof Error ? reason.stack : reason}\n`)
+      void Promise.all([...Cluster.standing].map((cluster) => cluster.close())).finally(() => process.exit(70))
+    })
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`)

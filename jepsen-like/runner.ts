@@ -9,7 +9,7 @@ import type { Json } from './checkers/index.js'
 import { Cluster, type ClusterOptions, pause, waitUntil } from './cluster/index.js'
 import { bandsOf, type Operation, type PlannedFault, planFaults, type RunEvent } from './core/index.js'
 import type { Fault } from './faults/index.js'
-import type { Note, RunRecord, SeenEvent, Stall } from './judges/index.js'
+import type { Note, Pressure, RunRecord, SeenEvent, Stall } from './judges/index.js'
 import { allEvents, type Client, Follower, undoOperators, type Workload } from './workloads/index.js'
 
 export interface RunOptions {
@@ -143,6 +143,7 @@ async function playOn(cluster: Cluster, options: RunOptions): Promise<RunRecord>
     ended,
     leaks: [...running.map((node) => `processes of ${node}`), ...grown],
     stalls: lag.stalls,
+    pressure: lag.pressure,
   }
 }
 
@@ -299,7 +300,9 @@ function watch(cluster: Cluster, recorder: Recorder, duration: number): { readon
 /** Times at which this process itself did not get to run. */
 class Lag {
   readonly stalls: Stall[] = []
+  readonly pressure: Pressure[] = []
   readonly #timer: NodeJS.Timeout
+  readonly #sampling: NodeJS.Timeout
 
   constructor(recorder: Recorder) {
     let last = recorder.now()
@@ -308,10 +311,27 @@ class Lag {
       if (now - last > 200) this.stalls.push({ at: now, ms: Math.round(now - last - 50) })
       last = now
     }, 50)
+    let before = { at: recorder.now(), waited: waitedForProcessors() }
+    this.#sampling = setInterval(() => {
+      const now = { at: recorder.now(), waited: waitedForProcessors() }
+      if (now.waited !== undefined && before.waited !== undefined)
+        this.pressure.push({ at: now.at, share: Math.round((now.waited - before.waited) / (now.at - before.at) / 10) / 100 })
+      before = now
+    }, 500)
   }
 
   end(): void {
     clearInterval(this.#timer)
+    clearInterval(this.#sampling)
+  }
+}
+
+/** Microseconds since the start of the machine in which somebody waited for one. */
+function waitedForProcessors(): number | undefined {
+  try {
+    return Number(/^some .*total=(\d+)/m.exec(readFileSync('/proc/pressure/cpu', 'utf8'))?.[1])
+  } catch {
+    return undefined // This kernel does not tell.
   }
 }
 

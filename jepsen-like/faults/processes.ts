@@ -23,17 +23,18 @@ function killed(role: Role): Fault {
   return {
     name: `kill-${role}`,
     family: 'kill',
-    does: `the ${role} of a node is killed, one to three times`,
-    lasts: [4_000, 7_000],
+    does: `the ${role} of a node is killed, and killed again when it has had time to be back`,
+    lasts: [6_000, 9_000],
     takesAway: false,
     mayStop: false,
-    draw: (random, nodes) => ({ target: drawTarget(random, nodes), times: random.between(1, 3) }),
+    draw: (random, nodes) => ({ target: drawTarget(random, nodes), times: random.between(1, 2) }),
     inject: async (cluster, detail) => {
       const { target, times = 1 } = detail as Detail
       const node = await nodeOf(cluster, target)
       let met = 0
       for (let time = 0; time < times; time++) {
-        if (time > 0) await pause(1_200)
+        // One death is not to be noticed; two within a lease are a node that is lost.
+        if (time > 0) await pause(4_500)
         met += signal(cluster.pids(node, role), 'SIGKILL')
       }
       return { met: { node, killed: met }, heal: healed }

@@ -5,7 +5,17 @@ import { checkpoints, gaps, noLateOwner, noNeedlessAction, oneOwner, proofBefore
 import type { Judge, RunRecord, Verdict } from './record.js'
 
 export { type Copy, copiesOf } from './owner.js'
-export { completed, type Done, type Judge, type Note, type RunRecord, type SeenEvent, type Stall, type Verdict } from './record.js'
+export {
+  completed,
+  type Done,
+  type Judge,
+  type Note,
+  type Pressure,
+  type RunRecord,
+  type SeenEvent,
+  type Stall,
+  type Verdict,
+} from './record.js'
 
 export interface JudgeOptions {
   readonly workloads: readonly {

@@ -234,6 +234,14 @@ for (const [judge, { well, ill, nothing }] of Object.entries(cases)) {
   })
 }
 
+test('what happens while the machine has no processor left is not held against the cluster', () => {
+  const notes = [...copy('n1', 1, 0, 50_000), ...copy('n2', 2, 50_400, 60_000)]
+  const pressure = Array.from({ length: 12 }, (_, at) => ({ at: 46_000 + at * 500, share: 0.99 }))
+  assert.equal(verdict('no-needless-action', { notes }).valid, false)
+  assert.equal(verdict('no-needless-action', { notes, pressure }).valid, true)
+  assert.equal(verdict('one-owner', { notes: [...notes, ...copy('n3', 3, 55_000, 56_000)], pressure }).valid, false)
+})
+
 test('every judge has a case here', () => {
   const all = judgeRun(empty, { workloads, group: 'owner', takeoverBound: 1, wellBound: 1, limit: 1 }).map(({ judge }) => judge)
   assert.deepEqual([...new Set(all)].sort(), Object.keys(cases).sort())

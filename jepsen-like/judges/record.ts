@@ -29,6 +29,11 @@ export interface Stall {
   readonly ms: number
 }
 
+export interface Pressure {
+  readonly at: number
+  readonly share: number
+}
+
 export interface RunRecord {
   readonly events: readonly RunEvent[]
   readonly bands: readonly Band[]
@@ -48,6 +53,8 @@ export interface RunRecord {
   readonly leaks: readonly string[]
   /** Times at which the harness itself stood still: the machine was overloaded. */
   readonly stalls: readonly Stall[]
+  /** Share of the time in which somebody waited for a processor, by the kernel; empty where it does not tell. */
+  readonly pressure?: readonly Pressure[]
 }
 
 export interface Verdict {
@@ -118,5 +125,12 @@ export function reasonFor(record: RunRecord, at: number, grace: number): string 
       (workload === 'switchover' || workload === 'operators') && at >= from && at <= (type === 'info' ? to + grace : to + 5_000),
   )
   if (asked !== undefined) return asked.f
+  if (isStarved(record, at)) return 'starved'
   return record.stalls.some((stall) => stall.ms >= 150 && Math.abs(stall.at - at) < 3_000) ? 'stall' : undefined
+}
+
+/** Whether the machine had no processor left in the seconds before: then nobody can be on time. */
+function isStarved({ pressure = [] }: RunRecord, at: number): boolean {
+  const about = pressure.filter((sample) => sample.at >= at - 4_000 && sample.at <= at + 1_000)
+  return about.length > 0 && about.reduce((sum, { share }) => sum + share, 0) / about.length > 0.9
 }

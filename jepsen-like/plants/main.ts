@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { chooseFaults } from '../faults/index.js'
-import { runOnce } from '../run.js'
+import { type Asked, endStanding, runOnce } from '../run.js'
 import { chooseWorkloads } from '../workloads/index.js'
 import { plantInto } from './copy.js'
 import { type Plant, plants } from './plants.js'
@@ -30,43 +30,61 @@ export async function findPlant(plant: Plant, seed: number, say: (text: string) 
   const began = performance.now()
   try {
     const main = plantInto(join(folder, 'program'), root, plant)
-    const workloads = chooseWorkloads(plant.workloads)
-    const faults = chooseFaults(plant.nemesis)
-    if (typeof workloads === 'string' || typeof faults === 'string')
-      throw new Error(`${plant.name} names what there is not: ${workloads} ${faults}`)
     for (let run = 0; run < plant.runs; run++) {
-      const asked = {
-        seconds: plant.seconds,
-        runs: 1,
-        seed: seed + run,
-        workloads,
-        faults,
-        nemesis: plant.nemesis.join(),
-        nodes: 3,
-        arena: 'loopback' as const,
-        wires: 'filter' as const,
-        profile: 'fast' as const,
-        lanes: 1,
-        rest: plant.rest ?? ([2_000, 4_000] as const),
-        out: join(folder, 'runs'),
-        dry: false,
-        main,
-        wellBound: 30_000,
-        ...(plant.settings === undefined ? {} : { settings: plant.settings }),
-      }
-      const { verdicts } = await runOnce(asked, say)
+      const { verdicts } = await runOnce(askedOf(plant, seed + run, join(folder, 'runs'), main), say)
       const found = verdicts.find(({ judge, valid }) => valid === false && plant.judges.includes(judge))
-      const seconds = Math.round((performance.now() - began) / 1_000)
-      const about = { name: plant.name, seconds, seed: seed + run, runs: run + 1 }
-      if (found !== undefined) return { ...about, by: `${found.workload ?? ''} ${found.judge}`.trim(), text: found.text }
+      const about = { name: plant.name, seed: seed + run, runs: run + 1 }
+      const seconds = (): number => Math.round((performance.now() - began) / 1_000)
+      if (found !== undefined) {
+        const took = seconds()
+        // What a slow machine alone could bring about counts only where the program as it is does well under the same schedule.
+        const control = ofTime.has(found.judge) ? (await runOnce(askedOf(plant, seed + run, join(folder, 'runs')), say)).verdicts : []
+        if (!control.some(({ judge, valid }) => judge === found.judge && valid === false))
+          return { ...about, seconds: took, by: `${found.workload ?? ''} ${found.judge}`.trim(), text: found.text }
+        say(`${plant.name}: ${found.judge} objects to the program as it is too; the machine is too slow for this`)
+      }
       if (run + 1 === plant.runs) {
         const other = verdicts.filter(({ valid }) => valid === false).map(({ judge, text }) => `${judge}: ${text}`)
-        return { ...about, by: undefined, text: other.length === 0 ? 'nothing was invalid' : `other judges: ${other.join('; ')}` }
+        return {
+          ...about,
+          seconds: seconds(),
+          by: undefined,
+          text: other.length === 0 ? 'nothing was invalid' : `other judges: ${other.join('; ')}`,
+        }
       }
     }
     throw new Error(`${plant.name} has no runs`)
   } finally {
     rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Judges of how long things take. */
+const ofTime = new Set(['convergence', 'no-needless-action', 'calm', 'takeovers', 'gaps'])
+
+function askedOf(plant: Plant, seed: number, out: string, main?: string): Asked {
+  const workloads = chooseWorkloads(plant.workloads)
+  const faults = chooseFaults(plant.nemesis)
+  if (typeof workloads === 'string' || typeof faults === 'string')
+    throw new Error(`${plant.name} names what there is not: ${workloads} ${faults}`)
+  return {
+    seconds: plant.seconds,
+    runs: 1,
+    seed,
+    workloads,
+    faults,
+    nemesis: plant.nemesis.join(),
+    nodes: 3,
+    arena: 'loopback',
+    wires: 'filter',
+    profile: 'normal',
+    lanes: 1,
+    rest: plant.rest ?? [2_000, 4_000],
+    out,
+    dry: false,
+    wellBound: 40_000,
+    ...(main === undefined ? {} : { main }),
+    ...(plant.settings === undefined ? {} : { settings: plant.settings }),
   }
 }
 
@@ -80,6 +98,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     process.stderr.write(`there are the plants ${plants.map(({ name }) => name).join(', ')}\n`)
     process.exit(64)
   }
+  endStanding()
   let missed = 0
   for (const plant of chosen) {
     const found = await findPlant(plant, seed, (text) => (words.includes('--verbose') ? process.stderr.write(`${text}\n`) : undefined))
