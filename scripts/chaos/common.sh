@@ -69,7 +69,19 @@ pids_of() {
   echo "pgrep -f -- '[m]ain\\.js $1 --config $config\$'"
 }
 
+# A file on the host that says which application of this script is in force: an older one's end does not end a newer one.
+mark_of() {
+  echo "d=/run; [ -w \$d ] || d=\${TMPDIR:-/tmp}; mark=\$d/quorate-chaos-$name-$node"
+}
+
 # Does it, after having made sure that it is undone. Arguments: what does it, what takes it back.
 do_for() {
-  on_host "( sleep $for; $2 ) </dev/null >/dev/null 2>&1 & $1" || fail "it could not be done on $node"
+  on_host "$(mark_of); id=\$\$-\$(date +%s%N); echo \$id >\"\$mark\"
+    ( sleep $for; [ \"\$(cat \"\$mark\" 2>/dev/null)\" = \"\$id\" ] || exit; rm -f \"\$mark\"; $2 ) </dev/null >/dev/null 2>&1 &
+    $1" || fail "it could not be done on $node"
+}
+
+# Takes it back now.
+take_back() {
+  on_host "$(mark_of); rm -f \"\$mark\"; $1"
 }

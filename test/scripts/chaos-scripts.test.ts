@@ -69,6 +69,23 @@ test('each script says what it does and how it is undone, and refuses what it do
   }
 })
 
+test('what is sent to a host is a program that a shell can read', async () => {
+  for (const script of ['kill-process', 'pause-process', 'cut-link', 'lose-packets', 'fill-disk', 'jump-clock', 'burn-cpu']) {
+    for (const undo of [[], ['--undo']]) {
+      const ran = await run(script, 'n1', '--on', 'sh -n -c', ...undo)
+      assert.deepEqual([script, ran.status, ran.error], [script, 0, ''])
+    }
+  }
+})
+
+test('burn-cpu takes the processors, and gives them back', async () => {
+  const burning = (): string => spawnSync('pgrep', ['-f', '[q]uorate-chaos-burner'], { encoding: 'utf8' }).stdout.trim()
+  assert.equal((await run('burn-cpu', 'n1', '--programs', '1', '--for', '30', '--on', 'sh -c')).status, 0)
+  assert.notEqual(burning(), '')
+  assert.equal((await run('burn-cpu', 'n1', '--undo', '--on', 'sh -c')).status, 0)
+  await waitFor('them to end', patience, async () => burning() === '')
+})
+
 describe('on a cluster', () => {
   let loopback: LoopbackLab
   const here = (node: string): readonly string[] => [node, '--on', 'sh -c', '--config', join(loopback.lab.home, node, 'node.yaml')]
