@@ -82,6 +82,11 @@ export const plants: readonly Plant[] = [
         from: 'voter === this.self ? this.rounds.current : (this.progress.get(voter)?.ackedRound ?? 0)',
         to: 'this.rounds.current',
       },
+      {
+        file: 'core/raft/raft.js',
+        from: 'if (!hasQuorum(this.configuration, (voter) => this.isHeard(voter, this.timing.electionTicksMax)))',
+        to: 'if (false)',
+      },
     ],
     workloads: ['register', 'kv'],
     nemesis: ['cut-leader', 'cut-out'],

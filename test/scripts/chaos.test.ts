@@ -17,7 +17,7 @@ const seed = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 1_000_0
 test('a short mixed run: nothing contradicts, and its files can be judged again', async (context) => {
   const asked = parse([
     '--seconds',
-    '25',
+    '20',
     '--seed',
     String(seed),
     '--nemesis',
