@@ -6,6 +6,9 @@ import { type Client, type ClientOptions, changed, codeOf, unread, type Workload
 const rhythm = 100
 const pathOf = (key: string): string => `/v1/store/chaos/${key}`
 
+/** Every other client is impatient: the fate of what it asked for is then often unknown. */
+const patienceOf = (process: string): string => (Number(process.split('-').at(-1)) % 2 === 1 ? '?timeout=700ms' : '')
+
 async function readValue({ cluster, node }: ClientOptions, key: string) {
   const answer = await cluster.api(node).call('GET', pathOf(key))
   if (answer.status === 404) return { answer, found: true, value: null as Json, revision: 0 }
@@ -19,6 +22,7 @@ function precondition(revision: number): Readonly<Record<string, string>> {
 /** Reads, writes, and compare-and-set by revision, which for values that are new each time is one by value. */
 function registerClient(name: string, options: ClientOptions): Client {
   const { cluster, node } = options
+  const patience = patienceOf(options.process)
   const revisions = new Map<Json, number>()
   return {
     async prepare(operation) {
@@ -38,8 +42,8 @@ function registerClient(name: string, options: ClientOptions): Client {
       const [old, wanted] = f === 'cas' ? (value as readonly [Json, Json]) : [undefined, value as Json]
       const headers = f === 'cas' ? precondition(revisions.get(old as Json) ?? 0) : {}
       const answer = isDelete
-        ? await cluster.api(node).call('DELETE', pathOf(path))
-        : await cluster.api(node).call('PUT', pathOf(path), { value: wanted }, { headers })
+        ? await cluster.api(node).call('DELETE', `${pathOf(path)}${patience}`)
+        : await cluster.api(node).call('PUT', `${pathOf(path)}${patience}`, { value: wanted }, { headers })
       // To remove what is not there is to write that nothing is there.
       return isDelete && answer.status === 404 ? { type: 'ok' } : changed(answer)
     },
@@ -123,10 +127,10 @@ export const set: Workload = {
         return chance.chance(0.15) ? { f: 'read', key } : { f: 'add', key, value: `${client}.${at}` }
       }),
     ),
-  open: ({ cluster, node }) => ({
+  open: ({ cluster, node, process }) => ({
     async perform({ f, key, value }) {
       if (f === 'add') {
-        const answer = await cluster.api(node).call('PUT', pathOf(`set/${key}/${value}`), { value: 1 })
+        const answer = await cluster.api(node).call('PUT', `${pathOf(`set/${key}/${value}`)}${patienceOf(process)}`, { value: 1 })
         return changed(answer)
       }
       const prefix = `chaos/set/${key}/`
