@@ -19,15 +19,15 @@ function signal(pids: readonly number[], name: NodeJS.Signals): number {
   return told
 }
 
-function killed(role: Role): Fault {
+function killed(role: Role, always?: 'holder'): Fault {
   return {
-    name: `kill-${role}`,
+    name: always === undefined ? `kill-${role}` : `kill-${always}-${role}`,
     family: 'kill',
-    does: `the ${role} of a node is killed, and killed again when it has had time to be back`,
+    does: `the ${role} of ${always === undefined ? 'a node' : 'the node that runs the service'} is killed, and killed again when it has had time to be back`,
     lasts: [6_000, 9_000],
     takesAway: false,
     mayStop: false,
-    draw: (random, nodes) => ({ target: drawTarget(random, nodes), times: random.between(1, 2) }),
+    draw: (random, nodes) => ({ target: always ?? drawTarget(random, nodes), times: random.between(1, 2) }),
     inject: async (cluster, detail) => {
       const { target, times = 1 } = detail as Detail
       const node = await nodeOf(cluster, target)
@@ -183,7 +183,7 @@ const starved: Fault = {
 }
 
 export const processFaults: readonly Fault[] = [
-  ...(['daemon', 'guardian', 'monitor'] as const).flatMap((role) => [killed(role), paused(role)]),
+  ...(['daemon', 'guardian', 'monitor'] as const).flatMap((role) => [killed(role), killed(role, 'holder'), paused(role)]),
   restarted('guardian'),
   restarted('monitor'),
   crashed,
