@@ -336,16 +336,4 @@ export const plants: readonly Plant[] = [
     seconds: 25,
     runs: 2,
   },
-  {
-    name: 'guardian-not-asked',
-    mistake: 'a node counts as gone when the ports of its daemon refuse, though its guardian answers',
-    changes: [
-      { file: 'node/presence.js', from: 'return [...node.links, node.guardian].map(portName);', to: 'return node.links.map(portName);' },
-    ],
-    workloads: ['owner'],
-    nemesis: ['kill-holder-daemon'],
-    judges: ['no-needless-action'],
-    seconds: 40,
-    runs: 3,
-  },
 ]
