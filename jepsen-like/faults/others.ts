@@ -152,13 +152,16 @@ const reconfigured: Fault = {
   lasts: [4_000, 9_000],
   takesAway: false,
   mayStop: false,
-  draw: () => ({ profile: 'normal' }),
+  draw: (random) => ({ profile: random.pick(['normal', 'slow']) }),
   inject: async (cluster, detail) => {
-    const before = ((await cluster.ask('GET', '/v1/settings')).body as { readonly profile?: string }).profile
+    const { settings } = (await cluster.ask('GET', '/v1/settings')).body as { readonly settings?: { readonly profile: string } }
+    const before = settings?.profile
+    // Without knowing what there was, it could not be put back.
+    if (before === undefined) return { met: { before: null }, heal: healed }
     await cluster.ask('PATCH', '/v1/settings', detail)
     return {
-      met: { before: before ?? null },
-      heal: async () => void (await cluster.ask('PATCH', '/v1/settings', { profile: before ?? 'fast' })),
+      met: { before },
+      heal: async () => void (await cluster.ask('PATCH', '/v1/settings', { profile: before })),
     }
   },
 }
