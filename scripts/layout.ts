@@ -10,7 +10,8 @@
  *     on top   main.ts
  *
  * A room is a folder; others come in by its door `index.ts`, from the same floor or from above. Tests and scripts may
- * go anywhere, and nothing in src knows them; jepsen-like is a black box and imports nothing of the rest.
+ * go anywhere, and nothing in src knows them. jepsen-like is a black box and imports nothing of the rest, but for
+ * jepsen-like/cluster, which makes nodes with scripts/lib; its checkers, core and judges know only themselves and each other.
  */
 import { dirname, join, normalize } from 'node:path'
 import { type Token, tokens } from './typescript-tokens.js'
@@ -82,7 +83,7 @@ function checkImport(path: string, from: Room | undefined, specifier: string): s
 
   const target = normalize(join(dirname(path), specifier))
   const targetTop = target.split('/')[0]
-  if (top === 'jepsen-like') return targetTop === 'jepsen-like' ? undefined : 'jepsen-like is a black box and knows nothing of the rest'
+  if (top === 'jepsen-like') return checkBlackBox(path, target)
   if (top !== 'src') return undefined
   if (targetTop !== 'src') return `the program knows nothing of ${targetTop}/`
 
@@ -93,6 +94,19 @@ function checkImport(path: string, from: Room | undefined, specifier: string): s
   if (to.floor > from.floor) return `${from.name} is on floor ${from.floor}, ${to.name} above it on floor ${to.floor}`
   const door = `src/${to.name}/index.js`
   return target === door ? undefined : `${to.name} is entered by its door, ${door}`
+}
+
+/** Those who judge are told a history and nothing else. */
+const judging = new Set(['checkers', 'core', 'judges'])
+
+function checkBlackBox(path: string, target: string): string | undefined {
+  const room = path.split('/')[1] as string
+  const [targetTop, targetRoom] = target.split('/')
+  if (targetTop !== 'jepsen-like') {
+    if (room === 'cluster' && target.startsWith('scripts/lib/')) return undefined
+    return 'jepsen-like is a black box and knows nothing of the rest'
+  }
+  return judging.has(room) && !judging.has(targetRoom as string) ? `${room} knows a history and nothing else` : undefined
 }
 
 function checkPackage(path: string, specifier: string): string | undefined {

@@ -55,6 +55,12 @@ describe('planted violations are found', () => {
       /dashboard knows only the HTTP API/,
     ],
     ['a program that knows its tests', 'src/node/a.ts', "import { x } from '../../test/sim/index.js'", /knows nothing of test\//],
+    [
+      'a judge that looks at the cluster',
+      'jepsen-like/judges/a.ts',
+      "import { x } from '../cluster/index.js'",
+      /knows a history and nothing else/,
+    ],
     ['a black box that looks in', 'jepsen-like/a.ts', "import { x } from '../src/base/index.js'", /black box/],
     ['a folder without a floor', 'src/utils/a.ts', '', /has no floor/],
     ['a room that does not exist', 'src/node/a.ts', "import { x } from '../helpers/index.js'", /no such room/],

@@ -43,6 +43,8 @@ export interface LabOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** Cuts nodes from each other. */
   readonly cable?: Cable
+  /** The program, where it is not that of this checkout. */
+  readonly main?: string
 }
 
 export interface Lab {
@@ -75,7 +77,7 @@ export async function makeLab(options: LabOptions): Promise<Lab> {
     const runDir = join(options.run, node.name)
     mkdirSync(home, { recursive: true })
     writeFileSync(join(home, 'node.yaml'), nodeFile(options, node, home, runDir, secret))
-    const argv = [process.execPath, mainScript, 'guardian', '--config', join(home, 'node.yaml')]
+    const argv = [process.execPath, options.main ?? mainScript, 'guardian', '--config', join(home, 'node.yaml')]
     power.set(
       node.name,
       new Power({

@@ -12,12 +12,30 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { type Cable, type Direction, pair, pairsOf, type Wired } from './cable.js'
 
+/** What a direction of a pair does to what it carries. */
+export interface Shape {
+  /** Milliseconds, and by chance up to so many more: datagrams overtake each other then, streams do not. */
+  readonly delay: number
+  readonly jitter: number
+  /** Percent of the datagrams that are lost; of a stream, what would be lost comes late, as if it had been sent again. */
+  readonly loss: number
+  /** Percent of the datagrams that come twice. */
+  readonly duplicate: number
+}
+
 export interface Relay extends Cable {
   cutPair(from: string, to: string): void
   healPair(from: string, to: string): void
+  /** Undefined: it carries everything at once again. */
+  shapePair(from: string, to: string, shape: Shape | undefined): void
 }
 
 type Fronted = Wired & { readonly front: string }
+
+/** After which a lost segment of a stream is sent again, in milliseconds. */
+const sentAgainAfter = 200
+/** Bytes of a stream that may be under way before its sender has to wait. */
+const underWayMax = 1024 * 1024
 
 /** How often a port that refused is tried again, in milliseconds. */
 const lookAgain = 25
@@ -32,6 +50,7 @@ export async function openRelay(nodes: readonly Fronted[]): Promise<Relay> {
 class LoopbackRelay implements Relay {
   private readonly nodes: readonly Fronted[]
   private readonly blocked = new Set<string>()
+  private readonly shapes = new Map<string, Shape>()
   private readonly doors: Door[]
   /** By front address and port. */
   private readonly udp = new Map<string, UdpSocket>()
@@ -42,6 +61,7 @@ class LoopbackRelay implements Relay {
       nameOf: (address) => nodes.find((node) => node.address === address)?.name,
       frontOf: (name) => nodes.find((node) => node.name === name)?.front,
       isBlocked: (from, to) => this.blocked.has(pair(from, to)),
+      shapeOf: (from, to) => this.shapes.get(pair(from, to)),
       isAnyBlocked: (to) => nodes.some((node) => this.blocked.has(pair(node.name, to))),
     }
     this.doors = nodes.map((node) => new Door(node, paths))
@@ -77,6 +97,11 @@ class LoopbackRelay implements Relay {
     for (const door of this.doors) door.changed()
   }
 
+  shapePair(from: string, to: string, shape: Shape | undefined): void {
+    if (shape === undefined) this.shapes.delete(pair(from, to))
+    else this.shapes.set(pair(from, to), shape)
+  }
+
   async close(): Promise<void> {
     for (const door of this.doors) door.close()
     for (const socket of this.udp.values()) socket.close()
@@ -93,7 +118,14 @@ class LoopbackRelay implements Relay {
         socket.on('message', (packet, { address, port: from }) => {
           const sender = this.nodes.find((other) => other.address === address)
           if (sender === undefined || this.blocked.has(pair(sender.name, node.name))) return
-          this.udp.get(`${sender.front}:${from}`)?.send(packet, port, node.address, () => undefined)
+          const shape = this.shapes.get(pair(sender.name, node.name))
+          const carry = (): void => this.udp.get(`${sender.front}:${from}`)?.send(packet, port, node.address, () => undefined)
+          if (shape === undefined) return carry()
+          if (happens(shape.loss)) return
+          for (let copy = happens(shape.duplicate) ? 2 : 1; copy > 0; copy--)
+            setTimeout(() => {
+              if (!this.blocked.has(pair(sender.name, node.name))) carry()
+            }, delayOf(shape))
         })
         this.udp.set(`${node.front}:${port}`, socket)
         resolve()
@@ -107,6 +139,7 @@ interface Paths {
   frontOf(name: string): string | undefined
   isBlocked(from: string, to: string): boolean
   isAnyBlocked(to: string): boolean
+  shapeOf(from: string, to: string): Shape | undefined
 }
 
 /** The front of one node's TCP port. */
@@ -158,6 +191,8 @@ class Door {
       dial: () => connect({ host: this.node.address, port: this.node.port, localAddress: front, allowHalfOpen: true }),
       isThereBlocked: () => this.paths.isBlocked(from, to),
       isBackBlocked: () => this.paths.isBlocked(to, from),
+      shapeThere: () => this.paths.shapeOf(from, to),
+      shapeBack: () => this.paths.shapeOf(to, from),
       // First the door, then the news: who dials again at once finds what is true.
       onFarEnded: () => this.look(),
       onEnded: () => this.passages.delete(passage),
@@ -203,6 +238,8 @@ interface PassageDoors {
   readonly dial: () => Socket
   readonly isThereBlocked: () => boolean
   readonly isBackBlocked: () => boolean
+  readonly shapeThere: () => Shape | undefined
+  readonly shapeBack: () => Shape | undefined
   readonly onFarEnded: () => Promise<void>
   readonly onEnded: () => void
 }
@@ -212,13 +249,14 @@ class Passage {
   private readonly near: Socket
   private readonly doors: PassageDoors
   private far: Socket | undefined
+  private there: Stream | undefined
   private isOver = false
 
   constructor(near: Socket, doors: PassageDoors) {
     this.near = near
     this.doors = doors
     near.once('close', () => this.end())
-    near.on('end', () => (this.far === undefined ? this.end() : this.far.end()))
+    near.on('end', () => (this.there === undefined ? this.end() : this.there.afterAll(() => this.far?.end())))
   }
 
   changed(): void {
@@ -248,9 +286,9 @@ class Passage {
     if (near.bytesRead > 0) return this.end()
     const far = this.doors.dial()
     this.far = far
-    pipe(near, far, () => this.changed())
-    pipe(far, near, () => this.changed())
-    far.once('end', () => void this.farEnded().then(() => near.end()))
+    const back = new Stream(far, near, this.doors.shapeBack, () => this.changed())
+    this.there = new Stream(near, far, this.doors.shapeThere, () => this.changed())
+    far.once('end', () => void this.farEnded().then(() => back.afterAll(() => near.end())))
     far.once('error', () => void this.farEnded().then(() => this.reset()))
     far.once('close', () => void this.farEnded().then(() => this.end()))
     this.changed()
@@ -272,9 +310,74 @@ function flow(socket: Socket, blocked: boolean): void {
   else socket.resume()
 }
 
-function pipe(from: Socket, to: Socket, onDrained: () => void): void {
-  from.on('data', (chunk: Buffer) => {
-    if (!to.write(chunk)) from.pause()
-  })
-  to.on('drain', onDrained)
+/** One direction of a connection: in order, however late. */
+class Stream {
+  private readonly to: Socket
+  private readonly waiting: { readonly due: number; readonly chunk: Buffer }[] = []
+  private bytes = 0
+  private timer: NodeJS.Timeout | undefined
+  private last = 0
+  private onEmpty: (() => void) | undefined
+
+  constructor(from: Socket, to: Socket, shape: () => Shape | undefined, onDrained: () => void) {
+    this.to = to
+    this.onDrained = onDrained
+    from.on('data', (chunk: Buffer) => {
+      const now = performance.now()
+      const due = Math.max(this.last, now + streamDelay(shape()))
+      if (due <= now && this.waiting.length === 0) {
+        if (!to.write(chunk)) from.pause()
+        return
+      }
+      this.last = due
+      this.waiting.push({ due, chunk })
+      this.bytes += chunk.length
+      if (this.bytes > underWayMax) from.pause()
+      this.arm()
+    })
+    to.on('drain', onDrained)
+  }
+  private readonly onDrained: () => void
+
+  /** Once nothing is under way. */
+  afterAll(act: () => void): void {
+    if (this.waiting.length === 0) act()
+    else this.onEmpty = act
+  }
+
+  private arm(): void {
+    const [first] = this.waiting
+    if (first === undefined || this.timer !== undefined) return
+    this.timer = setTimeout(
+      () => {
+        this.timer = undefined
+        this.deliver()
+      },
+      Math.max(0, first.due - performance.now()),
+    )
+  }
+
+  private deliver(): void {
+    const now = performance.now()
+    const wasFull = this.bytes > underWayMax
+    while (this.waiting[0] !== undefined && this.waiting[0].due <= now) {
+      const { chunk } = this.waiting.shift() as { readonly chunk: Buffer }
+      this.bytes -= chunk.length
+      if (!this.to.destroyed) this.to.write(chunk)
+    }
+    if (wasFull && this.bytes <= underWayMax) this.onDrained()
+    if (this.waiting.length === 0) this.onEmpty?.()
+    this.arm()
+  }
+}
+
+const happens = (percent: number): boolean => percent > 0 && Math.random() * 100 < percent
+const delayOf = (shape: Shape): number => shape.delay + Math.random() * shape.jitter
+
+/** Of a stream nothing is lost: each loss costs the time until it is sent again. */
+function streamDelay(shape: Shape | undefined): number {
+  if (shape === undefined) return 0
+  let delay = delayOf(shape)
+  for (let lost = 0; lost < 5 && happens(shape.loss); lost++) delay += sentAgainAfter * 2 ** lost
+  return delay
 }

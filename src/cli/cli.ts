@@ -4,6 +4,7 @@ import { ClusterError, parseDuration } from '../base/index.js'
 import { Unreachable } from './client.js'
 import { addCaseCommands } from './commands/cases.js'
 import { addConfigurationCommands } from './commands/configuration.js'
+import { addDrillCommands } from './commands/drill.js'
 import { addEventCommands } from './commands/events.js'
 import { addGroupCommands } from './commands/groups.js'
 import { addMemberCommands } from './commands/members.js'
@@ -93,6 +94,7 @@ function makeProgram(
     addEventCommands,
     addConfigurationCommands,
     addStoreCommands,
+    addDrillCommands,
   ])
     add(program, run)
   return program

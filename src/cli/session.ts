@@ -57,6 +57,11 @@ export class Session {
     if (answer.status >= 400) this.refused(answer)
   }
 
+  /** Each line of an answer that ends. */
+  async lines(asked: Asked, take: (line: string) => void): Promise<void> {
+    await this.client.lines(asked, take)
+  }
+
   print(text: string): void {
     if (text !== '') this.terminal.out(`${text}\n`)
   }

@@ -106,6 +106,59 @@ describe('relay', () => {
     guardian.close()
   })
 
+  test('a stream that is delayed and loses loses nothing in the end, and stays in order', async () => {
+    const server = await echo(1)
+    const socket = await dial(0, 1)
+    assert.equal(await said(socket, 'before'), '127.83.1.1 before')
+    relay.shapePair('n1', 'n2', { delay: 40, jitter: 30, loss: 20, duplicate: 50 })
+    const began = performance.now()
+    assert.equal(await said(socket, 'late'), '127.83.1.1 late')
+    assert.ok(performance.now() - began >= 40)
+    server.heard.length = 0
+    const pieces = Array.from({ length: 200 }, (_, at) => `${at};`)
+    for (const piece of pieces) {
+      socket.write(piece)
+      await pause(1)
+    }
+    relay.shapePair('n1', 'n2', undefined)
+    socket.write('end')
+    await waitFor('all of it', 30_000, async () => server.heard.join('').endsWith('end'))
+    assert.equal(server.heard.join(''), `${pieces.join('')}end`)
+    socket.destroy()
+    await close(server)
+  })
+
+  test('datagrams are late, lost, repeated, and overtake each other', async () => {
+    const first = await udp(addresses[0], port)
+    const second = await udp(addresses[1], port)
+    const came: number[] = []
+    second.on('message', (packet) => came.push(Number(packet)))
+    const send = async (count: number): Promise<void> => {
+      came.length = 0
+      for (let at = 0; at < count; at++) {
+        first.send(String(at), port, fronts[1])
+        if (at % 10 === 0) await pause(1)
+      }
+      await pause(500)
+    }
+    relay.shapePair('n1', 'n2', { delay: 5, jitter: 60, loss: 0, duplicate: 0 })
+    await send(200)
+    assert.equal(new Set(came).size, 200)
+    assert.notDeepEqual(
+      came,
+      came.toSorted((a, b) => a - b),
+    )
+    relay.shapePair('n1', 'n2', { delay: 0, jitter: 0, loss: 50, duplicate: 0 })
+    await send(400)
+    assert.ok(came.length > 100 && came.length < 300, `${came.length} of 400 came`)
+    relay.shapePair('n1', 'n2', { delay: 0, jitter: 0, loss: 0, duplicate: 50 })
+    await send(400)
+    assert.ok(came.length > 500 && came.length < 700, `${came.length} came of 400`)
+    relay.shapePair('n1', 'n2', undefined)
+    first.close()
+    second.close()
+  })
+
   /** Answers with the sender's address and what it sent. */
   async function echo(at: number): Promise<Server & { readonly heard: string[]; readonly sockets: Set<Socket> }> {
     const heard: string[] = []

@@ -1,0 +1,195 @@
+/** Processes and whole nodes that die, stand still, or start again. */
+import { spawn } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { type Cluster, pause, type Role } from '../cluster/index.js'
+import { drawTarget, type Fault, healed, type Injected, nodeOf } from './fault.js'
+
+type Detail = { readonly target: string; readonly seconds?: number; readonly times?: number }
+
+function signal(pids: readonly number[], name: NodeJS.Signals): number {
+  let told = 0
+  for (const pid of pids) {
+    try {
+      process.kill(pid, name)
+      told++
+    } catch {
+      // It has ended by itself.
+    }
+  }
+  return told
+}
+
+function killed(role: Role, always?: 'holder'): Fault {
+  return {
+    name: always === undefined ? `kill-${role}` : `kill-${always}-${role}`,
+    family: 'kill',
+    does: `the ${role} of ${always === undefined ? 'a node' : 'the node that runs the service'} is killed, and killed again when it has had time to be back`,
+    lasts: [6_000, 9_000],
+    takesAway: false,
+    mayStop: false,
+    draw: (random, nodes) => ({ target: always ?? drawTarget(random, nodes), times: random.between(1, 2) }),
+    inject: async (cluster, detail) => {
+      const { target, times = 1 } = detail as Detail
+      const node = await nodeOf(cluster, target)
+      let met = 0
+      for (let time = 0; time < times; time++) {
+        // One death is not to be noticed; two within a lease are a node that is lost.
+        if (time > 0) await pause(4_500)
+        met += signal(cluster.pids(node, role), 'SIGKILL')
+      }
+      return { met: { node, killed: met }, heal: healed }
+    },
+  }
+}
+
+/**
+ * As an upgrade does: the guardian hands over what runs (SIGHUP), the monitor goes in order (SIGTERM). A daemon that is told to go
+ * stays away by design.
+ */
+function restarted(role: 'guardian' | 'monitor'): Fault {
+  return {
+    name: `restart-${role}`,
+    family: 'restart',
+    does: `the ${role} of a node is restarted in an orderly way, as an upgrade does`,
+    lasts: [4_000, 7_000],
+    takesAway: false,
+    mayStop: false,
+    draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
+    inject: async (cluster, detail) => {
+      const node = await nodeOf(cluster, (detail as Detail).target)
+      const told = signal(cluster.pids(node, role), role === 'guardian' ? 'SIGHUP' : 'SIGTERM')
+      return { met: { node, told }, heal: healed }
+    },
+  }
+}
+
+function paused(role: Role): Fault {
+  return {
+    name: `pause-${role}`,
+    family: 'pause',
+    does: `the ${role} of a node stands still for a while`,
+    lasts: [500, 9_000],
+    takesAway: true,
+    mayStop: true,
+    draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
+    inject: async (cluster, detail) => {
+      const node = await nodeOf(cluster, (detail as Detail).target)
+      const pids = cluster.pids(node, role)
+      signal(pids, 'SIGSTOP')
+      return { met: { node, pids: [...pids] }, heal: async () => void signal(pids, 'SIGCONT') }
+    },
+  }
+}
+
+const crashed: Fault = {
+  name: 'crash-node',
+  family: 'crash',
+  does: 'everything of a node is killed and its unsynced data is lost; its fence device turns it on again, if nobody else does',
+  lasts: [6_000, 12_000],
+  takesAway: true,
+  mayStop: true,
+  draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
+  inject: async (cluster, detail) => {
+    const node = await nodeOf(cluster, (detail as Detail).target)
+    cluster.power(node).crash()
+    return { met: { node }, heal: () => turnOn(cluster, [node]) }
+  },
+}
+
+const poweredOff: Fault = {
+  name: 'power-node',
+  family: 'crash',
+  does: 'a node is switched off and left so for a while',
+  lasts: [4_000, 12_000],
+  takesAway: true,
+  mayStop: true,
+  draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
+  inject: async (cluster, detail) => {
+    const node = await nodeOf(cluster, (detail as Detail).target)
+    await cluster.power(node).off()
+    return { met: { node }, heal: () => turnOn(cluster, [node]) }
+  },
+}
+
+const poweredAll: Fault = {
+  name: 'power-all',
+  family: 'crash',
+  does: 'all nodes lose power at once, and come back',
+  lasts: [8_000, 14_000],
+  takesAway: true,
+  mayStop: true,
+  draw: (random) => ({ target: 'all', seconds: random.between(0, 2) }),
+  inject: async (cluster) => {
+    for (const name of cluster.names) cluster.power(name).crash()
+    await pause(300)
+    for (const name of cluster.names) await cluster.power(name).on()
+    return { met: { nodes: [...cluster.names] }, heal: () => turnOn(cluster, cluster.names) }
+  },
+}
+
+const majorityLost: Fault = {
+  name: 'power-majority',
+  family: 'crash',
+  does: 'a majority of the nodes loses power and comes back after a while',
+  lasts: [6_000, 14_000],
+  takesAway: true,
+  mayStop: true,
+  draw: (random, nodes) => ({ nodes: random.shuffle(nodes).slice(0, Math.floor(nodes.length / 2) + 1) as string[] }),
+  inject: async (cluster, detail) => {
+    const { nodes } = detail as { readonly nodes: readonly string[] }
+    await Promise.all(nodes.map((name) => cluster.power(name).off()))
+    return { met: { nodes: [...nodes] }, heal: () => turnOn(cluster, nodes) }
+  },
+}
+
+async function turnOn(cluster: Cluster, nodes: readonly string[]): Promise<void> {
+  for (const node of nodes) if (!cluster.power(node).isOn()) await cluster.power(node).on()
+}
+
+const pausedNode: Fault = {
+  name: 'pause-node',
+  family: 'pause',
+  does: 'everything of a node stands still and goes on later, as a virtual machine does that is moved',
+  lasts: [400, 12_000],
+  takesAway: true,
+  mayStop: true,
+  draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
+  inject: async (cluster, detail) => {
+    const node = await nodeOf(cluster, (detail as Detail).target)
+    const pids = cluster.power(node).pause()
+    return {
+      met: { node, pids: pids.length },
+      heal: async () => {
+        cluster.power(node).resume()
+        await turnOn(cluster, [node])
+      },
+    }
+  },
+}
+
+const starved: Fault = {
+  name: 'cpu',
+  family: 'cpu',
+  does: 'programs that only compute take the processors of this machine',
+  lasts: [3_000, 10_000],
+  takesAway: false,
+  mayStop: true,
+  draw: (random) => ({ share: random.between(1, 3) }),
+  inject: async (_cluster, detail): Promise<Injected> => {
+    const count = availableParallelism() * (detail as { readonly share: number }).share
+    const busy = Array.from({ length: count }, () => spawn(process.execPath, ['-e', 'for(;;){}'], { stdio: 'ignore' }))
+    return { met: { programs: count }, heal: async () => void busy.map((child) => child.kill('SIGKILL')) }
+  },
+}
+
+export const processFaults: readonly Fault[] = [
+  ...(['daemon', 'guardian', 'monitor'] as const).flatMap((role) => [killed(role), killed(role, 'holder'), paused(role)]),
+  restarted('guardian'),
+  restarted('monitor'),
+  crashed,
+  poweredOff,
+  poweredAll,
+  majorityLost,
+  pausedNode,
+  starved,
+]

@@ -1,0 +1,316 @@
+/**
+ * `npm run chaos -- --minutes 10`: real daemons, real faults, clients that note what they saw, and judges.
+ *
+ * The exit status is 0 where nothing contradicts, 1 where something does, 2 where nothing could be judged, 64 for wrong arguments.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import type { Arena } from './cluster/index.js'
+import { Cluster, groupName } from './cluster/index.js'
+import { chooseFaults, type Fault, faults } from './faults/index.js'
+import { completed, type JudgeOptions, judgeRun, type RunRecord, type Verdict } from './judges/index.js'
+import { type Kept, readRun, writeRun } from './kept.js'
+import { type IndexRow, indexOf, pageOf, verdictOf } from './report/html.js'
+import { planOf, play } from './runner.js'
+import { chooseWorkloads, defaultWorkloads, type Workload, workloads } from './workloads/index.js'
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
+
+const usage = `npm run chaos -- [options]           plays runs against a cluster of its own, and judges them
+npm run chaos -- check FOLDER…       judges kept runs again
+npm run chaos -- list                workloads and faults
+
+  --minutes N        clients and faults for so long (1); --seconds N for less
+  --runs N           so many runs, each with the next seed (1)
+  --seed N           the schedule follows from it (drawn, and printed)
+  --workload A,B     ${defaultWorkloads.join(',')} unless given; "all"
+  --nemesis A,B      names or families of faults, "mixed" (all, unless given), "none"
+  --nodes N          3, 5 or 7
+  --arena WHERE      loopback (no root needed) or namespaces (root)
+  --wires HOW        filter (cuts and losses; root) or relay (delays too; what there is without root)
+  --profile P        normal (unless given), fast or slow
+  --lanes N          faults side by side (2 with "mixed", else 1)
+  --rest A-B         seconds between two faults of a lane (3-9)
+  --out FOLDER       where runs are kept (.chaos)
+  --dry              prints the schedule and does nothing`
+
+export interface Asked {
+  readonly seconds: number
+  readonly runs: number
+  readonly seed: number
+  readonly workloads: readonly Workload[]
+  readonly faults: readonly Fault[]
+  readonly nemesis: string
+  readonly nodes: number
+  readonly arena: Arena
+  readonly wires: 'filter' | 'relay'
+  readonly profile: 'fast' | 'normal' | 'slow'
+  readonly lanes: number
+  readonly rest: readonly [number, number]
+  readonly out: string
+  readonly dry: boolean
+  /** For planted bugs: another program. */
+  readonly main?: string
+  readonly settings?: Readonly<Record<string, unknown>>
+  /** Within which all is well after the last fault, in milliseconds. */
+  readonly wellBound?: number
+}
+
+const takeoverBound = 12_000
+const wellBoundUsual = 90_000
+
+async function main(args: readonly string[]): Promise<number> {
+  const [command, ...rest] = args
+  if (command === 'list') return list()
+  if (command === 'check') return check(rest)
+  const asked = parse(args)
+  if (typeof asked === 'string') {
+    process.stderr.write(`${asked}\n\n${usage}\n`)
+    return 64
+  }
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(`${usage}\n`)
+    return 0
+  }
+  if (asked.dry) {
+    for (const planned of planOf(toOptions(asked))) say(JSON.stringify(planned))
+    return 0
+  }
+  endStanding(['uncaughtException'])
+  const ending = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ending.abort())
+  let worst = 0
+  for (let run = 0; run < asked.runs && !ending.signal.aborted; run++) {
+    const { verdicts, folder } = await runOnce({ ...asked, seed: asked.seed + run }, say, ending.signal)
+    print(verdicts)
+    say(`report: ${join(folder, 'report.html')}`)
+    worst = Math.max(worst, { valid: 0, unknown: 0.5, invalid: 1 }[verdictOf(verdicts)])
+  }
+  return worst === 1 ? 1 : worst === 0.5 ? 2 : 0
+}
+
+/** A mistake of the harness, or a signal, must not leave nodes behind. */
+export function endStanding(events: readonly string[] = ['uncaughtException', 'SIGINT', 'SIGTERM']): void {
+  for (const event of events)
+    process.once(event, (reason: unknown) => {
+      process.stderr.write(`${reason instanceof Error ? reason.stack : reason}\n`)
+      void Promise.all([...Cluster.standing].map((cluster) => cluster.close())).finally(() => process.exit(70))
+    })
+}
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`)
+
+/** Plays, judges, keeps and reports one run. */
+export async function runOnce(
+  asked: Asked,
+  tell: (text: string) => void,
+  signal?: AbortSignal,
+): Promise<{ readonly verdicts: readonly Verdict[]; readonly record: RunRecord; readonly folder: string }> {
+  const began = new Date()
+  const name = `${began.toISOString().slice(0, 19).replaceAll(':', '')}-seed-${asked.seed}`
+  const folder = join(asked.out, name)
+  mkdirSync(folder, { recursive: true })
+  tell(
+    `seed ${asked.seed}: ${asked.workloads.map((workload) => workload.name).join(',')} under ${asked.nemesis}, ${asked.nodes} nodes, ${asked.seconds} s`,
+  )
+  const record = await play({ ...toOptions(asked), keep: join(folder, 'nodes'), say: tell, ...(signal === undefined ? {} : { signal }) })
+  const kept: Kept = {
+    began: began.toISOString(),
+    command: commandOf(asked),
+    nodes: asked.nodes,
+    seconds: asked.seconds,
+    seed: asked.seed,
+    workloads: asked.workloads.map((workload) => workload.name),
+  }
+  writeRun(folder, kept, record, asked.workloads)
+  const verdicts = judgeRun(record, judgeOptions(asked.workloads, asked.wellBound))
+  report(folder, kept, record, verdicts)
+  return { verdicts, record, folder }
+}
+
+function toOptions(asked: Asked) {
+  const {
+    seed,
+    seconds,
+    nodes,
+    arena,
+    wires,
+    profile,
+    workloads: chosen,
+    faults: wanted,
+    lanes,
+    rest,
+    main: program,
+    settings,
+    wellBound = wellBoundUsual,
+  } = asked
+  return {
+    seed,
+    duration: seconds * 1_000,
+    cluster: {
+      arena,
+      nodes,
+      profile,
+      wires,
+      ...(program === undefined ? {} : { main: program }),
+      ...(settings === undefined ? {} : { settings }),
+    },
+    workloads: chosen,
+    faults: wanted,
+    lanes,
+    rest,
+    wellBound,
+  }
+}
+
+function judgeOptions(chosen: readonly Workload[], wellBound = wellBoundUsual): JudgeOptions {
+  return { workloads: chosen, group: groupName, takeoverBound, wellBound, limit: 60 }
+}
+
+function commandOf({ seconds, seed, workloads: chosen, nemesis, nodes, arena, wires, profile, lanes, rest }: Asked): string {
+  const names = chosen.map(({ name }) => name).join(',')
+  return `npm run chaos -- --seconds ${seconds} --seed ${seed} --workload ${names} --nemesis ${nemesis} --nodes ${nodes} --arena ${arena} --wires ${wires} --profile ${profile} --lanes ${lanes} --rest ${rest.map((ms) => ms / 1_000).join('-')}`
+}
+
+function report(folder: string, kept: Kept, record: RunRecord, verdicts: readonly Verdict[]): void {
+  writeFileSync(
+    join(folder, 'results.json'),
+    `${JSON.stringify({ ...kept, verdict: verdictOf(verdicts), figures: figuresOf(record, verdicts), verdicts }, undefined, 1)}\n`,
+  )
+  const nodes = Array.from({ length: kept.nodes }, (_, at) => `n${at + 1}`)
+  const facts = {
+    began: kept.began,
+    'double starts': String(figuresOf(record, verdicts).doubles),
+    operations: String(figuresOf(record, verdicts).operations),
+    faults: String(record.bands.length),
+  }
+  writeFileSync(
+    join(folder, 'report.html'),
+    pageOf({ title: `Chaos run, seed ${kept.seed}`, command: kept.command, facts, nodes, record, verdicts }),
+  )
+  writeIndex(dirname(folder))
+}
+
+function figuresOf(record: RunRecord, verdicts: readonly Verdict[]) {
+  const figure = (judge: string, name: string): number => verdicts.find((verdict) => verdict.judge === judge)?.figures?.[name] ?? 0
+  const byKind: Record<string, number> = {}
+  for (const { fault } of record.bands) byKind[fault] = (byKind[fault] ?? 0) + 1
+  return {
+    operations: completed(record.events).length,
+    faults: record.bands.length,
+    faultsByKind: byKind,
+    takeovers: figure('takeovers', 'takeovers'),
+    longestGapMs: figure('gaps', 'longestMs'),
+    doubles: figure('one-owner', 'doubles') + figure('one-owner', 'refusedByLock'),
+  }
+}
+
+function writeIndex(out: string): void {
+  const rows = readdirSync(out).flatMap((name): readonly IndexRow[] => {
+    const path = join(out, name, 'results.json')
+    if (!existsSync(path)) return []
+    const { began, command, seconds, verdict, figures } = JSON.parse(readFileSync(path, 'utf8'))
+    return [{ name, began, what: command.replace('npm run chaos -- ', ''), minutes: Math.round(seconds / 6) / 10, verdict, ...figures }]
+  })
+  writeFileSync(join(out, 'index.html'), indexOf(rows))
+}
+
+function print(verdicts: readonly Verdict[]): void {
+  for (const { judge, workload = '', valid, text } of verdicts) {
+    const word = valid === true ? 'valid  ' : valid === false ? 'INVALID' : 'unknown'
+    say(`${word}  ${workload.padEnd(12)} ${judge.padEnd(20)} ${text}`)
+  }
+}
+
+function check(folders: readonly string[]): number {
+  let worst = 0
+  for (const folder of folders) {
+    const { kept, record } = readRun(folder)
+    const chosen = chooseWorkloads(kept.workloads)
+    if (typeof chosen === 'string') throw new Error(`${folder}: there is no workload "${chosen}"`)
+    const verdicts = judgeRun(record, judgeOptions(chosen))
+    report(resolve(folder), kept, record, verdicts)
+    say(folder)
+    print(verdicts)
+    worst = Math.max(worst, { valid: 0, unknown: 0.5, invalid: 1 }[verdictOf(verdicts)])
+  }
+  return worst === 1 ? 1 : worst === 0.5 ? 2 : 0
+}
+
+function list(): number {
+  say('workloads')
+  for (const { name, does } of workloads) say(`  ${name.padEnd(18)} ${does}`)
+  say('\nfaults (family: name)')
+  for (const { name, family, does } of faults) say(`  ${family.padEnd(8)} ${name.padEnd(18)} ${does}`)
+  return 0
+}
+
+/** A text says what is wrong with the arguments. */
+export function parse(args: readonly string[]): Asked | string {
+  try {
+    const text = { type: 'string' } as const
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        minutes: text,
+        seconds: text,
+        runs: text,
+        seed: text,
+        workload: text,
+        nemesis: text,
+        nodes: text,
+        arena: text,
+        wires: text,
+        profile: text,
+        lanes: text,
+        rest: text,
+        out: text,
+        dry: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    })
+    const number = (name: 'minutes' | 'seconds' | 'runs' | 'seed' | 'nodes' | 'lanes', fallback: number, least: number): number => {
+      const value = Number(values[name] ?? fallback)
+      if (!Number.isFinite(value) || value < least) throw new Error(`--${name} is a number from ${least} up, not ${values[name]}`)
+      return value
+    }
+    const oneOf = <Word extends string>(name: 'arena' | 'wires' | 'profile', words: readonly Word[]): Word => {
+      const value = (values[name] ?? words[0]) as Word
+      if (!words.includes(value)) throw new Error(`--${name} is one of ${words.join(', ')}, not ${value}`)
+      return value
+    }
+    const chosen = chooseWorkloads((values.workload ?? defaultWorkloads.join()).split(','))
+    if (typeof chosen === 'string') return `there is no workload "${chosen}"; "list" shows them`
+    const nemesis = values.nemesis ?? 'mixed'
+    const wanted = chooseFaults(nemesis.split(','))
+    if (typeof wanted === 'string') return `there is no fault "${wanted}"; "list" shows them`
+    const nodes = number('nodes', 3, 3)
+    if (![3, 5, 7].includes(nodes)) return `--nodes is 3, 5 or 7, not ${values.nodes}`
+    const rest = /^([\d.]+)-([\d.]+)$/.exec(values.rest ?? '3-9')
+    if (rest === null) return `--rest is two numbers of seconds, such as 3-9, not ${values.rest}`
+    const arena = oneOf('arena', ['loopback', 'namespaces'])
+    if (arena === 'namespaces' && process.getuid?.() !== 0) return '--arena namespaces needs root'
+    return {
+      seconds: values.seconds === undefined ? number('minutes', 1, 0.1) * 60 : number('seconds', 60, 5),
+      runs: number('runs', 1, 1),
+      seed: number('seed', Math.floor(Math.random() * 1_000_000), 0),
+      workloads: chosen,
+      faults: wanted,
+      nemesis,
+      nodes,
+      arena,
+      wires: oneOf('wires', ['filter', 'relay']),
+      profile: oneOf('profile', ['normal', 'fast', 'slow']),
+      lanes: number('lanes', nemesis.split(',').includes('mixed') ? 2 : 1, 1),
+      rest: [Number(rest[1]) * 1_000, Number(rest[2]) * 1_000],
+      out: resolve(values.out ?? join(root, '.chaos')),
+      dry: values.dry === true,
+    }
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,362 @@
+/**
+ * Plays one run: clients, faults, watchers and followers against one cluster, for a time, then a calm end. What comes out is a
+ * record, a value that judges look at.
+ *
+ * Whoever runs first is the machine's affair; what each client asks for, and which faults come when, follows from the seed.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import type { Json } from './checkers/index.js'
+import { Cluster, type ClusterOptions, pause, waitUntil } from './cluster/index.js'
+import { bandsOf, type Operation, type PlannedFault, planFaults, type RunEvent } from './core/index.js'
+import type { Fault } from './faults/index.js'
+import type { Note, Pressure, RunRecord, SeenEvent, Stall } from './judges/index.js'
+import { allEvents, type Client, Follower, undoOperators, type Workload } from './workloads/index.js'
+
+export interface RunOptions {
+  readonly seed: number
+  /** Of clients and faults, in milliseconds. */
+  readonly duration: number
+  readonly cluster: Omit<ClusterOptions, 'say'>
+  readonly workloads: readonly Workload[]
+  readonly faults: readonly Fault[]
+  /** Faults side by side. */
+  readonly lanes: number
+  /** Between two faults of a lane, in milliseconds. */
+  readonly rest: readonly [number, number]
+  /** How long the cluster may take to be well in the end. */
+  readonly wellBound: number
+  /** Where logs and journals are kept; undefined: they go with the run. */
+  readonly keep?: string
+  readonly say: (text: string) => void
+  /** Ends the run early, in order. */
+  readonly signal?: AbortSignal
+}
+
+/** Quiet at the beginning and at the end of the clients' time. */
+const lead = 3_000
+const tail = 4_000
+
+export function planOf({
+  seed,
+  duration,
+  cluster,
+  faults,
+  lanes,
+  rest,
+}: Pick<RunOptions, 'seed' | 'duration' | 'cluster' | 'faults' | 'lanes' | 'rest'>): readonly PlannedFault[] {
+  const nodes = Array.from({ length: cluster.nodes }, (_, at) => `n${at + 1}`)
+  return planFaults({ seed, nodes, kinds: faults, from: lead, to: Math.max(lead, duration - tail), rest, lanes })
+}
+
+export async function play(options: RunOptions): Promise<RunRecord> {
+  const { say } = options
+  say(`raising ${options.cluster.nodes} nodes (${options.cluster.arena}) …`)
+  const cluster = await Cluster.raise({ ...options.cluster, say })
+  try {
+    return await playOn(cluster, options)
+  } catch (error) {
+    if (options.keep !== undefined) cluster.keep(options.keep)
+    throw error
+  } finally {
+    await cluster.close().catch(() => undefined)
+    cluster.remove()
+  }
+}
+
+async function playOn(cluster: Cluster, options: RunOptions): Promise<RunRecord> {
+  const { say, seed, duration, workloads } = options
+  const wanted = options.faults.filter((fault) => {
+    const why = fault.lacks?.(cluster)
+    if (why !== undefined) say(`without ${fault.name}: ${why}`)
+    return why === undefined
+  })
+  const plan = planOf({ ...options, faults: wanted })
+  const recorder = new Recorder()
+  const lag = new Lag(recorder)
+  const watching = watch(cluster, recorder, duration)
+  const followers = workloads.some(({ name }) => name === 'events')
+    ? cluster.names.map((node) => new Follower(cluster, node, (event) => recorder.see(node, event)))
+    : []
+  const signal = options.signal ?? new AbortController().signal
+
+  const clients = workloads.flatMap((workload) =>
+    Array.from({ length: workload.clients(cluster.names.length) }, (_, at) => {
+      const process = `${workload.name}-${at}`
+      const node = cluster.names[at % cluster.names.length] as string
+      return { workload, at, process, node, client: workload.open({ cluster, node, process }) }
+    }),
+  )
+  const working = clients.map((one) => work(one, seed, duration, recorder, signal))
+  const lanes = Array.from({ length: options.lanes }, (_, lane) =>
+    breakThings(
+      cluster,
+      wanted,
+      plan.filter((fault) => fault.lane === lane),
+      recorder,
+      say,
+      signal,
+    ),
+  )
+  await Promise.all(lanes)
+  await Promise.all(working)
+  await calmDown(cluster, recorder)
+  if (workloads.some(({ name }) => name === 'operators')) await undoOperators(cluster)
+
+  const faultsEnded = recorder.now()
+  let notWell: string | undefined
+  await waitUntil('the cluster to be well', options.wellBound * 1.5, async () => {
+    const why = await cluster.isWell()
+    if (why !== undefined) notWell = why
+    return why === undefined
+  }).catch(() => undefined)
+  const wellAfter = (await cluster.isWell()) === undefined ? recorder.now() - faultsEnded : undefined
+  say(wellAfter === undefined ? `not well: ${notWell}` : `well ${Math.round(wellAfter)} ms after the last fault`)
+  await finish(clients, recorder)
+  // What was just done is to reach every journal and every follower.
+  await pause(1_500)
+  const finals: Record<string, readonly SeenEvent[]> = {}
+  for (const node of cluster.names) {
+    const found = await allEvents(cluster, node)
+    if (found !== undefined) finals[node] = found.map(toSeen)
+  }
+  await Promise.all(followers.map((follower) => follower.end()))
+  watching.end()
+  lag.end()
+  for (const { client } of clients) client.close?.()
+  const ended = recorder.now()
+  const notes = readNotes(cluster.journal, recorder.began)
+  const grown = cluster
+    .openFiles()
+    .flatMap(({ node, open }) => (open > 200 ? [`the daemon of ${node} has ${open} open files when all is quiet`] : []))
+  if (options.keep !== undefined) cluster.keep(options.keep)
+  const running = await cluster.close()
+  return {
+    events: recorder.events,
+    bands: bandsOf(recorder.events),
+    mayStop: new Set(options.faults.filter(({ mayStop }) => mayStop).map(({ name }) => name)),
+    notes,
+    streams: recorder.streams,
+    finals,
+    faultsEnded,
+    wellAfter,
+    notWell,
+    ended,
+    leaks: [...running.map((node) => `processes of ${node}`), ...grown],
+    stalls: lag.stalls,
+    pressure: lag.pressure,
+  }
+}
+
+/** Notes everything with its time; operations that end later than the clients' time still count. */
+class Recorder {
+  readonly events: RunEvent[] = []
+  readonly streams: Record<string, SeenEvent[]> = {}
+  readonly began = Date.now()
+  readonly #begun = performance.now()
+
+  now(): number {
+    return Math.round((performance.now() - this.#begun) * 10) / 10
+  }
+
+  note(event: Omit<RunEvent, 'time'>): void {
+    this.events.push({ ...event, time: this.now() })
+  }
+
+  see(node: string, event: { readonly revision: number; readonly number: number; readonly kind: string }): void {
+    this.streams[node] ??= []
+    this.streams[node].push({ ...event, time: this.now() })
+  }
+}
+
+interface Working {
+  readonly workload: Workload
+  readonly at: number
+  readonly process: string
+  readonly node: string
+  readonly client: Client
+}
+
+async function work(
+  { workload, at, process, node, client }: Working,
+  seed: number,
+  duration: number,
+  recorder: Recorder,
+  signal: AbortSignal,
+): Promise<void> {
+  let rest = workload.generator(seed, at)
+  while (recorder.now() < duration && !signal.aborted) {
+    const next = rest(recorder.now())
+    if (next.kind === 'over') return
+    rest = next.rest
+    if (next.kind === 'wait') {
+      await pause(Math.max(0, Math.min(next.until, duration) - recorder.now()))
+      continue
+    }
+    await perform(next.operation, { workload, process, node, client }, recorder)
+  }
+}
+
+async function perform(planned: Operation, { workload, process, node, client }: Omit<Working, 'at'>, recorder: Recorder): Promise<void> {
+  const operation = (await client.prepare?.(planned)) ?? planned
+  const about = { process, f: operation.f, workload: workload.name, node, ...(operation.key === undefined ? {} : { key: operation.key }) }
+  recorder.note({ ...about, type: 'invoke', ...(operation.value === undefined ? {} : { value: operation.value }) })
+  const { type, value, error } = await client.perform(operation)
+  recorder.note({ ...about, type, ...(value === undefined ? {} : { value }), ...(error === undefined ? {} : { error }) })
+  // Whoever is refused does not ask again at once.
+  if (type !== 'ok') await pause(50)
+}
+
+async function breakThings(
+  cluster: Cluster,
+  faults: readonly Fault[],
+  plan: readonly PlannedFault[],
+  recorder: Recorder,
+  say: (text: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const note = (f: string, value: Readonly<Record<string, unknown>>): void =>
+    recorder.note({ process: 'nemesis', type: 'info', f, value: value as unknown as Json })
+  for (const { id, fault: name, lane, detail, from, to } of plan) {
+    const fault = faults.find((one) => one.name === name) as Fault
+    while (recorder.now() < from && !signal.aborted) await pause(Math.min(200, from - recorder.now()))
+    if (signal.aborted) return
+    note('inject', { id, fault: name, lane, ...(detail as object) })
+    try {
+      const { met, heal } = await fault.inject(cluster, detail, id)
+      note('injected', { id, fault: name, met })
+      say(`${(recorder.now() / 1_000).toFixed(1).padStart(7)} s  ${name} ${JSON.stringify(met)}`)
+      // However late it came, it lasts a while.
+      const end = Math.max(to, recorder.now() + 300)
+      while (recorder.now() < end && !signal.aborted) await pause(Math.min(100, end - recorder.now()))
+      await heal()
+    } catch (error) {
+      say(`${name}: ${(error as Error).message}`)
+      note('failed', { id, fault: name, error: (error as Error).message })
+      await calmDown(cluster, recorder)
+    }
+    note('healed', { id, fault: name })
+  }
+}
+
+/** Takes back whatever a fault may have left. */
+async function calmDown(cluster: Cluster, recorder: Recorder): Promise<void> {
+  await cluster.wires
+    .clear()
+    .catch((error: Error) => recorder.note({ process: 'nemesis', type: 'info', f: 'not-cleared', value: { error: error.message } }))
+  for (const node of cluster.names) {
+    cluster.shim(node)?.clear()
+    cluster.setDevice(node, 'honest')
+    cluster.power(node).resume()
+    if (!cluster.power(node).isOn()) await cluster.power(node).on()
+  }
+}
+
+/** Each workload's last reading, by one of its clients. */
+async function finish(clients: readonly Working[], recorder: Recorder): Promise<void> {
+  for (const one of clients.filter(({ at }) => at === 0)) {
+    const { workload, process } = one
+    const done = recorder.events.filter((event) => event.workload === workload.name && event.type === 'invoke')
+    for (const operation of workload.finally?.(done) ?? []) await perform(operation, { ...one, process: `${process}-last` }, recorder)
+  }
+}
+
+/** Notes who leads and how nodes fare, where it has changed. */
+function watch(cluster: Cluster, recorder: Recorder, duration: number): { readonly end: () => void } {
+  let isOver = false
+  let before = ''
+  void (async () => {
+    while (!isOver && recorder.now() < duration + 600_000) {
+      const seen = await Promise.all(
+        cluster.names.map(
+          async (name) => (await cluster.api(name).call('GET', '/v1/status?consistency=local', undefined, { timeoutMs: 800 })).body,
+        ),
+      )
+      const best = (
+        seen as readonly {
+          readonly leader?: string | null
+          readonly term?: number
+          readonly quorate?: boolean
+          readonly nodes?: readonly { readonly name: string; readonly state: string }[]
+        }[]
+      )
+        .filter(({ leader }) => typeof leader === 'string')
+        .toSorted((a, b) => (b.term ?? 0) - (a.term ?? 0))[0]
+      const states = Object.fromEntries(cluster.names.map((name) => [name, best?.nodes?.find((node) => node.name === name)?.state ?? '?']))
+      const now = { leader: best?.leader ?? null, states }
+      if (JSON.stringify(now) !== before) {
+        before = JSON.stringify(now)
+        recorder.note({ process: 'watch', type: 'info', f: 'state', value: now })
+      }
+      await pause(250)
+    }
+  })()
+  return {
+    end: () => {
+      isOver = true
+    },
+  }
+}
+
+/** Times at which this process itself did not get to run. */
+class Lag {
+  readonly stalls: Stall[] = []
+  readonly pressure: Pressure[] = []
+  readonly #timer: NodeJS.Timeout
+  readonly #sampling: NodeJS.Timeout
+
+  constructor(recorder: Recorder) {
+    let last = recorder.now()
+    this.#timer = setInterval(() => {
+      const now = recorder.now()
+      if (now - last > 200) this.stalls.push({ at: now, ms: Math.round(now - last - 50) })
+      last = now
+    }, 50)
+    let before = { at: recorder.now(), waited: waitedForProcessors() }
+    this.#sampling = setInterval(() => {
+      const now = { at: recorder.now(), waited: waitedForProcessors() }
+      if (now.waited !== undefined && before.waited !== undefined)
+        this.pressure.push({ at: now.at, share: Math.round((now.waited - before.waited) / (now.at - before.at) / 10) / 100 })
+      before = now
+    }, 500)
+  }
+
+  end(): void {
+    clearInterval(this.#timer)
+    clearInterval(this.#sampling)
+  }
+}
+
+/** Microseconds since the start of the machine in which somebody waited for one. */
+function waitedForProcessors(): number | undefined {
+  try {
+    return Number(/^some .*total=(\d+)/m.exec(readFileSync('/proc/pressure/cpu', 'utf8'))?.[1])
+  } catch {
+    return undefined // This kernel does not tell.
+  }
+}
+
+function toSeen(event: Readonly<Record<string, unknown>>): SeenEvent {
+  const { revision, number, kind, subject, text, data } = event
+  return {
+    revision: Number(revision),
+    number: Number(number),
+    kind: String(kind),
+    subject: String(subject),
+    text: String(text),
+    data: (data ?? null) as Json,
+  }
+}
+
+export function readNotes(path: string, began: number): readonly Note[] {
+  if (!existsSync(path)) return []
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      try {
+        const note = JSON.parse(line) as Note
+        return [{ ...note, at: note.at - began }]
+      } catch {
+        return [] // Half a line: its writer was killed.
+      }
+    })
+}
