@@ -46,7 +46,7 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
 
   const { node, boot, secret, guardian, logDir } = config
   const clock = openClock()
-  const emergencyStop = config.emergencyStop ?? 5_000
+  const emergencyStop = emergencyStopOf(config, runFolder, log)
   const watchdog = fitting(config.watchdog, emergencyStop, log)
   const core = new GuardianCore({
     node,
@@ -137,6 +137,24 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
     await lock?.release()
     clock.close()
   }
+}
+
+/**
+ * While anything is open that others may count on the end of, no longer than it was when that was opened: what the log says of this
+ * boot is changed before the next start, and not before this guardian.
+ */
+function emergencyStopOf(
+  { boot, emergencyStop: wanted = 5_000 }: GuardianConfig,
+  runFolder: RunFolder,
+  log: (text: string) => void,
+): number {
+  const kept = runFolder.readEmergencyStop(boot)
+  if (kept !== undefined && kept < wanted && runFolder.openTokens().size > 0) {
+    log(`emergencyStop stays ${kept} ms instead of ${wanted} while something runs: it counts from the next start of the guardian without`)
+    return kept
+  }
+  runFolder.writeEmergencyStop(boot, wanted)
+  return wanted
 }
 
 /** A guardian without its watchdog guards as well as it can. What cannot be used is never armed, and so never has to be disarmed. */

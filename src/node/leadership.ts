@@ -28,6 +28,8 @@ import type { Outcome } from './requests.js'
 
 /** How often every guardian is asked while nobody is silent. Milliseconds. */
 const guardianInterval = 1_000
+/** Between two requests to hand the lead over, in milliseconds. */
+const transferPatience = 1_000
 
 export interface LeadershipDoors {
   propose(command: Command, done: (outcome: Outcome<CommandResult>) => void): void
@@ -168,6 +170,7 @@ export class Leadership {
         this.askGuardian({ kind: 'ask-guardian', node: name, caseId: null, nonce: null, groups: [] }, now)
   }
   private askedAll = Number.NEGATIVE_INFINITY
+  private transferAsked = Number.NEGATIVE_INFINITY
 
   /** One change of the consensus at a time, towards what is wanted of its members. */
   private conductMembers(now: Instant): void {
@@ -205,6 +208,9 @@ export class Leadership {
         this.askGuardian(wanted, now)
         return
       case 'transfer-lead':
+        // One under way is given its time.
+        if (now - this.transferAsked < transferPatience) return
+        this.transferAsked = now
         this.doors.transferLead(wanted.to)
         return
     }

@@ -6,7 +6,6 @@
  * agent decide.
  */
 import {
-  type BootId,
   type BootInstant,
   ClusterError,
   decode,
@@ -145,7 +144,7 @@ export class QuorateNode {
   private readonly presence: Presence
   private readonly agent = new NodeAgent()
   private readonly runner = new AttemptRunner()
-  private readonly pathWatch = new PathWatch()
+  private readonly pathWatch: PathWatch
   /** Questions that wait for the devices to be read. */
   private pathQuestions: { readonly node: NodeId; readonly asked: Instant; readonly answer: (reports: readonly PathReport[]) => void }[] =
     []
@@ -187,6 +186,7 @@ export class QuorateNode {
     this.typeAnswers = answers
     this.requestPrefix = `${self.node}-${io.freshId()}-`
     this.presence = new Presence(self, io)
+    this.pathWatch = new PathWatch(io.freshId())
     this.lastTick = io.clock.now()
     this.applied = restored.applied
     this.raft = new Raft({
@@ -717,7 +717,7 @@ export class QuorateNode {
   // Proposals and reads.
 
   /** Proposals of other nodes that this leader took on. */
-  private readonly forwardedBy = new Map<RequestId, NodeId>()
+  private readonly forwardedBy = new Map<RequestId, Term>()
 
   /** Of this life of the process, and of no other: requests are told apart by it and a count. */
   private readonly requestPrefix: string
@@ -732,6 +732,9 @@ export class QuorateNode {
 
   private sendProposal({ id, command, fingerprint, term }: Proposal): void {
     const { role, leader, term: now } = this.raft.status
+    // What another node passed on is taken in the term in which it came, or goes back to it.
+    const taken = this.forwardedBy.get(id)
+    if (taken !== undefined && (role !== 'leader' || taken !== now)) return this.proposalReturned(id)
     if (term !== undefined && (role !== 'leader' || term !== now)) {
       const error = new ClusterError('NOT_LEADER', `${this.self.node} does not lead in term ${term} any more`)
       return this.requests.endProposal(id, { ok: false, error })
@@ -787,8 +790,7 @@ export class QuorateNode {
 
   /** It never entered the log, or stands there no more: whoever asked may have it sent again, safely. */
   private proposalReturned(id: RequestId): void {
-    const from = this.forwardedBy.get(id)
-    if (from === undefined) return this.requests.proposalReturned(id)
+    if (!this.forwardedBy.has(id)) return this.requests.proposalReturned(id)
     this.requests.endProposal(id, { ok: false, error: new ClusterError('NOT_LEADER', `${this.self.node} does not lead any more`) })
   }
 
@@ -949,7 +951,7 @@ export class QuorateNode {
     this.register()
     const boot = this.io.clock.boot()
     const { appliedIndex } = this.raft.status
-    const mayAct = this.presence.holder.mayAct(boot, appliedIndex) && !this.isTakenForArmed()
+    const mayAct = this.presence.holder.mayAct(boot, appliedIndex) && !this.isTakenForArmed() && !this.isTakenForFaster()
     if (this.leadership !== undefined) {
       const id = `lease-${++this.round}`
       if (this.presence.takeRound(id)) this.raftInbox.push({ kind: 'confirm-requested', requestId: id as RequestId })
@@ -967,9 +969,9 @@ export class QuorateNode {
       if (effect.kind === 'order') this.io.monitor.send(effect.order)
       else this.proposeAgain(effect.key, effect.command)
     }
-    this.runAttempts(boot, mayAct)
     if (mayAct) this.watchPaths(this.io.clock.now())
     else if (this.pathQuestions.length > 0) this.answerPathQuestions(this.io.clock.now())
+    this.runAttempts(boot, mayAct)
     this.answerChallenge()
     this.goAway(mayAct)
   }
@@ -982,28 +984,32 @@ export class QuorateNode {
     const node = this.state.get('nodes', this.self.node)
     const hasLeft = node?.away !== undefined && node.away.boot === this.self.boot
     // Only what this daemon has seen is known to be of this life of it: at its first lease it looks what it was before.
-    if (mayAct && this.wasAway === undefined) this.wasAway = hasLeft || (node?.away !== undefined && node.away.boot === ('' as BootId))
+    if (mayAct && this.wasAway === undefined) this.wasAway = hasLeft && !this.isFirstOfBoot
     if (node?.away === undefined) {
       if (this.wasAway !== undefined) this.wasAway = false
       return
     }
     if (this.wasAway === true) {
-      if (mayAct) this.proposeAgain(`come-back/${this.self.boot}`, { kind: 'come-back', node: this.self.node, boot: this.self.boot })
+      const { since } = node.away
+      if (mayAct) this.proposeAgain(`come-back/${since}`, { kind: 'come-back', node: this.self.node, boot: this.self.boot, since })
       return
     }
-    if (!hasLeft || this.isShutDown || this.wasAway === undefined) return
+    if (!hasLeft || this.wasAway === undefined || this.io.clock.now() - this.shutDownAt < 1_000) return
     const stopping = [...this.state.rows('operations')].some(([, row]) => row.kind === 'stop' && row.status === 'running')
     if (stopping && this.presence.holder.remaining(this.io.clock.boot()) > 0) return
-    this.isShutDown = true
-    this.io.log('info', 'has left the cluster: stopping')
+    if (this.shutDownAt === Number.NEGATIVE_INFINITY) this.io.log('info', 'has left the cluster: stopping')
+    this.shutDownAt = this.io.clock.now()
     this.io.guardian.send({ kind: 'shut-down' })
   }
   private wasAway: boolean | undefined
-  private isShutDown = false
+  /** This daemon has told the log of its boot: no earlier one of the same boot can have left. */
+  private isFirstOfBoot = false
+  private shutDownAt = Number.NEGATIVE_INFINITY
 
   /** Only under a lease: whether a node has a case is then known here, and its devices are its arbiter's. */
   private watchPaths(now: Instant): void {
-    if (now - this.lastPathLook < pathLookInterval) return
+    // While there is a case, what is read of its node's devices is called off before the arbiter calls them.
+    if (now - this.lastPathLook < pathLookInterval && openCases(this.state).length === 0) return
     this.lastPathLook = now
     const { verifyInterval, condemned } = this.settings
     const nodes = nodesOf(this.state).filter(({ name }) => name !== this.self.node)
@@ -1079,6 +1085,7 @@ export class QuorateNode {
     const guard = this.guardNow(row)
     const known = row?.boot === this.self.boot && row.state !== 'ended' && this.isRegistered(row, guard)
     if (known) return
+    if (row?.boot !== this.self.boot) this.isFirstOfBoot = true
     const command: Command = {
       kind: 'register-boot',
       node: this.self.node,
@@ -1135,6 +1142,12 @@ export class QuorateNode {
     if (row?.boot !== this.self.boot || row.guard.watchdog !== 'armed') return false
     // Or of which it has said nothing yet, to this life of the daemon.
     return (this.guardianState?.watchdogTimeout ?? null) === null
+  }
+
+  /** The guardian takes more time for an emergency stop than others give it: nothing is started before the log says so. */
+  private isTakenForFaster(): boolean {
+    const row = currentBoot(this.state, this.self.node)
+    return row?.boot === this.self.boot && (this.guardianState?.emergencyStop ?? 0) > row.guard.emergencyStop
   }
 
   /** A guardian that is silent for a second no longer guards. */
@@ -1353,7 +1366,7 @@ export class QuorateNode {
       refuse(new ClusterError('NOT_LEADER', `${this.self.node} does not lead in that term`))
       return
     }
-    this.forwardedBy.set(requestId, from)
+    this.forwardedBy.set(requestId, now)
     const proposal: Proposal = { id: requestId, command, fingerprint: fingerprint ?? undefined }
     const added = this.requests.addProposal(proposal, this.io.clock.now() + defaultTimeout, (outcome) => {
       this.forwardedBy.delete(requestId)

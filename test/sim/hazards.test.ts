@@ -371,6 +371,40 @@ describe('an orderly end', () => {
     story.settled()
   })
 
+  test('where one is lost while everything is being stopped, it is cut off, and the stop goes on to its end', () => {
+    const story = new Story()
+    story.machine('n1').powerOff('it crashes')
+    story.world.must({ kind: 'leave', node: null, operation: 'stop', detail: 'the house is cleaned' })
+    story.world.until('everything is down', () => story.world.machines.every(({ processes }) => processes.length === 0), 60_000)
+    assert.deepEqual([story.running, story.offs('n1')], [[], 1])
+    for (const name of ['n2', 'n3']) story.machine(name).startGuardian()
+    story.machine('n1').powerOn()
+    story.settled()
+  })
+
+  test('one that has left and is off is not made active, for its silence would be news', () => {
+    const story = new Story()
+    story.world.must({ kind: 'leave', node: 'n1' as NodeId, operation: 'op', detail: 'a new disk' })
+    story.world.until('it is down', () => isDown(story.machine('n1')), 60_000)
+    let answer: unknown
+    story.world.ask({ kind: 'set-duty', node: 'n1' as NodeId, duty: 'active', operation: null }, (result) => {
+      answer = result?.ok === false ? result.error.code : result
+    })
+    story.world.run(10_000)
+    assert.deepEqual([answer, story.cases.length], ['CONFLICT', 0])
+  })
+
+  test('the stop of everything is taken back: whoever waited goes on', () => {
+    const story = new Story()
+    story.machine('n3').behaviour(web).stopMs = 100
+    story.machine('n1').behaviour(web).stopMs = 8_000
+    story.world.must({ kind: 'leave', node: null, operation: 'stop', detail: 'the house is cleaned' })
+    story.world.run(500)
+    story.world.must({ kind: 'set-duty', node: 'n3' as NodeId, duty: 'active', operation: null })
+    story.settled()
+    assert.deepEqual([story.world.machines.map(({ boots }) => boots), story.cases.length], [[1, 1, 1], 0])
+  })
+
   test('one that is to leave and crashes with its group in its hands is cut off like any other', () => {
     const story = new Story()
     story.machine('n1').behaviour(web).stopMs = 20_000

@@ -443,7 +443,7 @@ describe('S15: a device that says off of a boot that goes on being heard is not 
     world.alarmsAllowed = true
     machine(world, 'n1').device.lies = true
     world.must({ kind: 'patch-settings', patch: { verifyInterval: 1_000 } })
-    world.run(8_000)
+    world.run(12_000)
     isolate(world, 'n1')
     world.run(3_000)
     assert.match(world.leader?.daemon?.node?.state.get('nodes', 'n1')?.deviceDistrusted ?? '', /says off/)

@@ -129,7 +129,9 @@ function ofNodes(view: View): readonly AttentionItem[] {
         `${row.name} has no fence device: if it is lost, its groups wait for a person`,
         `PATCH /v1/nodes/${row.name} {"fencing": …}`,
       )
-    const failing = Object.entries(view.node.pathsTo(row.name)).flatMap(([from, state]) => (state === 'failed' ? [from] : []))
+    const failing = Object.entries(view.node.pathsTo(row.name)).flatMap(([from, state]) =>
+      state === 'failed' || state === 'lies' ? [from] : [],
+    )
     if (isCutOff(view, row))
       add(
         'UNPROTECTED',

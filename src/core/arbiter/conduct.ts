@@ -160,8 +160,10 @@ function chooseArbiter(view: ConductView, target: NodeId, notAgain?: NodeId): No
         name !== target && (name === view.self || (view.detector.stage(name) === 'HEALTHY' && openCaseOf(view.state, name) === undefined)),
     )
     .filter((name) => currentBoot(view.state, name)?.state === 'live')
-  const reaching = fit.filter((name) => view.canReach(name, target))
-  const others = (reaching.length > 0 ? reaching : fit).filter((name) => name !== notAgain)
+  const staying = fit.filter((name) => view.state.get('nodes', name)?.away === undefined)
+  const fitter = staying.length > 0 ? staying : fit
+  const reaching = fitter.filter((name) => view.canReach(name, target))
+  const others = (reaching.length > 0 ? reaching : fitter).filter((name) => name !== notAgain)
   return (others.length > 0 ? others : fit).find((name) => name !== view.self) ?? others[0] ?? view.self
 }
 

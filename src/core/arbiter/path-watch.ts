@@ -75,6 +75,8 @@ interface Path {
 
 /** First readings of a node's devices come so long after it is seen, one path after the other, in milliseconds. */
 const firstAfter = 2_000
+/** Pause before a reading that is to confirm "off": a controller that starts anew may say anything for a moment. */
+const confirmAfter = 10_000
 /** A path that failed is read again sooner than one that is well. */
 const failedShare = 4
 /** Beyond the call's own time: the monitor may have gone with it. */
@@ -85,6 +87,12 @@ export class PathWatch {
   /** The reading under way, by node. */
   private readonly calls = new Map<NodeId, { readonly callId: string; readonly path: Path; readonly since: Instant }>()
   private count = 0
+  private readonly life: string
+
+  /** `life` is another one for each process: a monitor that outlives it answers a call of the same name from memory. */
+  constructor(life: string) {
+    this.life = life
+  }
 
   step(view: PathView): readonly PathEffect[] {
     const effects: PathEffect[] = []
@@ -162,7 +170,7 @@ export class PathWatch {
           const key = `${node.name}@${node.revision}/${level}/${device}`
           wanted.add(key)
           if (this.paths.has(key)) continue
-          const due = (view.now + firstAfter) as Instant
+          const due = (view.now + firstAfter + spread(view.self)) as Instant
           const { name, revision } = node
           const fresh = { detail: 'not read yet', readAt: undefined, off: undefined, doubted: undefined }
           this.paths.set(key, { key, node: name, revision, level, device, of, due, state: 'unknown', ...fresh })
@@ -187,7 +195,7 @@ export class PathWatch {
   }
 
   private call(path: Path, view: PathView): PathEffect {
-    const callId = `path/${path.key}/${++this.count}`
+    const callId = `path/${this.life}/${path.key}/${++this.count}`
     const { agent, parameters, timeout } = path.of
     path.due = (view.now + view.interval) as Instant // Until its answer says otherwise.
     this.calls.set(path.node, { callId, path, since: view.now })
@@ -224,12 +232,14 @@ export class PathWatch {
       const again = path.doubted === boot
       path.doubted = boot
       if (!again) {
-        path.due = view.now
+        path.due = (view.now + Math.min(confirmAfter, view.interval)) as Instant
         continue
       }
       path.state = 'lies'
       path.detail = `it says off of boot ${boot}, which is heard`
-      if (node.distrusted) continue
+      // Of two supplies one may be off; only a level that says off as a whole would be believed.
+      const level = [...this.paths.values()].filter((other) => other.node === path.node && other.level === path.level)
+      if (node.distrusted || level.some((other) => other.state !== 'lies' || other.doubted !== boot)) continue
       const detail = `its device ${path.of.agent} says off, read by ${view.self} twice, and its heartbeats go on`
       effects.push({
         kind: 'propose',
@@ -238,6 +248,13 @@ export class PathWatch {
       })
     }
   }
+}
+
+/** So that not all nodes ask a device in the same moment: up to two seconds by the name, in milliseconds. */
+function spread(self: NodeId): number {
+  let sum = 0
+  for (const letter of self) sum += letter.charCodeAt(0)
+  return (sum % 5) * 500
 }
 
 function worst(states: readonly PathState[]): PathState {

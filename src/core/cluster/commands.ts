@@ -109,7 +109,7 @@ export type Command =
   /** A node, or with null all of them, gives away what it holds and may then fall silent. */
   | { readonly kind: 'leave'; readonly node: NodeId | null; readonly operation: string; readonly detail: string }
   /** It hosts again, as before it left. */
-  | { readonly kind: 'come-back'; readonly node: NodeId; readonly boot: BootId }
+  | { readonly kind: 'come-back'; readonly node: NodeId; readonly boot: BootId; readonly since: LogTime }
   /** A device of the node says "off" of a boot that goes on being heard. */
   | {
       readonly kind: 'doubt-device'

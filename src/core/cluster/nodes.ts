@@ -1,6 +1,7 @@
 /** Nodes and their boots: who they are, what they found when they looked, what they are for. */
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
+import { leaveLevel, levelInForce } from './features.js'
 import { newMember, newNode } from './members.js'
 import { endDoubt, mayStillRun, prove, proveBoot, settleDuty } from './ownership.js'
 import type { BootRow, NodeRow } from './rows.js'
@@ -30,9 +31,11 @@ export function registerBoot(context: Context, command: CommandOf<'register-boot
   context.putNode({ ...node, links: command.links, guardian: command.guardian, api: command.api })
   const known = context.boot(command.node, command.boot)
   if (known !== undefined) return registerAgain(context, known, command)
-  if (node.away !== undefined) {
-    const { away: _away, ...back } = context.node(command.node)
-    isBack(context, back)
+  const present = context.node(command.node)
+  if (present.away !== undefined) {
+    const { away, ...back } = present
+    if (isStopping(context)) context.putNode({ ...back, away: { ...away, boot: null } })
+    else isBack(context, back)
   }
   const current = context.currentBoot(command.node)
   const boot: BootRow = {
@@ -71,6 +74,7 @@ export function registerBoot(context: Context, command: CommandOf<'register-boot
   if (current !== undefined && current.state !== 'ended')
     endRebooted(context, command.node, current.boot, `${command.node} was started anew (boot ${command.boot})`)
   dropOldBoots(context, command.node)
+  if (context.node(command.node).away !== undefined) settleDuty(context, command.node)
   return { registered: true }
 }
 
@@ -92,7 +96,7 @@ function registerAgain(context: Context, known: BootRow, command: CommandOf<'reg
   const guardLost = known.guard.guarded && !command.guard.guarded
   if (guardLost) context.event('node.unguarded', known.node, `${known.node} has no guardian`, { boot: known.boot })
   const holds = heldBy(context.draft, command.node, command.boot).length > 0
-  if (holds && command.guard.emergencyStop < known.guard.emergencyStop)
+  if (holds && command.guard.emergencyStop < known.guard.emergencyStop && levelInForce(context.draft) >= leaveLevel)
     refuse('CONFLICT', `${command.node} holds groups that were granted with an emergency stop of ${known.guard.emergencyStop} ms`, {
       fix: 'a shorter one counts once they have ended',
     })
@@ -178,8 +182,13 @@ export function patchNode(context: Context, command: CommandOf<'patch-node'>): V
 export function setDuty(context: Context, command: CommandOf<'set-duty'>): Value {
   const node = context.node(command.node)
   if (command.duty === 'active' && node.away !== undefined) {
-    const { away: _away, ...back } = node
-    isBack(context, back)
+    const { away, ...back } = node
+    if (isStopping(context)) stayAll(context)
+    else if (away.boot === null) isBack(context, back)
+    else
+      refuse('CONFLICT', `${node.name} has left: its silence is no news, and would be one if it were active`, {
+        fix: 'start its software: it comes back by itself',
+      })
   }
   context.putNode({ ...context.node(command.node), duty: command.duty })
   if (node.duty !== command.duty) context.event('node.duty', node.name, `${node.name} is ${command.duty}`, { duty: command.duty })
@@ -215,10 +224,15 @@ export function leave(context: Context, command: CommandOf<'leave'>): Value {
 
 export function comeBack(context: Context, command: CommandOf<'come-back'>): Value {
   const { away, ...node } = context.node(command.node)
-  if (away === undefined) return { ignored: 'it is not away' }
+  if (away === undefined || away.since !== command.since) return { ignored: 'it has not left, or left again' }
   if (context.currentBoot(command.node)?.boot !== command.boot) refuse('CONFLICT', `${command.node} has no present boot ${command.boot}`)
+  if (isStopping(context)) return { ignored: 'everything is being stopped' }
   isBack(context, node)
   return { back: true }
+}
+
+function isStopping(context: Context): boolean {
+  return context.runningOperations('cluster').some(({ kind }) => kind === 'stop')
 }
 
 function isBack(context: Context, node: NodeRow): void {
@@ -226,8 +240,13 @@ function isBack(context: Context, node: NodeRow): void {
   context.event('node.back', node.name, `${node.name} is back`)
   for (const operation of context.runningOperations(node.name))
     if (operation.kind === 'leave') context.endOperation(operation.id, 'cancelled', `${node.name} is back`)
+}
+
+/** A person takes the stop of everything back: whoever waits for the others to leave goes on. */
+function stayAll(context: Context): void {
   for (const operation of context.runningOperations('cluster'))
-    if (operation.kind === 'stop') context.endOperation(operation.id, 'cancelled', `${node.name} is back`)
+    if (operation.kind === 'stop') context.endOperation(operation.id, 'cancelled', 'taken back')
+  for (const [, { away, ...node }] of [...context.draft.rows('nodes')]) if (away !== undefined) isBack(context, node)
 }
 
 /** Somebody read "off" of a boot that is live by this log and was heard afterwards: what the device says proves nothing. */

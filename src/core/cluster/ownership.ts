@@ -9,7 +9,7 @@ import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { claimsOf, isUpdatable } from './definition.js'
 import { isOnlyDegraded } from './failures.js'
-import { dependencyKindsLevel, failureRulesLevel, levelInForce } from './features.js'
+import { dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce } from './features.js'
 import type { Away, BootRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
 import { bootsOf, openCases, type Reader } from './state.js'
@@ -436,6 +436,8 @@ export function proveBoot(context: Context, boot: BootRow, kind: ProofKind, case
     })
   }
   context.event('node.proved', boot.node, `${boot.node} can no longer act: ${detail}`, { proof: kind, boot: boot.boot, case: caseId })
+  // What an older member would leave as it is.
+  if (levelInForce(context.draft) >= leaveLevel) settleDuty(context, boot.node)
 }
 
 /** After a recovery: nothing of the group runs on that node from before it. */

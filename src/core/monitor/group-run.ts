@@ -84,6 +84,7 @@ export class GroupRun {
   ): GroupRun {
     const run = new GroupRun(host, record, how.emergency)
     run.#restartNumber = record.restartNumber
+    run.#failures = record.failures ?? 0
     for (const name of record.restarting) run.#restarting.add(name)
     for (const name of record.after ?? []) run.#after.add(name)
     run.#wanted = how.sealed ? 'stop' : record.wanted
@@ -202,6 +203,7 @@ export class GroupRun {
       restartNumber: this.#restartNumber,
       restarting: [...this.#restarting],
       ...(this.#after.size === 0 ? {} : { after: [...this.#after] }),
+      ...(this.#failures === 0 ? {} : { failures: this.#failures }),
       progress: Object.fromEntries([...this.#runs].map(([name, run]) => [name, run.record()])),
     }
   }

@@ -58,6 +58,8 @@ export interface RunRecord {
   readonly restarting: readonly ResourceName[]
   /** Resources that are to be restarted once those are up again that they depend on. */
   readonly after?: readonly ResourceName[]
+  /** How many failures were counted under this token: the next one's number is another. */
+  readonly failures?: number
   readonly progress: { readonly [resource: ResourceName]: ResourceRecord }
 }
 

@@ -68,6 +68,8 @@ export class ResourceRun {
   #definition: ResourceDefinition
   /** As what it is to run, where that is something else than what it runs. */
   #next: ResourceDefinition | undefined
+  /** What the reload that is under way carries. */
+  #reloading: ResourceDefinition | undefined
   readonly #context: RunContext
   #state: ResourceRunState = 'STOPPED'
   #detail: string | undefined
@@ -165,6 +167,11 @@ export class ResourceRun {
    * the rest by a reload or a restart. Until then it is stopped and probed as what it runs.
    */
   redefine(definition: ResourceDefinition, now: BootInstant) {
+    // As what it runs then is known when it has ended, whatever is wanted by that time.
+    if (this.#activity?.kind === 'reload') {
+      this.#next = definition
+      return
+    }
     if (sameProgram(this.#definition, definition)) {
       this.#next = undefined
       if (canonical(this.#definition) === canonical(definition)) return
@@ -424,8 +431,11 @@ export class ResourceRun {
       this.#detail = 'detail' in result ? `restarted for its new definition: ${result.detail}` : undefined
       return
     }
-    this.#definition = this.#next ?? this.#definition
-    this.#next = undefined
+    const wanted = this.#next ?? this.#definition
+    const reloaded = this.#reloading ?? this.#definition
+    const isAsWanted = sameProgram(reloaded, wanted)
+    this.#definition = isAsWanted ? wanted : reloaded
+    this.#next = isAsWanted ? undefined : wanted
     this.#count = new ProbeCount(this.#definition.probe)
     this.#onlineSince = now // Its main processes may be others from now on.
     this.#proven = false
@@ -560,6 +570,7 @@ export class ResourceRun {
     const { host } = this.#context
     const action = host.newAction()
     this.#activity = kind === 'probe' ? { kind, action, purpose, deep, cancelled: false } : { kind, action, cancelled: false }
+    if (kind === 'reload') this.#reloading = this.#next
     const method = kind === 'verify' || kind === 'kill' ? 'probe' : kind
     this.#emit({ kind: 'begin', action, request: this.#request(method, deep), deadline: host.deadline() })
   }

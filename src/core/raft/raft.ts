@@ -393,9 +393,9 @@ export class Raft {
    * Of two equals that have just begun to stand, the one with the lower id goes on: votes that they split would cost a whole election
    * timeout. For a moment only, so that one who cannot win does not stand in another's way.
    */
-  private standsFirst(from: MemberId, { lastTerm, lastIndex }: { readonly lastTerm: Term; readonly lastIndex: LogIndex }): boolean {
+  private standsFirst(from: MemberId, { term: asked, lastTerm, lastIndex }: Extract<RaftMessage, { kind: 'vote-request' }>): boolean {
     const equals = lastTerm === this.log.lastTerm && lastIndex === this.log.lastIndex
-    return this.role === 'pre-candidate' && equals && this.self < from && this.electionElapsed <= this.turn
+    return asked <= this.currentTerm + 1 && this.role === 'pre-candidate' && equals && this.self < from && this.electionElapsed <= this.turn
   }
 
   /** Ticks in which a vote is usually over. */

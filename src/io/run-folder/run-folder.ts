@@ -47,6 +47,9 @@ export interface RunFolder {
   writeEmergency(marker: EmergencyMarker): void
   readEmergency(): EmergencyMarker | undefined
   clearEmergency(): void
+  /** Milliseconds, as the guardian before had it in this boot; undefined where none did. */
+  readEmergencyStop(boot: BootId): number | undefined
+  writeEmergencyStop(boot: BootId, milliseconds: number): void
   /** Counts the daemons of one boot: 1 for the first. */
   nextSession(boot: BootId): number
   writePid(role: ProcessRole, process: ProcessIdentity): void
@@ -70,6 +73,7 @@ export function openRunFolder(path: string): RunFolder {
   const lease = join(root, 'lease')
   const emergency = join(root, 'emergency')
   const session = join(root, 'session')
+  const emergencyStop = join(root, 'emergency-stop')
   const bootFile = join(root, 'boot')
   const attributes = join(root, 'attributes')
   const pid = (role: ProcessRole) => join(root, `${role}.pid`)
@@ -96,6 +100,11 @@ export function openRunFolder(path: string): RunFolder {
     writeEmergency: (marker) => writeChecked(emergency, marker),
     readEmergency: () => readAs<EmergencyMarker>(emergency),
     clearEmergency: () => rmSync(emergency, { force: true }),
+    readEmergencyStop: (boot) => {
+      const known = readAs<{ boot: BootId; milliseconds: number }>(emergencyStop)
+      return known?.boot === boot && Number.isFinite(known.milliseconds) ? known.milliseconds : undefined
+    },
+    writeEmergencyStop: (boot, milliseconds) => writeChecked(emergencyStop, { boot, milliseconds }),
     nextSession: (boot) => {
       const known = readAs<{ boot: BootId; count: number }>(session)
       const count = (known?.boot === boot ? known.count : 0) + 1

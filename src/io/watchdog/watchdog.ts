@@ -45,6 +45,13 @@ export function watchdogAt(device: string, log: (text: string) => void): Watchdo
         // A FIFO that nobody reads would have us wait for ever.
         if (fd === undefined) {
           fd = openSync(device, constants.O_WRONLY | constants.O_NONBLOCK)
+          // A driver may take another one when it is opened, and somebody may have set it since.
+          const now = readTimeout(device)
+          if (now !== timeout) {
+            writeSync(fd, 'V')
+            leave()
+            throw new ClusterError('INVALID', `its time-out has become ${now} ms, it was ${timeout}: start the guardian again`)
+          }
           log(`watchdog ${device} armed, ${timeout} ms`)
         }
         // One short system call: the time at which it is fed is the time at which that was decided.
@@ -95,18 +102,18 @@ export function whyNoProof(device: string): string | undefined {
   return undefined
 }
 
+/** Where it cannot be told, it is taken for one. */
 function isVirtual(): boolean {
-  return existsSync('/sys/hypervisor/type') || /^flags\s*:.*\bhypervisor\b/m.test(readFileSync('/proc/cpuinfo', 'utf8'))
+  const cpu = readFileSync('/proc/cpuinfo', 'utf8')
+  return existsSync('/sys/hypervisor/type') || !/^flags\s*:/m.test(cpu) || /^flags\s*:.*\bhypervisor\b/m.test(cpu)
 }
 
 function maySleep(): boolean {
   const states = existsSync('/sys/power/state') ? readFileSync('/sys/power/state', 'utf8') : ''
   if (!/\b(mem|disk|standby|freeze)\b/.test(states)) return false
   const target = '/etc/systemd/system/sleep.target'
-  return (
-    existsSync('/run/systemd/system') &&
-    !(lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() === true && realpathSync(target) === '/dev/null')
-  )
+  const isMasked = lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() === true && realpathSync(target) === '/dev/null'
+  return !(existsSync('/run/systemd/system') && isMasked)
 }
 
 /** `/dev/watchdog` is the first of them, by the name of its driver's era. */

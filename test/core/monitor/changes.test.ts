@@ -182,3 +182,20 @@ test('what is degraded is ONLINE and says why, until it is well', () => {
   script.done(3, 'running')
   assert.equal(script.records.get(g)?.progress['app' as never]?.degraded, undefined)
 })
+
+test('what is wanted while a reload is under way is judged when it has ended, against what the reload brought', () => {
+  const script = online()
+  script.run({ app: ocf(2) }, { sequence: 2 })
+  // A third definition comes before the reload of the second has ended.
+  script.run({ app: ocf(3) }, { sequence: 3 })
+  const again = begun(script, { kind: 'method-done', action: 2, result: { outcome: 'done' } })
+  assert.deepEqual([again?.request.method, speedOf(again), again?.request.former?.parameters.speed], ['reload', 3, 2])
+})
+
+test('a change that is taken back while its reload is under way is reloaded back', () => {
+  const script = online()
+  script.run({ app: ocf(2) }, { sequence: 2 })
+  script.run({ app: ocf(1) }, { sequence: 3 })
+  const again = begun(script, { kind: 'method-done', action: 2, result: { outcome: 'done' } })
+  assert.deepEqual([again?.request.method, speedOf(again), again?.request.former?.parameters.speed], ['reload', 1, 2])
+})
