@@ -276,7 +276,18 @@ const cases: readonly Case[] = [
   ['maintenance', 'POST', '/v1/nodes/n1/maintenance', json({ for: '1h' }), 'NOT_YET', /standby/],
   ['a backup', 'GET', '/v1/backup', {}, 'NOT_YET', /config/],
   ['a simulation', 'POST', '/v1/simulate', json({ events: [] }), 'NOT_YET'],
-  ['a stop of the cluster', 'POST', '/v1/cluster/stop', {}, 'NOT_YET'],
+  [
+    'a stop of a cluster by another name',
+    'POST',
+    '/v1/cluster/stop',
+    json({ cluster: 'another' }),
+    'INVALID',
+    /type the name of the cluster/,
+  ],
+  ['a stop of no cluster', 'POST', '/v1/cluster/stop', json({}), 'INVALID', /"cluster"/],
+  ['a node that leaves and is not there', 'POST', '/v1/nodes/n9/leave', json({}), 'NODE_NOT_FOUND'],
+  ['a test of devices of a node that is not there', 'POST', '/v1/nodes/n9/fencing/test', {}, 'NODE_NOT_FOUND'],
+  ['a test of devices where there are none', 'POST', '/v1/nodes/n1/fencing/test', {}, 'CONFLICT', /PATCH/],
 ]
 
 test('every wrong input has its code, its reason and its next step, and changes nothing', async (context) => {

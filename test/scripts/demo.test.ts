@@ -125,7 +125,7 @@ describe('three nodes on loopback', () => {
     const answer = await loopback.api('POST', `/v1/nodes/${node}/leave?wait=30s`, { reason: 'a test' })
     assert.equal(answer.status, 200, JSON.stringify(answer.body))
     const supply = loopback.lab.power.get(node)
-    await waitFor('its software to stop', patience, async () => supply?.isOn() === false)
+    await waitFor('its software to stop', patience, async () => supply?.pidsOf('main.js').length === 0)
     await waitFor('the service elsewhere', patience, async () => (await loopback.holder()) !== undefined)
     const other = names.find((name) => name !== node) as string
     const { body } = await loopback.api('GET', '/v1/nodes', undefined, other)
@@ -143,7 +143,9 @@ describe('three nodes on loopback', () => {
     const wrong = await loopback.api('POST', '/v1/cluster/stop', { cluster: 'another' })
     assert.equal(wrong.status, 400)
     assert.ok((await loopback.api('POST', '/v1/cluster/stop', { cluster: 'test', reason: 'a test' })).status < 300)
-    await waitFor('every process to end', patience, async () => [...loopback.lab.power.values()].every((supply) => !supply.isOn()))
+    await waitFor('every process to end', patience, async () =>
+      [...loopback.lab.power.values()].every((supply) => supply.pidsOf('main.js').length === 0),
+    )
     assert.equal((await request(loopback.url, 'GET', '/health')).status, 0)
     await Promise.all([...loopback.lab.power.values()].map((supply) => supply.on()))
     await loopback.settled()
