@@ -60,9 +60,11 @@ export async function raiseLoopback(third: number, protection: 'devices' | 'watc
   const watched = protection === 'watchdogs' ? { watchdog: (node: string) => join(home, `watchdog-${node}`) } : {}
   const lab: Lab = await makeLab({ name: 'test', home, run, nodes, cable, emergencyStop: '2s', ...watched })
   if (protection === 'watchdogs')
-    // It resets the machine: off in one blow, and on again.
-    for (const [node, supply] of lab.power)
-      watchdogs.set(node, new WatchdogStandIn(join(home, `watchdog-${node}`), 800, () => void supply.off().then(() => supply.on())))
+    for (const [node, supply] of lab.power) {
+      // It resets the machine, off in one blow and on again; one without power has no watchdog that could.
+      const reset = () => supply.isOn() && void supply.off().then(() => supply.on())
+      watchdogs.set(node, new WatchdogStandIn(join(home, `watchdog-${node}`), 800, reset))
+    }
   const journal = join(home, 'journal.jsonl')
   const api: LoopbackLab['api'] = async (method, path, body, node) => {
     // Longer than the API itself waits for a quorum.
