@@ -129,7 +129,7 @@ export async function startIpmi(node: string, folder: string, port: number, powe
     await ended
   }
   await plug()
-  const settings = { lanplus: 1, cipher: 3, power_wait: 0, login_timeout: 6, shell_timeout: 6, power_timeout: 6 }
+  const settings = { lanplus: 1, cipher: 3, power_wait: 0, login_timeout: 4, shell_timeout: 4, power_timeout: 5 }
   return controllerOf(machine, {
     device: {
       agent: 'fence_ipmilan',
@@ -234,9 +234,9 @@ export async function startRedfish(folder: string, port: number, power: Power): 
     ssl_insecure: 1,
     systems_uri: system,
     power_wait: 0,
-    login_timeout: 6,
-    shell_timeout: 6,
-    power_timeout: 6,
+    login_timeout: 4,
+    shell_timeout: 4,
+    power_timeout: 5,
   }
   return controllerOf(machine, { device: { agent: 'fence_redfish', parameters, timeout: '20s' }, plug, unplug, close: unplug })
 }
