@@ -6,7 +6,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https'
-import { createServer, type Server } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { pause } from './http.js'
 import { projectRoot } from './lab.js'
@@ -14,7 +14,7 @@ import type { Power } from './power.js'
 
 export type Mood =
   | 'honest'
-  /** Each answer takes two seconds. */
+  /** Each answer takes a second. */
   | 'slow'
   /** Says that it has switched and has not; asked for the state it tells the truth. */
   | 'powerless'
@@ -49,7 +49,7 @@ class Machine {
   }
 
   async isOn(): Promise<boolean | undefined> {
-    if (this.mood === 'slow') await pause(2_000)
+    if (this.mood === 'slow') await pause(1_000)
     if (this.mood === 'falls-silent' && this.silent) return undefined
     return this.mood === 'lying' ? false : this.power.isOn()
   }
@@ -57,7 +57,7 @@ class Machine {
   /** Whether it answers. */
   async set(on: boolean): Promise<boolean> {
     this.asked.push(on ? 'on' : 'off')
-    if (this.mood === 'slow') await pause(2_000)
+    if (this.mood === 'slow') await pause(1_000)
     if (this.mood === 'falls-silent' && this.silent) return false
     if (this.mood === 'powerless' || this.mood === 'lying') return true
     // The simulator waits for its chassis: what takes longer is seen by asking again.
@@ -73,7 +73,11 @@ export async function startIpmi(node: string, folder: string, port: number, powe
   const machine = new Machine(power)
   const socket = join(folder, 'chassis.sock')
   mkdirSync(join(folder, 'state'), { recursive: true })
+  // Those that are never answered would keep this process.
+  const open = new Set<Socket>()
   const chassis = createServer((asking) => {
+    open.add(asking)
+    asking.on('close', () => open.delete(asking))
     asking.setEncoding('utf8')
     asking.on('error', () => undefined)
     asking.once(
@@ -129,7 +133,7 @@ export async function startIpmi(node: string, folder: string, port: number, powe
     await ended
   }
   await plug()
-  const settings = { lanplus: 1, cipher: 3, power_wait: 0, login_timeout: 4, shell_timeout: 4, power_timeout: 5 }
+  const settings = { lanplus: 1, cipher: 3, power_wait: 0, login_timeout: 4, shell_timeout: 4, power_timeout: 3 }
   return controllerOf(machine, {
     device: {
       agent: 'fence_ipmilan',
@@ -140,6 +144,7 @@ export async function startIpmi(node: string, folder: string, port: number, powe
     unplug,
     close: async () => {
       await unplug()
+      for (const asking of open) asking.destroy()
       chassis.close()
       rmSync(socket, { force: true })
     },
@@ -236,7 +241,7 @@ export async function startRedfish(folder: string, port: number, power: Power): 
     power_wait: 0,
     login_timeout: 4,
     shell_timeout: 4,
-    power_timeout: 5,
+    power_timeout: 3,
   }
   return controllerOf(machine, { device: { agent: 'fence_redfish', parameters, timeout: '20s' }, plug, unplug, close: unplug })
 }
