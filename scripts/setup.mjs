@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { bundle } from './bundle.mjs'
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const dist = join(root, 'dist')
@@ -30,7 +31,7 @@ export async function setup() {
   await takeLock()
   try {
     installPackages()
-    build()
+    await build()
   } finally {
     rmSync(lock, { recursive: true, force: true })
   }
@@ -114,8 +115,9 @@ function isInstalled(wanted) {
   )
 }
 
-function build() {
-  const sources = [...sourceFolders.flatMap((folder) => listFiles(join(root, folder))), join(root, 'tsconfig.json'), packagesStamp]
+async function build() {
+  const rules = [join(root, 'tsconfig.json'), join(root, 'scripts', 'bundle.mjs'), packagesStamp]
+  const sources = [...sourceFolders.flatMap((folder) => listFiles(join(root, folder))), ...rules]
   const newest = String(Math.max(...sources.map((path) => statSync(path).mtimeMs)))
   const state = `${newest} ${sources.length}`
   if (existsSync(buildStamp) && readFileSync(buildStamp, 'utf8') === state) return
@@ -123,6 +125,11 @@ function build() {
   rmSync(buildStamp, { force: true })
   run(process.execPath, [join(modules, 'typescript', 'bin', 'tsc'), '-p', root], 'the program does not compile')
   removeOrphans(new Set(sources))
+  try {
+    await bundle(root)
+  } catch (error) {
+    throw new SetupError(`the program could not be put together: ${error.message}`)
+  }
   writeFileSync(buildStamp, state)
 }
 

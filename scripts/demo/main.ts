@@ -158,7 +158,7 @@ function explain(cluster: Lab, port: number): void {
   hint(`curl -X POST ${url}/v1/groups/web/move -d '{"to":"n3"}'`, 'move it')
   hint(`curl ${url}/v1/cases`, "every suspected node's story, with its proof")
   hint('scripts/chaos/pause-node n2', 'and scripts/chaos/cut-node n3; --undo takes them back')
-  hint(`node dist/src/main.js --url ${url} status`, 'the command line')
+  hint(`node dist/bin/quorate.js --url ${url} status`, 'the command line')
   say()
   say('Ctrl-C ends the demo; its data stays. What happens now, live:')
   say()

@@ -1,7 +1,7 @@
 /** Makes the folders and files of a cluster whose nodes share this kernel, and the power supply of each node. */
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,7 +12,14 @@ import { type PowerServer, servePower } from './power-server.js'
 
 /** The root of the project, from the compiled place of this file (`dist/scripts/lib`). */
 export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
-export const mainScript = join(projectRoot, 'dist/src/main.js')
+export const mainScript = newestMain()
+
+/** The program in few files, as it is installed; where it was compiled since without being put together, as compiled. */
+function newestMain(): string {
+  const [whole, compiled] = ['dist/bin/quorate.js', 'dist/.tsbuildinfo'].map((path) => join(projectRoot, path)) as [string, string]
+  const ageOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0
+  return ageOf(whole) >= ageOf(compiled) && existsSync(whole) ? whole : join(projectRoot, 'dist/src/main.js')
+}
 export const fenceAgentSource = join(projectRoot, 'scripts/lib/fence_outlet.mjs')
 
 export interface LabNode {

@@ -163,7 +163,8 @@ class Door {
       server.listen({ host: this.node.front, port: this.node.port }, () => {
         server.off('error', reject)
         server.on('error', () => undefined)
-        this.server = server
+        if (this.closed) server.close()
+        else this.server = server
         resolve()
       })
     })
@@ -299,9 +300,18 @@ class Passage {
   }
 
   private reset(): void {
-    if (!this.isOver) this.near.resetAndDestroy()
+    if (!this.isOver) abort(this.near)
     this.end()
   }
+}
+
+/**
+ * Resets the connection, or only closes it where its end is just being said: Node 20 loses a socket that is reset then, says so
+ * by an error instead of `close`, and turns in a circle for ever when the process is to end.
+ */
+export function abort(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 /** A socket that is not read keeps what comes, and its sender waits in the end: nothing is lost by a cut. */

@@ -49,7 +49,7 @@ export class WatchdogStandIn {
         this.isHeld = false
         if (this.last !== 'V') this.fedAt = performance.now()
       }
-      if (this.isArmed && this.hungry > this.timeout) {
+      if (this.isArmed && !this.closed && this.hungry > this.timeout) {
         this.isArmed = false
         this.onHunger?.()
       }

@@ -1,11 +1,11 @@
 /** The relay between the demo's nodes passes what it should, is silent where it is cut, and refuses where nobody listens. */
 import assert from 'node:assert/strict'
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { pause, waitFor } from '../../scripts/lib/http.js'
 import { freePort } from '../../scripts/lib/lab.js'
-import { openRelay, type Relay } from '../../scripts/lib/relay.js'
+import { abort, openRelay, type Relay } from '../../scripts/lib/relay.js'
 
 const addresses = ['127.83.0.1', '127.83.0.2', '127.83.0.3'] as const
 const fronts = ['127.83.1.1', '127.83.1.2', '127.83.1.3'] as const
@@ -85,6 +85,21 @@ describe('relay', () => {
     await close(server)
     await ended
     await assert.rejects(dial(1, 2), { code: 'ECONNREFUSED' }, 'refused as soon as the connection is seen to end')
+  })
+
+  test('a connection that is reset while its end is being said is closed all the same', async () => {
+    const server = createServer({ allowHalfOpen: true })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const met = new Promise<Socket>((resolve) => server.once('connection', resolve))
+    const { port: at } = server.address() as AddressInfo
+    const other = connect({ host: '127.0.0.1', port: at }).on('error', () => undefined)
+    const socket = await met
+    const closed = new Promise<void>((resolve, reject) => socket.once('close', () => resolve()).once('error', reject))
+    socket.end()
+    abort(socket)
+    await closed
+    other.destroy()
+    server.close()
   })
 
   test('datagrams pass between all known ports, and the answer finds its way back', async () => {
