@@ -7,14 +7,14 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort, type Lab, type LabNode, makeLab, projectRoot } from '../../scripts/lib/lab.js'
 import { frontOf } from '../../scripts/lib/loopback.js'
 import { device, makeNetwork, type Network } from '../../scripts/lib/netns.js'
-import type { Power } from '../../scripts/lib/power.js'
+import type { Power, Role } from '../../scripts/lib/power.js'
 import { openRelay, type Relay } from '../../scripts/lib/relay.js'
 import { Api, type ApiAnswer } from './api.js'
 import { askAt, type ServiceAnswer } from './asker.js'
@@ -22,7 +22,7 @@ import { buildShim, Shim } from './shim.js'
 import { loopbackCarrier, namespaceCarrier, relayCarrier, Wires } from './wires.js'
 
 export type Arena = 'loopback' | 'namespaces'
-export type Role = 'daemon' | 'guardian' | 'monitor'
+export type { Role }
 export type DeviceMode = 'honest' | 'broken' | 'refuse' | 'slow' | 'deaf'
 
 export interface ClusterOptions {
@@ -182,16 +182,7 @@ export class Cluster {
 
   /** Processes of the node in this role, as this machine numbers them. */
   pids(node: string, role: Role): readonly number[] {
-    return this.power(node)
-      .pids()
-      .filter((pid) => {
-        try {
-          const [, script, found] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
-          return script?.endsWith('/main.js') === true && found === role
-        } catch {
-          return false
-        }
-      })
+    return this.power(node).pidsIn(role)
   }
 
   /** Of each daemon that runs. */

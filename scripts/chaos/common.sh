@@ -66,7 +66,7 @@ on_host() {
 
 # The node's processes in a role: the command line ends with its config file.
 pids_of() {
-  echo "pgrep -f -- '[m]ain\\.js $1 --config $config\$'"
+  echo "pgrep -f -- '([q]uorate(\\.js)?|[m]ain\\.js) $1 --config $config\$'"
 }
 
 # A file on the host that says which application of this script is in force: an older one's end does not end a newer one.

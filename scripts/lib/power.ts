@@ -25,6 +25,9 @@ export interface PowerOptions {
   readonly reset?: () => Promise<void>
 }
 
+/** Of a process of Quorate. */
+export type Role = 'guardian' | 'daemon' | 'monitor'
+
 const killTimeout = 5_000
 const marker = 'QUORATE_POWER'
 
@@ -58,6 +61,18 @@ export class Power {
 
   off(): Promise<void> {
     return this.queue(() => this.killAll())
+  }
+
+  /** The node's own processes in this role, by their command lines. */
+  pidsIn(role: Role): readonly number[] {
+    return this.pids().filter((pid) => {
+      try {
+        const [, script = '', found] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+        return /\/(quorate|main)\.js$/.test(script) && found === role
+      } catch {
+        return false // It has ended meanwhile.
+      }
+    })
   }
 
   /** Those of the node's processes whose command line has `word` in it. */

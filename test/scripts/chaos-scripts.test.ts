@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { pause, waitFor } from '../../scripts/lib/http.js'
 import { projectRoot } from '../../scripts/lib/lab.js'
+import type { Role } from '../../scripts/lib/power.js'
 import { runCli } from '../../src/cli/index.js'
 import { type LoopbackLab, names, raiseLoopback } from './loopback-lab.js'
 
@@ -198,13 +199,10 @@ describe('on a cluster', () => {
   }
 
   /** As the kernel has it: T is stopped. */
-  function stateOf(node: string, role: string): string {
-    for (const pid of loopback.lab.power.get(node)?.pids() ?? []) {
-      if (!existsSync(`/proc/${pid}/cmdline`)) continue
-      const [, script, found] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
-      if (script?.endsWith('main.js') === true && found === role)
-        return (/\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [])[1] ?? ''
-    }
-    return ''
+  function stateOf(node: string, role: Role): string {
+    const [pid] = loopback.lab.power.get(node)?.pidsIn(role) ?? []
+    return pid === undefined || !existsSync(`/proc/${pid}/stat`)
+      ? ''
+      : ((/\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [])[1] ?? '')
   }
 })
