@@ -112,9 +112,9 @@ export class Leadership {
     )
   }
 
-  /** Nodes whose loss would leave no quorum among those that answer now: they are not fenced. */
+  /** Nodes whose loss would leave no quorum among those that answer now and are to stay. */
   needed(): readonly NodeId[] {
-    const answering = this.doors.answering()
+    const answering = this.doors.answering().filter((node) => this.state.get('nodes', node)?.away === undefined)
     return this.doors.voters().filter((node) => !isQuorumWithout(this.state, node, answering))
   }
 
