@@ -7,7 +7,7 @@ import type { NodeConfig } from './io/node-file/index.js'
 
 // Everything is loaded by who needs it: guardian and monitor stay small, and all start fast.
 const self = fileURLToPath(import.meta.url)
-const processes: Readonly<Record<string, (config: NodeConfig) => Promise<void>>> = { guardian, daemon, monitor, recover }
+const processes: Readonly<Record<string, (config: NodeConfig) => Promise<void>>> = { guardian, daemon, monitor, recover, upgrade }
 
 const [, , command, ...rest] = process.argv
 const run = command === undefined ? undefined : processes[command]
@@ -38,33 +38,108 @@ function argv(role: string, config: NodeConfig): readonly string[] {
 }
 
 async function guardian(config: NodeConfig): Promise<void> {
-  const [{ runGuardian }, { readBootId }] = await Promise.all([import('./guardian/index.js'), import('./io/run-folder/index.js')])
-  let running: RunningGuardian
-  try {
-    running = await runGuardian({
-      node: config.node,
-      boot: readBootId({ bootIdFile: config.bootIdFile }),
-      runDir: config.runDir,
-      logDir: config.logDir,
-      secret: config.secret,
-      guardian: { addresses: config.links.map((link) => link.host), port: config.guardianPort },
-      emergencyStop: config.emergencyStop,
-      ...(config.watchdog === undefined ? {} : { watchdog: config.watchdog.device }),
-      ...(config.watchdog?.trust === undefined ? {} : { watchdogTrust: config.watchdog.trust }),
-      daemonArgv: argv('daemon', config),
-      monitorArgv: argv('monitor', config),
-      containment: config.containment,
-    })
-  } catch (error) {
-    // Another guardian of this node holds the lock: that one guards.
-    if (error instanceof ClusterError && error.code === 'CONFLICT') process.exit(0)
-    throw error
+  const [{ isStartedByDaemon, runGuardian }, { readBootId }] = await Promise.all([
+    import('./guardian/index.js'),
+    import('./io/run-folder/index.js'),
+  ])
+  let running: RunningGuardian | undefined
+  for (let waited = 0; running === undefined; waited++) {
+    try {
+      running = await runGuardian({
+        node: config.node,
+        boot: readBootId({ bootIdFile: config.bootIdFile }),
+        runDir: config.runDir,
+        logDir: config.logDir,
+        secret: config.secret,
+        guardian: { addresses: config.links.map((link) => link.host), port: config.guardianPort },
+        emergencyStop: config.emergencyStop,
+        ...(config.watchdog === undefined ? {} : { watchdog: config.watchdog.device }),
+        ...(config.watchdog?.trust === undefined ? {} : { watchdogTrust: config.watchdog.trust }),
+        daemonArgv: argv('daemon', config),
+        monitorArgv: argv('monitor', config),
+        containment: config.containment,
+      })
+    } catch (error) {
+      // Another guardian of this node holds the lock: that one guards.
+      if (!(error instanceof ClusterError) || error.code !== 'CONFLICT') throw error
+      if (isStartedByDaemon()) process.exit(0)
+      if (waited === 0) await standBy(config, error.message)
+    }
   }
-  process.on('SIGTERM', () => running.terminate())
-  process.on('SIGINT', () => running.terminate())
-  process.on('SIGHUP', () => running.handOver()) // An upgrade: the next guardian takes over what runs.
-  await running.ended
+  const guards = running
+  // In the place of those for whom it stood by.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.removeAllListeners(signal)
+  process.on('SIGTERM', () => guards.terminate())
+  process.on('SIGINT', () => guards.terminate())
+  process.on('SIGHUP', () => guards.handOver()) // An upgrade: the next guardian takes over what runs.
+  await guards.ended
   process.exit(0)
+}
+
+/**
+ * The service manager has started this guardian while another one guards: it goes on trying, so that the service manager goes on
+ * having somebody to tell, and passes on what it is told.
+ */
+async function standBy(config: NodeConfig, why: string): Promise<void> {
+  const [{ openRunFolder }, { isAlive, pause, signalProcess }] = await Promise.all([
+    import('./io/run-folder/index.js'),
+    import('./io/processes/index.js'),
+  ])
+  process.stdout.write(`${why}: standing by\n`)
+  const folder = openRunFolder(config.runDir)
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, async () => {
+      const guards = folder.readPid('guardian')
+      if (guards !== undefined && guards.pid !== process.pid && signalProcess(guards, signal)) while (isAlive(guards)) await pause(100)
+      process.exit(0)
+    })
+  process.on('SIGHUP', () => {
+    const guards = folder.readPid('guardian')
+    if (guards !== undefined && guards.pid !== process.pid) signalProcess(guards, 'SIGHUP')
+  })
+}
+
+/** Each process of this node makes room for what is installed now; services run on. */
+async function upgrade(config: NodeConfig): Promise<void> {
+  const [{ replaceSoftware }, { openRunFolder }, { Client }] = await Promise.all([
+    import('./guardian/index.js'),
+    import('./io/run-folder/index.js'),
+    import('./cli/index.js'),
+  ])
+  const client = new Client({ url: undefined, socket: config.api.socket })
+  const ask = async (path: string): Promise<Readonly<Record<string, unknown>> | undefined> => {
+    try {
+      const { status, body } = await client.ask({ method: 'GET', path })
+      return status === 200 ? body : undefined
+    } catch {
+      return undefined // It is being replaced.
+    }
+  }
+  type Shown = {
+    readonly leader?: string
+    readonly nodes?: readonly { readonly name: string; readonly state: string; readonly leaseOk: boolean }[]
+  }
+  const statusNow = async (): Promise<Shown | undefined> => ask('/v1/status?consistency=local')
+  await replaceSoftware({
+    runFolder: openRunFolder(config.runDir),
+    whyNotReady: async () => {
+      const ready = (await ask('/readyz')) as { readonly missing: readonly string[] } | undefined
+      if (ready === undefined) return 'its daemon does not answer, or knows no leader'
+      if (ready.missing.length > 0) return `its daemon misses the ${ready.missing.join(' and the ')}`
+      const own = (await statusNow())?.nodes?.find(({ name }) => name === config.node)
+      return own?.state !== 'ONLINE' || !own.leaseOk
+        ? `${config.node} is ${own?.state ?? 'unknown'}, and its lease is not as it should be`
+        : undefined
+    },
+    giveUpLead: async () => {
+      const { leader, nodes = [] } = (await statusNow()) ?? {}
+      const to = nodes.find(({ name, state }) => name !== config.node && state === 'ONLINE')?.name
+      if (leader !== config.node || to === undefined) return
+      await client.ask({ method: 'POST', path: '/v1/leader/transfer', query: { wait: '3s' }, body: { to } }).catch(() => undefined)
+    },
+    say: (text) => void process.stdout.write(`${text}\n`),
+  })
+  process.stdout.write('done: all three run what is installed now\n')
 }
 
 async function monitor(config: NodeConfig): Promise<void> {
@@ -96,16 +171,18 @@ async function daemon(config: NodeConfig): Promise<void> {
     fatal: (error) => fail(error),
   })
   const api = await startApi(running, log)
-  const leave = (): void => {
+  /** One that `returns` is silent no longer than it must: whatever it holds, the next one judges as after a crash. */
+  const leave = (returns = false): void => {
     // Orderly or not, the guardian decides what becomes of the services; the daemon only goes.
     setTimeout(() => process.exit(0), 3_000).unref()
     void api
       .close()
-      .then(() => running.close())
+      .then(() => (returns ? undefined : running.close()))
       .then(() => process.exit(0))
   }
-  process.on('SIGTERM', leave)
-  process.on('SIGINT', leave)
+  process.on('SIGTERM', () => leave())
+  process.on('SIGINT', () => leave())
+  process.on('SIGHUP', () => leave(true)) // An upgrade: the guardian starts the next one at once.
 }
 
 /** Offline, on a stopped node: the last way out. Says what it would do; does it only when the node's name is typed. */

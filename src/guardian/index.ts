@@ -2,4 +2,5 @@
 export { clusterKeyPurpose, guardianSender } from './answers.js'
 export type { GuardianConfig } from './config.js'
 export { type RunningGuardian, runGuardian } from './guardian.js'
-export { startGuardian } from './start-guardian.js'
+export { replaceSoftware } from './replace.js'
+export { isStartedByDaemon, startGuardian } from './start-guardian.js'

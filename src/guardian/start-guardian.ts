@@ -27,3 +27,8 @@ export function startGuardian(argv: readonly string[], logDir: string, hung?: Ru
   child.unref()
   closeSync(output)
 }
+
+/** Whether this process was started by a daemon that missed its guardian, and not by the system's own service manager. */
+export function isStartedByDaemon(): boolean {
+  return process.env[roleMarker] === 'guardian'
+}

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { pause, request, waitFor } from '../../scripts/lib/http.js'
 import { type LoopbackLab, names, raiseLoopback } from './loopback-lab.js'
+import { ServiceClient } from './service-client.js'
 
 const patience = 60_000
 const kills = 20
@@ -18,7 +19,7 @@ describe('three nodes on loopback', () => {
 
   test(`the daemon of the active node, leader or not, is killed ${kills} times, and no request at the service fails`, async (context) => {
     const holder = await loopback.settled()
-    const client = new Client(loopback.url)
+    const client = new ServiceClient(loopback.url)
     let led = 0
     for (let kill = 0; kill < kills; kill++) {
       const other = names.find((name) => name !== holder.node) as string
@@ -187,32 +188,3 @@ describe('three nodes on loopback', () => {
     return (['guardian', 'daemon', 'monitor'] as const).every((role) => supply?.pidsIn(role).length === 0)
   }
 })
-
-/** Asks every 10 ms, one request after the other. */
-class Client {
-  readonly failures: string[] = []
-  succeeded = 0
-  slowest = 0
-  private readonly url: string
-  private closed = false
-
-  constructor(url: string) {
-    this.url = url
-    void this.run()
-  }
-
-  close(): void {
-    this.closed = true
-  }
-
-  private async run(): Promise<void> {
-    while (!this.closed) {
-      const began = Date.now()
-      const { status, body } = await request(this.url, 'GET', '/', undefined, { timeoutMs: 2_000 })
-      if (status === 200) this.succeeded++
-      else this.failures.push(`${new Date(began).toISOString()} status ${status} ${JSON.stringify(body)}`)
-      this.slowest = Math.max(this.slowest, Date.now() - began)
-      await pause(10)
-    }
-  }
-}

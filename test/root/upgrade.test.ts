@@ -1,0 +1,102 @@
+/** The whole software of a node is replaced while its service is asked all the time; and what the service manager keeps stands by. */
+import assert from 'node:assert/strict'
+import { execFile, spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { after, afterEach, before, describe, test } from 'node:test'
+import { promisify } from 'node:util'
+import { waitFor } from '../../scripts/lib/http.js'
+import { mainScript } from '../../scripts/lib/lab.js'
+import type { Role } from '../../scripts/lib/power.js'
+import { type LoopbackLab, names, raiseLoopback } from '../scripts/loopback-lab.js'
+import { ServiceClient } from '../scripts/service-client.js'
+
+const patience = 60_000
+const roles: readonly Role[] = ['guardian', 'daemon', 'monitor']
+const run = promisify(execFile)
+
+describe('an upgrade', () => {
+  let loopback: LoopbackLab
+
+  before(async () => {
+    loopback = await raiseLoopback(50)
+  })
+  after(() => loopback?.close())
+  afterEach(() => assert.deepEqual(loopback.doubles(), [], 'no instant with two copies in the journal of the service'))
+
+  const configOf = (node: string): string => join(loopback.lab.home, node, 'node.yaml')
+  const upgrade = (node: string) => run(process.execPath, [mainScript, 'upgrade', '--config', configOf(node)], { timeout: 120_000 })
+  const pidsOf = (node: string) => Object.fromEntries(roles.map((role) => [role, loopback.lab.power.get(node)?.pidsIn(role) ?? []]))
+
+  test('of every node, one after the other, that of the service among them: no request fails, the grant stays, nobody is fenced', async (context) => {
+    const holder = await loopback.settled()
+    const client = new ServiceClient(loopback.url)
+    for (const node of names) {
+      const old = pidsOf(node)
+      const { stdout } = await upgrade(node)
+      for (const role of roles) {
+        assert.match(stdout, new RegExp(`^${role}: pid ${old[role]?.[0]} has made room for \\d+`, 'm'))
+        assert.equal(pidsOf(node)[role]?.length, 1, `one ${role} of ${node}`)
+        assert.notDeepEqual(pidsOf(node)[role], old[role])
+      }
+    }
+    const after_ = await loopback.settled()
+    client.close()
+    context.diagnostic(`${client.succeeded} requests, slowest ${client.slowest} ms`)
+    assert.deepEqual(after_, holder, 'the same boot holds the same grant')
+    assert.deepEqual(client.failures, [])
+    assert.ok(client.succeeded > 100)
+    assert.equal(loopback.copies().length, 1, 'one copy ran all the time')
+    const { body } = await loopback.api('GET', '/v1/cases')
+    assert.deepEqual(body.cases, [])
+  })
+
+  test('does not begin where the node is not well', async () => {
+    const { node } = await loopback.settled()
+    const other = names.find((name) => name !== node) as string
+    const supply = loopback.lab.power.get(other)
+    const [daemon] = supply?.pidsIn('daemon') ?? []
+    const old = pidsOf(other)
+    process.kill(daemon as number, 'SIGSTOP')
+    try {
+      await assert.rejects(upgrade(other), (error: { readonly code?: number; readonly stderr?: string }) => {
+        assert.equal(error.code, 70)
+        assert.match(String(error.stderr), /CONFLICT: nothing was touched, for the node is not well/)
+        return true
+      })
+      assert.deepEqual(pidsOf(other), old)
+    } finally {
+      process.kill(daemon as number, 'SIGCONT')
+    }
+    await loopback.settled()
+  })
+
+  test('a guardian of the service manager beside one that guards stands by, passes on what it is told, and takes over', async () => {
+    const { node } = await loopback.settled()
+    const other = names.find((name) => name !== node) as string
+    const supply = loopback.lab.power.get(other)
+    const [guards] = supply?.pidsIn('guardian') ?? []
+    const second = spawn(process.execPath, [mainScript, 'guardian', '--config', configOf(other)], { stdio: ['ignore', 'pipe', 'inherit'] })
+    try {
+      let said = ''
+      second.stdout.setEncoding('utf8').on('data', (text: string) => {
+        said += text
+      })
+      await waitFor('it to stand by', patience, async () => said.includes('standing by'))
+      process.kill(guards as number, 'SIGKILL')
+      await waitFor(
+        'it to take over',
+        patience,
+        async () => said.includes(`guardian of ${other} up`) && said.includes('adopted daemon and monitor'),
+      )
+      await loopback.settled()
+    } finally {
+      // As a service manager does: it ends, and the rest of its node with it, in order.
+      const ended = new Promise((resolve) => second.once('exit', resolve))
+      second.kill('SIGTERM')
+      await ended
+    }
+    assert.deepEqual(pidsOf(other), { guardian: [], daemon: [], monitor: [] })
+    await supply?.on()
+    await loopback.settled()
+  })
+})
