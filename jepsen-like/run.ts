@@ -33,6 +33,8 @@ npm run chaos -- list                workloads and faults
   --profile P        normal (unless given), fast or slow
   --lanes N          faults side by side (2 with "mixed", else 1)
   --rest A-B         seconds between two faults of a lane (3-9)
+  --from FOLDER        nodes begin with the program of this checkout, compiled, of an earlier version (root); with the fault
+                       "upgrade" they come to this one’s
   --out FOLDER       where runs are kept (.chaos)
   --dry              prints the schedule and does nothing`
 
@@ -51,6 +53,8 @@ export interface Asked {
   readonly rest: readonly [number, number]
   readonly out: string
   readonly dry: boolean
+  /** A checkout whose program the nodes begin with. */
+  readonly from?: string
   /** For planted bugs: another program. */
   readonly main?: string
   readonly settings?: Readonly<Record<string, unknown>>
@@ -143,6 +147,7 @@ function toOptions(asked: Asked) {
     lanes,
     rest,
     main: program,
+    from,
     settings,
     wellBound = wellBoundUsual,
   } = asked
@@ -155,6 +160,7 @@ function toOptions(asked: Asked) {
       profile,
       wires,
       ...(program === undefined ? {} : { main: program }),
+      ...(from === undefined ? {} : { from }),
       ...(settings === undefined ? {} : { settings }),
     },
     workloads: chosen,
@@ -267,6 +273,7 @@ export function parse(args: readonly string[]): Asked | string {
         lanes: text,
         rest: text,
         out: text,
+        from: text,
         dry: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -292,6 +299,9 @@ export function parse(args: readonly string[]): Asked | string {
     if (rest === null) return `--rest is two numbers of seconds, such as 3-9, not ${values.rest}`
     const arena = oneOf('arena', ['loopback', 'namespaces'])
     if (arena === 'namespaces' && process.getuid?.() !== 0) return '--arena namespaces needs root'
+    if (values.from !== undefined && !existsSync(join(values.from, 'dist/src/main.js')))
+      return `--from is a compiled checkout: ${values.from} has no dist/src/main.js`
+    if (values.from !== undefined && process.getuid?.() !== 0) return '--from needs root'
     return {
       seconds: values.seconds === undefined ? number('minutes', 1, 0.1) * 60 : number('seconds', 60, 5),
       runs: number('runs', 1, 1),
@@ -307,6 +317,7 @@ export function parse(args: readonly string[]): Asked | string {
       rest: [Number(rest[1]) * 1_000, Number(rest[2]) * 1_000],
       out: resolve(values.out ?? join(root, '.chaos')),
       dry: values.dry === true,
+      ...(values.from === undefined ? {} : { from: resolve(values.from) }),
     }
   } catch (error) {
     return (error as Error).message

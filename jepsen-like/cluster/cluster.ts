@@ -6,12 +6,25 @@
  * The only part of the harness that knows how nodes are made; it uses `scripts/lib` for it. All else knows the HTTP API.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process'
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort, type Lab, type LabNode, makeLab, projectRoot } from '../../scripts/lib/lab.js'
+import { freePort, type Lab, type LabNode, mainScript, makeLab, projectRoot } from '../../scripts/lib/lab.js'
 import { frontOf } from '../../scripts/lib/loopback.js'
 import { device, makeNetwork, type Network } from '../../scripts/lib/netns.js'
 import type { Power, Role } from '../../scripts/lib/power.js'
@@ -33,6 +46,8 @@ export interface ClusterOptions {
   readonly settings?: Readonly<Record<string, unknown>>
   /** The program to run, where it is not that of this checkout. */
   readonly main?: string
+  /** Nodes begin with the program of this checkout of an earlier version, and come to this one's by `upgrade`. */
+  readonly from?: string
   readonly emergencyStop?: string
   /** On loopback as root; without root it is the relay always. */
   readonly wires?: 'filter' | 'relay'
@@ -55,6 +70,13 @@ export interface Status {
   }[]
 }
 
+export interface Member {
+  readonly member: string
+  readonly node: string
+  readonly role: string
+  readonly settled: boolean
+}
+
 export const groupName = 'owner'
 
 export class Cluster {
@@ -72,6 +94,8 @@ export class Cluster {
   readonly #shims: ReadonlyMap<string, Shim>
   readonly #network: Network | undefined
   readonly #relay: Relay | undefined
+  readonly #isUpgradable: boolean
+  readonly #mainOf: (node: string) => string
   /** Undefined where this process may ask itself. */
   readonly #asker: Asker | undefined
 
@@ -91,6 +115,8 @@ export class Cluster {
     this.#shims = made.shims
     this.#network = made.network
     this.#relay = made.relay
+    this.#isUpgradable = made.from !== undefined
+    this.#mainOf = made.mainOf
     if (made.network !== undefined) this.#asker = new Asker(made.network.prefix('client'), made.serviceAddress, made.servicePort)
     this.#apis = new Map(
       made.nodes.map((node) => [
@@ -205,6 +231,89 @@ export class Cluster {
     else writeFileSync(path, `${mode}\n`)
   }
 
+  /** Whether the nodes’ clocks since their boot can be other ones than this machine’s. */
+  get hasUptimes(): boolean {
+    return this.arena === 'namespaces' && canShiftUptime()
+  }
+
+  /** What the node, once it is switched on anew, believes for how many seconds longer than this machine to be up. */
+  setUptime(node: string, seconds: number): void {
+    writeFileSync(uptimeFile(this.home, node), String(seconds))
+    const shim = this.shim(node)
+    if (shim !== undefined) shim.uptimeOffsetMs = seconds * 1_000
+  }
+
+  /** Whether the nodes’ data lies on small file systems of their own. */
+  get hasSmallDisks(): boolean {
+    return process.getuid?.() === 0
+  }
+
+  /** To the last byte. Answers how many were left. */
+  fillDisk(node: string): number {
+    const path = this.#ballast(node)
+    const left = statfsSync(dirname(path))
+    const bytes = left.bavail * left.bsize
+    try {
+      writeFileSync(path, Buffer.alloc(bytes))
+      appendFileSync(path, Buffer.alloc(left.bsize))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+    }
+    return bytes
+  }
+
+  emptyDisk(node: string): void {
+    rmSync(this.#ballast(node), { force: true })
+  }
+
+  #ballast(node: string): string {
+    return join(this.home, node, 'data', 'ballast')
+  }
+
+  /** A disk with nothing on it. The node is off. */
+  newDisk(node: string): void {
+    const data = join(this.home, node, 'data')
+    for (const name of existsSync(data) ? readdirSync(data) : []) rmSync(join(data, name), { recursive: true, force: true })
+    mkdirSync(data, { recursive: true })
+  }
+
+  /** The program of this checkout takes the place of what the node runs, by `quorate upgrade`. Answers what that said. */
+  async upgrade(node: string, timeoutMs: number): Promise<{ readonly done: boolean; readonly text: string }> {
+    if (this.#isUpgradable) {
+      const program = dirname(this.#mainOf(node))
+      cpSync(join(projectRoot, 'dist/src'), `${program}.new`, { recursive: true, filter: (path) => !path.endsWith('.map') })
+      renameSync(program, `${program}.old`)
+      renameSync(`${program}.new`, program)
+      rmSync(`${program}.old`, { recursive: true, force: true })
+    }
+    const { prefix = [] } = this.#lab.nodes.find(({ name }) => name === node) as LabNode
+    const words = [...prefix, process.execPath, this.#mainOf(node), 'upgrade', '--config', join(this.home, node, 'node.yaml')]
+    return new Promise((resolve) => {
+      execFile(words[0] as string, words.slice(1), { timeout: timeoutMs }, (error, stdout, stderr) =>
+        resolve({ done: error === null, text: `${stdout}${stderr}`.trim() }),
+      )
+    })
+  }
+
+  async members(): Promise<readonly Member[]> {
+    const { members = [] } = (await this.ask('GET', '/v1/members')).body as { readonly members?: readonly Member[] }
+    return members
+  }
+
+  /** Whether each of them has a vote, and nothing else: then one that is not among them may lose what it has. */
+  async areVoters(nodes: readonly string[]): Promise<boolean> {
+    const members = await this.members()
+    return nodes.every((node) => {
+      const own = members.filter((member) => member.node === node)
+      return own.length === 1 && own[0]?.role === 'voter' && own[0].settled
+    })
+  }
+
+  /** After it came as a new one: its devices as they were. */
+  async fence(node: string): Promise<boolean> {
+    return (await this.ask('PATCH', `/v1/nodes/${node}`, { fencing: this.#fencing(node) })).status === 200
+  }
+
   /** Log segments of the node, the newest last. */
   logFiles(node: string): readonly string[] {
     const folder = join(this.home, node, 'data', 'log')
@@ -297,6 +406,7 @@ export class Cluster {
     await this.wires.clear().catch(() => undefined)
     await this.#relay?.close()
     await this.#network?.close()
+    unmountDisks(this.home, this.names)
     Cluster.standing.delete(this)
     return left
   }
@@ -369,6 +479,8 @@ interface Made {
   readonly shims: ReadonlyMap<string, Shim>
   readonly network: Network | undefined
   readonly relay: Relay | undefined
+  readonly from: string | undefined
+  readonly mainOf: (node: string) => string
   readonly home: string
   readonly run: string
   readonly serviceAddress: string
@@ -382,21 +494,32 @@ async function make(options: ClusterOptions): Promise<Made> {
   mkdirSync(home, { recursive: true, mode: 0o711 })
   const library = buildShim(join(projectRoot, 'jepsen-like/cluster/shim.c'), home)
   if (library === undefined) options.say('no C compiler: no faulty disks and clocks, and what was not synced survives a loss of power')
+  for (const name of names) mkdirSync(join(home, name, 'data'), { recursive: true })
+  if (process.getuid?.() === 0) for (const name of names) mountDisk(join(home, name, 'data'))
   const shims = new Map<string, Shim>()
   for (const name of names) {
     if (library === undefined) continue
-    mkdirSync(join(home, name, 'data'), { recursive: true })
     shims.set(name, new Shim(library, join(home, name), join(home, name, 'data')))
   }
   const agent = join(home, 'fence_chaos')
   copyFileSync(join(projectRoot, 'jepsen-like/cluster/fence_chaos.sh'), agent)
   chmodSync(agent, 0o755)
   const placed = options.arena === 'loopback' ? await onLoopback(names, options.wires ?? 'filter') : await inNamespaces(names)
+  const shifts = options.arena === 'namespaces' && canShiftUptime()
+  for (const [at, name] of names.entries()) {
+    // From none to weeks.
+    const seconds = shifts ? at * 777_777 : 0
+    writeFileSync(uptimeFile(home, name), String(seconds))
+    const shim = shims.get(name)
+    if (shim !== undefined) shim.uptimeOffsetMs = seconds * 1_000
+  }
+  const mainOf = options.from === undefined ? () => options.main ?? mainScript : await copiesOf(options.from, home, names)
   const nodes = placed.nodes.map((node) => ({
     ...node,
     // The node's own processes only: agents and services get an environment of their own.
     prefix: [
       ...(node.prefix ?? []),
+      ...(shifts ? ['/bin/sh', '-c', shiftUptime, uptimeFile(home, node.name)] : []),
       'env',
       ...Object.entries(shims.get(node.name)?.environment ?? {}).map(([name, value]) => `${name}=${value}`),
     ],
@@ -412,14 +535,53 @@ async function make(options: ClusterOptions): Promise<Made> {
       run,
       nodes,
       emergencyStop: options.emergencyStop ?? '2s',
-      ...(options.main === undefined ? {} : { main: options.main }),
+      main: mainOf,
     })
-    return { ...placed, arena: options.arena, nodes, lab, shims, home, run }
+    return { ...placed, arena: options.arena, nodes, lab, shims, home, run, from: options.from, mainOf }
   } catch (error) {
+    unmountDisks(home, names)
     await placed.relay?.close()
     await placed.network?.close()
     throw error
   }
+}
+
+const uptimeFile = (home: string, node: string): string => join(home, node, 'uptime')
+
+/** Runs what follows in a time namespace of its own; `$0` is the file that says how far its clocks since boot are ahead, in seconds. */
+const shiftUptime = 'exec unshare --time --boottime "$(cat "$0")" --monotonic "$(cat "$0")" -- "$@"'
+
+let shiftable: boolean | undefined
+function canShiftUptime(): boolean {
+  shiftable ??= spawnSync('unshare', ['--time', '--boottime', '1', '--monotonic', '1', '--', 'true'], { stdio: 'ignore' }).status === 0
+  return shiftable
+}
+
+/** In memory, and much smaller than a disk: what fills it up is soon written. */
+const smallDisk = '256m'
+
+function mountDisk(path: string): void {
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${smallDisk},mode=700`, 'quorate-chaos', path])
+}
+
+function unmountDisks(home: string, names: readonly string[]): void {
+  for (const name of names) {
+    const path = join(home, name, 'data')
+    if (process.getuid?.() === 0 && existsSync(path)) spawnSync('umount', ['--lazy', path], { stdio: 'ignore' })
+  }
+}
+
+/** A program for each node, copied from a checkout. */
+async function copiesOf(from: string, home: string, names: readonly string[]): Promise<(node: string) => string> {
+  for (const name of names) {
+    const folder = join(home, `program-${name}`)
+    mkdirSync(join(folder, 'dist'), { recursive: true })
+    cpSync(join(from, 'dist/src'), join(folder, 'dist/src'), { recursive: true, filter: (path) => !path.endsWith('.map') })
+    for (const file of ['package.json', 'agents'])
+      if (existsSync(join(from, file))) cpSync(join(from, file), join(folder, file), { recursive: true })
+    symlinkSync(join(projectRoot, 'node_modules'), join(folder, 'node_modules'))
+  }
+  return (node) => join(home, `program-${node}`, 'dist/src/main.js')
 }
 
 interface Placed {

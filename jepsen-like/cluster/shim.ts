@@ -65,6 +65,9 @@ export class Shim {
     return { LD_PRELOAD: this.#library, SHIM_CONTROL: this.#control, SHIM_FOLDER: this.#folder, SHIM_UNDO: this.#undo }
   }
 
+  /** How much longer than this machine the node believes to be up, in milliseconds. */
+  uptimeOffsetMs = 0
+
   /** Over those in force; `undefined` takes one away. */
   set(faults: { readonly [Name in keyof Faults]: Faults[Name] | undefined }): void {
     this.#faults = { ...this.#faults, ...faults } as Faults
@@ -77,7 +80,7 @@ export class Shim {
       clockRatePpm = 0,
       syncIgnored,
     } = this.#faults
-    const since = Math.round(Number(process.hrtime.bigint() / 1_000_000n))
+    const since = Math.round(Number(process.hrtime.bigint() / 1_000_000n)) + this.uptimeOffsetMs
     const values = [syncDelayMs, syncError, writeDelayMs, writeError, clockOffsetMs, clockRatePpm, since, syncIgnored === true ? 1 : 0]
     const file = openSync(this.#control, 'r+')
     writeSync(file, Buffer.from(BigInt64Array.from(values.map((value) => BigInt(Math.round(value)))).buffer), 0, fields * 8, 0)

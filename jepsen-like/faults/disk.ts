@@ -1,8 +1,6 @@
 /** Disks that are slow, full, broken, spoilt or gone. */
-import { mkdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
-import { type Cluster, type Faults, flipBit } from '../cluster/index.js'
-import { drawTarget, type Fault, nodeOf } from './fault.js'
+import { type Cluster, type Faults, flipBit, groupName, waitUntil } from '../cluster/index.js'
+import { drawTarget, type Fault, type Injected, nodeOf } from './fault.js'
 
 const lacks = (cluster: Cluster): string | undefined => (cluster.hasShim ? undefined : 'faulty disks need a C compiler')
 
@@ -29,9 +27,7 @@ function faulty(name: string, does: string, faults: Faults, more: Partial<Fault>
 /** A new disk in the machine: it joins as a new member. */
 async function replaceDisk(cluster: Cluster, node: string): Promise<void> {
   await cluster.power(node).off()
-  const data = join(cluster.home, node, 'data')
-  rmSync(data, { recursive: true, force: true })
-  mkdirSync(data)
+  cluster.newDisk(node)
   await cluster.power(node).on()
 }
 
@@ -42,6 +38,7 @@ const spoilt: Fault = {
   inject: async (cluster, detail) => {
     const { target, share } = detail as { readonly target: string; readonly share: number }
     const node = await nodeOf(cluster, target)
+    if (!(await cluster.areVoters(cluster.names.filter((name) => name !== node)))) return spared(node)
     await cluster.power(node).off()
     const path = cluster.logFiles(node).at(-1)
     const flipped = path === undefined ? undefined : flipBit(path, share)
@@ -55,9 +52,70 @@ const lost: Fault = {
   lasts: [6_000, 10_000],
   inject: async (cluster, detail) => {
     const node = await nodeOf(cluster, (detail as { readonly target: string }).target)
+    if (!(await cluster.areVoters(cluster.names.filter((name) => name !== node)))) return spared(node)
     await replaceDisk(cluster, node)
     return { met: { node }, heal: async () => undefined }
   },
+}
+
+/** For real: other programs' files take what was left, and every write of the node meets that. */
+const brimful: Fault = {
+  ...faulty('disk-brim', 'the small file system of one node is filled to the last byte, and room is made again', {}),
+  lasts: [1_500, 12_000],
+  lacks: (cluster) => (cluster.hasSmallDisks ? undefined : 'file systems are mounted by root'),
+  inject: async (cluster, detail) => {
+    const node = await nodeOf(cluster, (detail as { readonly target: string }).target)
+    const bytes = cluster.fillDisk(node)
+    return { met: { node, bytes }, heal: async () => cluster.emptyDisk(node) }
+  },
+}
+
+/** Taken out of the cluster after it has left, it comes back with an empty disk: as a new member, learner first. */
+const replaced: Fault = {
+  name: 'member-replaced',
+  family: 'change',
+  does: 'a node leaves and its member is taken out; with an empty disk it joins again',
+  lasts: [4_000, 10_000],
+  takesAway: true,
+  mayStop: true,
+  draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
+  inject: async (cluster, detail) => {
+    const node = await nodeOf(cluster, (detail as { readonly target: string }).target)
+    const others = cluster.names.filter((name) => name !== node)
+    if (!(await cluster.areVoters(others))) return spared(node)
+    // Only what runs nothing any more, and is named nowhere, can be taken out.
+    const left = await cluster.ask('POST', `/v1/nodes/${node}/leave?wait=15s`, { reason: 'its disk is replaced' }, others[0])
+    if (left.status !== 200) return { met: { node, left: left.status }, heal: () => comesBack(cluster, node) }
+    await cluster.ask('PATCH', `/v1/groups/${groupName}`, { nodes: others }, others[0])
+    const own = (await cluster.members()).filter((member) => member.node === node).map(({ member }) => member)
+    const out: Record<string, string> = {}
+    for (const member of own) {
+      const { status, body } = await cluster.ask('DELETE', `/v1/members/${member}?wait=8s`, undefined, others[0])
+      out[member] = status < 300 ? 'out' : `${status} ${body.detail}`
+    }
+    return {
+      met: { node, left: left.status, out },
+      heal: async () => {
+        await cluster.power(node).off()
+        if (await cluster.areVoters(others)) cluster.newDisk(node)
+        await cluster.power(node).on()
+        // Taken in again, it has to be told its devices and its groups once more.
+        await waitUntil(`${node} to be known again`, 60_000, () => cluster.fence(node)).catch(() => undefined)
+        await cluster.ask('PATCH', `/v1/groups/${groupName}`, { nodes: [...cluster.names] }, others[0])
+      },
+    }
+  },
+}
+
+/** It was asked to leave and may have, or may not: switched off and on it comes back in any case. */
+async function comesBack(cluster: Cluster, node: string): Promise<void> {
+  await cluster.power(node).off()
+  await cluster.power(node).on()
+}
+
+/** What only one of them may lose at a time is left alone while another is not a voter yet. */
+function spared(node: string): Injected {
+  return { met: { node, spared: true }, heal: async () => undefined }
 }
 
 export const diskFaults: readonly Fault[] = [
@@ -68,4 +126,6 @@ export const diskFaults: readonly Fault[] = [
   faulty('disk-fail', 'syncs of one node fail', { syncError: 5 }),
   spoilt,
   lost,
+  brimful,
+  replaced,
 ]

@@ -42,11 +42,8 @@ function killed(role: Role, always?: 'holder'): Fault {
   }
 }
 
-/**
- * As an upgrade does: the guardian hands over what runs (SIGHUP), the monitor goes in order (SIGTERM). A daemon that is told to go
- * stays away by design.
- */
-function restarted(role: 'guardian' | 'monitor'): Fault {
+/** As an upgrade does: guardian and daemon make room for the next one (SIGHUP), the monitor goes in order (SIGTERM). */
+function restarted(role: Role): Fault {
   return {
     name: `restart-${role}`,
     family: 'restart',
@@ -57,10 +54,51 @@ function restarted(role: 'guardian' | 'monitor'): Fault {
     draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
     inject: async (cluster, detail) => {
       const node = await nodeOf(cluster, (detail as Detail).target)
-      const told = signal(cluster.pids(node, role), role === 'guardian' ? 'SIGHUP' : 'SIGTERM')
+      const told = signal(cluster.pids(node, role), role === 'monitor' ? 'SIGTERM' : 'SIGHUP')
       return { met: { node, told }, heal: healed }
     },
   }
+}
+
+/** How long one may take beside other faults, in milliseconds. */
+const upgradeMax = 40_000
+
+const upgraded: Fault = {
+  name: 'upgrade',
+  family: 'restart',
+  does: 'monitor, daemon and guardian of a node make room for the program of this checkout, by `quorate upgrade`',
+  lasts: [500, 3_000],
+  takesAway: false,
+  mayStop: false,
+  lacks: () => (process.getuid?.() === 0 ? undefined : 'without root the nodes’ processes are in a namespace of their own'),
+  draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
+  inject: async (cluster, detail) => {
+    const node = await nodeOf(cluster, (detail as Detail).target)
+    const { done, text } = await cluster.upgrade(node, upgradeMax)
+    return { met: { node, done, ...(done ? {} : { text: text.slice(-300) }) }, heal: healed }
+  },
+}
+
+const reborn: Fault = {
+  name: 'clock-uptime',
+  family: 'clock',
+  does: 'a node is switched off, and on again with clocks that count since another boot, up to weeks apart',
+  lasts: [5_000, 9_000],
+  takesAway: true,
+  mayStop: true,
+  lacks: (cluster) => (cluster.hasUptimes ? undefined : 'time namespaces are for nodes in namespaces'),
+  draw: (random, nodes) => ({
+    target: drawTarget(random, nodes),
+    seconds: random.pick([0, 1, 3_600, 86_400 * 40, random.between(0, 86_400 * 400)]),
+  }),
+  inject: async (cluster, detail) => {
+    const { target, seconds } = detail as { readonly target: string; readonly seconds: number }
+    const node = await nodeOf(cluster, target)
+    await cluster.power(node).off()
+    cluster.setUptime(node, seconds)
+    await cluster.power(node).on()
+    return { met: { node }, heal: () => turnOn(cluster, [node]) }
+  },
 }
 
 function paused(role: Role): Fault {
@@ -186,6 +224,9 @@ export const processFaults: readonly Fault[] = [
   ...(['daemon', 'guardian', 'monitor'] as const).flatMap((role) => [killed(role), killed(role, 'holder'), paused(role)]),
   restarted('guardian'),
   restarted('monitor'),
+  restarted('daemon'),
+  upgraded,
+  reborn,
   crashed,
   poweredOff,
   poweredAll,

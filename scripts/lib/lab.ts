@@ -50,8 +50,8 @@ export interface LabOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** Cuts nodes from each other. */
   readonly cable?: Cable
-  /** The program, where it is not that of this checkout. */
-  readonly main?: string
+  /** The program, where it is not that of this checkout; of each node, where they differ. */
+  readonly main?: string | ((node: string) => string)
 }
 
 export interface Lab {
@@ -84,7 +84,8 @@ export async function makeLab(options: LabOptions): Promise<Lab> {
     const runDir = join(options.run, node.name)
     mkdirSync(home, { recursive: true })
     writeFileSync(join(home, 'node.yaml'), nodeFile(options, node, home, runDir, secret))
-    const argv = [process.execPath, options.main ?? mainScript, 'guardian', '--config', join(home, 'node.yaml')]
+    const main = typeof options.main === 'function' ? options.main(node.name) : (options.main ?? mainScript)
+    const argv = [process.execPath, main, 'guardian', '--config', join(home, 'node.yaml')]
     power.set(
       node.name,
       new Power({

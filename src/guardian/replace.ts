@@ -52,8 +52,8 @@ async function successor({ runFolder, whyNotReady }: ReplaceDoors, role: Process
   for (let wellSince: number | undefined; performance.now() < end; await pause(lookEvery)) {
     const now = runFolder.readPid(role)
     why = now === undefined || now.pid === before || !isAlive(now) ? `there is no new ${role} yet` : await whyNotReady()
-    if (why !== undefined) wellSince = undefined
-    else if (now !== undefined && performance.now() - (wellSince ??= performance.now()) >= settles) return now.pid
+    wellSince = why === undefined ? (wellSince ?? performance.now()) : undefined
+    if (now !== undefined && wellSince !== undefined && performance.now() - wellSince >= settles) return now.pid
   }
   throw new ClusterError('CONFLICT', `the ${role} was told to make room, and after ${patience / 1_000} s the node is not well: ${why}`, {
     fix: `look at its log, ${role}.log; what was not replaced yet runs on as it was`,
