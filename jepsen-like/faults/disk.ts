@@ -26,6 +26,9 @@ function faulty(name: string, does: string, faults: Faults, more: Partial<Fault>
 
 /** A new disk in the machine: it joins as a new member. */
 async function replaceDisk(cluster: Cluster, node: string): Promise<void> {
+  // Only one at a time may lose what it has: the spoilt one waits for one that is just coming back.
+  const others = cluster.names.filter((name) => name !== node)
+  await waitUntil('the others to vote', 60_000, () => cluster.areVoters(others)).catch(() => undefined)
   await cluster.power(node).off()
   cluster.newDisk(node)
   await cluster.power(node).on()

@@ -242,6 +242,17 @@ test('what happens while the machine has no processor left is not held against t
   assert.equal(verdict('one-owner', { notes: [...notes, ...copy('n3', 3, 55_000, 56_000)], pressure }).valid, false)
 })
 
+test('a cluster that recovers late on a machine without a processor left is not judged; one that never does is', () => {
+  const pressure = Array.from({ length: 120 }, (_, at) => ({ at: at * 500, share: 0.99 }))
+  assert.equal(verdict('convergence', { wellAfter: 31_000 }).valid, false)
+  assert.equal(verdict('convergence', { wellAfter: 31_000, pressure }).valid, 'unknown')
+  assert.equal(verdict('convergence', { wellAfter: undefined, pressure }).valid, false)
+  const events = Array.from({ length: 100 }, (_, at) =>
+    op('r', 'kv', 'read', at, at + 0.5, undefined, at % 10 === 0 ? 'fail' : 'ok'),
+  ).flat()
+  assert.equal(verdict('calm', { events, pressure }).valid, 'unknown')
+})
+
 test('every judge has a case here', () => {
   const all = judgeRun(empty, { workloads, group: 'owner', takeoverBound: 1, wellBound: 1, limit: 1 }).map(({ judge }) => judge)
   assert.deepEqual([...new Set(all)].sort(), Object.keys(cases).sort())

@@ -1,6 +1,6 @@
 /** Events without gaps, requests carried out once, and a cluster that recovers and leaves nothing behind. */
 import type { Json } from '../checkers/index.js'
-import { completed, type Judge, offendingMax, type SeenEvent } from './record.js'
+import { completed, hasNoProcessor, isStarved, type Judge, offendingMax, type SeenEvent } from './record.js'
 
 const place = ({ revision, number }: SeenEvent): number => revision * 1_000 + number
 
@@ -106,8 +106,15 @@ export const convergence: (boundMs: number) => Judge = (boundMs) => (record) => 
       text: `not well ${Math.round((record.ended - record.faultsEnded) / 1_000)} s after the last fault: ${notWell}`,
     }
   const figures = { wellAfterMs: Math.round(wellAfter) }
-  if (wellAfter > boundMs)
-    return { judge, valid: false, text: `well only ${Math.round(wellAfter)} ms after the last fault: ${notWell}`, figures }
+  const isLate = wellAfter > boundMs
+  if (isLate && hasNoProcessor(record, record.faultsEnded, record.faultsEnded + wellAfter))
+    return {
+      judge,
+      valid: 'unknown',
+      text: `well ${Math.round(wellAfter)} ms after the last fault, on a machine without a free processor`,
+      figures,
+    }
+  if (isLate) return { judge, valid: false, text: `well only ${Math.round(wellAfter)} ms after the last fault: ${notWell}`, figures }
   return { judge, valid: true, text: `well ${Math.round(wellAfter)} ms after the last fault`, figures }
 }
 
@@ -141,12 +148,14 @@ export const calm: Judge = (record) => {
       workload !== 'operators' &&
       f !== 'again' &&
       !record.bands.some((band) => band.from <= to && band.to + 20_000 >= from) &&
-      !record.stalls.some((stall) => stall.at + 2_000 > from && stall.at - stall.ms - 2_000 < to),
+      !record.stalls.some((stall) => stall.at + 2_000 > from && stall.at - stall.ms - 2_000 < to) &&
+      !isStarved(record, to),
   )
   const expected = new Set(['REVISION_MISMATCH', 'KEY_NOT_FOUND', 'JOURNAL_TRIMMED'])
   const failed = quiet.filter(({ type, error, workload }) => workload !== 'owner' && type !== 'ok' && !expected.has(error ?? ''))
   const figures = { quiet: quiet.length, failed: failed.length }
-  if (quiet.length < 50) return { judge, valid: 'unknown', text: `only ${quiet.length} operations in quiet times`, figures }
+  if (quiet.length < 50)
+    return { judge, valid: 'unknown', text: `only ${quiet.length} operations in quiet times, with a processor free`, figures }
   if (failed.length > quiet.length / 200)
     return {
       judge,

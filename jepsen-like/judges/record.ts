@@ -130,7 +130,11 @@ export function reasonFor(record: RunRecord, at: number, grace: number): string 
 }
 
 /** Whether the machine had no processor left in the seconds before: then nobody can be on time. */
-function isStarved({ pressure = [] }: RunRecord, at: number): boolean {
-  const about = pressure.filter((sample) => sample.at >= at - 4_000 && sample.at <= at + 1_000)
+export function isStarved(record: RunRecord, at: number): boolean {
+  return hasNoProcessor(record, at - 4_000, at + 1_000)
+}
+
+export function hasNoProcessor({ pressure = [] }: RunRecord, from: number, to: number): boolean {
+  const about = pressure.filter(({ at }) => at >= from && at <= to)
   return about.length > 0 && about.reduce((sum, { share }) => sum + share, 0) / about.length > 0.9
 }
