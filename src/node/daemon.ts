@@ -3,7 +3,7 @@ import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
 import { type BootId, ClusterError, type MemberId, type NodeId, type SessionId } from '../base/index.js'
 import { ClusterState, Formation, type FormationEffect, type FormationMessage, supportedLevel } from '../core/cluster/index.js'
-import type { ClusterQuestion, MonitorReport } from '../core/monitor/index.js'
+import type { ClusterQuestion, LookFound, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
 import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
@@ -19,6 +19,7 @@ import type { NodeIdentity, NodeIo } from './io.js'
 import { type Frame, kindOf, type Question } from './messages.js'
 import { QuorateNode, tickInterval } from './node.js'
 import { OcfAgents, type Program } from './ocf-agents.js'
+import { ResourceVerbs, type ResourceVerbsDoors } from './resource-verbs.js'
 
 export type Called = Extract<MonitorReport, { kind: 'called' }>
 
@@ -69,6 +70,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const lease = run.openLease(boot)
   const turnedAway: { address: string; reason: string; at: number }[] = []
   const calls = new Map<string, (called: Called) => void>()
+  const looks = new Map<string, (found: LookFound) => void>()
 
   let node: QuorateNode | undefined
   const storeListener: StoreListener = {
@@ -158,6 +160,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     onReport: (report) => {
       if (report.kind === 'asked') return void answerMonitor(report.askId, report.question)
       if (report.kind === 'called') calls.get(report.callId)?.(report)
+      if (report.kind === 'looked') looks.get(report.lookId)?.(report.found)
       monitorReport(report)
     },
     onConnected: () => undefined,
@@ -237,34 +240,42 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     }
   }, tickInterval)
 
-  const call = (program: Program): Promise<Called> =>
+  /** Asks the monitor something, and waits for the answer of that id. */
+  const askMonitor = <Answer>(
+    waiting: Map<string, (answer: Answer) => void>,
+    timeoutMs: number,
+    send: (id: string) => void,
+  ): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const fail = (text: string) => reject(new ClusterError('NO_QUORUM', text, { fix: 'look at its log; the guardian starts it again' }))
       if (!monitor.connected) return fail('the monitor of this node is not there')
-      const callId = `call-${io.freshId()}`
+      const id = `call-${io.freshId()}`
       const settle = setTimeout(() => {
-        calls.delete(callId)
+        waiting.delete(id)
         fail('the monitor of this node did not answer')
-      }, program.timeoutMs + 2_000)
-      calls.set(callId, (called) => {
+      }, timeoutMs)
+      waiting.set(id, (answer) => {
         clearTimeout(settle)
-        calls.delete(callId)
-        resolve(called)
+        waiting.delete(id)
+        resolve(answer)
       })
-      monitor.send({
-        kind: 'call',
-        callId,
-        argv: program.argv,
-        environment: program.environment,
-        input: program.input ?? '',
-        hold: false,
-        timeout: program.timeoutMs,
-      })
+      send(id)
     })
+  const call = (program: Program): Promise<Called> =>
+    askMonitor(calls, program.timeoutMs + 2_000, (callId) => {
+      const { argv, environment, input = '', timeoutMs: timeout, workingDirectory, user } = program
+      const where = { ...(workingDirectory === undefined ? {} : { workingDirectory }), ...(user === undefined ? {} : { user }) }
+      monitor.send({ kind: 'call', callId, argv, environment, input, ...where, hold: false, timeout })
+    })
+  const look: ResourceVerbsDoors['look'] = (order, timeoutMs) =>
+    askMonitor(looks, timeoutMs, (lookId) => monitor.send({ kind: 'look', lookId, ...order }))
   const agents = new OcfAgents(config.node, run, call)
+  const verbs = new ResourceVerbs({ self: config.node, boot, runFolder: run, agents, node: () => node, call, look })
   const answerHere = (question: Question): Promise<unknown> | undefined => {
     if (question.kind === 'log') return answerLog(config.logDir, question)
     if (question.kind === 'validate') return agents.validate(question.resources)
+    if (question.kind === 'look') return verbs.look(question)
+    if (question.kind === 'act') return verbs.act(question)
     return doors.answers?.(question)
   }
 

@@ -1091,12 +1091,17 @@ export class QuorateNode {
       node: this.self.node,
       boot: this.self.boot,
       guard,
-      level: this.self.level,
+      level: this.level,
       links: this.self.links,
       guardian: this.self.guardian,
       api: this.self.api,
     }
-    this.proposeAgain(`register/${JSON.stringify(guard)}`, command)
+    this.proposeAgain(`register/${this.level}/${JSON.stringify(guard)}`, command)
+  }
+
+  /** What this node understands as a whole: a monitor of an earlier version may have outlived its daemon. */
+  private get level(): number {
+    return Math.min(this.self.level, this.agent.levelOfMonitor)
   }
 
   /** Whether the log has this boot as it is now. */
@@ -1105,6 +1110,7 @@ export class QuorateNode {
     const { registered } = this
     if (
       registered?.row === row &&
+      row.level === this.level &&
       registered.node === node &&
       registered.guard.guarded === guard.guarded &&
       registered.guard.watchdogTimeout === guard.watchdogTimeout &&
@@ -1112,7 +1118,7 @@ export class QuorateNode {
     )
       return true
     const isSame =
-      row.level === this.self.level &&
+      row.level === this.level &&
       JSON.stringify(row.guard) === JSON.stringify(guard) &&
       JSON.stringify([node?.links, node?.guardian, node?.api]) === JSON.stringify([this.self.links, this.self.guardian, this.self.api])
     if (isSame) this.registered = { row, node, guard }

@@ -162,6 +162,13 @@ const cases: readonly Case[] = [
   ['a move to a node that is not there', 'POST', '/v1/groups/web/move', json({ to: 'n9' }), 'UNKNOWN_NODE'],
   ['a move to nowhere', 'POST', '/v1/groups/web/move', {}, 'INVALID'],
   ['a freeze without an end', 'POST', '/v1/groups/web/freeze', json({ owner: 'me', reason: 'x' }), 'INVALID'],
+  ['maintenance without a reason', 'POST', '/v1/nodes/n1/maintenance', json({ for: '1h' }), 'INVALID', /reason/],
+  ['maintenance without an end', 'POST', '/v1/nodes/n1/maintenance', json({ reason: 'x' }), 'INVALID', /always has an end/],
+  ['maintenance for ever', 'POST', '/v1/nodes/n1/maintenance', json({ for: '400d', reason: 'x' }), 'INVALID', /30d/],
+  ['maintenance that ends and begins', 'POST', '/v1/nodes/n1/maintenance', json({ end: true, for: '1h', reason: 'x' }), 'INVALID', /"end": true/],
+  ['a freeze with another word for probes', 'POST', '/v1/groups/web/freeze', json({ for: '1h', reason: 'x', probes: 'never' }), 'INVALID'],
+  ['stopping all copies', 'PUT', '/v1/groups/new', json({ ...sleeper(), offlineProbe: { onFound: 'stopAllRestart' } }), 'NOT_YET', /stopExtra/],
+  ['a probe of nothing', 'POST', '/v1/groups/web/resources/nothing/probe', json({}), 'RESOURCE_NOT_FOUND'],
   ['a freeze for ever', 'POST', '/v1/groups/web/freeze', json({ for: '400d', owner: 'me', reason: 'x' }), 'INVALID', /30d/],
   ['a restart of what does not run', 'POST', '/v1/groups/web/restart', {}, 'CONFLICT'],
   ['a verb on a group that is not there', 'POST', '/v1/groups/wbe/offline', {}, 'GROUP_NOT_FOUND'],
@@ -273,7 +280,7 @@ const cases: readonly Case[] = [
   ['a decision that is not there', 'GET', '/v1/decisions/d1', {}, 'DECISION_NOT_FOUND'],
   ['a checkpoint that is not there', 'GET', '/v1/groups/web/checkpoints/visits', {}, 'CHECKPOINT_NOT_FOUND'],
   // What comes later.
-  ['maintenance', 'POST', '/v1/nodes/n1/maintenance', json({ for: '1h' }), 'NOT_YET', /standby/],
+  ['detached maintenance', 'POST', '/v1/nodes/n1/maintenance', json({ for: '1h', reason: 'x', detached: true }), 'NOT_YET', /leave/],
   ['a backup', 'GET', '/v1/backup', {}, 'NOT_YET', /config/],
   ['a simulation', 'POST', '/v1/simulate', json({ events: [] }), 'NOT_YET'],
   [

@@ -15,6 +15,7 @@ import {
   type Token,
   unreachable,
 } from '../../base/index.js'
+import { supportedLevel } from '../cluster/index.js'
 import { Calls } from './calls.js'
 import type { MonitorEffect, MonitorEvent } from './events.js'
 import { GroupRun } from './group-run.js'
@@ -29,6 +30,8 @@ export interface MonitorCoreConfig {
   readonly containment: ContainmentPlace
   /** Spreads the probes of different nodes and lives; any whole number. */
   readonly jitterSeed: number
+  /** The feature level that it says it understands; that of this version unless given. */
+  readonly level?: number
 }
 
 export class MonitorCore {
@@ -108,6 +111,7 @@ export class MonitorCore {
         return owner?.onSpawned(event.process)
       }
       case 'killed': {
+        if (this.#strays.onKilled(event.action)) return
         const owner = this.#ownerOf(event.action)
         this.#actions.delete(event.action)
         return owner?.onKilled(event.empty)
@@ -136,6 +140,11 @@ export class MonitorCore {
         return this.#orderStop(order)
       case 'probe':
         return this.#orderProbe(order)
+      case 'end-stray':
+        if (!this.#groups.has(order.group) && !this.#lost.has(order.group)) this.#strays.end(order)
+        return
+      case 'look':
+        return this.#orderLook(order, now)
       case 'deadline':
         // While the lease holds nobody waits for its renewal, and there are many renewals.
         if (!this.#mayStart(now)) this.#touchAll()
@@ -162,7 +171,7 @@ export class MonitorCore {
     this.#deadline = bootInstant(Math.max(this.#deadline, order.deadline))
     if (run !== undefined) {
       if (sequence < run.sequence) return
-      run.orderRun(sequence, order.resources, order.restart, now)
+      run.orderRun(sequence, order.resources, order.restart, now, watchingOf(order))
       return this.#answer(group)
     }
     if (order.node !== this.#config.node || order.boot !== this.#config.boot) {
@@ -181,7 +190,7 @@ export class MonitorCore {
       resources,
       containment: this.#config.containment,
     })
-    fresh.orderRun(sequence, resources, order.restart, now)
+    fresh.orderRun(sequence, resources, order.restart, now, watchingOf(order))
     this.#groups.set(group, fresh)
     const names = Object.keys(resources) as (keyof typeof resources)[]
     this.#emit({ kind: 'write-checkpoints', group, resources: names, checkpoints: order.checkpoints })
@@ -216,6 +225,13 @@ export class MonitorCore {
     })
   }
 
+  #orderLook({ lookId, group, resource, deep }: Extract<MonitorOrder, { kind: 'look' }>, now: BootInstant) {
+    const run = this.#touch(group)?.resource(resource)
+    if (run !== undefined) return run.ask(lookId, deep, now)
+    const found = { result: 'not-asked', detail: 'it does not run here', state: 'STOPPED', elapsedMs: 0 } as const
+    this.#emit({ kind: 'report', report: { kind: 'looked', lookId, found } })
+  }
+
   #resume(event: Extract<MonitorEvent, { kind: 'resumed' }>, now: BootInstant) {
     for (const [group, token] of event.seals) this.#seals.set(group, token)
     this.#deadline = event.deadline
@@ -248,7 +264,8 @@ export class MonitorCore {
       const open = this.#groups.get(group)?.token ?? this.#lost.get(group)?.token
       if (open === undefined || open > token) sealed[group] = token // What is open is not yet proved stopped.
     }
-    this.#emit({ kind: 'report', report: { kind: 'hello', boot: this.#config.boot, groups: [...groups, ...lost], sealed } })
+    const level = this.#config.level ?? supportedLevel
+    this.#emit({ kind: 'report', report: { kind: 'hello', level, boot: this.#config.boot, groups: [...groups, ...lost], sealed } })
   }
 
   /** Ends a group that is done, else writes and reports what has changed of it. */
@@ -352,6 +369,10 @@ export class MonitorCore {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
   }
+}
+
+function watchingOf({ look, quiet }: Extract<MonitorOrder, { kind: 'run' }>) {
+  return { ...(look === undefined ? {} : { look }), ...(quiet === undefined ? {} : { quiet }) }
 }
 
 function unreadableReport(lost: UnreadableRecord): GroupReport {

@@ -39,6 +39,8 @@ export interface ResourceRecord {
   readonly starting?: ProcessIdentity
   /** A start was killed where nothing holds its processes together: only power-off or reboot proves it stopped. */
   readonly escaped?: boolean
+  /** It is to be probed anew before anything else. */
+  readonly look?: true
   readonly failure?: Pick<ResourceFailure, 'event' | 'detail' | 'severity' | 'number'>
 }
 
@@ -58,6 +60,10 @@ export interface RunRecord {
   readonly restarting: readonly ResourceName[]
   /** Resources that are to be restarted once those are up again that they depend on. */
   readonly after?: readonly ResourceName[]
+  /** Highest look begun under this token. */
+  readonly look?: number
+  /** Nothing is probed. */
+  readonly quiet?: true
   /** How many failures were counted under this token: the next one's number is another. */
   readonly failures?: number
   readonly progress: { readonly [resource: ResourceName]: ResourceRecord }

@@ -10,12 +10,17 @@ import {
   type Command,
   currentBoot,
   dependencyKindsLevel,
+  freezesOf,
   type GroupRow,
   groupsOf,
   levelInForce,
+  maintenanceLevel,
   mayStillRun,
+  offlineProbeOf,
+  probedSince,
   type Reader,
   type RunState,
+  silentMonitorLevel,
 } from '../cluster/index.js'
 import type { GroupReport, MonitorOrder, MonitorReport } from '../monitor/index.js'
 
@@ -39,6 +44,8 @@ const repeatAfter = 1_000
 const probeAgainAfter = 2_000
 /** Whether what was missing is there by now. Milliseconds. */
 const unableAgainAfter = 30_000
+/** A copy that is not ours and could not be ended is tried again. Milliseconds. */
+const endAgainAfter = 10_000
 
 export class NodeAgent {
   private readonly reports = new Map<GroupName, GroupReport>()
@@ -50,13 +57,21 @@ export class NodeAgent {
   >()
   /** What the log and the monitor say the same of. */
   private readonly told = new Map<GroupName, { readonly committed: unknown; readonly report: GroupReport }>()
+  /** When a copy that nobody granted here was last told to end. */
+  private readonly ended = new Map<GroupName, number>()
   private monitorKnown = false
+  /** What the monitor understands; it may be of an earlier version than this process. */
+  private monitorLevel = silentMonitorLevel
 
   /** The monitor is gone or came anew: nothing ordered before counts as received. */
   monitorDisconnected(): void {
     this.monitorKnown = false
     this.ordered.clear()
     this.probes.clear()
+  }
+
+  get levelOfMonitor(): number {
+    return this.monitorLevel
   }
 
   /** Whether the monitor has said what it runs. */
@@ -68,6 +83,7 @@ export class NodeAgent {
     switch (report.kind) {
       case 'hello':
         this.monitorKnown = true
+        this.monitorLevel = report.level ?? silentMonitorLevel
         this.reports.clear()
         for (const group of report.groups) this.reports.set(group.group, group)
         for (const [group, token] of Object.entries(report.sealed)) this.seal(group as GroupName, token)
@@ -101,7 +117,10 @@ export class NodeAgent {
     for (const group of groupsOf(view.state)) {
       const mine = mayStillRun(group) && group.holder.node === view.self && group.holder.boot === view.boot
       if (mine) this.follow(view, group, admitted, effects)
-      else if (admitted && view.mayAct) this.probe(view, group, boot.probes[group.name], effects)
+      else if (admitted && view.mayAct) {
+        this.probe(view, group, boot.probes[group.name], effects)
+        this.endExtra(view, group, boot.probes[group.name], effects)
+      }
     }
     if (view.mayAct || !admitted) this.stopStrays(view, effects)
     return effects
@@ -111,6 +130,8 @@ export class NodeAgent {
   private follow(view: NodeAgentView, group: GroupRow, admitted: boolean, effects: NodeAgentEffect[]): void {
     const { holder } = group
     if (holder === null) return
+    // What was found here before says nothing once it has run here.
+    this.probes.delete(this.probeIdOf(view, group, group.resourcesRevision))
     const report = this.reports.get(group.name)
     if ((this.sealed.get(group.name) ?? 0) >= holder.token) {
       // While something runs here under a token that this log does not know, nothing is said to have stopped.
@@ -152,6 +173,8 @@ export class NodeAgent {
       deadline,
       checkpoints,
       ...(holder.order.restart === null ? {} : { restart: holder.order.restart }),
+      ...(holder.order.look === undefined ? {} : { look: holder.order.look }),
+      ...(holder.order.quiet === undefined ? {} : { quiet: holder.order.quiet }),
     }
     this.order(view, group.name, order, effects)
   }
@@ -172,9 +195,11 @@ export class NodeAgent {
     if (before !== undefined && before.committed === committed && before.report === report) return
     const failure = report.failure ?? null
     const others = report.others === undefined || levelInForce(view.state) < dependencyKindsLevel ? {} : { others: report.others }
-    const told = { state: report.state as RunState, resources: report.resources, failure, ...others }
+    const looked = report.looked === undefined || levelInForce(view.state) < maintenanceLevel ? {} : { looked: report.looked }
+    const told = { state: report.state as RunState, resources: report.resources, failure, ...others, ...looked }
     const same =
       committed?.state === told.state &&
+      committed.looked === told.looked &&
       JSON.stringify(sorted(committed.resources)) === JSON.stringify(sorted(told.resources)) &&
       JSON.stringify([committed.failure, committed.others ?? []]) === JSON.stringify([failure, told.others ?? []])
     if (same) {
@@ -200,7 +225,7 @@ export class NodeAgent {
   private probe(
     view: NodeAgentView,
     group: GroupRow,
-    committed: { readonly definition: LogIndex; readonly result: string } | undefined,
+    committed: CommittedProbe | undefined,
     effects: NodeAgentEffect[],
   ): void {
     const earlierLife = mayStillRun(group) && group.holder.node === view.self ? group.holder : undefined
@@ -210,15 +235,23 @@ export class NodeAgent {
     if (this.runsUnknown(group.name, earlierLife?.token)) return // It is being stopped first.
     const definition = earlierLife?.pinnedRevision ?? group.resourcesRevision
     const resources = earlierLife?.pinned.resources ?? group.definition.resources
-    // With an earlier boot's token still open, its proof comes from this answer: told even when it was told before.
-    if (committed?.definition === definition && committed.result === 'clean' && earlierLife === undefined && !isDoubted) return
-    const knowsUnable = levelInForce(view.state) >= dependencyKindsLevel
-    const probeId = `${group.name}@${definition}`
+    const since = probedSince(view.state, group, view.self)
+    const isCurrent = committed?.definition === definition && (committed.since ?? 0) === since
+    const probeId = this.probeIdOf(view, group, definition)
     const asked = this.probes.get(probeId)
+    // With an earlier boot's token still open, its proof comes from this answer: told even when it was told before.
+    const isDone = isCurrent && committed?.result === 'clean' && earlierLife === undefined && !isDoubted
+    const repeated = offlineProbeAfter(view, group, probeId)
+    if (isDone && (repeated === undefined || asked === undefined)) {
+      // Found by an earlier life of this process, or proved by a stop: the first look of this one is in its turn.
+      if (repeated !== undefined) this.probes.set(probeId, { at: view.now, result: cleanOf(group, probeId), answeredAt: view.now })
+      return
+    }
+    const knowsUnable = levelInForce(view.state) >= dependencyKindsLevel
     const result = asked?.result
     if (result !== undefined) {
       const found = result.unable !== undefined && knowsUnable ? ('unable' as const) : result.result
-      const sameAsCommitted = committed?.definition === definition && committed.result === found
+      const sameAsCommitted = isCurrent && committed?.result === found
       if (!sameAsCommitted) {
         const detail =
           found === 'unable'
@@ -237,14 +270,37 @@ export class NodeAgent {
             definition,
             result: found,
             detail: detail.slice(0, 500),
+            ...(since === 0 ? {} : { since }),
           },
         })
       }
-      const again = found === 'clean' ? Number.POSITIVE_INFINITY : found === 'unable' ? unableAgainAfter : probeAgainAfter
+      const again = found === 'clean' ? (repeated ?? Number.POSITIVE_INFINITY) : found === 'unable' ? unableAgainAfter : probeAgainAfter
       if (view.now - (asked?.answeredAt ?? 0) < again) return
     } else if (asked !== undefined && view.now - asked.at < 60_000) return
     this.probes.set(probeId, { at: view.now, result: undefined, answeredAt: 0 })
     effects.push({ kind: 'order', order: { kind: 'probe', group: group.name, probeId, resources } })
+  }
+
+  /** What was found after the end of a freeze is told apart from what was found before. */
+  private probeIdOf(view: NodeAgentView, group: GroupRow, definition: LogIndex): string {
+    const since = probedSince(view.state, group, view.self)
+    return `${group.name}@${definition}${since === 0 ? '' : `@${since}`}`
+  }
+
+  /**
+   * Of two copies the one with the current token is kept. Only what the log says was found here while another node holds the
+   * group, and only where nothing is frozen: a person may be at work.
+   */
+  private endExtra(view: NodeAgentView, group: GroupRow, committed: CommittedProbe | undefined, effects: NodeAgentEffect[]): void {
+    if (committed?.result !== 'running' || levelInForce(view.state) < maintenanceLevel) return
+    if (!mayStillRun(group) || group.holder.node === view.self || group.deleting || !group.definition.nodes.includes(view.self)) return
+    const isCurrent =
+      committed.definition === group.resourcesRevision && (committed.since ?? 0) === probedSince(view.state, group, view.self)
+    const isFrozen = freezesOf(view.state, group).length > 0 || view.state.get('nodes', view.self)?.maintenance !== undefined
+    if (!isCurrent || isFrozen || offlineProbeOf(group.definition).onFound !== 'stopExtra' || this.runsUnknown(group.name, undefined)) return
+    if (view.now - (this.ended.get(group.name) ?? Number.NEGATIVE_INFINITY) < endAgainAfter) return
+    this.ended.set(group.name, view.now)
+    effects.push({ kind: 'order', order: { kind: 'end-stray', group: group.name, resources: group.definition.resources } })
   }
 
   /** The monitor keeps the group under another token than `known`, and has not sealed it. */
@@ -272,6 +328,24 @@ export class NodeAgent {
   reportOf(group: GroupName): GroupReport | undefined {
     return this.reports.get(group)
   }
+}
+
+type CommittedProbe = { readonly definition: LogIndex; readonly result: string; readonly since?: LogIndex }
+type Probed = Extract<MonitorReport, { kind: 'probed' }>
+
+/** Milliseconds until what was found clean is looked at again; undefined where it is not. Different groups are spread. */
+function offlineProbeAfter(view: NodeAgentView, group: GroupRow, probeId: string): number | undefined {
+  const { interval } = offlineProbeOf(group.definition)
+  if (interval === 0 || group.deleting || levelInForce(view.state) < maintenanceLevel) return undefined
+  const paused = [...freezesOf(view.state, group), view.state.get('nodes', view.self)?.maintenance]
+  if (paused.some((freeze) => freeze?.probes === 'pause')) return undefined
+  let mixed = 0
+  for (const character of probeId + view.self) mixed = (Math.imul(mixed, 31) + character.charCodeAt(0)) >>> 0
+  return interval * (0.75 + (0.5 * (mixed % 1_000)) / 1_000)
+}
+
+function cleanOf(group: GroupRow, probeId: string): Probed {
+  return { kind: 'probed', group: group.name, probeId, result: 'clean', resources: {} }
 }
 
 function sorted(
