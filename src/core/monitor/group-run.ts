@@ -226,7 +226,7 @@ export class GroupRun {
       restarting: [...this.#restarting],
       ...(this.#after.size === 0 ? {} : { after: [...this.#after] }),
       ...(this.#look === 0 ? {} : { look: this.#look }),
-      ...(this.#quiet ? { quiet: true } : {}),
+      ...(this.#quiet ? { quiet: true as const } : {}),
       ...(this.#failures === 0 ? {} : { failures: this.#failures }),
       progress: Object.fromEntries([...this.#runs].map(([name, run]) => [name, run.record()])),
     }

@@ -408,7 +408,7 @@ export class ResourceRun {
       ...(this.#starting === undefined ? {} : { starting: this.#starting }),
       ...(this.#next === undefined ? {} : { former: this.#definition }),
       ...(this.#escaped ? { escaped: true } : {}),
-      ...(this.#look ? { look: true } : {}),
+      ...(this.#look ? { look: true as const } : {}),
       ...(failure === undefined ? {} : { failure: recordOf(failure) }),
     }
   }
