@@ -222,7 +222,7 @@ class Look {
   }
 }
 
-const orderKinds: readonly GuardianOrder['kind'][] = ['alive', 'daemon-leaving', 'shut-down']
+const orderKinds: readonly GuardianOrder['kind'][] = ['alive', 'end-monitor', 'daemon-leaving', 'shut-down']
 
 /** A newer daemon may know orders that this guardian does not: those are passed over. */
 function isOrder(message: unknown): message is GuardianOrder {

@@ -22,6 +22,9 @@ const lockPatience = 3_000
 const wakeMin = 5
 const wakeMax = 60_000
 const killActionsMax = 5_000
+const beatEvery = 1_000
+/** How often it is looked how late the loop comes. */
+const lagEvery = 100
 
 export interface RunningMonitor {
   /** Stops it; what it keeps runs on. */
@@ -109,10 +112,24 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
     },
   })
 
+  let lag = 0
+  let due = performance.now() + lagEvery
+  const looking = setInterval(() => {
+    const now = performance.now()
+    lag = Math.max(lag, now - due)
+    due = now + lagEvery
+  }, lagEvery)
+  const beating = setInterval(() => {
+    report({ kind: 'beat', lagMs: Math.round(lag) })
+    lag = 0
+  }, beatEvery)
+
   return {
     close: async () => {
       closed = true
       clearTimeout(wake)
+      clearInterval(looking)
+      clearInterval(beating)
       agents.close()
       await commands.close()
       await server.close()

@@ -47,6 +47,7 @@ import {
   levelInForce,
   levelOf,
   levelOfAll,
+  maintenanceLevel,
   metaOf,
   type NodeRow,
   nodesOf,
@@ -56,7 +57,7 @@ import {
 } from '../core/cluster/index.js'
 import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
 import type { MonitorReport } from '../core/monitor/index.js'
-import { NodeAgent } from '../core/node-agent/index.js'
+import { MonitorHealth, NodeAgent } from '../core/node-agent/index.js'
 import {
   type Configuration,
   type ConfigurationChange,
@@ -143,6 +144,7 @@ export class QuorateNode {
   private readonly snapshots: Snapshots
   private readonly presence: Presence
   private readonly agent = new NodeAgent()
+  private readonly monitorHealth = new MonitorHealth()
   private readonly runner = new AttemptRunner()
   private readonly pathWatch: PathWatch
   /** Questions that wait for the devices to be read. */
@@ -257,7 +259,10 @@ export class QuorateNode {
   }
 
   monitorDisconnected(): void {
-    this.post(() => this.agent.monitorDisconnected())
+    this.post(() => {
+      this.monitorHealth.gone()
+      this.agent.monitorDisconnected()
+    })
   }
 
   guardianReported(state: GuardianState | undefined): void {
@@ -852,6 +857,7 @@ export class QuorateNode {
     for (let tick = 0; tick < ticks; tick++) this.raftInbox.push({ kind: 'tick' })
     this.requests.expire(now)
     this.compact()
+    if (this.monitorHealth.passed(ticks * tickInterval)) this.io.guardian.send({ kind: 'end-monitor' })
     if (now >= this.partAt) {
       this.partAt = Number.POSITIVE_INFINITY
       this.io.peers.setPeers(this.peersNow)
@@ -973,7 +979,17 @@ export class QuorateNode {
     else if (this.pathQuestions.length > 0) this.answerPathQuestions(this.io.clock.now())
     this.runAttempts(boot, mayAct)
     this.answerChallenge()
+    this.tellOfMonitor()
     this.goAway(mayAct)
+  }
+
+  private tellOfMonitor(): void {
+    const row = this.state.get('nodes', this.self.node)
+    const { session } = this.self
+    if (row?.monitor?.session === session) this.monitorHealth.told(row.monitor.number)
+    const { next } = this.monitorHealth
+    if (row === undefined || next === undefined || levelInForce(this.state) < maintenanceLevel) return
+    this.proposeAgain(`monitor/${next.number}`, { kind: 'note-monitor', node: this.self.node, session, ...next })
   }
 
   /**
@@ -1234,8 +1250,11 @@ export class QuorateNode {
   // What comes in.
 
   private onMonitorReport(report: MonitorReport): void {
+    this.monitorHealth.heard()
+    if (report.kind === 'beat') return this.monitorHealth.beat(report.lagMs)
     this.changed = true
     this.agent.reported(report, this.io.clock.now())
+    if (report.kind === 'hello') this.monitorHealth.came((report.level ?? 0) >= maintenanceLevel)
     // A monitor that came anew holds its probes until it knows of a lease.
     const { deadline } = this.presence.holder
     if (report.kind === 'hello' && deadline !== undefined) this.io.monitor.send({ kind: 'deadline', deadline })

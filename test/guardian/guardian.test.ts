@@ -5,6 +5,7 @@ import { afterEach, beforeEach, test } from 'node:test'
 import type { GuardianAnswer } from '../../src/core/guardian/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../../src/guardian/index.js'
 import { deriveKey, openDatagrams } from '../../src/io/datagram/index.js'
+import { openGuardianLink } from '../../src/io/guardian-link/index.js'
 import { pause, readStat } from '../../src/io/processes/index.js'
 import { openRunFolder } from '../../src/io/run-folder/index.js'
 import { BenchNode, group, resource, token } from '../monitor/bench-node.js'
@@ -187,4 +188,26 @@ test('a second guardian ends quietly', async () => {
   await bench.eventually('the second to end', () => second.exitCode !== null)
   assert.equal(second.exitCode, 0)
   assert.equal(bench.pid('guardian'), first)
+})
+
+test('a monitor that hangs is ended when the daemon says so, and the next one takes over what runs', async () => {
+  const service = await withService(60_000)
+  const before = bench.pid('monitor')
+  bench.signal('monitor', 'SIGSTOP')
+  const link = openGuardianLink(bench.runFolder.socket('guardian'), { onState: () => {}, onConnected: () => {}, onDisconnected: () => {} })
+  try {
+    await bench.eventually('the link', () => link.connected)
+    const heard = bench.reports.length
+    link.send({ kind: 'end-monitor' })
+    await bench.eventually('another monitor', () => bench.pid('monitor') !== undefined && bench.pid('monitor') !== before)
+    const { groups } = await bench.hello(heard)
+    assert.deepEqual(
+      groups.map(({ group: name, state }) => [name, state]),
+      [['g', 'ONLINE']],
+    )
+    assert.ok(alive(service))
+    assert.equal(bench.pidOf('g', 'app'), service)
+  } finally {
+    link.close()
+  }
 })

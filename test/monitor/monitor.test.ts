@@ -349,3 +349,8 @@ test('a copy that nobody granted is ended by its own stop', async () => {
 test('it says what it understands', async () => {
   assert.equal((await bench.hello()).level, supportedLevel)
 })
+
+test('it beats, and says how late it comes to its work', async () => {
+  const beat = await bench.until<Extract<MonitorReport, { kind: 'beat' }>>('a beat', (said) => said.kind === 'beat', bench.reports.length)
+  assert.ok(beat.lagMs >= 0)
+})

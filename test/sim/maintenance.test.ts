@@ -149,6 +149,28 @@ describe('a copy that nobody granted', () => {
   })
 })
 
+describe('a monitor', () => {
+  test('that hangs is told, ended and started anew; what it keeps runs on under the same grant', () => {
+    const { world, machine, state, row, running } = begin()
+    const { monitor } = machine
+    const [token, starts] = [row()?.holder?.token, world.truth.starts]
+    monitor?.process.pause()
+    world.until('it is told', () => state()?.get('nodes', 'n1')?.monitor?.what === 'hung', 20_000)
+    world.until('it is back', () => state()?.get('nodes', 'n1')?.monitor?.what === 'back', 20_000)
+    assert.equal(monitor?.process.alive, false)
+    world.run(5_000)
+    assert.deepEqual([running(), row()?.holder?.token, world.truth.starts], [['n1'], token, starts])
+  })
+
+  test('that ends is told, and when it is back', () => {
+    const { world, machine, state, running } = begin()
+    machine.kill(machine.monitor?.process)
+    world.until('it is back', () => state()?.get('nodes', 'n1')?.monitor?.what === 'back', 20_000)
+    const told = [...(state()?.rows('journal') ?? [])].map(([, { kind }]) => kind).filter((kind) => kind.startsWith('monitor.'))
+    assert.deepEqual([told, running()], [['monitor.lost', 'monitor.back'], ['n1']])
+  })
+})
+
 function probe(world: World, node: string): string | undefined {
   const machine = world.machine(node)
   return world.leader?.daemon?.node?.state.get('boots', `${node}/${machine?.bootId}`)?.probes[web]?.result

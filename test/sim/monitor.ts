@@ -80,6 +80,7 @@ export class SimMonitor {
       deadline: runFolder.deadline,
     })
     this.listening = true
+    this.process.every(1_000, () => this.daemon?.report({ kind: 'beat', lagMs: 0 }))
     this.drain()
   }
 

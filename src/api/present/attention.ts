@@ -199,6 +199,12 @@ function ofNodes(view: View): readonly AttentionItem[] {
         `the fence device of ${row.name} is not believed: ${row.deviceDistrusted}`,
         `test the device, then POST /v1/nodes/${row.name}/clear`,
       )
+    if (row.monitor !== undefined && row.monitor.what !== 'back' && row.monitor.what !== 'well')
+      add(
+        'MONITOR',
+        `the monitor of ${row.name}: ${row.monitor.detail}`,
+        `look at monitor.log and guardian.log there; services are not touched by it`,
+      )
     if (boot?.state === 'live' && boot.level < levelInForce(view.state))
       add(
         'OLD_MONITOR',

@@ -3,7 +3,7 @@ import { type BootRow, bootsOf, type CaseRow, currentBoot, heldBy, type NodeRow,
 import { writtenFencing } from '../cluster/fencing.js'
 import type { View } from '../cluster/reading.js'
 import type { NodeState } from '../schemas/index.js'
-import { presentFreeze, presentLapsed } from './times.js'
+import { elapsed, presentFreeze, presentLapsed } from './times.js'
 
 type Shown = Record<string, unknown>
 
@@ -37,6 +37,7 @@ export function presentNodeWhole(view: View, row: NodeRow): Shown {
     guard: boot?.guard ?? null,
     fencing: writtenFencing(row.fencing),
     deviceDistrusted: row.deviceDistrusted,
+    monitor: row.monitor === undefined ? null : { what: row.monitor.what, detail: row.monitor.detail, ago: elapsed(row.monitor.at, view.at) },
     lapsed: row.lapsed === undefined ? null : presentLapsed(row.lapsed, view.at),
     attributes: row.attributes,
     boots: bootsOf(view.state, row.name).map(({ boot: id, state, proof }) => ({ boot: id, state, proof })),

@@ -97,6 +97,8 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return nodes.setDuty(context, command)
     case 'clear-node':
       return nodes.clearNode(context, command)
+    case 'note-monitor':
+      return nodes.noteMonitor(context, command)
     case 'maintain-node':
       return freezes.maintainNode(context, command)
     case 'end-maintenance':

@@ -9,6 +9,7 @@ import type {
   NodeId,
   RequestId,
   ResourceName,
+  SessionId,
   Term,
   Token,
   WallTime,
@@ -118,6 +119,15 @@ export type Command =
       readonly reason: string
       readonly by?: string
       readonly probes?: 'pause'
+    }
+  /** What a daemon saw of its monitor, each once. */
+  | {
+      readonly kind: 'note-monitor'
+      readonly node: NodeId
+      readonly session: SessionId
+      readonly number: number
+      readonly what: 'lost' | 'back' | 'hung' | 'slow' | 'well'
+      readonly detail: string
     }
   /** With `due`, only where its end is past. */
   | { readonly kind: 'end-maintenance'; readonly node: NodeId; readonly due?: true }

@@ -53,6 +53,7 @@ export function levelOf(command: Command): number {
       return command.by !== undefined || command.probes !== undefined ? maintenanceLevel : 1
     case 'maintain-node':
     case 'end-maintenance':
+    case 'note-monitor':
     case 'restart-resource':
     case 'note-action':
       return maintenanceLevel

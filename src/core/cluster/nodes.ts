@@ -287,6 +287,16 @@ export function doubtDevice(context: Context, command: CommandOf<'doubt-device'>
   return { doubted: true }
 }
 
+/** Its monitor came to grief, or is well again. Services are not touched by either. */
+export function noteMonitor(context: Context, command: CommandOf<'note-monitor'>): Value {
+  const node = context.node(command.node)
+  const { session, number, what, detail } = command
+  if (node.monitor?.session === session && node.monitor.number >= number) return { ignored: 'known' }
+  context.putNode({ ...node, monitor: { session, number, what, detail, at: context.at } })
+  context.event(`monitor.${what}`, node.name, `the monitor of ${node.name}: ${detail}`)
+  return {}
+}
+
 /** Forgets failures and bans of the node, and trusts its device again; never a grant, a case or a due fencing. */
 export function clearNode(context: Context, command: CommandOf<'clear-node'>): Value {
   const node = context.node(command.node)

@@ -13,6 +13,7 @@ import type {
   NodeId,
   RequestId,
   ResourceName,
+  SessionId,
   Term,
   Token,
   WallTime,
@@ -82,6 +83,14 @@ export interface NodeRow {
   readonly lapsed?: Lapsed
   /** The end of its last maintenance: what it found before says nothing any more. */
   readonly probedSince?: LogIndex
+  /** The last thing that its daemon told of its monitor. */
+  readonly monitor?: {
+    readonly session: SessionId
+    readonly number: number
+    readonly what: 'lost' | 'back' | 'hung' | 'slow' | 'well'
+    readonly detail: string
+    readonly at: LogTime
+  }
   /** Its device said "off" of a boot that showed itself afterwards: not believed until cleared. */
   readonly deviceDistrusted: string | null
   readonly attributes: { readonly [name: string]: string }

@@ -131,6 +131,9 @@ export class GuardianCore {
       case 'daemon-leaving':
         this.#daemonLeaves = true
         return
+      case 'end-monitor':
+        if (this.#kept.monitor.up && this.#emergency === undefined) this.#emit({ kind: 'signal', role: 'monitor', signal: 'SIGKILL' })
+        return
       case 'shut-down':
         return this.#beginToLeave(now)
       default:

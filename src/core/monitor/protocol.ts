@@ -159,6 +159,8 @@ export type MonitorReport =
       readonly unable?: string
       readonly resources: { readonly [name: ResourceName]: ResourceReport }
     }
+  /** Every second. `lagMs`: how late its loop came to what was due, at most, since the last one. */
+  | { readonly kind: 'beat'; readonly lagMs: number }
   | { readonly kind: 'looked'; readonly lookId: string; readonly found: LookFound }
   | {
       readonly kind: 'called'

@@ -194,6 +194,8 @@ function showOther(report: Exclude<Extract<MonitorEffect, { kind: 'report' }>['r
       return `probed ${report.probeId} ${report.result}`
     case 'called':
       return `called ${report.callId} ${report.outcome}`
+    case 'beat':
+      return 'beat'
     case 'looked':
       return `looked ${report.lookId} ${report.found.result}, ${report.found.state}`
     case 'asked':
