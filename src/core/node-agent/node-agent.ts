@@ -252,7 +252,8 @@ export class NodeAgent {
     if (result !== undefined) {
       const found = result.unable !== undefined && knowsUnable ? ('unable' as const) : result.result
       const sameAsCommitted = isCurrent && committed?.result === found
-      if (!sameAsCommitted) {
+      // That a later look could not tell takes nothing back of what an earlier one has found.
+      if (!sameAsCommitted && !(isDone && found === 'unknown')) {
         const detail =
           found === 'unable'
             ? (result.unable ?? '')

@@ -228,6 +228,19 @@ describe('idle nodes', () => {
     assert.deepEqual(node.step(), ['tell probed'])
   })
 
+  test('take nothing back because a later look could not tell, and look again soon', () => {
+    const node = idle()
+    node.now += 80_000
+    node.step()
+    node.agent.reported(
+      { kind: 'probed', group: web, probeId: `web@${node.database.row().resourcesRevision}`, result: 'unknown', resources: {} },
+      node.now,
+    )
+    assert.deepEqual(node.step(), [])
+    node.now += 2_000
+    assert.deepEqual(node.step(), ['probe web'])
+  })
+
   test('end a copy beside that of the holder once the log has it, and look again', () => {
     const node = idle()
     node.now += 80_000
