@@ -1,7 +1,7 @@
 /** The daemon process: opens the real rooms, forms the cluster or finds it formed, and runs the node. */
 import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
-import { type BootId, ClusterError, type MemberId, type NodeId, type SessionId } from '../base/index.js'
+import { type BootId, ClusterError, type GroupName, type MemberId, type NodeId, type SessionId } from '../base/index.js'
 import { ClusterState, Formation, type FormationEffect, type FormationMessage, supportedLevel } from '../core/cluster/index.js'
 import type { ClusterQuestion, LookFound, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
@@ -9,7 +9,6 @@ import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/ind
 import { openClock } from '../io/clock/index.js'
 import { deriveKey, openDatagrams } from '../io/datagram/index.js'
 import { openGuardianLink } from '../io/guardian-link/index.js'
-import { openMonitorLink } from '../io/monitor-link/index.js'
 import type { NodeConfig } from '../io/node-file/index.js'
 import { openPeers } from '../io/peers/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
@@ -17,6 +16,7 @@ import { type Identity, openStore, type Restored, type Store, type StoreListener
 import { answerAgent } from './agent-questions.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import { type Frame, kindOf, type Question } from './messages.js'
+import { Monitors } from './monitors.js'
 import { QuorateNode, tickInterval } from './node.js'
 import { OcfAgents, type Program } from './ocf-agents.js'
 import { ResourceVerbs, type ResourceVerbsDoors } from './resource-verbs.js'
@@ -156,17 +156,16 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       onUnreachable: (to) => node?.portRefused(to),
     },
   })
-  const monitor = openMonitorLink(run.socket('monitor'), {
-    onReport: (report) => {
+  const monitor = new Monitors(run, boot, {
+    onReport: (report, from) => {
       if (report.kind === 'asked') return void answerMonitor(report.askId, report.question)
       if (report.kind === 'called') calls.get(report.callId)?.(report)
       if (report.kind === 'looked') looks.get(report.lookId)?.(report.found)
-      monitorReport(report)
+      monitorReport(report, from)
     },
-    onConnected: () => undefined,
-    onDisconnected: () => {
-      hello = undefined
-      node?.monitorDisconnected()
+    onDisconnected: (of) => {
+      hellos.delete(of)
+      node?.monitorDisconnected(of)
     },
   })
   /** For an agent that has called one of its commands. */
@@ -178,11 +177,11 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       monitor.send({ kind: 'answered', askId, answer: null, problem: error instanceof Error ? error.message : String(error) })
     }
   }
-  // What the monitor says first is kept until there is a node to hear it.
-  let hello: MonitorReport | undefined
-  const monitorReport = (report: MonitorReport): void => {
-    if (report.kind === 'hello') hello = report
-    node?.monitorReport(report)
+  // What a monitor says first is kept until there is a node to hear it.
+  const hellos = new Map<GroupName | undefined, MonitorReport>()
+  const monitorReport = (report: MonitorReport, from: GroupName | undefined): void => {
+    if (report.kind === 'hello') hellos.set(from, report)
+    node?.monitorReport(report, from)
   }
   let guardianSilentTicks = 0
   let guardianState: Parameters<QuorateNode['guardianReported']>[0]
@@ -267,8 +266,8 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       const where = { ...(workingDirectory === undefined ? {} : { workingDirectory }), ...(user === undefined ? {} : { user }) }
       monitor.send({ kind: 'call', callId, argv, environment, input, ...where, hold: false, timeout })
     })
-  const look: ResourceVerbsDoors['look'] = (order, timeoutMs) =>
-    askMonitor(looks, timeoutMs, (lookId) => monitor.send({ kind: 'look', lookId, ...order }))
+  const look: ResourceVerbsDoors['look'] = (order, timeoutMs, to) =>
+    askMonitor(looks, timeoutMs, (lookId) => monitor.send({ kind: 'look', lookId, ...order }, to))
   const agents = new OcfAgents(config.node, run, call)
   const verbs = new ResourceVerbs({ self: config.node, boot, runFolder: run, agents, node: () => node, call, look })
   const answerHere = (question: Question): Promise<unknown> | undefined => {
@@ -284,7 +283,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, (question) => answerHere(question))
     node = started
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
-    if (hello !== undefined) started.monitorReport(hello)
+    for (const [from, hello] of hellos) started.monitorReport(hello, from)
     if (guardianState !== undefined) started.guardianReported(guardianState)
     return started
   }

@@ -12,6 +12,7 @@ import {
   effectiveSettings,
   encode,
   fromPlain,
+  type GroupName,
   type Instant,
   invariant,
   type LogIndex,
@@ -57,7 +58,7 @@ import {
 } from '../core/cluster/index.js'
 import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
 import type { MonitorReport } from '../core/monitor/index.js'
-import { MonitorHealth, NodeAgent } from '../core/node-agent/index.js'
+import { MonitorHealth, MonitorNotes, NodeAgent } from '../core/node-agent/index.js'
 import {
   type Configuration,
   type ConfigurationChange,
@@ -143,8 +144,10 @@ export class QuorateNode {
   private readonly membership: Membership
   private readonly snapshots: Snapshots
   private readonly presence: Presence
-  private readonly agent = new NodeAgent()
-  private readonly monitorHealth = new MonitorHealth()
+  private readonly agent: NodeAgent
+  private readonly monitorNotes = new MonitorNotes()
+  /** Of the shared monitor, and of those that groups have of their own. */
+  private readonly monitorHealths = new Map<GroupName | undefined, MonitorHealth>()
   private readonly runner = new AttemptRunner()
   private readonly pathWatch: PathWatch
   /** Questions that wait for the devices to be read. */
@@ -186,6 +189,7 @@ export class QuorateNode {
     this.identity = restored.identity
     this.state = state
     this.typeAnswers = answers
+    this.agent = new NodeAgent(io.monitor.open)
     this.requestPrefix = `${self.node}-${io.freshId()}-`
     this.presence = new Presence(self, io)
     this.pathWatch = new PathWatch(io.freshId())
@@ -254,14 +258,15 @@ export class QuorateNode {
     })
   }
 
-  monitorReport(report: MonitorReport): void {
-    this.post(() => this.onMonitorReport(report))
+  /** `from`: the group whose own monitor says so; else it is the shared one. */
+  monitorReport(report: MonitorReport, from?: GroupName): void {
+    this.post(() => this.onMonitorReport(report, from))
   }
 
-  monitorDisconnected(): void {
+  monitorDisconnected(of?: GroupName): void {
     this.post(() => {
-      this.monitorHealth.gone()
-      this.agent.monitorDisconnected()
+      this.healthOf(of).gone()
+      this.agent.monitorDisconnected(of)
     })
   }
 
@@ -857,7 +862,8 @@ export class QuorateNode {
     for (let tick = 0; tick < ticks; tick++) this.raftInbox.push({ kind: 'tick' })
     this.requests.expire(now)
     this.compact()
-    if (this.monitorHealth.passed(ticks * tickInterval)) this.io.guardian.send({ kind: 'end-monitor' })
+    for (const [group, health] of this.monitorHealths)
+      if (health.passed(ticks * tickInterval)) this.io.guardian.send({ kind: 'end-monitor', ...(group === undefined ? {} : { group }) })
     if (now >= this.partAt) {
       this.partAt = Number.POSITIVE_INFINITY
       this.io.peers.setPeers(this.peersNow)
@@ -972,7 +978,8 @@ export class QuorateNode {
       deadline,
       now: this.io.clock.now(),
     })) {
-      if (effect.kind === 'order') this.io.monitor.send(effect.order)
+      if (effect.kind === 'order') this.io.monitor.send(effect.order, effect.to)
+      else if (effect.kind === 'monitors') this.wantMonitors(effect.groups)
       else this.proposeAgain(effect.key, effect.command)
     }
     if (mayAct) this.watchPaths(this.io.clock.now())
@@ -983,11 +990,23 @@ export class QuorateNode {
     this.goAway(mayAct)
   }
 
+  private wantMonitors(groups: readonly GroupName[]): void {
+    this.io.monitor.want(groups)
+    for (const group of [...this.monitorHealths.keys()])
+      if (group !== undefined && !groups.includes(group)) this.monitorHealths.delete(group)
+  }
+
+  private healthOf(group: GroupName | undefined): MonitorHealth {
+    const known = this.monitorHealths.get(group) ?? new MonitorHealth(this.monitorNotes, group)
+    this.monitorHealths.set(group, known)
+    return known
+  }
+
   private tellOfMonitor(): void {
     const row = this.state.get('nodes', this.self.node)
     const { session } = this.self
-    if (row?.monitor?.session === session) this.monitorHealth.told(row.monitor.number)
-    const { next } = this.monitorHealth
+    if (row?.monitor?.session === session) this.monitorNotes.told(row.monitor.number)
+    const { next } = this.monitorNotes
     if (row === undefined || next === undefined || levelInForce(this.state) < maintenanceLevel) return
     this.proposeAgain(`monitor/${next.number}`, { kind: 'note-monitor', node: this.self.node, session, ...next })
   }
@@ -1249,16 +1268,17 @@ export class QuorateNode {
 
   // What comes in.
 
-  private onMonitorReport(report: MonitorReport): void {
-    this.monitorHealth.heard()
-    if (report.kind === 'beat') return this.monitorHealth.beat(report.lagMs)
+  private onMonitorReport(report: MonitorReport, from: GroupName | undefined): void {
+    const health = this.healthOf(from)
+    health.heard()
+    if (report.kind === 'beat') return health.beat(report.lagMs)
     this.changed = true
-    this.agent.reported(report, this.io.clock.now())
-    if (report.kind === 'hello') this.monitorHealth.came((report.level ?? 0) >= maintenanceLevel)
+    this.agent.reported(report, this.io.clock.now(), from)
+    if (report.kind === 'hello') health.came((report.level ?? 0) >= maintenanceLevel)
     // A monitor that came anew holds its probes until it knows of a lease.
     const { deadline } = this.presence.holder
     if (report.kind === 'hello' && deadline !== undefined) this.io.monitor.send({ kind: 'deadline', deadline })
-    if (report.kind === 'hello') {
+    if (report.kind === 'hello' && from === undefined) {
       this.performAttempts(this.runner.monitorCame())
       this.pathWatch.monitorCame()
     }

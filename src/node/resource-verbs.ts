@@ -26,8 +26,12 @@ export interface ResourceVerbsDoors {
   readonly agents: OcfAgents
   readonly node: () => QuorateNode | undefined
   readonly call: (program: Program) => Promise<Extract<MonitorReport, { kind: 'called' }>>
-  /** Errors: NO_QUORUM when the monitor does not answer within so many milliseconds. */
-  readonly look: (order: Omit<Extract<MonitorOrder, { kind: 'look' }>, 'kind' | 'lookId'>, timeoutMs: number) => Promise<LookFound>
+  /** Of the monitor that the group `to` has of its own, else of the shared one. Errors: NO_QUORUM when it does not answer within so many milliseconds. */
+  readonly look: (
+    order: Omit<Extract<MonitorOrder, { kind: 'look' }>, 'kind' | 'lookId'>,
+    timeoutMs: number,
+    to: GroupName | undefined,
+  ) => Promise<LookFound>
 }
 
 /** Beyond the time of the probe itself: for what is being done with the resource just then. */
@@ -49,10 +53,10 @@ export class ResourceVerbs {
 
   /** Errors: CONFLICT, MIXED_VERSIONS, NO_QUORUM. */
   async look({ group, resource, deep }: Extract<Question, { kind: 'look' }>): Promise<LookFound & { readonly node: NodeId }> {
-    const { definition } = this.held(group, resource)
+    const { definition, isDedicated } = this.held(group, resource)
     const { probe, probeDeep } = definition
     const timeout = (deep ? probeDeep?.timeout : undefined) ?? probe.timeout
-    return { node: this.doors.self, ...(await this.doors.look({ group, resource, deep }, timeout + lookGrace)) }
+    return { node: this.doors.self, ...(await this.doors.look({ group, resource, deep }, timeout + lookGrace, isDedicated ? group : undefined)) }
   }
 
   /** Errors: CONFLICT, MIXED_VERSIONS, ACTION_NOT_FOUND, NO_QUORUM; what the agent's metadata are refused with. */
@@ -94,7 +98,7 @@ export class ResourceVerbs {
       throw new ClusterError('MIXED_VERSIONS', `the monitor of ${self} is of an earlier version`, {
         fix: `end it there: its guardian starts the present one, and what it keeps runs on`,
       })
-    return { definition, token: row.holder.token }
+    return { definition, token: row.holder.token, isDedicated: row.holder.pinned.isolation === 'dedicated' }
   }
 }
 

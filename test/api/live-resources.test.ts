@@ -188,3 +188,26 @@ test('with probes paused nothing is probed, and what has gone meanwhile is found
   await bench.ask('POST', '/v1/groups/web/unfreeze')
   await bench.until('it to be found and restarted', async () => (await group()).state === 'ONLINE' && done().slice(began).includes('start a'))
 })
+
+test('a group with a monitor of its own comes up, is looked at, and stops', async () => {
+  const own = join(bench.folder, 'own')
+  const body = {
+    nodes: ['n1'],
+    isolation: 'dedicated',
+    resources: {
+      app: { type: 'command', parameters: { start: `touch ${own}`, stop: `rm -f ${own}`, probe: `[ -e ${own} ] || exit 7` }, probe: often },
+      kept: { type: 'command', parameters: { run: 'exec sleep 1000', actions: { hello: 'echo hello' } }, dependsOn: ['app'] },
+    },
+  }
+  const put = await bench.ask('PUT', '/v1/groups/own', { body })
+  assert.deepEqual([put.status, put.body.definition.isolation], [201, 'dedicated'], put.text)
+  assert.equal((await bench.ask('GET', '/v1/groups/own?until=ONLINE&wait=60s')).body.state, 'ONLINE')
+  assert.ok(existsSync(join(bench.folder, 'n1', 'run', 'monitor@own.pid')))
+  assert.equal((await bench.ask('POST', '/v1/groups/own/resources/app/probe')).body.result, 'running')
+  assert.equal((await bench.ask('POST', '/v1/groups/own/resources/kept/actions/hello')).body.stdout, 'hello\n')
+  rmSync(own)
+  await bench.until('the restart', async () => existsSync(own) && (await bench.ask('GET', '/v1/groups/own')).body.state === 'ONLINE')
+  assert.equal((await bench.ask('POST', '/v1/groups/own/offline?wait=60s')).body.status, 'done')
+  await bench.until('its monitor to go', () => Promise.resolve(!existsSync(join(bench.folder, 'n1', 'run', 'monitor@own.pid'))))
+  assert.equal((await bench.ask('DELETE', '/v1/groups/own?wait=60s')).body.status, 'done')
+})

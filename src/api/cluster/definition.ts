@@ -42,6 +42,7 @@ interface WrittenGroup {
   readonly rules?: readonly (Omit<FailureRule, 'action'> & { readonly action: FailureRule['action'] | 'demote' | 'evictNode' })[]
   readonly stableAfter?: Span
   readonly pingpongInterval?: Span
+  readonly isolation?: 'shared' | 'dedicated'
   readonly offlineProbe?: { readonly interval?: Span; readonly onFound?: 'stopExtra' | 'block' | 'stopAllRestart' }
   readonly failover?: { readonly max?: number; readonly window?: Span; readonly onExhausted?: 'stop' | 'keepTrying' }
 }
@@ -99,6 +100,7 @@ function normalise(written: WrittenGroup): GroupDefinition {
     resources: Object.fromEntries(resources) as GroupDefinition['resources'],
     ...normalisePolicy(written),
     ...normaliseOfflineProbe(written),
+    ...(written.isolation === 'dedicated' ? { isolation: written.isolation } : {}),
   }
 }
 
@@ -192,6 +194,7 @@ export function writtenForm(definition: GroupDefinition): Record<string, unknown
     priority: definition.priority,
     failback: definition.failback,
     ...writtenPolicy(definition),
+    isolation: definition.isolation ?? 'shared',
     offlineProbe: { ...offlineProbeOf(definition), interval: formatDuration(offlineProbeOf(definition).interval) },
     resources: Object.fromEntries(Object.entries(definition.resources).map(([name, resource]) => [name, writtenResource(resource)])),
   }

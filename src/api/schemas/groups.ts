@@ -72,7 +72,7 @@ export const resourceSchema = closed(
       default: true,
     },
     onStopFailure: later('What follows a stop that fails.'),
-    isolation: later('A monitor of its own.'),
+    isolation: later('A monitor of its own is given to the whole group.'),
   },
   { title: 'Resource', description: 'Anything started, stopped and monitored.', required: ['type'] },
 )
@@ -139,6 +139,10 @@ const definitionKeys = {
     },
     { default: { interval: '60s', onFound: offlineProbeDefault.onFound } },
   ),
+  isolation: {
+    ...choice('`dedicated`: it has a monitor process of its own on the node that holds it, from its next start there on.', ['shared', 'dedicated']),
+    default: 'shared',
+  },
   load: later('What it uses of the capacity of its node.'),
   dependsOn: later('Dependencies between groups.'),
 } as const satisfies Record<string, Schema>

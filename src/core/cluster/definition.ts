@@ -85,6 +85,11 @@ export interface GroupDefinition extends FailurePolicy {
   readonly resources: { readonly [name: ResourceName]: ResourceDefinition }
   /** Left out where it is as usual. */
   readonly offlineProbe?: OfflineProbe
+  /**
+   * It has a monitor process of its own; left out where it shares the node's. Of the group and not of a resource: one process
+   * keeps order, token and run record of a group.
+   */
+  readonly isolation?: 'dedicated'
 }
 
 export function offlineProbeOf(definition: GroupDefinition): OfflineProbe {

@@ -43,7 +43,7 @@ export function levelOf(command: Command): number {
     case 'transaction':
       return Math.max(1, ...command.commands.map(levelOf))
     case 'put-group':
-      if (command.definition.offlineProbe !== undefined) return maintenanceLevel
+      if (command.definition.offlineProbe !== undefined || command.definition.isolation !== undefined) return maintenanceLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
     case 'decide':
       return Math.max(1, ...command.decisions.map(({ action }) => levelOfAction(action)))

@@ -201,7 +201,11 @@ function grant(context: Context, group: GroupRow, node: NodeId, boot: BootId): s
 function updated(context: Context, group: HeldGroup): HeldGroup {
   const { holder } = group
   const report = { ...holder.report, state: 'STARTING' as const, at: context.at, since: context.at }
-  return { ...group, holder: { ...holder, pinned: group.definition, pinnedRevision: group.resourcesRevision, report } }
+  // Whose monitor it has is settled with the grant.
+  const { isolation: _wanted, ...definition } = group.definition
+  const { isolation } = holder.pinned
+  const pinned = isolation === undefined ? definition : { ...definition, isolation }
+  return { ...group, holder: { ...holder, pinned, pinnedRevision: group.resourcesRevision, report } }
 }
 
 /** What a stop for a failure leaves behind: the node is passed over, or the group stays stopped. */

@@ -37,8 +37,8 @@ export interface GuardianAnswer {
 /** Daemon → guardian, over the socket. The deadline itself is in the run folder, where it outlives both. */
 export type GuardianOrder =
   | { readonly kind: 'alive' }
-  /** The monitor hangs: it is to be killed, and started anew. */
-  | { readonly kind: 'end-monitor' }
+  /** A monitor hangs, that of a group or the one that is shared: it is to be killed, and started anew. */
+  | { readonly kind: 'end-monitor'; readonly group?: GroupName }
   /** The daemon is about to stop in an orderly way; the guardian does not restart it. */
   | { readonly kind: 'daemon-leaving' }
   /** The node has left the cluster: all of it stops, as when the guardian is told to. */

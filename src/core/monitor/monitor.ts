@@ -32,6 +32,8 @@ export interface MonitorCoreConfig {
   readonly jitterSeed: number
   /** The feature level that it says it understands; that of this version unless given. */
   readonly level?: number
+  /** The one group that it keeps; without it, those that have no monitor of their own. */
+  readonly only?: GroupName
 }
 
 export class MonitorCore {
@@ -40,6 +42,8 @@ export class MonitorCore {
   /** Groups whose run record cannot be read: nobody can say any more what runs. */
   readonly #lost = new Map<GroupName, UnreadableRecord>()
   readonly #seals = new Map<GroupName, Token>()
+  /** Kept by other monitors when this one came up: what is sealed of them is theirs to say. */
+  #others: ReadonlyMap<GroupName, Token> = new Map()
   readonly #calls: Calls
   readonly #strays: StrayProbes
   /** Which group an action under way belongs to. */
@@ -174,6 +178,9 @@ export class MonitorCore {
       run.orderRun(sequence, order.resources, order.restart, now, watchingOf(order))
       return this.#answer(group)
     }
+    if (this.#config.only !== (order.dedicated === true ? group : undefined)) {
+      return this.#log(`refused to run ${group}: it is another monitor's`)
+    }
     if (order.node !== this.#config.node || order.boot !== this.#config.boot) {
       return this.#log(
         `refused to run ${group}: granted to ${order.node} boot ${order.boot}, this is ${this.#config.node} boot ${this.#config.boot}`,
@@ -189,6 +196,7 @@ export class MonitorCore {
       boot,
       resources,
       containment: this.#config.containment,
+      ...(order.dedicated === true ? { dedicated: true as const } : {}),
     })
     fresh.orderRun(sequence, resources, order.restart, now, watchingOf(order))
     this.#groups.set(group, fresh)
@@ -198,6 +206,10 @@ export class MonitorCore {
 
   #orderStop(order: Extract<MonitorOrder, { kind: 'stop' }>) {
     const { group, token, sequence } = order
+    // That nothing of it runs here says nothing of what another one keeps.
+    if (this.#config.only !== (order.dedicated === true ? group : undefined)) {
+      return this.#log(`refused to stop ${group}: it is another monitor's`)
+    }
     const run = this.#touch(group)
     const lost = this.#lost.get(group)
     if (lost !== undefined && lost.token <= token) return this.#answer(group)
@@ -234,6 +246,7 @@ export class MonitorCore {
 
   #resume(event: Extract<MonitorEvent, { kind: 'resumed' }>, now: BootInstant) {
     for (const [group, token] of event.seals) this.#seals.set(group, token)
+    this.#others = event.others ?? new Map()
     this.#deadline = event.deadline
     for (const lost of event.unreadable) this.#lost.set(lost.group, lost)
     for (const record of event.records) {
@@ -261,7 +274,8 @@ export class MonitorCore {
     for (const report of groups) this.#reported.set(report.group, JSON.stringify(report))
     const sealed: Record<GroupName, Token> = {}
     for (const [group, token] of this.#seals) {
-      const open = this.#groups.get(group)?.token ?? this.#lost.get(group)?.token
+      if (this.#config.only !== undefined && this.#config.only !== group) continue
+      const open = this.#groups.get(group)?.token ?? this.#lost.get(group)?.token ?? this.#others.get(group)
       if (open === undefined || open > token) sealed[group] = token // What is open is not yet proved stopped.
     }
     const level = this.#config.level ?? supportedLevel

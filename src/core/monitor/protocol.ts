@@ -30,11 +30,13 @@ export type MonitorOrder =
       readonly look?: number
       /** Nothing is probed as long as this is so. */
       readonly quiet?: true
+      /** For the monitor that this group has of its own. */
+      readonly dedicated?: true
       /** Checkpoints left by the last holder, written into the resources' checkpoint folder before start. */
       readonly checkpoints: { readonly [name: string]: string }
     }
   /** Stop in reverse order, kill what is left, verify, seal the token. Idempotent; also for a group never started. */
-  | { readonly kind: 'stop'; readonly group: GroupName; readonly token: Token; readonly sequence: number }
+  | { readonly kind: 'stop'; readonly group: GroupName; readonly token: Token; readonly sequence: number; readonly dedicated?: true }
   /** Look whether anything of this definition runs here without our having started it. Changes nothing. */
   | { readonly kind: 'probe'; readonly group: GroupName; readonly probeId: string; readonly resources: GroupDefinition['resources'] }
   /** Stop what runs of this definition here although nobody granted it: another node has the grant. The next `probe` tells what came of it. */

@@ -53,6 +53,8 @@ export interface RunRecord {
   /** As last ordered. What still runs as it was before that has its own definition in its progress. */
   readonly resources: GroupDefinition['resources']
   readonly containment: ContainmentPlace
+  /** It is kept by a monitor of its own. */
+  readonly dedicated?: true
   readonly wanted: 'run' | 'stop'
   /** Highest restart number begun under this token. */
   readonly restartNumber: number

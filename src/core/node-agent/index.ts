@@ -1,3 +1,3 @@
 /** What this node does about what the log says. */
 export { NodeAgent, type NodeAgentEffect, type NodeAgentView } from './node-agent.js'
-export { MonitorHealth, type MonitorNote, type MonitorWord } from './monitor-health.js'
+export { MonitorHealth, type MonitorNote, MonitorNotes, type MonitorWord } from './monitor-health.js'

@@ -24,7 +24,30 @@ const slowBeats = 3
 const wellBeats = 10
 const notesMax = 20
 
+/** What the log is to have of the monitors of this node, in its order. */
+export class MonitorNotes {
+  private numbers = 0
+  private readonly notes: MonitorNote[] = []
+
+  get next(): MonitorNote | undefined {
+    return this.notes[0]
+  }
+
+  told(number: number): void {
+    while (this.notes[0] !== undefined && this.notes[0].number <= number) this.notes.shift()
+  }
+
+  add(what: MonitorWord, detail: string): void {
+    this.notes.push({ number: ++this.numbers, what, detail })
+    if (this.notes.length > notesMax) this.notes.shift()
+  }
+}
+
+/** Of one monitor. */
 export class MonitorHealth {
+  private readonly notes: MonitorNotes
+  /** The group whose own it is. */
+  private readonly of: string | undefined
   private state: 'unknown' | 'well' | 'lost' | 'hung' = 'unknown'
   /** Monitors of earlier versions do not beat. */
   private beats = false
@@ -35,8 +58,11 @@ export class MonitorHealth {
   private late = 0
   private inTime = 0
   private isSlow = false
-  private numbers = 0
-  private readonly notes: MonitorNote[] = []
+
+  constructor(notes: MonitorNotes, of?: string) {
+    this.notes = notes
+    this.of = of
+  }
 
   /** It has said hello. */
   came(beats: boolean): void {
@@ -96,18 +122,8 @@ export class MonitorHealth {
     return true
   }
 
-  /** What the log is to have next. */
-  get next(): MonitorNote | undefined {
-    return this.notes[0]
-  }
-
-  told(number: number): void {
-    while (this.notes[0] !== undefined && this.notes[0].number <= number) this.notes.shift()
-  }
-
   private note(what: MonitorWord, detail: string): void {
-    this.notes.push({ number: ++this.numbers, what, detail })
-    if (this.notes.length > notesMax) this.notes.shift()
+    this.notes.add(what, this.of === undefined ? detail : `that of ${this.of}: ${detail}`)
   }
 }
 

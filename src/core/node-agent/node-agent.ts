@@ -35,7 +35,10 @@ export interface NodeAgentView {
 }
 
 export type NodeAgentEffect =
-  | { readonly kind: 'order'; readonly order: MonitorOrder }
+  /** `to`: the monitor that this group has of its own; else the one that the others share. */
+  | { readonly kind: 'order'; readonly order: MonitorOrder; readonly to?: GroupName }
+  /** These groups, and no others, are to have a monitor of their own here. */
+  | { readonly kind: 'monitors'; readonly groups: readonly GroupName[] }
   | { readonly kind: 'propose'; readonly key: string; readonly command: Command }
 
 /** Orders are repeated after this many milliseconds without an answer, proposals likewise by the caller. */
@@ -49,6 +52,11 @@ const endAgainAfter = 10_000
 
 export class NodeAgent {
   private readonly reports = new Map<GroupName, GroupReport>()
+  /** Whose monitor said so, where that is not the shared one. */
+  private readonly saidBy = new Map<GroupName, GroupName>()
+  /** Monitors that groups have of their own, and what each understands; undefined until it has said what it runs. */
+  private readonly own = new Map<GroupName, number | undefined>()
+  private wanted = ''
   private readonly sealed = new Map<GroupName, Token>()
   private readonly ordered = new Map<GroupName, { readonly what: string; readonly at: number }>()
   private readonly probes = new Map<
@@ -63,15 +71,26 @@ export class NodeAgent {
   /** What the monitor understands; it may be of an earlier version than this process. */
   private monitorLevel = silentMonitorLevel
 
-  /** The monitor is gone or came anew: nothing ordered before counts as received. */
-  monitorDisconnected(): void {
+  /** `open`: groups of which a monitor of their own has left something open here. */
+  constructor(open: readonly GroupName[] = []) {
+    for (const group of open) this.own.set(group, undefined)
+  }
+
+  /** A monitor is gone or came anew, that of a group or the shared one: nothing ordered before counts as received. */
+  monitorDisconnected(of?: GroupName): void {
+    if (of !== undefined) {
+      if (this.own.has(of)) this.own.set(of, undefined)
+      this.ordered.delete(of)
+      return
+    }
     this.monitorKnown = false
     this.ordered.clear()
     this.probes.clear()
   }
 
+  /** The lowest of all that are here. */
   get levelOfMonitor(): number {
-    return this.monitorLevel
+    return Math.min(this.monitorLevel, ...[...this.own.values()].flatMap((level) => level ?? []))
   }
 
   /** Whether the monitor has said what it runs. */
@@ -79,21 +98,26 @@ export class NodeAgent {
     return this.monitorKnown
   }
 
-  reported(report: MonitorReport, now: number): void {
+  /** `from`: the group whose own monitor says so. */
+  reported(report: MonitorReport, now: number, from?: GroupName): void {
     switch (report.kind) {
-      case 'hello':
-        this.monitorKnown = true
-        this.monitorLevel = report.level ?? silentMonitorLevel
-        this.reports.clear()
-        for (const group of report.groups) this.reports.set(group.group, group)
+      case 'hello': {
+        const level = report.level ?? silentMonitorLevel
+        if (from === undefined) {
+          this.monitorKnown = true
+          this.monitorLevel = level
+        } else this.own.set(from, level)
+        for (const group of [...this.reports.keys()]) if (this.saidBy.get(group) === from) this.forget(group)
+        for (const group of report.groups) this.heard(group, from)
         for (const [group, token] of Object.entries(report.sealed)) this.seal(group as GroupName, token)
         return
+      }
       case 'group':
-        this.reports.set(report.group, report)
+        this.heard(report, from)
         return
       case 'sealed':
         this.seal(report.group, report.token)
-        if ((this.reports.get(report.group)?.token ?? 0) <= report.token) this.reports.delete(report.group)
+        if ((this.reports.get(report.group)?.token ?? 0) <= report.token) this.forget(report.group)
         return
       case 'probed': {
         const known = this.probes.get(report.probeId)
@@ -105,6 +129,17 @@ export class NodeAgent {
     }
   }
 
+  private heard(report: GroupReport, from: GroupName | undefined): void {
+    this.reports.set(report.group, report)
+    if (from === undefined) this.saidBy.delete(report.group)
+    else this.saidBy.set(report.group, from)
+  }
+
+  private forget(group: GroupName): void {
+    this.reports.delete(group)
+    this.saidBy.delete(group)
+  }
+
   private seal(group: GroupName, token: Token): void {
     if ((this.sealed.get(group) ?? 0) < token) this.sealed.set(group, token)
   }
@@ -114,8 +149,11 @@ export class NodeAgent {
     const effects: NodeAgentEffect[] = []
     if (!this.monitorKnown || boot === undefined || boot.boot !== view.boot) return effects
     const admitted = boot.state === 'live'
+    this.wantMonitors(view, effects)
     for (const group of groupsOf(view.state)) {
       const mine = mayStillRun(group) && group.holder.node === view.self && group.holder.boot === view.boot
+      // What it keeps is not known yet: until then nothing is said or done about its group.
+      if (this.own.has(group.name) && this.own.get(group.name) === undefined) continue
       if (mine) this.follow(view, group, admitted, effects)
       else if (admitted && view.mayAct) {
         this.probe(view, group, boot.probes[group.name], effects)
@@ -124,6 +162,23 @@ export class NodeAgent {
     }
     if (view.mayAct || !admitted) this.stopStrays(view, effects)
     return effects
+  }
+
+  /** One that keeps something, or may, and one that is to: those are wanted. */
+  private wantMonitors(view: NodeAgentView, effects: NodeAgentEffect[]): void {
+    const granted = groupsOf(view.state).filter(
+      (group) =>
+        mayStillRun(group) && group.holder.node === view.self && group.holder.boot === view.boot && group.holder.pinned.isolation === 'dedicated',
+    )
+    const names = new Set(granted.map(({ name }) => name))
+    for (const name of names) if (!this.own.has(name)) this.own.set(name, undefined)
+    const keeps = new Set(this.saidBy.values())
+    for (const [name, level] of [...this.own]) if (level !== undefined && !names.has(name) && !keeps.has(name)) this.own.delete(name)
+    const groups = [...this.own.keys()].sort()
+    const wanted = groups.join()
+    if (wanted === this.wanted) return
+    this.wanted = wanted
+    effects.push({ kind: 'monitors', groups })
   }
 
   /** A group that this boot holds: have the order carried out, tell what became of it. */
@@ -146,7 +201,9 @@ export class NodeAgent {
     // A node that finds itself condemned stops everything first.
     const stop = holder.order.wanted === 'stop' || !admitted
     const sequence = stop && holder.order.wanted !== 'stop' ? holder.order.sequence + 1_000 : holder.order.sequence
-    if (stop) this.order(view, group.name, { kind: 'stop', group: group.name, token: holder.token, sequence }, effects)
+    const to = holder.pinned.isolation === 'dedicated' ? group.name : undefined
+    const dedicated = to === undefined ? {} : { dedicated: true as const }
+    if (stop) this.order(view, group.name, { kind: 'stop', group: group.name, token: holder.token, sequence, ...dedicated }, effects, to)
     else if (view.mayAct && view.deadline !== undefined) this.orderRun(view, group, view.deadline, effects)
     if (report !== undefined && report.token === holder.token) this.tell(view, group, report, effects)
   }
@@ -175,17 +232,18 @@ export class NodeAgent {
       ...(holder.order.restart === null ? {} : { restart: holder.order.restart }),
       ...(holder.order.look === undefined ? {} : { look: holder.order.look }),
       ...(holder.order.quiet === undefined ? {} : { quiet: holder.order.quiet }),
+      ...(holder.pinned.isolation === undefined ? {} : { dedicated: true as const }),
     }
-    this.order(view, group.name, order, effects)
+    this.order(view, group.name, order, effects, holder.pinned.isolation === undefined ? undefined : group.name)
   }
 
   /** Sends an order once, and again when nothing was heard for a while. */
-  private order(view: NodeAgentView, group: GroupName, order: MonitorOrder, effects: NodeAgentEffect[]): void {
+  private order(view: NodeAgentView, group: GroupName, order: MonitorOrder, effects: NodeAgentEffect[], to?: GroupName): void {
     const what = order.kind === 'run' || order.kind === 'stop' ? `${order.kind}/${order.token}/${order.sequence}` : order.kind
     const before = this.ordered.get(group)
     if (before?.what === what && view.now - before.at < repeatAfter) return
     this.ordered.set(group, { what, at: view.now })
-    effects.push({ kind: 'order', order })
+    effects.push(to === undefined ? { kind: 'order', order } : { kind: 'order', order, to })
   }
 
   private tell(view: NodeAgentView, group: GroupRow, report: GroupReport, effects: NodeAgentEffect[]): void {
@@ -321,7 +379,10 @@ export class NodeAgent {
         group.holder.boot === view.boot &&
         group.holder.token === report.token
       if (held || (this.sealed.get(name) ?? 0) >= report.token) continue
-      this.order(view, name, { kind: 'stop', group: name, token: report.token, sequence: report.sequence + 1_000 }, effects)
+      const to = this.saidBy.get(name)
+      const dedicated = to === undefined ? {} : { dedicated: true as const }
+      const stop = { kind: 'stop', group: name, token: report.token, sequence: report.sequence + 1_000, ...dedicated } as const
+      this.order(view, name, stop, effects, to)
     }
   }
 

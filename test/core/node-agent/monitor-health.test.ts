@@ -1,9 +1,21 @@
 /** What a daemon sees of its monitor: one that ends, hangs or is late, each told once. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MonitorHealth } from '../../../src/core/node-agent/index.js'
+import { MonitorHealth, MonitorNotes } from '../../../src/core/node-agent/index.js'
 
 class Health extends MonitorHealth {
+  private readonly told: MonitorNotes
+
+  constructor() {
+    const notes = new MonitorNotes()
+    super(notes)
+    this.told = notes
+  }
+
+  get first() {
+    return this.told.next
+  }
+
   /** Time passes, in ticks. Answers how often it was to be ended. */
   passes(span: number): number {
     let ends = 0
@@ -13,9 +25,9 @@ class Health extends MonitorHealth {
 
   says(): string[] {
     const said: string[] = []
-    for (let note = this.next; note !== undefined; note = this.next) {
+    for (let note = this.first; note !== undefined; note = this.first) {
       said.push(note.what)
-      this.told(note.number)
+      this.told.told(note.number)
     }
     return said
   }
@@ -34,7 +46,7 @@ test('one that ends is told, and that it is back', () => {
   health.gone()
   assert.equal(health.passes(300), 0)
   health.came(true)
-  assert.equal(health.next?.detail, 'it has ended: its guardian starts it anew, and what it keeps runs on')
+  assert.equal(health.first?.detail, 'it has ended: its guardian starts it anew, and what it keeps runs on')
   assert.deepEqual(health.says(), ['lost', 'back'])
 })
 

@@ -43,14 +43,16 @@ class Node {
 }
 
 function show(effect: NodeAgentEffect): string {
+  if (effect.kind === 'monitors') return `monitors ${effect.groups.join(' ')}`.trim()
   if (effect.kind === 'propose')
     return `tell ${effect.command.kind}${effect.command.kind === 'report' ? ` ${effect.command.report.state}` : ''}`
-  const { order } = effect
+  const { order, to } = effect
+  const of = to === undefined ? '' : `, its own ${to}`
   if (order.kind === 'run') {
     const { look, quiet } = order
-    return `run ${order.group} until ${order.deadline}${quiet === true ? ', quiet' : ''}${look === undefined ? '' : `, look ${look}`}`
+    return `run ${order.group}${of} until ${order.deadline}${quiet === true ? ', quiet' : ''}${look === undefined ? '' : `, look ${look}`}`
   }
-  return order.kind === 'stop' || order.kind === 'probe' ? `${order.kind} ${order.group}` : order.kind
+  return order.kind === 'stop' || order.kind === 'probe' ? `${order.kind} ${order.group}${of}` : order.kind
 }
 
 function granted(): Node {
@@ -321,5 +323,89 @@ describe('the monitor', () => {
     assert.deepEqual(node.step(), [])
     node.reports('ONLINE', { sequence: 3, looked: 1 })
     assert.deepEqual(node.step(), ['tell report ONLINE'])
+  })
+})
+
+describe('a group with a monitor of its own', () => {
+  function dedicated(): Node {
+    const node = new Node(new Database().formedAt(4))
+    node.database.group(web, { isolation: 'dedicated' })
+    node.database.granted(n1)
+    return node
+  }
+  const says = (node: Node, report: Parameters<NodeAgent['reported']>[0]) => node.agent.reported(report, node.now, web)
+  const hello = (node: Node, groups: GroupReport[] = [], sealed: Record<string, number> = {}) =>
+    says(node, { kind: 'hello', level: 4, boot: node.boot as never, groups, sealed: sealed as never })
+  const online = (node: Node): GroupReport => ({
+    group: web,
+    token: node.database.row().holder?.token as never,
+    sequence: 1,
+    state: 'ONLINE',
+    resources: {},
+  })
+
+  test('is ordered of that one, once it has said what it runs', () => {
+    const node = dedicated()
+    assert.deepEqual(node.step(), ['monitors web'])
+    assert.deepEqual(node.step(), [])
+    hello(node)
+    assert.deepEqual(node.step(), ['run web, its own web until 9000'])
+    says(node, { kind: 'group', ...online(node) })
+    assert.deepEqual(node.step(), ['tell report ONLINE'])
+  })
+
+  test('of which the shared one says something, or comes anew, is none of its business', () => {
+    const node = dedicated()
+    node.step()
+    hello(node, [online(node)])
+    assert.deepEqual(node.step(), ['tell report ONLINE'])
+    node.database.ok(node.database.report(n1, 'ONLINE'))
+    node.agent.monitorDisconnected()
+    node.hello()
+    assert.deepEqual(node.step(), [])
+  })
+
+  test('is not said to have stopped by the seals that the shared one knows, before its own has spoken', () => {
+    const node = dedicated()
+    node.step()
+    node.hello([], { web: node.database.row().holder?.token as number })
+    assert.deepEqual(node.step(), [])
+    hello(node, [{ ...online(node), state: 'STOPPING' }])
+    assert.ok(!node.step().includes('tell released'))
+  })
+
+  test('is stopped by its own one, which is let go once nothing is left', () => {
+    const node = dedicated()
+    node.step()
+    hello(node, [online(node)])
+    node.step()
+    node.database.ok(node.database.report(n1, 'ONLINE'))
+    const held = node.database.row().holder?.token as never
+    node.database.decide(web, { kind: 'stop', token: held, ban: null })
+    assert.deepEqual(node.step(), ['stop web, its own web'])
+    says(node, { kind: 'sealed', group: web, token: held })
+    assert.deepEqual(node.step(), ['tell released'])
+    node.database.ok(node.database.released(n1))
+    assert.deepEqual(node.step(), ['monitors'])
+  })
+
+  test('that an earlier life of the daemon left open is waited for, whatever the log says', () => {
+    const database = new Database().formedAt(4)
+    database.group()
+    database.granted(n1)
+    const agent = new NodeAgent([web])
+    agent.reported({ kind: 'hello', level: 4, boot: 'n1-1' as never, groups: [], sealed: {} }, 0)
+    const view = { self: n1, boot: 'n1-1' as never, state: database.state, mayAct: true, deadline: bootInstant(9_000), now: 0 }
+    assert.deepEqual(agent.step(view).map(show), ['monitors web'])
+    agent.reported({ kind: 'hello', level: 4, boot: 'n1-1' as never, groups: [], sealed: {} }, 0, web)
+    assert.deepEqual(agent.step(view).map(show), ['monitors', 'run web until 9000'])
+  })
+
+  test('has its level count too', () => {
+    const node = dedicated()
+    node.agent.reported({ kind: 'hello', level: 4, boot: node.boot as never, groups: [], sealed: {} }, node.now)
+    node.step()
+    says(node, { kind: 'hello', level: 3, boot: node.boot as never, groups: [], sealed: {} })
+    assert.equal(node.agent.levelOfMonitor, 3)
   })
 })
