@@ -79,8 +79,8 @@ async function monitor(config: NodeConfig): Promise<void> {
     ...(group === undefined ? {} : { group: groupName(group) }),
   })
   process.on('SIGTERM', () => {
-    running.close()
-    process.exit(0)
+    setTimeout(() => process.exit(0), 1_000).unref()
+    void running.close().finally(() => process.exit(0))
   })
 }
 

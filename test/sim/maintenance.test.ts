@@ -155,7 +155,7 @@ describe('a monitor', () => {
     const { monitor } = machine
     const [token, starts] = [row()?.holder?.token, world.truth.starts]
     monitor?.process.pause()
-    world.until('it is told', () => state()?.get('nodes', 'n1')?.monitor?.what === 'hung', 20_000)
+    world.until('it is told', () => state()?.get('nodes', 'n1')?.monitor?.what === 'hung', 30_000)
     world.until('it is back', () => state()?.get('nodes', 'n1')?.monitor?.what === 'back', 20_000)
     assert.equal(monitor?.process.alive, false)
     world.run(5_000)

@@ -6,7 +6,7 @@ import type { GuardianAnswer, GuardianOrder, GuardianQuery, GuardianState } from
 /** The processes that the guardian keeps running. */
 export type KeptRole = 'daemon' | MonitorRole
 /** `monitor@<group>` is one that a group has of its own. */
-export type MonitorRole = 'monitor' | `monitor@${GroupName}`
+export type MonitorRole = 'monitor' | `monitor@${string}`
 
 /** What the run folder says at this moment. */
 export interface RunFolderView {

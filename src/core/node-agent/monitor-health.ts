@@ -15,7 +15,7 @@ export interface MonitorNote {
 }
 
 /** A monitor beats every second. Milliseconds. */
-const hungAfter = 5_000
+const hungAfter = 10_000
 /** One that does not end is told to again. */
 const endAgainAfter = 10_000
 /** How late it may come to its work, and how often in a row until that is told. */

@@ -109,14 +109,14 @@ export class NodeAgent {
         } else this.own.set(from, level)
         for (const group of [...this.reports.keys()]) if (this.saidBy.get(group) === from) this.forget(group)
         for (const group of report.groups) this.heard(group, from)
-        for (const [group, token] of Object.entries(report.sealed)) this.seal(group as GroupName, token)
+        for (const [group, token] of Object.entries(report.sealed)) this.seal(group as GroupName, token, from)
         return
       }
       case 'group':
         this.heard(report, from)
         return
       case 'sealed':
-        this.seal(report.group, report.token)
+        this.seal(report.group, report.token, from)
         if ((this.reports.get(report.group)?.token ?? 0) <= report.token) this.forget(report.group)
         return
       case 'probed': {
@@ -140,7 +140,9 @@ export class NodeAgent {
     this.saidBy.delete(group)
   }
 
-  private seal(group: GroupName, token: Token): void {
+  /** What is kept by another monitor is not its to say: a seal comes before the stop that it allows. */
+  private seal(group: GroupName, token: Token, from: GroupName | undefined): void {
+    if (from === undefined ? this.own.has(group) : from !== group) return
     if ((this.sealed.get(group) ?? 0) < token) this.sealed.set(group, token)
   }
 

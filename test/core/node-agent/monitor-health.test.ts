@@ -53,9 +53,9 @@ test('one that ends is told, and that it is back', () => {
 test('one that hangs is ended, again after a while, and told once', () => {
   const health = new Health()
   health.came(true)
-  assert.equal(health.passes(4_900), 0)
+  assert.equal(health.passes(9_900), 0)
   health.beat(3)
-  assert.equal(health.passes(4_900), 0)
+  assert.equal(health.passes(9_900), 0)
   assert.equal(health.passes(12_000), 2)
   health.gone()
   health.came(true)
@@ -65,7 +65,7 @@ test('one that hangs is ended, again after a while, and told once', () => {
 test('one that goes on by itself is not ended any more', () => {
   const health = new Health()
   health.came(true)
-  health.passes(5_000)
+  health.passes(10_000)
   health.beat(5_000)
   for (let time = 0; time < 30; time++) {
     assert.equal(health.passes(1_000), 0)
