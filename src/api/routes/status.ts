@@ -76,7 +76,7 @@ export function statusRoutes(access: Access): readonly Route[] {
       tag: 'status',
       summary: 'What would happen if a node were lost this moment, per node and group.',
       query: readQuery,
-      answers: { 200: '`strong`, `weak` or `manual` per node.' },
+      answers: { 200: '`strong`, `weak`, `manual`, `unprotected` or `maintained` per node.' },
       handle: async (call) => {
         const view = await read(access, call, { withLeaderView: true })
         return { body: { ...view.age, ...protectionOf(view) } }
