@@ -55,6 +55,7 @@ import {
   openCaseOf,
   openCases,
   rowsOfMembers,
+  silentGuardianLevel,
 } from '../core/cluster/index.js'
 import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
 import type { MonitorReport } from '../core/monitor/index.js'
@@ -273,6 +274,7 @@ export class QuorateNode {
   guardianReported(state: GuardianState | undefined): void {
     this.post(() => {
       this.guardianState = state
+      if (state !== undefined) this.levelOfGuardian = state.level ?? silentGuardianLevel
       this.changed = true
     })
   }
@@ -1134,10 +1136,11 @@ export class QuorateNode {
     this.proposeAgain(`register/${this.level}/${JSON.stringify(guard)}`, command)
   }
 
-  /** What this node understands as a whole: a monitor of an earlier version may have outlived its daemon. */
+  /** What this node understands as a whole: a monitor or guardian of an earlier version may have outlived its daemon. */
   private get level(): number {
-    return Math.min(this.self.level, this.agent.levelOfMonitor)
+    return Math.min(this.self.level, this.agent.levelOfMonitor, this.levelOfGuardian)
   }
+  private levelOfGuardian = Number.POSITIVE_INFINITY
 
   /** Whether the log has this boot as it is now. */
   private isRegistered(row: BootRow, guard: Guard): boolean {

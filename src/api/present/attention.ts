@@ -208,8 +208,8 @@ function ofNodes(view: View): readonly AttentionItem[] {
     if (boot?.state === 'live' && boot.level < levelInForce(view.state))
       add(
         'OLD_MONITOR',
-        `what runs on ${row.name} understands feature level ${boot.level}, the cluster has ${levelInForce(view.state)}: its monitor is of an earlier version`,
-        `end the monitor process there: its guardian starts the present one, and what it keeps runs on`,
+        `what runs on ${row.name} understands feature level ${boot.level}, the cluster has ${levelInForce(view.state)}: its monitor or guardian is of an earlier version`,
+        `end the monitor process there (its guardian starts the present one), and hand the guardian over (SIGHUP); what they keep runs on`,
       )
     for (const [name, probe] of Object.entries(boot?.probes ?? {})) {
       const group = view.state.get('groups', name)

@@ -32,6 +32,9 @@ export const maintenanceLevel = 4
 /** Of a monitor that says nothing of its own: it may be of a version before changes in place. */
 export const silentMonitorLevel = 2
 
+/** Of a guardian that says nothing of its own: it keeps one monitor, and no order is new to it before then. */
+export const silentGuardianLevel = 3
+
 /** A command in the log that this version does not know, or a cluster that has moved beyond it: the member has to stop. */
 export class BeyondThisVersion extends Error {
   override readonly name = 'BeyondThisVersion'

@@ -15,6 +15,7 @@ export {
   levelOf,
   levelOfAll,
   maintenanceLevel,
+  silentGuardianLevel,
   silentMonitorLevel,
   supportedLevel,
 } from './features.js'

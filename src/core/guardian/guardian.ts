@@ -14,6 +14,7 @@ import {
   type Token,
   unreachable,
 } from '../../base/index.js'
+import { supportedLevel } from '../cluster/index.js'
 import { Emergency } from './emergency.js'
 import type { EmergencyLeft, GuardianEffect, GuardianEvent, KeptRole, RunFolderView } from './events.js'
 import { type GuardianAnswer, type GuardianOrder, type GuardianQuery, type GuardianState, statementGroups } from './protocol.js'
@@ -313,6 +314,7 @@ export class GuardianCore {
       monitorUp: this.#kept.monitor.up,
       watchdogTimeout: this.#isArmed && this.#config.watchdogProves !== false ? (this.#config.watchdogTimeout ?? null) : null,
       emergencyStop: this.#config.emergencyStop,
+      level: supportedLevel,
     }
     const told = JSON.stringify(state)
     if (told === this.#told && now - this.#toldAt < tellEvery) return

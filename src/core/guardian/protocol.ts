@@ -55,4 +55,6 @@ export interface GuardianState {
   readonly watchdogTimeout?: number | null
   /** Milliseconds within which it ends everything once the lease is over (absent from an older guardian). */
   readonly emergencyStop?: number
+  /** The feature level that its software understands (absent from an older guardian, which keeps one monitor). */
+  readonly level?: number
 }
