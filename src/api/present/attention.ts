@@ -216,7 +216,11 @@ function ofNodes(view: View): readonly AttentionItem[] {
       if (probe.result !== 'running' || group === undefined || group.holder?.node === row.name) continue
       const text = `something of ${name} runs on ${row.name} without a grant`
       if (!mayStillRun(group)) add('STRAY', text, `stop it there; ${probe.detail}`)
-      else if (offlineProbeOf(group.definition).onFound === 'block')
+      else if (
+        offlineProbeOf(group.definition).onFound === 'block' ||
+        freezesOf(view.state, group).length > 0 ||
+        row.maintenance !== undefined
+      )
         add('TWO_COPIES', `${text}, while ${group.holder.node} holds it`, `stop it there; ${probe.detail}`)
       else add('TWO_COPIES', `${text}, while ${group.holder.node} holds it: it is being stopped`, `look there if it stays; ${probe.detail}`)
     }

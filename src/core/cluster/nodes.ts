@@ -3,7 +3,7 @@ import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import { offlineProbeOf } from './definition.js'
 import { leaveLevel, levelInForce, maintenanceLevel } from './features.js'
-import { probedSince } from './freezes.js'
+import { freezesOf, probedSince } from './freezes.js'
 import { newMember, newNode } from './members.js'
 import { mayStillRun } from './orders.js'
 import { endDoubt, prove, proveBoot, settleDuty } from './ownership.js'
@@ -164,8 +164,13 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
 /** Somebody else's grant is open: then two copies may run. */
 function alarmOfTwo(context: Context, group: GroupRow, node: NodeRow['name']): void {
   if (levelInForce(context.draft) < maintenanceLevel || !mayStillRun(group) || group.holder.node === node) return
+  const isFrozen = freezesOf(context.draft, group).length > 0 || context.node(node).maintenance !== undefined
   const follows =
-    offlineProbeOf(group.definition).onFound === 'block' ? `it is left there: stop it by hand` : `the copy on ${node} is stopped`
+    offlineProbeOf(group.definition).onFound === 'block'
+      ? 'it is left there: stop it by hand'
+      : isFrozen
+        ? `the copy on ${node} is left as long as a freeze lasts`
+        : `the copy on ${node} is stopped`
   context.event(
     'alarm.p1',
     group.name,
