@@ -99,16 +99,19 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   busy = false
   drain()
   // What agents ask of the cluster is answered by the monitor that all share.
-  const commands = only !== undefined ? undefined : await serveAgentCommands({
-    path: runFolder.socket('commands'),
-    node: config.node,
-    attributes: openAttributes(runFolder, config.boot),
-    ask: (askId, question) => {
-      if (daemon === undefined) return false
-      daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)
-      return true
-    },
-  })
+  const commands =
+    only !== undefined
+      ? undefined
+      : await serveAgentCommands({
+          path: runFolder.socket('commands'),
+          node: config.node,
+          attributes: openAttributes(runFolder, config.boot),
+          ask: (askId, question) => {
+            if (daemon === undefined) return false
+            daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)
+            return true
+          },
+        })
   const server = await listenLocal(runFolder.socket(role), {
     onConnected: (connection) => {
       const before = daemon

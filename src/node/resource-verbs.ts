@@ -56,7 +56,10 @@ export class ResourceVerbs {
     const { definition, isDedicated } = this.held(group, resource)
     const { probe, probeDeep } = definition
     const timeout = (deep ? probeDeep?.timeout : undefined) ?? probe.timeout
-    return { node: this.doors.self, ...(await this.doors.look({ group, resource, deep }, timeout + lookGrace, isDedicated ? group : undefined)) }
+    return {
+      node: this.doors.self,
+      ...(await this.doors.look({ group, resource, deep }, timeout + lookGrace, isDedicated ? group : undefined)),
+    }
   }
 
   /** Errors: CONFLICT, MIXED_VERSIONS, ACTION_NOT_FOUND, NO_QUORUM; what the agent's metadata are refused with. */
@@ -69,7 +72,13 @@ export class ResourceVerbs {
     const timeout = Math.min(actionTimeoutMax, wanted ?? found?.timeout ?? actionTimeout)
     const program =
       found === undefined ? undefined : actionProgram({ group, resource, token, node, boot, definition }, action, timeout, runFolder)
-    if (program === undefined) throw noSuchAction(action, resource, definition.type, known.map(({ name }) => name))
+    if (program === undefined)
+      throw noSuchAction(
+        action,
+        resource,
+        definition.type,
+        known.map(({ name }) => name),
+      )
     this.held(group, resource) // The metadata may have taken a while.
     const { outcome, code, stdout, stderr, elapsedMs } = await this.doors.call({ ...program, timeoutMs: timeout })
     return {

@@ -178,11 +178,15 @@ test('with probes paused nothing is probed, and what has gone meanwhile is found
   assert.equal((await bench.ask('POST', path('probe', 'a'))).body.result, 'running')
   rmSync(`${file}.a`)
   // With probes every 200 ms its absence would be seen by the time that a person has asked so often.
-  for (const end = Date.now() + 1_000; Date.now() < end; ) assert.equal((await bench.ask('POST', path('probe', 'b'))).body.result, 'running')
+  for (const end = Date.now() + 1_000; Date.now() < end; )
+    assert.equal((await bench.ask('POST', path('probe', 'b'))).body.result, 'running')
   assert.equal((await group()).resources.a.state, 'ONLINE')
   const began = done().length
   await bench.ask('POST', '/v1/groups/web/unfreeze')
-  await bench.until('it to be found and restarted', async () => (await group()).state === 'ONLINE' && done().slice(began).includes('start a'))
+  await bench.until(
+    'it to be found and restarted',
+    async () => (await group()).state === 'ONLINE' && done().slice(began).includes('start a'),
+  )
 })
 
 test('a group with a monitor of its own comes up, is looked at, and stops', async () => {

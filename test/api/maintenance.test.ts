@@ -16,7 +16,8 @@ before(async () => {
 after(() => bench.close())
 
 const maintain = (body: object, query = '') => bench.ask('POST', `/v1/nodes/n1/maintenance${query}`, { body })
-const attention = async () => (await bench.ask('GET', '/v1/attention')).body.attention as { code: string; subject: string; text: string; fix: string }[]
+const attention = async () =>
+  (await bench.ask('GET', '/v1/attention')).body.attention as { code: string; subject: string; text: string; fix: string }[]
 const of = async (code: string) => (await attention()).find((item) => item.code === code)
 
 test('maintenance has an owner, a reason and an end, and is shown wherever the node is', async () => {
@@ -34,7 +35,10 @@ test('maintenance has an owner, a reason and an end, and is shown wherever the n
 
 test('whoever asks is the owner unless one is named', async () => {
   const set = await maintain({ for: '30m', reason: 'x', probes: 'pause' })
-  assert.deepEqual([set.body.maintenance.owner, set.body.maintenance.by, set.body.maintenance.probes], ['the local socket of n1', undefined, 'pause'])
+  assert.deepEqual(
+    [set.body.maintenance.owner, set.body.maintenance.by, set.body.maintenance.probes],
+    ['the local socket of n1', undefined, 'pause'],
+  )
   const tcp = await bench.ask('POST', '/v1/nodes/n1/maintenance', { body: { for: '30m', reason: 'x' }, overTcp: true })
   assert.equal(tcp.body.maintenance.owner, '127.0.0.1 without a key, at n1')
 })

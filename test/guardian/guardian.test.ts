@@ -232,7 +232,15 @@ test('a monitor that a group has of its own is kept by the guardian: its end, an
   })
   try {
     await bench.eventually('its first word', () => reports.some(({ kind }) => kind === 'hello'))
-    const order = { kind: 'run', group: group('own'), token: token(1), sequence: 1, node: bench.node, boot: bench.boot, checkpoints: {} } as const
+    const order = {
+      kind: 'run',
+      group: group('own'),
+      token: token(1),
+      sequence: 1,
+      node: bench.node,
+      boot: bench.boot,
+      checkpoints: {},
+    } as const
     link.send({ ...order, resources: { app: sleeper } as never, deadline: bench.deadline(), dedicated: true })
     bench.run('shared', { app: sleeper })
     await bench.groupIs('shared', 'ONLINE')
@@ -247,7 +255,13 @@ test('a monitor that a group has of its own is kept by the guardian: its end, an
     signalProcess(known, 'SIGKILL')
     await bench.eventually('another one of its own', () => pidOfOwn() !== undefined && pidOfOwn() !== monitors[0])
     const hellos = () => reports.filter((report) => report.kind === 'hello')
-    await bench.eventually('its word', () => hellos().at(-1)?.groups.some(({ group: name, state }) => name === 'own' && state === 'ONLINE') === true)
+    await bench.eventually(
+      'its word',
+      () =>
+        hellos()
+          .at(-1)
+          ?.groups.some(({ group: name, state }) => name === 'own' && state === 'ONLINE') === true,
+    )
     assert.deepEqual([bench.pidOf('own', 'app'), bench.pidOf('shared', 'app')], services)
     assert.ok(services.every(alive))
     bench.signal('daemon', 'SIGSTOP')

@@ -316,7 +316,9 @@ test('a probe at once answers with what it found; what failed and was mended by 
 
 test('while probes are paused none is made, and all is probed as before afterwards', async () => {
   next()
-  const resources = { app: switched({ probe: { interval: 50, timeout: 5_000 } }, { probe: `echo >> ${file('probes')}; test -e ${file('up')} || exit 7` }) }
+  const resources = {
+    app: switched({ probe: { interval: 50, timeout: 5_000 } }, { probe: `echo >> ${file('probes')}; test -e ${file('up')} || exit 7` }),
+  }
   const probes = () => readFileSync(file('probes'), 'utf8').length
   bench.run(name, resources)
   await bench.groupIs(name, 'ONLINE')

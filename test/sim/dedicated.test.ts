@@ -33,13 +33,10 @@ describe('a group with a monitor of its own', () => {
       world.machines.filter((one) => one.ownMonitors.size > 0).map(({ name }) => name),
       [machine.name],
     )
-    assert.deepEqual(
-      [...machine.runFolder.records.values()].map(({ group, dedicated }) => [group, dedicated]).sort(),
-      [
-        ['other', undefined],
-        ['web', true],
-      ],
-    )
+    assert.deepEqual([...machine.runFolder.records.values()].map(({ group, dedicated }) => [group, dedicated]).sort(), [
+      ['other', undefined],
+      ['web', true],
+    ])
   })
 
   test('runs on when either monitor is killed or hangs', () => {
@@ -47,10 +44,18 @@ describe('a group with a monitor of its own', () => {
     const [token, starts] = [holder()?.token, world.truth.starts]
     machine.kill(machine.monitor?.process)
     machine.kill(machine.ownMonitors.get(web)?.process)
-    world.until('both are back', () => machine.monitor?.process.alive === true && machine.ownMonitors.get(web)?.process.alive === true, 20_000)
+    world.until(
+      'both are back',
+      () => machine.monitor?.process.alive === true && machine.ownMonitors.get(web)?.process.alive === true,
+      20_000,
+    )
     world.run(3_000)
     machine.ownMonitors.get(web)?.process.pause()
-    world.until('it is told', () => /that of web: nothing has come/.test(state()?.get('nodes', machine.name)?.monitor?.detail ?? ''), 30_000)
+    world.until(
+      'it is told',
+      () => /that of web: nothing has come/.test(state()?.get('nodes', machine.name)?.monitor?.detail ?? ''),
+      30_000,
+    )
     world.until('it is back', () => state()?.get('nodes', machine.name)?.monitor?.what === 'back', 30_000)
     world.run(3_000)
     assert.deepEqual([holder()?.token, world.truth.starts, world.truth.where('web').length], [token, starts, 1])
@@ -81,7 +86,12 @@ describe('a group with a monitor of its own', () => {
 test('groups that come to have a monitor of their own and lose it again, among faults of every kind: promises hold', (context) => {
   let own = 0
   for (let seed = 1; seed <= seedCount; seed++) {
-    const world = new World({ seed, profile: seed % 2 === 0 ? 'fast' : 'normal', fencing: seed % 5 !== 0, containment: seed % 6 === 0 ? 'sweep' : 'cgroup2' })
+    const world = new World({
+      seed,
+      profile: seed % 2 === 0 ? 'fast' : 'normal',
+      fencing: seed % 5 !== 0,
+      containment: seed % 6 === 0 ? 'sweep' : 'cgroup2',
+    })
     world.start({ web: groupOf(world.names, { start: 'a', stop: 'b', probe: 'c' }), kept: groupOf(world.names) })
     const random = new Random(seed ^ 0xded1)
     const trouble = new Trouble(world, world.random.fork(), { ...usualTrouble, faults, span, omit: new Set() })

@@ -179,7 +179,9 @@ export class Machine {
   // Processes.
 
   get processes(): readonly Process[] {
-    return [this.guardian, this.daemon, this.monitor, ...this.ownMonitors.values()].flatMap((one) => (one?.process.alive === true ? [one.process] : []))
+    return [this.guardian, this.daemon, this.monitor, ...this.ownMonitors.values()].flatMap((one) =>
+      one?.process.alive === true ? [one.process] : [],
+    )
   }
 
   /** The guardian has ended as it was told to: nobody starts it but a person. */

@@ -136,7 +136,10 @@ describe('a copy that nobody granted', () => {
   test('is left to a person where the group says so', () => {
     const { world, row } = begin()
     world.alarmsAllowed = true
-    const definition = { ...groupOf(world.names, { start: 'a', stop: 'b', probe: 'c' }), offlineProbe: { interval: 5_000, onFound: 'block' as const } }
+    const definition = {
+      ...groupOf(world.names, { start: 'a', stop: 'b', probe: 'c' }),
+      offlineProbe: { interval: 5_000, onFound: 'block' as const },
+    }
     world.must({ kind: 'put-group', group: web, definition, intent: null, precondition: {} })
     const other = world.machine('n3')?.cell(web, 'app' as never)
     assert.ok(other !== undefined)
@@ -180,7 +183,12 @@ test('freezes, maintenance and restarts of single resources at any moment, among
   const rules = new Map<string, number>()
   const events = new Map<string, number>()
   for (let seed = 1; seed <= seedCount; seed++) {
-    const world = new World({ seed, profile: seed % 2 === 0 ? 'fast' : 'normal', fencing: seed % 5 !== 0, containment: seed % 6 === 0 ? 'sweep' : 'cgroup2' })
+    const world = new World({
+      seed,
+      profile: seed % 2 === 0 ? 'fast' : 'normal',
+      fencing: seed % 5 !== 0,
+      containment: seed % 6 === 0 ? 'sweep' : 'cgroup2',
+    })
     world.start({ web: groupOf(world.names, { start: 'a', stop: 'b', probe: 'c' }), kept: groupOf(world.names) })
     const random = new Random(seed ^ 0x3a17)
     const trouble = new Trouble(world, world.random.fork(), { ...usualTrouble, faults, span, omit: new Set() })

@@ -70,8 +70,7 @@ export class SimMonitor {
       return
     }
     const all = [...runFolder.records.values()]
-    const isMine = (record: (typeof all)[number]) =>
-      record.dedicated === true ? record.group === this.only : this.only === undefined
+    const isMine = (record: (typeof all)[number]) => (record.dedicated === true ? record.group === this.only : this.only === undefined)
     const apart = new Set<string>([...all.filter((record) => !isMine(record)).map(({ group }) => group), ...runFolder.monitors])
     machine.killActions((group) => (this.only === undefined ? group === undefined || !apart.has(group) : group === this.only))
     this.core = new MonitorCore({

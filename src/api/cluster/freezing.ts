@@ -26,7 +26,9 @@ const freezeMax = 30 * 86_400_000
 export function readFreeze(access: Access, call: Call, written: WrittenFreeze): ReadFreeze {
   const forMs = spanOf(written.for)
   if (forMs < freezeMin || forMs > freezeMax)
-    throw new ClusterError('INVALID', `for is ${JSON.stringify(written.for)}`, { fix: 'stay between 1s and 30d; a freeze always has an end' })
+    throw new ClusterError('INVALID', `for is ${JSON.stringify(written.for)}`, {
+      fix: 'stay between 1s and 30d; a freeze always has an end',
+    })
   const { owner, reason, probes } = written
   // What members of an earlier version would not keep is left out while there are any.
   const isKnown = levelInForce(access.node.state) >= maintenanceLevel

@@ -61,7 +61,11 @@ export function makeListener({ access, routes, log, checked }: ListenerOptions):
     })
   }
   for (const route of routes) {
-    app.route({ method: route.method, url: route.path, handler: (request, reply) => handle({ access, route, isLocal: checked === undefined }, request, reply) })
+    app.route({
+      method: route.method,
+      url: route.path,
+      handler: (request, reply) => handle({ access, route, isLocal: checked === undefined }, request, reply),
+    })
   }
   const leanRoutes = new LeanRoutes(access, routes, checked)
   const lane = openLeanLane({

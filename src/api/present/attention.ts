@@ -102,12 +102,23 @@ function ofCases(view: View): readonly AttentionItem[] {
 /** A freeze that nobody thinks of any more is as bad as one that ended while somebody was still at work. */
 function ofFreezes(view: View): readonly AttentionItem[] {
   const of = (code: string, subject: string, what: string, freeze: Freeze | undefined, lapsed: Lapsed | undefined, again: string) => [
-    ...(freeze === undefined || freeze.until - view.at > endsSoon ? [] : [endingSoon(view.at, `${code}_ENDS`, subject, what, freeze, again)]),
-    ...(lapsed === undefined || view.at - lapsed.at > lapsedShown ? [] : [hasEnded(view.at, `${code}_ENDED`, subject, what, lapsed, again)]),
+    ...(freeze === undefined || freeze.until - view.at > endsSoon
+      ? []
+      : [endingSoon(view.at, `${code}_ENDS`, subject, what, freeze, again)]),
+    ...(lapsed === undefined || view.at - lapsed.at > lapsedShown
+      ? []
+      : [hasEnded(view.at, `${code}_ENDED`, subject, what, lapsed, again)]),
   ]
   return [
     ...nodesOf(view.state).flatMap(({ name, maintenance, lapsed }) =>
-      of('MAINTENANCE', name, `the maintenance of ${name}`, maintenance, lapsed, `POST /v1/nodes/${name}/maintenance {"for": …, "reason": …}`),
+      of(
+        'MAINTENANCE',
+        name,
+        `the maintenance of ${name}`,
+        maintenance,
+        lapsed,
+        `POST /v1/nodes/${name}/maintenance {"for": …, "reason": …}`,
+      ),
     ),
     ...groupsOf(view.state).flatMap(({ name, frozen, lapsed }) =>
       of('FREEZE', name, `the freeze of ${name}`, frozen ?? undefined, lapsed, `POST /v1/groups/${name}/freeze {"for": …, "reason": …}`),
@@ -148,7 +159,8 @@ function ofGroups(view: View): readonly AttentionItem[] {
     const [freeze] = freezesOf(view.state, group)
     const thaw =
       freeze?.node === undefined ? `POST /v1/groups/${group.name}/unfreeze` : `POST /v1/nodes/${freeze.node}/maintenance {"end": true}`
-    if (freeze !== undefined) return [{ code: `GROUP_${state}`, subject: group.name, text: String(text), fix: `${thaw} to have it looked after` }]
+    if (freeze !== undefined)
+      return [{ code: `GROUP_${state}`, subject: group.name, text: String(text), fix: `${thaw} to have it looked after` }]
     const fix =
       state === 'DEGRADED' || (state === 'FAILED' && (!mayStillRun(group) || waitingFor !== null))
         ? `POST /v1/groups/${group.name}/clear once the cause is gone`

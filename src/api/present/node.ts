@@ -37,7 +37,8 @@ export function presentNodeWhole(view: View, row: NodeRow): Shown {
     guard: boot?.guard ?? null,
     fencing: writtenFencing(row.fencing),
     deviceDistrusted: row.deviceDistrusted,
-    monitor: row.monitor === undefined ? null : { what: row.monitor.what, detail: row.monitor.detail, ago: elapsed(row.monitor.at, view.at) },
+    monitor:
+      row.monitor === undefined ? null : { what: row.monitor.what, detail: row.monitor.detail, ago: elapsed(row.monitor.at, view.at) },
     lapsed: row.lapsed === undefined ? null : presentLapsed(row.lapsed, view.at),
     attributes: row.attributes,
     boots: bootsOf(view.state, row.name).map(({ boot: id, state, proof }) => ({ boot: id, state, proof })),

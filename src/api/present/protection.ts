@@ -64,11 +64,11 @@ function ofGroup(view: View, group: GroupRow, input: GroupInput | undefined): Sh
         ? 'no other node could take it now'
         : level === 'maintained'
           ? `${others[0]} could take it, once the maintenance of ${holder} has ended`
-        : level === 'manual'
-          ? `${others[0]} could take it, once a person states that ${holder} is off`
-          : level === 'unprotected'
-            ? `${others[0]} could take it, once the fence devices of ${holder} can be reached again or a person states that it is off`
-            : `${others[0]} takes it once ${holder} is proved stopped`
+          : level === 'manual'
+            ? `${others[0]} could take it, once a person states that ${holder} is off`
+            : level === 'unprotected'
+              ? `${others[0]} could take it, once the fence devices of ${holder} can be reached again or a person states that it is off`
+              : `${others[0]} takes it once ${holder} is proved stopped`
   return {
     group: group.name,
     holder,

@@ -107,12 +107,15 @@ async function act(access: Access, call: Call): Promise<Answer> {
     throw new ClusterError('INVALID', `timeout is ${JSON.stringify(written)}`, { fix: 'stay between 100ms and 5m' })
   const { view, group, holder, resource } = await runningResource(access, call)
   const of = { group: group.name, resource, action, node: holder.node }
-  if (call.query.flag('dryRun') === true) return { body: { dryRun: true, ...of, text: `${action} of ${resource} would be run on ${holder.node}` } }
+  if (call.query.flag('dryRun') === true)
+    return { body: { dryRun: true, ...of, text: `${action} of ${resource} would be run on ${holder.node}` } }
   const question = { kind: 'act', group: group.name, resource, action, timeout } as const
   const answer = (await view.node.ask(holder.node, question, (timeout ?? actionTimeoutMax) + actionGrace)) as ActionAnswer
   const outcome = answer.outcome === 'exited' ? (answer.code === null ? 'killed by a signal' : `exit ${answer.code}`) : answer.outcome
   // It has been run, whatever comes of the note.
-  await change(access, call, { kind: 'note-action', group: group.name, resource, action, node: holder.node, by: call.by, outcome }).catch(() => undefined)
+  await change(access, call, { kind: 'note-action', group: group.name, resource, action, node: holder.node, by: call.by, outcome }).catch(
+    () => undefined,
+  )
   return { body: { ...of, ...answer } }
 }
 

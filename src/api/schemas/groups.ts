@@ -140,7 +140,10 @@ const definitionKeys = {
     { default: { interval: '60s', onFound: offlineProbeDefault.onFound } },
   ),
   isolation: {
-    ...choice('`dedicated`: it has a monitor process of its own on the node that holds it, from its next start there on.', ['shared', 'dedicated']),
+    ...choice('`dedicated`: it has a monitor process of its own on the node that holds it, from its next start there on.', [
+      'shared',
+      'dedicated',
+    ]),
     default: 'shared',
   },
   load: later('What it uses of the capacity of its node.'),

@@ -80,7 +80,8 @@ export function maintainNode(context: Context, command: CommandOf<'maintain-node
   const open = openCaseOf(context.draft, node.name)
   if (open !== undefined)
     refuse('CONFLICT', `${node.name} has a case (${open.stage})`, { fix: `wait until it is over: GET /v1/cases/${open.id}` })
-  if (node.away !== undefined) refuse('CONFLICT', `${node.name} is leaving, or has left`, { fix: 'start its software: it comes back by itself' })
+  if (node.away !== undefined)
+    refuse('CONFLICT', `${node.name} is leaving, or has left`, { fix: 'start its software: it comes back by itself' })
   if (context.runningOperations(node.name).some(({ kind }) => kind === 'fence'))
     refuse('CONFLICT', `${node.name} is being fenced`, { fix: 'wait until that is over' })
   context.putNode({ ...node, maintenance: freezeFrom(context, command) })
@@ -130,5 +131,8 @@ function tellHolder(context: Context, name: string, hasEnded: boolean, what: str
   const quiet = freezes.some(({ probes }) => probes === 'pause')
   const looks = hasEnded && freezes.length === 0
   if (!looks && quiet === (order.quiet === true)) return
-  putOrder(context, group, 'run', looks ? `looked at anew after ${what}` : what, { quiet, ...(looks ? { look: (order.look ?? 0) + 1 } : {}) })
+  putOrder(context, group, 'run', looks ? `looked at anew after ${what}` : what, {
+    quiet,
+    ...(looks ? { look: (order.look ?? 0) + 1 } : {}),
+  })
 }

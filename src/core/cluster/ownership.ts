@@ -11,8 +11,8 @@ import { claimsOf, isUpdatable } from './definition.js'
 import { isOnlyDegraded } from './failures.js'
 import { dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce } from './features.js'
 import { probedSince, thaw } from './freezes.js'
-import type { Away, BootRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { type HeldGroup, mayStillRun, putOrder } from './orders.js'
+import type { Away, BootRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
 import { bootsOf, openCases, type Reader } from './state.js'
 
@@ -326,7 +326,11 @@ function settleResourceRestart(context: Context, name: string, sequence: number,
 }
 
 /** The token under which it was asked for is over. */
-function endResourceRestart<Row extends GroupRow>(context: Context, { resourceRestart: asked, ...group }: Row, why: string): Omit<Row, 'resourceRestart'> {
+function endResourceRestart<Row extends GroupRow>(
+  context: Context,
+  { resourceRestart: asked, ...group }: Row,
+  why: string,
+): Omit<Row, 'resourceRestart'> {
   if (asked !== undefined) context.endOperation(asked.operation, 'failed', why)
   return group
 }

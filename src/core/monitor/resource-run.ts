@@ -569,7 +569,8 @@ export class ResourceRun {
     const verdict = judgeProbe('periodic', result)
     if (this.#state === 'ONLINE' && verdict.verdict === 'failed') return this.#fail({ ...verdict, detail: `deep probe: ${verdict.detail}` })
     const interval = this.definition.probeDeep?.interval
-    if (this.#state === 'ONLINE' && interval !== undefined) this.#deepAt = bootInstant(now + interval * (0.9 + 0.2 * this.#context.host.jitter()))
+    if (this.#state === 'ONLINE' && interval !== undefined)
+      this.#deepAt = bootInstant(now + interval * (0.9 + 0.2 * this.#context.host.jitter()))
   }
 
   #firstDeepProbe(now: BootInstant) {

@@ -56,7 +56,10 @@ const commandParameters = {
   actions: {
     doc: 'Commands that people may have run where it runs, by name: POST /v1/groups/{group}/resources/{resource}/actions/{name}.',
     check: (value) =>
-      typeof value === 'object' && !Array.isArray(value) && Object.keys(value).every(isName) && Object.values(value).every((one) => one !== '')
+      typeof value === 'object' &&
+      !Array.isArray(value) &&
+      Object.keys(value).every(isName) &&
+      Object.values(value).every((one) => one !== '')
         ? undefined
         : 'must map names to shell commands',
   },

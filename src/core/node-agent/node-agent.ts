@@ -170,7 +170,10 @@ export class NodeAgent {
   private wantMonitors(view: NodeAgentView, effects: NodeAgentEffect[]): void {
     const granted = groupsOf(view.state).filter(
       (group) =>
-        mayStillRun(group) && group.holder.node === view.self && group.holder.boot === view.boot && group.holder.pinned.isolation === 'dedicated',
+        mayStillRun(group) &&
+        group.holder.node === view.self &&
+        group.holder.boot === view.boot &&
+        group.holder.pinned.isolation === 'dedicated',
     )
     const names = new Set(granted.map(({ name }) => name))
     for (const name of names) if (!this.own.has(name)) this.own.set(name, undefined)
@@ -282,12 +285,7 @@ export class NodeAgent {
   }
 
   /** Looks whether a group runs here before it may be granted to this boot. */
-  private probe(
-    view: NodeAgentView,
-    group: GroupRow,
-    committed: CommittedProbe | undefined,
-    effects: NodeAgentEffect[],
-  ): void {
+  private probe(view: NodeAgentView, group: GroupRow, committed: CommittedProbe | undefined, effects: NodeAgentEffect[]): void {
     const earlierLife = mayStillRun(group) && group.holder.node === view.self ? group.holder : undefined
     const isDoubted = group.doubts?.includes(view.self) === true
     const isListed = group.definition.nodes.includes(view.self) && !group.deleting
@@ -358,7 +356,8 @@ export class NodeAgent {
     const isCurrent =
       committed.definition === group.resourcesRevision && (committed.since ?? 0) === probedSince(view.state, group, view.self)
     const isFrozen = freezesOf(view.state, group).length > 0 || view.state.get('nodes', view.self)?.maintenance !== undefined
-    if (!isCurrent || isFrozen || offlineProbeOf(group.definition).onFound !== 'stopExtra' || this.runsUnknown(group.name, undefined)) return
+    if (!isCurrent || isFrozen || offlineProbeOf(group.definition).onFound !== 'stopExtra' || this.runsUnknown(group.name, undefined))
+      return
     if (view.now - (this.ended.get(group.name) ?? Number.NEGATIVE_INFINITY) < endAgainAfter) return
     this.ended.set(group.name, view.now)
     effects.push({ kind: 'order', order: { kind: 'end-stray', group: group.name, resources: group.definition.resources } })

@@ -42,10 +42,7 @@ class Script {
   seals = new Map<GroupName, Token>()
   answer: Extract<GuardianEffect, { kind: 'answer' }>['answer'] | undefined
 
-  constructor(
-    running: readonly KeptRole[] = ['daemon', 'monitor'],
-    emergency?: Extract<GuardianEvent, { kind: 'resumed' }>['emergency'],
-  ) {
+  constructor(running: readonly KeptRole[] = ['daemon', 'monitor'], emergency?: Extract<GuardianEvent, { kind: 'resumed' }>['emergency']) {
     this.step({ kind: 'resumed', running, emergency })
   }
 

@@ -13,7 +13,14 @@ test('of a command those that it names', () => {
 
 test('of an agent those beside the ones that the cluster calls itself, with their time', () => {
   const action = (name: string, timeout?: number) => ({ name, depth: 0, ...(timeout === undefined ? {} : { timeout }) })
-  const actions = [action('start', 1), action('monitor', 1), action('greet', 7_000), action('migrate_to'), action('meta-data'), action('check')]
+  const actions = [
+    action('start', 1),
+    action('monitor', 1),
+    action('greet', 7_000),
+    action('migrate_to'),
+    action('meta-data'),
+    action('check'),
+  ]
   assert.deepEqual(actionsOf({ type: 'ocf:x:y', parameters: {} }, { actions }), [{ name: 'check' }, { name: 'greet', timeout: 7_000 }])
 })
 

@@ -1,7 +1,7 @@
 /** Monitors that groups have of their own, and the one that the others share: each keeps to what is its own. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type GroupName, type Token, bootInstant } from '../../../src/base/index.js'
+import { bootInstant, type GroupName, type Token } from '../../../src/base/index.js'
 import { MonitorCore, type MonitorEffect } from '../../../src/core/monitor/index.js'
 import { boot, definitions, g, kept, node, token } from './script.js'
 
@@ -9,14 +9,30 @@ const now = bootInstant(1_000)
 const deadline = bootInstant(1_000_000)
 
 function monitor(only: GroupName | undefined, more: { others?: Map<GroupName, Token>; seals?: Map<GroupName, Token> } = {}): MonitorCore {
-  const core = new MonitorCore({ node, boot, containment: { kind: 'cgroup2', root: '/cells' }, jitterSeed: 1, ...(only === undefined ? {} : { only }) })
+  const core = new MonitorCore({
+    node,
+    boot,
+    containment: { kind: 'cgroup2', root: '/cells' },
+    jitterSeed: 1,
+    ...(only === undefined ? {} : { only }),
+  })
   const { others = new Map(), seals = new Map() } = more
   core.step({ kind: 'resumed', records: [], unreadable: [], seals, others, deadline }, now)
   return core
 }
 
 const run = (core: MonitorCore, dedicated: boolean, group = g): readonly MonitorEffect[] => {
-  const order = { kind: 'run', group, token: token(1), sequence: 1, resources: definitions({ a: kept() }), node, boot, deadline, checkpoints: {} } as const
+  const order = {
+    kind: 'run',
+    group,
+    token: token(1),
+    sequence: 1,
+    resources: definitions({ a: kept() }),
+    node,
+    boot,
+    deadline,
+    checkpoints: {},
+  } as const
   return core.step({ kind: 'ordered', order: dedicated ? { ...order, dedicated: true } : order }, now)
 }
 const starts = (effects: readonly MonitorEffect[]) => effects.filter(({ kind }) => kind === 'begin').length

@@ -14,7 +14,8 @@ function online(more: object = {}): Script {
   return script
 }
 
-const look = (lookId = 'l', deep = false, resource = 'app') => ({ kind: 'look', lookId, group: g, resource: named(resource), deep }) as const
+const look = (lookId = 'l', deep = false, resource = 'app') =>
+  ({ kind: 'look', lookId, group: g, resource: named(resource), deep }) as const
 
 test('a look is a probe at once, answered with what it found', () => {
   const script = online()
@@ -25,7 +26,10 @@ test('a look is a probe at once, answered with what it found', () => {
 test('what it finds is judged as ever', () => {
   const script = online()
   script.order(look())
-  shows(script.done(2, 'stopped'), 'record \n unwatch app \n looked l stopped, FAILED \n says FAILED app=FAILED — app died (0): its probe says that it is stopped')
+  shows(
+    script.done(2, 'stopped'),
+    'record \n unwatch app \n looked l stopped, FAILED \n says FAILED app=FAILED — app died (0): its probe says that it is stopped',
+  )
 })
 
 test('the second depth is asked where there is one', () => {
