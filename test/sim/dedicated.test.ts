@@ -87,6 +87,7 @@ test('groups that come to have a monitor of their own and lose it again, among f
   let own = 0
   for (let seed = 1; seed <= seedCount; seed++) {
     const world = new World({
+      startedAgain: true,
       seed,
       profile: seed % 2 === 0 ? 'fast' : 'normal',
       fencing: seed % 5 !== 0,

@@ -184,6 +184,7 @@ test('freezes, maintenance and restarts of single resources at any moment, among
   const events = new Map<string, number>()
   for (let seed = 1; seed <= seedCount; seed++) {
     const world = new World({
+      startedAgain: true,
       seed,
       profile: seed % 2 === 0 ? 'fast' : 'normal',
       fencing: seed % 5 !== 0,
