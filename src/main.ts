@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The `quorate` command: dispatches to the processes of a node and to the command line. */
 import { fileURLToPath } from 'node:url'
-import { ClusterError } from './base/index.js'
+import { ClusterError, groupName } from './base/index.js'
 import type { RunningGuardian } from './guardian/index.js'
 import type { NodeConfig } from './io/node-file/index.js'
 
@@ -144,16 +144,18 @@ async function upgrade(config: NodeConfig): Promise<void> {
 
 async function monitor(config: NodeConfig): Promise<void> {
   const [{ runMonitor }, { readBootId }] = await Promise.all([import('./monitor/index.js'), import('./io/run-folder/index.js')])
+  const group = optionValue('--group')
   const running = await runMonitor({
     node: config.node,
     boot: readBootId({ bootIdFile: config.bootIdFile }),
     runDir: config.runDir,
     logDir: config.logDir,
     containment: config.containment,
+    ...(group === undefined ? {} : { group: groupName(group) }),
   })
   process.on('SIGTERM', () => {
-    running.close()
-    process.exit(0)
+    setTimeout(() => process.exit(0), 1_000).unref()
+    void running.close().finally(() => process.exit(0))
   })
 }
 

@@ -23,6 +23,7 @@ export const errorTable = {
   MEMBER_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no member has this id' },
   GROUP_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no resource group has this name' },
   RESOURCE_NOT_FOUND: { httpStatus: 404, retry: false, text: 'the group has no resource of this name' },
+  ACTION_NOT_FOUND: { httpStatus: 404, retry: false, text: 'the resource has no such action' },
   LOG_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no node that was asked has a log of this resource' },
   CASE_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no case has this id' },
   DECISION_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no decision has this id' },

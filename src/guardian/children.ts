@@ -13,7 +13,8 @@ export const roleMarker = 'QUORATE_ROLE'
 export interface ChildrenConfig {
   readonly runFolder: RunFolder
   readonly logDir: string
-  readonly argv: Readonly<Record<KeptRole, readonly string[] | undefined>>
+  /** That of a monitor is also that of those which groups have of their own, with the group named behind it. */
+  readonly argv: Readonly<Record<'daemon' | 'monitor', readonly string[] | undefined>>
   readonly log: (text: string) => void
 }
 
@@ -27,6 +28,7 @@ export class Children {
   readonly #listener: ChildrenListener
   readonly #running = new Map<KeptRole, ProcessIdentity>()
   readonly #adopted: DeathWatch<KeptRole>
+  readonly #logs = new Set<string>(['daemon', 'monitor', 'guardian'])
 
   constructor(config: ChildrenConfig, listener: ChildrenListener) {
     this.#config = config
@@ -45,15 +47,18 @@ export class Children {
   }
 
   spawn(role: KeptRole) {
-    const [program, ...rest] = this.#config.argv[role] ?? []
+    const group = role === 'daemon' || role === 'monitor' ? undefined : role.slice('monitor@'.length)
+    const argv = this.#config.argv[role === 'daemon' ? 'daemon' : 'monitor'] ?? []
+    const [program, ...rest] = group === undefined ? argv : [...argv, '--group', group]
     if (program === undefined) return
     if (this.adopt(role)) return this.#listener.onUp(role) // Somebody else was faster.
     const { runFolder, logDir, log } = this.#config
     const output = openSync(join(logDir, `${role}.log`), 'a', 0o640)
+    this.#logs.add(role)
     const child = spawn(program, rest, {
       detached: true,
       stdio: ['ignore', output, output],
-      env: { ...process.env, [runMarker]: runFolder.key, [roleMarker]: role },
+      env: { ...process.env, [runMarker]: runFolder.key, [roleMarker]: group === undefined ? role : 'monitor' },
     })
     closeSync(output)
     const identity = child.pid === undefined ? undefined : identify(child.pid)
@@ -75,7 +80,7 @@ export class Children {
   }
 
   boundLogs() {
-    for (const role of ['daemon', 'monitor', 'guardian']) boundServiceLog(join(this.#config.logDir, `${role}.log`))
+    for (const role of this.#logs) boundServiceLog(join(this.#config.logDir, `${role}.log`))
   }
 
   close() {

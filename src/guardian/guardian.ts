@@ -21,6 +21,8 @@ const lockPatience = 1_000
 /** Seals change only with the records, except where nothing was ever started: those may be stated a little late. */
 const readSealsEvery = 1_000
 const boundLogsEvery = 10_000
+/** A monitor of its own that a group is to have is started so soon. */
+const readMonitorsEvery = 100
 
 export interface RunningGuardian {
   /** Settles when an orderly stop has ended. */
@@ -92,7 +94,8 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
   let closed = false
 
   const marker = runFolder.readEmergency()
-  const running = (['daemon', 'monitor'] as const).filter((role) => children.adopt(role))
+  const own = runFolder.readMonitors(boot).map((group) => `monitor@${group}` as const)
+  const running = (['daemon', 'monitor', ...own] as const).filter((role) => children.adopt(role))
   log(`guardian of ${node} up: boot ${boot}, adopted ${running.join(' and ') || 'nobody'}`)
   post({ kind: 'resumed', running, emergency: marker?.boot === boot ? marker : undefined })
   post(look.now(true))
@@ -191,6 +194,8 @@ class Look {
   #seals: ReadonlyMap<GroupName, Token> = new Map()
   #sealsRead = Number.NEGATIVE_INFINITY
   #deadline = bootInstant(0)
+  #monitors: readonly GroupName[] = []
+  #monitorsRead = Number.NEGATIVE_INFINITY
 
   constructor(runFolder: RunFolder, boot: GuardianConfig['boot'], log: (text: string) => void) {
     this.#runFolder = runFolder
@@ -202,11 +207,22 @@ class Look {
   now(fresh: boolean): Extract<GuardianEvent, { kind: 'looked' }> {
     this.#deadline = bootInstant(Math.max(this.#deadline, this.#runFolder.readDeadline(this.#boot)))
     try {
+      if (fresh || performance.now() - this.#monitorsRead > readMonitorsEvery) {
+        this.#monitors = this.#runFolder.readMonitors(this.#boot)
+        this.#monitorsRead = performance.now()
+      }
       this.#read(fresh)
     } catch (error) {
       this.#log(`the run folder cannot be read: ${String(error)}`)
     }
-    return { kind: 'looked', deadline: this.#deadline, open: this.#open, seals: this.#seals, isKnown: this.#isRead }
+    return {
+      kind: 'looked',
+      deadline: this.#deadline,
+      open: this.#open,
+      seals: this.#seals,
+      isKnown: this.#isRead,
+      monitors: this.#monitors,
+    }
   }
 
   /** Seals first: a record that appears meanwhile only makes the statement weaker. */
@@ -222,7 +238,7 @@ class Look {
   }
 }
 
-const orderKinds: readonly GuardianOrder['kind'][] = ['alive', 'daemon-leaving', 'shut-down']
+const orderKinds: readonly GuardianOrder['kind'][] = ['alive', 'end-monitor', 'daemon-leaving', 'shut-down']
 
 /** A newer daemon may know orders that this guardian does not: those are passed over. */
 function isOrder(message: unknown): message is GuardianOrder {

@@ -1,5 +1,5 @@
 /** What the monitor process is told when it starts. */
-import type { BootId, NodeId } from '../base/index.js'
+import type { BootId, GroupName, NodeId } from '../base/index.js'
 import type { ContainmentPreference } from '../io/processes/index.js'
 
 export interface MonitorConfig {
@@ -8,6 +8,8 @@ export interface MonitorConfig {
   readonly boot: BootId
   readonly runDir: string
   readonly logDir: string
+  /** The one group that it keeps; the others' monitor unless given. */
+  readonly group?: GroupName
   /** `auto` unless given: the strongest that this process may use. */
   readonly containment?: ContainmentPreference
 }

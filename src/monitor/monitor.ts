@@ -5,7 +5,7 @@
  */
 import { mkdirSync } from 'node:fs'
 import { ClusterError } from '../base/index.js'
-import { MonitorCore, type MonitorEvent, type MonitorOrder, type MonitorReport } from '../core/monitor/index.js'
+import { MonitorCore, type MonitorEvent, type MonitorOrder, type MonitorReport, type RunRecord } from '../core/monitor/index.js'
 import { openAgents } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
 import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
@@ -22,6 +22,9 @@ const lockPatience = 3_000
 const wakeMin = 5
 const wakeMax = 60_000
 const killActionsMax = 5_000
+const beatEvery = 1_000
+/** How often it is looked how late the loop comes. */
+const lagEvery = 100
 
 export interface RunningMonitor {
   /** Stops it; what it keeps runs on. */
@@ -35,7 +38,9 @@ export interface RunningMonitor {
 export async function runMonitor(config: MonitorConfig, log: (text: string) => void = console.log): Promise<RunningMonitor> {
   const runFolder = openRunFolder(config.runDir)
   mkdirSync(config.logDir, { recursive: true })
-  const lock = await acquireLock(`quorate-monitor-${runFolder.key}`, lockPatience)
+  const { group: only } = config
+  const role = only === undefined ? ('monitor' as const) : (`monitor@${only}` as const)
+  const lock = await acquireLock(`quorate-${role}-${runFolder.key}`, lockPatience)
   if (lock === undefined) throw new ClusterError('CONFLICT', `another monitor uses ${runFolder.path}`)
   runFolder.beginBoot(config.boot)
   if (runFolder.readEmergency()?.phase === 'stopping') {
@@ -43,11 +48,17 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
     throw new ClusterError('CONFLICT', 'an emergency stop is under way; the guardian starts the monitor after it')
   }
   const self = identify(process.pid)
-  if (self !== undefined) runFolder.writePid('monitor', self)
+  if (self !== undefined) runFolder.writePid(role, self)
 
   const clock = openClock()
   const containment = openContainment({ preference: config.containment ?? 'auto', key: runFolder.key, node: config.node })
-  const core = new MonitorCore({ node: config.node, boot: config.boot, containment: containment.place, jitterSeed: process.pid })
+  const core = new MonitorCore({
+    node: config.node,
+    boot: config.boot,
+    containment: containment.place,
+    jitterSeed: process.pid,
+    ...(only === undefined ? {} : { only }),
+  })
   const agents = openAgents(
     { runFolder, logDir: config.logDir, clock },
     {
@@ -66,31 +77,42 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
 
   // What a dead monitor had in flight would only disturb; services and starts are left to the records.
   const { readable, unreadable } = runFolder.readRecords()
+  const isMine = (record: RunRecord) => (record.dedicated === true ? record.group === only : only === undefined)
+  const mine = readable.filter(isMine)
+  const others = readable.filter((record) => !isMine(record))
+  const apart = new Set<string>([...others.map(({ group }) => group), ...runFolder.readMonitors(config.boot)])
+  const ofMine = (group: string | undefined) => (only === undefined ? group === undefined || !apart.has(group) : group === only)
   const places = readable.map((record) => record.containment)
-  await Promise.all(allContainments(containment, places).map((each) => each.killActions(killActionsMax)))
+  await Promise.all(allContainments(containment, places).map((each) => each.killActions(killActionsMax, ofMine)))
   inbox.unshift({
     kind: 'resumed',
-    records: readable,
-    unreadable,
+    records: mine,
+    // Nobody can tell whose it was: whoever is asked says that nobody knows.
+    unreadable: unreadable.filter(({ group }) => only === undefined || group === only),
+    others: new Map(others.map(({ group, token }) => [group, token])),
     seals: runFolder.seals.all(),
     deadline: runFolder.readDeadline(config.boot),
   })
   log(
-    `monitor of ${config.node} up: boot ${config.boot}, ${containment.place.kind} at ${containment.place.root}, ${readable.length} run records`,
+    `monitor of ${config.node}${only === undefined ? '' : ` for ${only}`} up: boot ${config.boot}, ${containment.place.kind} at ${containment.place.root}, ${mine.length} run records`,
   )
   busy = false
   drain()
-  const commands = await serveAgentCommands({
-    path: runFolder.socket('commands'),
-    node: config.node,
-    attributes: openAttributes(runFolder, config.boot),
-    ask: (askId, question) => {
-      if (daemon === undefined) return false
-      daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)
-      return true
-    },
-  })
-  const server = await listenLocal(runFolder.socket('monitor'), {
+  // What agents ask of the cluster is answered by the monitor that all share.
+  const commands =
+    only !== undefined
+      ? undefined
+      : await serveAgentCommands({
+          path: runFolder.socket('commands'),
+          node: config.node,
+          attributes: openAttributes(runFolder, config.boot),
+          ask: (askId, question) => {
+            if (daemon === undefined) return false
+            daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)
+            return true
+          },
+        })
+  const server = await listenLocal(runFolder.socket(role), {
     onConnected: (connection) => {
       const before = daemon
       daemon = connection
@@ -99,24 +121,38 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
     },
     onMessage: (message, from) => {
       if (from !== daemon || !isOrder(message)) return
-      if (message.kind === 'answered') commands.answered(message)
+      if (message.kind === 'answered') commands?.answered(message)
       else post({ kind: 'ordered', order: message })
     },
     onDisconnected: (connection) => {
       if (connection !== daemon) return
       daemon = undefined
-      commands.disconnected()
+      commands?.disconnected()
     },
   })
+
+  let lag = 0
+  let due = performance.now() + lagEvery
+  const looking = setInterval(() => {
+    const now = performance.now()
+    lag = Math.max(lag, now - due)
+    due = now + lagEvery
+  }, lagEvery)
+  const beating = setInterval(() => {
+    report({ kind: 'beat', lagMs: Math.round(lag) })
+    lag = 0
+  }, beatEvery)
 
   return {
     close: async () => {
       closed = true
       clearTimeout(wake)
+      clearInterval(looking)
+      clearInterval(beating)
       agents.close()
-      await commands.close()
+      await commands?.close()
       await server.close()
-      runFolder.clearPid('monitor')
+      runFolder.clearPid(role)
       await lock.release()
       clock.close()
     },
@@ -143,7 +179,18 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   }
 }
 
-const orderKinds: readonly MonitorOrder['kind'][] = ['run', 'stop', 'probe', 'call', 'call-release', 'call-cancel', 'answered', 'deadline']
+const orderKinds: readonly MonitorOrder['kind'][] = [
+  'run',
+  'stop',
+  'probe',
+  'look',
+  'end-stray',
+  'call',
+  'call-release',
+  'call-cancel',
+  'answered',
+  'deadline',
+]
 
 /** A newer daemon may know orders that this monitor does not: those are passed over. */
 function isOrder(message: unknown): message is MonitorOrder {

@@ -1,15 +1,14 @@
 /** The daemon process: opens the real rooms, forms the cluster or finds it formed, and runs the node. */
 import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
-import { type BootId, ClusterError, type MemberId, type NodeId, type SessionId } from '../base/index.js'
+import { type BootId, ClusterError, type GroupName, type MemberId, type NodeId, type SessionId } from '../base/index.js'
 import { ClusterState, Formation, type FormationEffect, type FormationMessage, supportedLevel } from '../core/cluster/index.js'
-import type { ClusterQuestion, MonitorReport } from '../core/monitor/index.js'
+import type { ClusterQuestion, LookFound, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
 import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
 import { deriveKey, openDatagrams } from '../io/datagram/index.js'
 import { openGuardianLink } from '../io/guardian-link/index.js'
-import { openMonitorLink } from '../io/monitor-link/index.js'
 import type { NodeConfig } from '../io/node-file/index.js'
 import { openPeers } from '../io/peers/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
@@ -17,8 +16,10 @@ import { type Identity, openStore, type Restored, type Store, type StoreListener
 import { answerAgent } from './agent-questions.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import { type Frame, kindOf, type Question } from './messages.js'
+import { Monitors } from './monitors.js'
 import { QuorateNode, tickInterval } from './node.js'
 import { OcfAgents, type Program } from './ocf-agents.js'
+import { ResourceVerbs, type ResourceVerbsDoors } from './resource-verbs.js'
 
 export type Called = Extract<MonitorReport, { kind: 'called' }>
 
@@ -69,6 +70,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const lease = run.openLease(boot)
   const turnedAway: { address: string; reason: string; at: number }[] = []
   const calls = new Map<string, (called: Called) => void>()
+  const looks = new Map<string, (found: LookFound) => void>()
 
   let node: QuorateNode | undefined
   const storeListener: StoreListener = {
@@ -154,16 +156,16 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       onUnreachable: (to) => node?.portRefused(to),
     },
   })
-  const monitor = openMonitorLink(run.socket('monitor'), {
-    onReport: (report) => {
+  const monitor = new Monitors(run, boot, {
+    onReport: (report, from) => {
       if (report.kind === 'asked') return void answerMonitor(report.askId, report.question)
       if (report.kind === 'called') calls.get(report.callId)?.(report)
-      monitorReport(report)
+      if (report.kind === 'looked') looks.get(report.lookId)?.(report.found)
+      monitorReport(report, from)
     },
-    onConnected: () => undefined,
-    onDisconnected: () => {
-      hello = undefined
-      node?.monitorDisconnected()
+    onDisconnected: (of) => {
+      hellos.delete(of)
+      node?.monitorDisconnected(of)
     },
   })
   /** For an agent that has called one of its commands. */
@@ -175,11 +177,11 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       monitor.send({ kind: 'answered', askId, answer: null, problem: error instanceof Error ? error.message : String(error) })
     }
   }
-  // What the monitor says first is kept until there is a node to hear it.
-  let hello: MonitorReport | undefined
-  const monitorReport = (report: MonitorReport): void => {
-    if (report.kind === 'hello') hello = report
-    node?.monitorReport(report)
+  // What a monitor says first is kept until there is a node to hear it.
+  const hellos = new Map<GroupName | undefined, MonitorReport>()
+  const monitorReport = (report: MonitorReport, from: GroupName | undefined): void => {
+    if (report.kind === 'hello') hellos.set(from, report)
+    node?.monitorReport(report, from)
   }
   let guardianSilentTicks = 0
   let guardianState: Parameters<QuorateNode['guardianReported']>[0]
@@ -237,34 +239,42 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     }
   }, tickInterval)
 
-  const call = (program: Program): Promise<Called> =>
+  /** Asks the monitor something, and waits for the answer of that id. */
+  const askMonitor = <Answer>(
+    waiting: Map<string, (answer: Answer) => void>,
+    timeoutMs: number,
+    send: (id: string) => void,
+  ): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const fail = (text: string) => reject(new ClusterError('NO_QUORUM', text, { fix: 'look at its log; the guardian starts it again' }))
       if (!monitor.connected) return fail('the monitor of this node is not there')
-      const callId = `call-${io.freshId()}`
+      const id = `call-${io.freshId()}`
       const settle = setTimeout(() => {
-        calls.delete(callId)
+        waiting.delete(id)
         fail('the monitor of this node did not answer')
-      }, program.timeoutMs + 2_000)
-      calls.set(callId, (called) => {
+      }, timeoutMs)
+      waiting.set(id, (answer) => {
         clearTimeout(settle)
-        calls.delete(callId)
-        resolve(called)
+        waiting.delete(id)
+        resolve(answer)
       })
-      monitor.send({
-        kind: 'call',
-        callId,
-        argv: program.argv,
-        environment: program.environment,
-        input: program.input ?? '',
-        hold: false,
-        timeout: program.timeoutMs,
-      })
+      send(id)
     })
+  const call = (program: Program): Promise<Called> =>
+    askMonitor(calls, program.timeoutMs + 2_000, (callId) => {
+      const { argv, environment, input = '', timeoutMs: timeout, workingDirectory, user } = program
+      const where = { ...(workingDirectory === undefined ? {} : { workingDirectory }), ...(user === undefined ? {} : { user }) }
+      monitor.send({ kind: 'call', callId, argv, environment, input, ...where, hold: false, timeout })
+    })
+  const look: ResourceVerbsDoors['look'] = (order, timeoutMs, to) =>
+    askMonitor(looks, timeoutMs, (lookId) => monitor.send({ kind: 'look', lookId, ...order }, to))
   const agents = new OcfAgents(config.node, run, call)
+  const verbs = new ResourceVerbs({ self: config.node, boot, runFolder: run, agents, node: () => node, call, look })
   const answerHere = (question: Question): Promise<unknown> | undefined => {
     if (question.kind === 'log') return answerLog(config.logDir, question)
     if (question.kind === 'validate') return agents.validate(question.resources)
+    if (question.kind === 'look') return verbs.look(question)
+    if (question.kind === 'act') return verbs.act(question)
     return doors.answers?.(question)
   }
 
@@ -273,7 +283,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, (question) => answerHere(question))
     node = started
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
-    if (hello !== undefined) started.monitorReport(hello)
+    for (const [from, hello] of hellos) started.monitorReport(hello, from)
     if (guardianState !== undefined) started.guardianReported(guardianState)
     return started
   }

@@ -6,3 +6,4 @@ export { type NodeStatus, type ProposeOptions, QuorateNode, tickInterval } from 
 export { OcfAgents, type Program, toBeValidated, type Validation, type ValidationProblem, validationMax } from './ocf-agents.js'
 export { inspectForRecovery, type RecoveryView, recoverFrom, recoveryText } from './recover.js'
 export type { Outcome } from './requests.js'
+export { type ActionAnswer, actionGrace, actionTimeoutMax, lookGrace } from './resource-verbs.js'

@@ -1,5 +1,5 @@
 /** What the running node needs of the world. The daemon gives it the real rooms, the simulator its own. */
-import type { BootId, BootInstant, NodeId, SessionId, Settings } from '../base/index.js'
+import type { BootId, BootInstant, GroupName, NodeId, SessionId, Settings } from '../base/index.js'
 import type { Address, Guard } from '../core/cluster/index.js'
 import type { GuardianOrder } from '../core/guardian/index.js'
 import type { MonitorOrder } from '../core/monitor/index.js'
@@ -29,7 +29,14 @@ export interface NodeIo {
   readonly store: Store
   readonly peers: Peers
   readonly datagrams: Datagrams
-  readonly monitor: { send(order: MonitorOrder): void }
+  readonly monitor: {
+    /** `to`: the monitor that this group has of its own; else the shared one. */
+    send(order: MonitorOrder, to?: GroupName): void
+    /** These groups, and no others, are to have one of their own. */
+    want(groups: readonly GroupName[]): void
+    /** Those of which a monitor of their own has left something open, when this process began. */
+    readonly open: readonly GroupName[]
+  }
   readonly guardian: { send(order: GuardianOrder): void }
   /** The lease deadline, where it outlives the daemon. */
   readonly lease: { write(deadline: BootInstant): void }

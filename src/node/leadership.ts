@@ -20,7 +20,7 @@ import {
   rowsOfMembers,
 } from '../core/cluster/index.js'
 import { type GuardianAnswer, type GuardianQuery, statementGroups } from '../core/guardian/index.js'
-import { decide, type Liveness, plannerVersion } from '../core/planner/index.js'
+import { decide, dueEnds, type Liveness, plannerVersion } from '../core/planner/index.js'
 import type { Configuration, ConfigurationChange } from '../core/raft/index.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import type { Presence } from './presence.js'
@@ -258,7 +258,9 @@ export class Leadership {
     if (!this.dirty && now - this.lastPlan < 250) return
     this.dirty = false
     this.lastPlan = now
-    const decisions = decide({ state: this.state, at: this.doors.logTime(), liveness: this.liveness() })
+    const at = this.doors.logTime()
+    for (const due of dueEnds(this.state, at)) this.proposeOnce(`maintenance/${due.node}`, due)
+    const decisions = decide({ state: this.state, at, liveness: this.liveness() })
     if (decisions.length > 0) this.proposeOnce('decide', { kind: 'decide', decisions: decisions.slice(0, 200), plannerVersion })
   }
 

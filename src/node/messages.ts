@@ -68,6 +68,16 @@ export type Question =
   | { readonly kind: 'validate'; readonly resources: GroupDefinition['resources'] }
   /** What the asked node knows of the paths to a node's fence devices; with `fresh` it reads them first, and answers when it has. */
   | { readonly kind: 'paths'; readonly node: NodeId; readonly fresh: boolean }
+  /** Of a resource that runs there: a probe at once. */
+  | { readonly kind: 'look'; readonly group: GroupName; readonly resource: ResourceName; readonly deep: boolean }
+  /** Of a resource that runs there: an action, of at most `timeout` milliseconds; as long as its agent says where that is null. */
+  | {
+      readonly kind: 'act'
+      readonly group: GroupName
+      readonly resource: ResourceName
+      readonly action: string
+      readonly timeout: number | null
+    }
   /** What a resource wrote last on that node; null when it never did. */
   | { readonly kind: 'log'; readonly group: GroupName; readonly resource: ResourceName; readonly lines: number }
 

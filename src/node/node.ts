@@ -12,6 +12,7 @@ import {
   effectiveSettings,
   encode,
   fromPlain,
+  type GroupName,
   type Instant,
   invariant,
   type LogIndex,
@@ -47,16 +48,18 @@ import {
   levelInForce,
   levelOf,
   levelOfAll,
+  maintenanceLevel,
   metaOf,
   type NodeRow,
   nodesOf,
   openCaseOf,
   openCases,
   rowsOfMembers,
+  silentGuardianLevel,
 } from '../core/cluster/index.js'
 import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
 import type { MonitorReport } from '../core/monitor/index.js'
-import { NodeAgent } from '../core/node-agent/index.js'
+import { MonitorHealth, MonitorNotes, NodeAgent } from '../core/node-agent/index.js'
 import {
   type Configuration,
   type ConfigurationChange,
@@ -142,7 +145,10 @@ export class QuorateNode {
   private readonly membership: Membership
   private readonly snapshots: Snapshots
   private readonly presence: Presence
-  private readonly agent = new NodeAgent()
+  private readonly agent: NodeAgent
+  private readonly monitorNotes = new MonitorNotes()
+  /** Of the shared monitor, and of those that groups have of their own. */
+  private readonly monitorHealths = new Map<GroupName | undefined, MonitorHealth>()
   private readonly runner = new AttemptRunner()
   private readonly pathWatch: PathWatch
   /** Questions that wait for the devices to be read. */
@@ -184,6 +190,7 @@ export class QuorateNode {
     this.identity = restored.identity
     this.state = state
     this.typeAnswers = answers
+    this.agent = new NodeAgent(io.monitor.open)
     this.requestPrefix = `${self.node}-${io.freshId()}-`
     this.presence = new Presence(self, io)
     this.pathWatch = new PathWatch(io.freshId())
@@ -252,17 +259,22 @@ export class QuorateNode {
     })
   }
 
-  monitorReport(report: MonitorReport): void {
-    this.post(() => this.onMonitorReport(report))
+  /** `from`: the group whose own monitor says so; else it is the shared one. */
+  monitorReport(report: MonitorReport, from?: GroupName): void {
+    this.post(() => this.onMonitorReport(report, from))
   }
 
-  monitorDisconnected(): void {
-    this.post(() => this.agent.monitorDisconnected())
+  monitorDisconnected(of?: GroupName): void {
+    this.post(() => {
+      this.healthOf(of).gone()
+      this.agent.monitorDisconnected(of)
+    })
   }
 
   guardianReported(state: GuardianState | undefined): void {
     this.post(() => {
       this.guardianState = state
+      if (state !== undefined) this.levelOfGuardian = state.level ?? silentGuardianLevel
       this.changed = true
     })
   }
@@ -852,6 +864,8 @@ export class QuorateNode {
     for (let tick = 0; tick < ticks; tick++) this.raftInbox.push({ kind: 'tick' })
     this.requests.expire(now)
     this.compact()
+    for (const [group, health] of this.monitorHealths)
+      if (health.passed(ticks * tickInterval)) this.io.guardian.send({ kind: 'end-monitor', ...(group === undefined ? {} : { group }) })
     if (now >= this.partAt) {
       this.partAt = Number.POSITIVE_INFINITY
       this.io.peers.setPeers(this.peersNow)
@@ -966,14 +980,37 @@ export class QuorateNode {
       deadline,
       now: this.io.clock.now(),
     })) {
-      if (effect.kind === 'order') this.io.monitor.send(effect.order)
+      if (effect.kind === 'order') this.io.monitor.send(effect.order, effect.to)
+      else if (effect.kind === 'monitors') this.wantMonitors(effect.groups)
       else this.proposeAgain(effect.key, effect.command)
     }
     if (mayAct) this.watchPaths(this.io.clock.now())
     else if (this.pathQuestions.length > 0) this.answerPathQuestions(this.io.clock.now())
     this.runAttempts(boot, mayAct)
     this.answerChallenge()
+    this.tellOfMonitor()
     this.goAway(mayAct)
+  }
+
+  private wantMonitors(groups: readonly GroupName[]): void {
+    this.io.monitor.want(groups)
+    for (const group of [...this.monitorHealths.keys()])
+      if (group !== undefined && !groups.includes(group)) this.monitorHealths.delete(group)
+  }
+
+  private healthOf(group: GroupName | undefined): MonitorHealth {
+    const known = this.monitorHealths.get(group) ?? new MonitorHealth(this.monitorNotes, group)
+    this.monitorHealths.set(group, known)
+    return known
+  }
+
+  private tellOfMonitor(): void {
+    const row = this.state.get('nodes', this.self.node)
+    const { session } = this.self
+    if (row?.monitor?.session === session) this.monitorNotes.told(row.monitor.number)
+    const { next } = this.monitorNotes
+    if (row === undefined || next === undefined || levelInForce(this.state) < maintenanceLevel) return
+    this.proposeAgain(`monitor/${next.number}`, { kind: 'note-monitor', node: this.self.node, session, ...next })
   }
 
   /**
@@ -1091,13 +1128,19 @@ export class QuorateNode {
       node: this.self.node,
       boot: this.self.boot,
       guard,
-      level: this.self.level,
+      level: this.level,
       links: this.self.links,
       guardian: this.self.guardian,
       api: this.self.api,
     }
-    this.proposeAgain(`register/${JSON.stringify(guard)}`, command)
+    this.proposeAgain(`register/${this.level}/${JSON.stringify(guard)}`, command)
   }
+
+  /** What this node understands as a whole: a monitor or guardian of an earlier version may have outlived its daemon. */
+  private get level(): number {
+    return Math.min(this.self.level, this.agent.levelOfMonitor, this.levelOfGuardian)
+  }
+  private levelOfGuardian = Number.POSITIVE_INFINITY
 
   /** Whether the log has this boot as it is now. */
   private isRegistered(row: BootRow, guard: Guard): boolean {
@@ -1105,6 +1148,7 @@ export class QuorateNode {
     const { registered } = this
     if (
       registered?.row === row &&
+      row.level === this.level &&
       registered.node === node &&
       registered.guard.guarded === guard.guarded &&
       registered.guard.watchdogTimeout === guard.watchdogTimeout &&
@@ -1112,7 +1156,7 @@ export class QuorateNode {
     )
       return true
     const isSame =
-      row.level === this.self.level &&
+      row.level === this.level &&
       JSON.stringify(row.guard) === JSON.stringify(guard) &&
       JSON.stringify([node?.links, node?.guardian, node?.api]) === JSON.stringify([this.self.links, this.self.guardian, this.self.api])
     if (isSame) this.registered = { row, node, guard }
@@ -1227,13 +1271,17 @@ export class QuorateNode {
 
   // What comes in.
 
-  private onMonitorReport(report: MonitorReport): void {
+  private onMonitorReport(report: MonitorReport, from: GroupName | undefined): void {
+    const health = this.healthOf(from)
+    health.heard()
+    if (report.kind === 'beat') return health.beat(report.lagMs)
     this.changed = true
-    this.agent.reported(report, this.io.clock.now())
+    this.agent.reported(report, this.io.clock.now(), from)
+    if (report.kind === 'hello') health.came((report.level ?? 0) >= maintenanceLevel)
     // A monitor that came anew holds its probes until it knows of a lease.
     const { deadline } = this.presence.holder
     if (report.kind === 'hello' && deadline !== undefined) this.io.monitor.send({ kind: 'deadline', deadline })
-    if (report.kind === 'hello') {
+    if (report.kind === 'hello' && from === undefined) {
       this.performAttempts(this.runner.monitorCame())
       this.pathWatch.monitorCame()
     }

@@ -23,6 +23,8 @@ export interface Program {
   readonly argv: readonly string[]
   readonly environment: Readonly<Record<string, string>>
   readonly input?: string
+  readonly workingDirectory?: string
+  readonly user?: string
   readonly timeoutMs: number
 }
 

@@ -101,6 +101,13 @@ test('exit codes and next steps', async () => {
     ['--wait soon status', 64, /duration/],
     ['group put web -f /nowhere.yaml', 64, /cannot be read/],
     ['settings set lease', 64, /key=value/],
+    ['node maintenance n1 --for 30m', 64, /an end and a reason[\s\S]*--end/],
+    ['node maintenance n9 --end', 1, /NODE_NOT_FOUND|MIXED_VERSIONS/],
+    ['group freeze web --for 1h', 64, /--reason/],
+    ['resource restart web', 64, /group\/resource/],
+    ['resource restart web/mian', 1, /CONFLICT|MIXED_VERSIONS/],
+    ['resource probe web/mian', 1, /RESOURCE_NOT_FOUND[\s\S]*did you mean "main"/],
+    ['resource action web/main', 64, /missing required argument/],
   ]
   for (const [line, code, error] of table) {
     const ran = await quorate(line)
@@ -143,6 +150,10 @@ test('--curl prints what a shell can run, and does nothing itself', async () => 
   assert.match(
     (await quorate(`--curl --url http://n1:7480 group put web -f ${definition}`)).out,
     /-H 'content-type: application\/yaml' --data-binary 'nodes: \[n1\]/,
+  )
+  assert.match(
+    (await quorate("--curl node maintenance n1 --for 30m --reason 'new memory' --pause-probes")).out,
+    /-X POST -d '\{"for":"30m","reason":"new memory","probes":"pause"\}' http:\/\/localhost\/v1\/nodes\/n1\/maintenance/,
   )
   assert.match((await quorate('--curl group move web --to n2 --wait 30s')).out, /'http:\/\/localhost\/v1\/groups\/web\/move\?wait=30s'/)
 })

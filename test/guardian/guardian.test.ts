@@ -3,9 +3,12 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import type { GuardianAnswer } from '../../src/core/guardian/index.js'
+import type { MonitorReport } from '../../src/core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../../src/guardian/index.js'
 import { deriveKey, openDatagrams } from '../../src/io/datagram/index.js'
-import { pause, readStat } from '../../src/io/processes/index.js'
+import { openGuardianLink } from '../../src/io/guardian-link/index.js'
+import { openMonitorLink } from '../../src/io/monitor-link/index.js'
+import { pause, readStat, signalProcess } from '../../src/io/processes/index.js'
 import { openRunFolder } from '../../src/io/run-folder/index.js'
 import { BenchNode, group, resource, token } from '../monitor/bench-node.js'
 
@@ -187,4 +190,88 @@ test('a second guardian ends quietly', async () => {
   await bench.eventually('the second to end', () => second.exitCode !== null)
   assert.equal(second.exitCode, 0)
   assert.equal(bench.pid('guardian'), first)
+})
+
+test('a monitor that hangs is ended when the daemon says so, and the next one takes over what runs', async () => {
+  const service = await withService(60_000)
+  const before = bench.pid('monitor')
+  bench.signal('monitor', 'SIGSTOP')
+  const link = openGuardianLink(bench.runFolder.socket('guardian'), { onState: () => {}, onConnected: () => {}, onDisconnected: () => {} })
+  try {
+    await bench.eventually('the link', () => link.connected)
+    const heard = bench.reports.length
+    link.send({ kind: 'end-monitor' })
+    await bench.eventually('another monitor', () => bench.pid('monitor') !== undefined && bench.pid('monitor') !== before)
+    const { groups } = await bench.hello(heard)
+    assert.deepEqual(
+      groups.map(({ group: name, state }) => [name, state]),
+      [['g', 'ONLINE']],
+    )
+    assert.ok(alive(service))
+    assert.equal(bench.pidOf('g', 'app'), service)
+  } finally {
+    link.close()
+  }
+})
+
+test('a monitor that a group has of its own is kept by the guardian: its end, and that of the shared one, touch no service', async () => {
+  bench.startGuardian({ lease: 60_000 })
+  await begun()
+  const own = 'monitor@own' as const
+  const pidOfOwn = () => {
+    const known = bench.runFolder.readPid(own)
+    return known !== undefined && alive(known.pid) ? known.pid : undefined
+  }
+  bench.runFolder.writeMonitors(bench.boot, [group('own')])
+  await bench.eventually('its monitor', () => pidOfOwn() !== undefined)
+  const reports: MonitorReport[] = []
+  const link = openMonitorLink(bench.runFolder.socket(own), {
+    onReport: (report) => void reports.push(report),
+    onConnected: () => {},
+    onDisconnected: () => {},
+  })
+  try {
+    await bench.eventually('its first word', () => reports.some(({ kind }) => kind === 'hello'))
+    const order = {
+      kind: 'run',
+      group: group('own'),
+      token: token(1),
+      sequence: 1,
+      node: bench.node,
+      boot: bench.boot,
+      checkpoints: {},
+    } as const
+    link.send({ ...order, resources: { app: sleeper } as never, deadline: bench.deadline(), dedicated: true })
+    bench.run('shared', { app: sleeper })
+    await bench.groupIs('shared', 'ONLINE')
+    await bench.eventually('its group', () => reports.some((report) => report.kind === 'group' && report.state === 'ONLINE'))
+    const services = [bench.pidOf('own', 'app'), bench.pidOf('shared', 'app')]
+    const monitors = [pidOfOwn(), bench.pid('monitor')]
+    bench.signal('monitor', 'SIGKILL')
+    await bench.eventually('another shared one', () => bench.pid('monitor') !== undefined && bench.pid('monitor') !== monitors[1])
+    assert.equal(pidOfOwn(), monitors[0], 'the other one is not touched')
+    const known = bench.runFolder.readPid(own)
+    assert.ok(known !== undefined)
+    signalProcess(known, 'SIGKILL')
+    await bench.eventually('another one of its own', () => pidOfOwn() !== undefined && pidOfOwn() !== monitors[0])
+    const hellos = () => reports.filter((report) => report.kind === 'hello')
+    await bench.eventually(
+      'its word',
+      () =>
+        hellos()
+          .at(-1)
+          ?.groups.some(({ group: name, state }) => name === 'own' && state === 'ONLINE') === true,
+    )
+    assert.deepEqual([bench.pidOf('own', 'app'), bench.pidOf('shared', 'app')], services)
+    assert.ok(services.every(alive))
+    bench.signal('daemon', 'SIGSTOP')
+    link.send({ kind: 'stop', group: group('own'), token: token(1), sequence: 2, dedicated: true })
+    await bench.eventually('the stop', () => !alive(services[0]))
+    bench.runFolder.writeMonitors(bench.boot, [])
+    await bench.eventually('its monitor to go', () => pidOfOwn() === undefined)
+    assert.ok(alive(services[1]))
+    bench.signal('daemon', 'SIGCONT')
+  } finally {
+    link.close()
+  }
 })

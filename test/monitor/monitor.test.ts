@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 import { bootInstant } from '../../src/base/index.js'
+import { supportedLevel } from '../../src/core/cluster/index.js'
 import type { MonitorOrder, MonitorReport } from '../../src/core/monitor/index.js'
 import { readStat } from '../../src/io/processes/index.js'
 import { BenchNode, group, resource, token } from './bench-node.js'
@@ -288,4 +289,70 @@ test('strays are found, whoever started them', async () => {
   assert.equal(await ask(`${name}-1`), 'clean')
   writeFileSync(file('up'), '')
   assert.equal(await ask(`${name}-2`), 'running')
+})
+
+test('a probe at once answers with what it found; what failed and was mended by hand is up again without a restart', async () => {
+  bench.run(next(), { app: switched({ probeDeep: { interval: 3_600_000, timeout: 5_000 } }, { probeDeep: `test ! -e ${file('sick')}` }) })
+  await bench.groupIs(name, 'ONLINE')
+  const look = async (lookId: string, deep = false) => {
+    bench.order({ kind: 'look', lookId, group: group(name), resource: 'app' as never, deep })
+    const report = await bench.until<Extract<MonitorReport, { kind: 'looked' }>>(
+      'the look',
+      (said) => said.kind === 'looked' && said.lookId === lookId,
+    )
+    return [report.found.result, report.found.state]
+  }
+  assert.deepEqual(await look(`${name}-1`), ['running', 'ONLINE'])
+  assert.deepEqual(await look(`${name}-2`, true), ['running', 'ONLINE'])
+  rmSync(file('up'))
+  assert.deepEqual(await look(`${name}-3`), ['stopped', 'FAILED'])
+  writeFileSync(file('up'), '')
+  const resources = { app: switched({ probeDeep: { interval: 3_600_000, timeout: 5_000 } }, { probeDeep: `test ! -e ${file('sick')}` }) }
+  bench.run(name, resources, { sequence: 2, look: 1 })
+  await bench.groupIs(name, 'ONLINE', 0, (report) => report.looked === 1)
+  writeFileSync(file('sick'), '')
+  assert.deepEqual(await look(`${name}-4`, true), ['failed', 'FAILED'])
+})
+
+test('while probes are paused none is made, and all is probed as before afterwards', async () => {
+  next()
+  const resources = {
+    app: switched({ probe: { interval: 50, timeout: 5_000 } }, { probe: `echo >> ${file('probes')}; test -e ${file('up')} || exit 7` }),
+  }
+  const probes = () => readFileSync(file('probes'), 'utf8').length
+  bench.run(name, resources)
+  await bench.groupIs(name, 'ONLINE')
+  await bench.eventually('probes', () => existsSync(file('probes')) && probes() > 2)
+  bench.run(name, resources, { sequence: 2, quiet: true })
+  await bench.groupIs(name, 'ONLINE', 0, (report) => report.sequence === 2)
+  bench.order(call(`${name}-settle`, 'sleep 0.3')) // What was under way is over by then.
+  await called(`${name}-settle`)
+  const before = probes()
+  bench.order(call(`${name}-wait`, 'sleep 0.5'))
+  await called(`${name}-wait`)
+  assert.equal(probes(), before)
+  bench.run(name, resources, { sequence: 3 })
+  await bench.eventually('probes', () => probes() > before)
+})
+
+test('a copy that nobody granted is ended by its own stop', async () => {
+  next()
+  const resources = { app: switched({}, { stop: `echo stopped >> ${file('stops')}; rm -f ${file('up')}` }) }
+  writeFileSync(file('up'), '')
+  bench.order({ kind: 'end-stray', group: group(name), resources: resources as never })
+  bench.order({ kind: 'probe', group: group(name), probeId: `${name}-after`, resources: resources as never })
+  const report = await bench.until<Extract<MonitorReport, { kind: 'probed' }>>(
+    'the probe',
+    (said) => said.kind === 'probed' && said.probeId === `${name}-after`,
+  )
+  assert.deepEqual([report.result, readFileSync(file('stops'), 'utf8'), existsSync(file('up'))], ['clean', 'stopped\n', false])
+})
+
+test('it says what it understands', async () => {
+  assert.equal((await bench.hello()).level, supportedLevel)
+})
+
+test('it beats, and says how late it comes to its work', async () => {
+  const beat = await bench.until<Extract<MonitorReport, { kind: 'beat' }>>('a beat', (said) => said.kind === 'beat', bench.reports.length)
+  assert.ok(beat.lagMs >= 0)
 })

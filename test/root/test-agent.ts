@@ -46,7 +46,7 @@ cat <<END
 </parameters>
 <actions>
 <action name="start" timeout="20s"/><action name="stop" timeout="20s"/><action name="monitor" timeout="20s" interval="10s"/>
-<action name="reload-agent" timeout="20s"/><action name="validate-all" timeout="20s"/><action name="meta-data" timeout="5s"/>
+<action name="reload-agent" timeout="20s"/><action name="greet" timeout="7s"/><action name="validate-all" timeout="20s"/><action name="meta-data" timeout="5s"/>
 </actions>
 </resource-agent>
 END
@@ -66,6 +66,7 @@ stop) rm -f "$state" ;;
 monitor) [ -e "$state" ] || exit 7 ;;
 reload-agent) [ -e "$state" ] || exit 7 ;;
 validate-all) : ;;
+greet) echo "greetings from $OCF_RESOURCE_INSTANCE on $OCF_RESKEY_CRM_meta_on_node within $OCF_RESKEY_CRM_meta_timeout under $QUORATE_GRANT_TOKEN" ;;
 *) exit 3 ;;
 esac
 exit 0

@@ -2,7 +2,7 @@
  * The daemon process of a simulated machine: the real `Formation` and the real `QuorateNode`, with a simulated world
  * below them. Does what `src/node/daemon.ts` does, in virtual time.
  */
-import type { BootInstant, MemberId, NodeId, RequestId, SessionId } from '../../src/base/index.js'
+import type { BootInstant, GroupName, MemberId, NodeId, RequestId, SessionId } from '../../src/base/index.js'
 import type { CommandResult } from '../../src/core/cluster/index.js'
 import { ClusterState, type Command, Formation, type FormationEffect, type FormationMessage } from '../../src/core/cluster/index.js'
 import type { GuardianOrder, GuardianState } from '../../src/core/guardian/index.js'
@@ -31,8 +31,9 @@ export class SimDaemon {
   private readonly session: SessionId
   private readonly folder: string
   private monitor: SimMonitor | undefined
+  private readonly ownMonitors = new Map<GroupName, SimMonitor>()
   private guardian: SimGuardian | undefined
-  private hello: MonitorReport | undefined
+  private readonly hellos = new Map<GroupName | undefined, MonitorReport>()
   private guardianState: GuardianState | undefined
   private guardianHeard = 0
 
@@ -59,6 +60,7 @@ export class SimDaemon {
     this.process.onEnd(() => {
       this.node?.stop()
       this.monitor?.disconnect(this)
+      for (const own of this.ownMonitors.values()) own.disconnect(this)
       this.guardian?.disconnect(this)
     })
     const { upMin, upMax } = machine.world.options
@@ -146,7 +148,7 @@ export class SimDaemon {
       }
       machine.world.checks.applied(state, index, events)
     })
-    if (this.hello !== undefined) this.node.monitorReport(this.hello)
+    for (const [from, hello] of this.hellos) this.node.monitorReport(hello, from)
     if (this.guardianState !== undefined) this.node.guardianReported(this.guardianState)
   }
 
@@ -183,7 +185,11 @@ export class SimDaemon {
         close: () => Promise.resolve(),
       },
       datagrams: { send: (_link, to, message) => network.datagram(this, to, message), close: () => Promise.resolve() },
-      monitor: { send: (order) => this.orderMonitor(order) },
+      monitor: {
+        send: (order, to) => this.orderMonitor(order, to),
+        want: (groups) => this.wantMonitors(groups),
+        open: [...machine.runFolder.records.values()].filter(({ dedicated }) => dedicated === true).map(({ group }) => group),
+      },
       guardian: { send: (order) => this.orderGuardian(order) },
       lease: { write: (deadline) => this.leaseRenewed(deadline) },
       freshId: () => world.freshId(),
@@ -238,6 +244,13 @@ export class SimDaemon {
       monitor.process.onEnd(() => this.process.afterTrue(1, () => this.monitorLost(monitor)))
       monitor.process.now(() => monitor.connect(this))
     }
+    for (const group of this.machine.runFolder.monitors) {
+      const own = this.machine.ownMonitors.get(group)
+      if (this.ownMonitors.has(group) || own?.process.alive !== true || !own.listening) continue
+      this.ownMonitors.set(group, own)
+      own.process.onEnd(() => this.process.afterTrue(1, () => this.monitorLost(own)))
+      own.process.now(() => own.connect(this))
+    }
     if (this.guardian === undefined && guardian?.process.alive === true && guardian.listening) {
       this.guardian = guardian
       guardian.process.onEnd(() => this.process.afterTrue(1, () => this.guardianLost(guardian)))
@@ -246,10 +259,21 @@ export class SimDaemon {
   }
 
   private monitorLost(monitor: SimMonitor): void {
-    if (this.monitor !== monitor) return
-    this.monitor = undefined
-    this.hello = undefined
-    this.node?.monitorDisconnected()
+    const { only } = monitor
+    if ((only === undefined ? this.monitor : this.ownMonitors.get(only)) !== monitor) return
+    if (only === undefined) this.monitor = undefined
+    else this.ownMonitors.delete(only)
+    this.hellos.delete(only)
+    this.node?.monitorDisconnected(only)
+  }
+
+  private wantMonitors(groups: readonly GroupName[]): void {
+    this.machine.runFolder.monitors = groups
+    for (const [group, own] of [...this.ownMonitors]) {
+      if (groups.includes(group)) continue
+      this.ownMonitors.delete(group)
+      own.disconnect(this)
+    }
   }
 
   private guardianLost(guardian: SimGuardian): void {
@@ -260,9 +284,10 @@ export class SimDaemon {
     this.node?.guardianReported(undefined)
   }
 
-  private orderMonitor(order: MonitorOrder): void {
-    const { monitor } = this
-    monitor?.process.afterTrue(0.1, () => monitor.order(order, this))
+  private orderMonitor(order: MonitorOrder, to: GroupName | undefined): void {
+    const one = to === undefined ? this.monitor : this.ownMonitors.get(to)
+    const all = order.kind === 'deadline' ? [this.monitor, ...this.ownMonitors.values()] : [one]
+    for (const monitor of all) monitor?.process.afterTrue(0.1, () => monitor.order(order, this))
   }
 
   private orderGuardian(order: GuardianOrder): void {
@@ -270,10 +295,10 @@ export class SimDaemon {
     guardian?.process.afterTrue(0.1, () => guardian.order(order))
   }
 
-  report(report: MonitorReport): void {
+  report(report: MonitorReport, from?: GroupName): void {
     this.process.afterTrue(0.1, () => {
-      if (report.kind === 'hello') this.hello = report
-      this.node?.monitorReport(report)
+      if (report.kind === 'hello') this.hellos.set(from, report)
+      this.node?.monitorReport(report, from)
     })
   }
 

@@ -1,5 +1,5 @@
 /** The guardian process of a simulated machine: the real decisions of `core/guardian`, and the watchdog that they feed. */
-import { bootInstant } from '../../src/base/index.js'
+import { bootInstant, type GroupName } from '../../src/base/index.js'
 import {
   type GuardianAnswer,
   GuardianCore,
@@ -8,6 +8,7 @@ import {
   type GuardianOrder,
   type GuardianQuery,
   type GuardianState,
+  type KeptRole,
 } from '../../src/core/guardian/index.js'
 import type { Machine } from './machine.js'
 import { Process } from './process.js'
@@ -60,7 +61,8 @@ export class SimGuardian {
 
   private start(): void {
     const { machine } = this
-    const running = (['daemon', 'monitor'] as const).filter((role) => this.adopt(role))
+    const own = machine.runFolder.monitors.map((group) => `monitor@${group}` as const)
+    const running = (['daemon', 'monitor', ...own] as const).filter((role) => this.adopt(role))
     machine.log(`guardian up, adopted ${running.join(' and ') || 'nobody'}`)
     this.listening = true
     machine.guardianSince = machine.scheduler.now
@@ -71,18 +73,29 @@ export class SimGuardian {
 
   private look(): GuardianEvent {
     const { runFolder } = this.machine
-    return { kind: 'looked', deadline: runFolder.deadline, open: runFolder.openTokens(), seals: new Map(runFolder.seals) }
+    const { deadline, monitors } = runFolder
+    return { kind: 'looked', deadline, monitors, open: runFolder.openTokens(), seals: new Map(runFolder.seals) }
   }
 
   /** Takes over a process that lives; its end is noticed by a sweep. */
-  private adopt(role: 'daemon' | 'monitor'): boolean {
-    const process = this.machine[role]?.process
+  private adopt(role: KeptRole): boolean {
+    const process = this.processOf(role)
     if (process?.alive !== true) return false
     this.watch(role, process, 25)
     return true
   }
 
-  private watch(role: 'daemon' | 'monitor', process: Process, delay: number): void {
+  private processOf(role: KeptRole): Process | undefined {
+    if (role === 'daemon' || role === 'monitor') return this.machine[role]?.process
+    return this.machine.ownMonitors.get(role.slice('monitor@'.length) as GroupName)?.process
+  }
+
+  private startRole(role: KeptRole): Process {
+    if (role === 'daemon') return this.machine.startDaemon()
+    return role === 'monitor' ? this.machine.startMonitor() : this.machine.startOwnMonitor(role.slice('monitor@'.length) as GroupName)
+  }
+
+  private watch(role: KeptRole, process: Process, delay: number): void {
     process.onEnd(() => this.process.afterTrue(1 + this.machine.random.next() * delay, () => this.post({ kind: 'process-ended', role })))
   }
 
@@ -102,13 +115,13 @@ export class SimGuardian {
     switch (effect.kind) {
       case 'spawn': {
         if (this.adopt(effect.role)) return this.post({ kind: 'process-up', role: effect.role })
-        const process = effect.role === 'daemon' ? machine.startDaemon() : machine.startMonitor()
+        const process = this.startRole(effect.role)
         machine.log(`guardian starts the ${effect.role}`)
         this.watch(effect.role, process, 1)
         return this.post({ kind: 'process-up', role: effect.role })
       }
       case 'signal':
-        return machine.kill(machine[effect.role]?.process)
+        return machine.kill(this.processOf(effect.role))
       case 'seal':
         return runFolder.seal(effect.group, effect.token)
       case 'write-emergency':
@@ -127,6 +140,7 @@ export class SimGuardian {
       case 'kill-monitors':
         machine.after(1 + machine.random.next() * 20, () => {
           machine.kill(machine.monitor?.process)
+          for (const own of machine.ownMonitors.values()) machine.kill(own.process)
           machine.killActions()
           this.process.post(() => this.post({ kind: 'monitors-killed', gone: true }))
         })

@@ -70,6 +70,8 @@ export class Machine {
   guardian: SimGuardian | undefined
   daemon: SimDaemon | undefined
   monitor: SimMonitor | undefined
+  /** Those that groups have of their own. */
+  readonly ownMonitors = new Map<GroupName, SimMonitor>()
   readonly behaviours = new Map<GroupName, Behaviour>()
   device!: Device
   /** Since when, in true time, a guardian looks without interruption; infinity while none does. */
@@ -134,7 +136,9 @@ export class Machine {
     this.bootTimer = undefined
     this.log(`power off: ${why}`)
     this.feedWatchdog(undefined)
-    for (const process of [this.daemon?.process, this.monitor?.process, this.guardian?.process]) process?.end('lost power')
+    const own = [...this.ownMonitors.values()].map((monitor) => monitor.process)
+    for (const process of [this.daemon?.process, this.monitor?.process, ...own, this.guardian?.process]) process?.end('lost power')
+    this.ownMonitors.clear()
     for (const cell of this.cells.values()) {
       cell.programs.clear()
       cell.serviceDown('the power is off')
@@ -175,7 +179,9 @@ export class Machine {
   // Processes.
 
   get processes(): readonly Process[] {
-    return [this.guardian, this.daemon, this.monitor].flatMap((one) => (one?.process.alive === true ? [one.process] : []))
+    return [this.guardian, this.daemon, this.monitor, ...this.ownMonitors.values()].flatMap((one) =>
+      one?.process.alive === true ? [one.process] : [],
+    )
   }
 
   /** The guardian has ended as it was told to: nobody starts it but a person. */
@@ -218,6 +224,12 @@ export class Machine {
     return this.monitor.process
   }
 
+  startOwnMonitor(group: GroupName): Process {
+    const monitor = new SimMonitor(this, group)
+    this.ownMonitors.set(group, monitor)
+    return monitor.process
+  }
+
   kill(process: Process | undefined, how: HowEnded = 'killed'): void {
     if (process?.alive !== true) return
     this.log(`${process.role} is killed`)
@@ -250,8 +262,8 @@ export class Machine {
   }
 
   /** Probes, stops and calls in flight; no service and no start. */
-  killActions(): void {
-    for (const cell of this.cells.values()) cell.kill('action')
-    for (const call of [...this.calls]) call.kill()
+  killActions(of: (group: string | undefined) => boolean = () => true): void {
+    for (const cell of this.cells.values()) if (of(cell.group)) cell.kill('action')
+    if (of(undefined)) for (const call of [...this.calls]) call.kill()
   }
 }

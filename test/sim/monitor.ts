@@ -1,4 +1,5 @@
 /** The monitor process of a simulated machine: the real decisions of `core/monitor`, performed on simulated services. */
+import type { GroupName } from '../../src/base/index.js'
 import { MonitorCore, type MonitorEffect, type MonitorEvent, type MonitorOrder, type MonitorReport } from '../../src/core/monitor/index.js'
 import type { DeviceAction } from './device.js'
 import type { Machine } from './machine.js'
@@ -23,14 +24,18 @@ export class SimMonitor {
   private readonly agents: SimAgents
   private readonly methods = new Map<number, Method>()
   private readonly calls = new Map<string, Call>()
-  private daemon: { report(report: MonitorReport): void } | undefined
+  private daemon: { report(report: MonitorReport, from?: GroupName): void } | undefined
   private readonly inbox: MonitorEvent[] = []
   private busy = false
   private wake: Timer | undefined
 
-  constructor(machine: Machine) {
+  /** The one group that it keeps; the others' monitor without it. */
+  readonly only: GroupName | undefined
+
+  constructor(machine: Machine, only?: GroupName) {
     this.machine = machine
-    this.process = new Process(machine, 'monitor')
+    this.only = only
+    this.process = new Process(machine, only === undefined ? 'monitor' : `monitor@${only}`)
     this.agents = new SimAgents(this.process, {
       onLearnt: (group, resource, processes) => this.post({ kind: 'learnt', group, resource, processes }),
       onEnded: (group, resource, process, detail) => this.post({ kind: 'ended', group, resource, process, detail }),
@@ -44,7 +49,7 @@ export class SimMonitor {
   }
 
   /** The daemon has connected: the newest one is it. */
-  connect(daemon: { report(report: MonitorReport): void }): void {
+  connect(daemon: { report(report: MonitorReport, from?: GroupName): void }): void {
     this.daemon = daemon
     this.post({ kind: 'connected' })
   }
@@ -64,22 +69,28 @@ export class SimMonitor {
       this.process.end('killed')
       return
     }
-    machine.killActions()
+    const all = [...runFolder.records.values()]
+    const isMine = (record: (typeof all)[number]) => (record.dedicated === true ? record.group === this.only : this.only === undefined)
+    const apart = new Set<string>([...all.filter((record) => !isMine(record)).map(({ group }) => group), ...runFolder.monitors])
+    machine.killActions((group) => (this.only === undefined ? group === undefined || !apart.has(group) : group === this.only))
     this.core = new MonitorCore({
+      ...(this.only === undefined ? {} : { only: this.only }),
       node: machine.name,
       boot: machine.bootId,
       containment: { kind: machine.world.options.containment, root: '/cells' },
       jitterSeed: this.process.pid,
     })
-    machine.log(`monitor up, ${runFolder.records.size} run records`)
+    machine.log(`${this.process.role} up, ${all.filter(isMine).length} run records`)
     this.inbox.unshift({
       kind: 'resumed',
-      records: [...runFolder.records.values()],
+      records: all.filter(isMine),
+      others: new Map(all.filter((record) => !isMine(record)).map(({ group, token }) => [group, token])),
       unreadable: [],
       seals: new Map(runFolder.seals),
       deadline: runFolder.deadline,
     })
     this.listening = true
+    this.process.every(1_000, () => this.daemon?.report({ kind: 'beat', lagMs: 0 }, this.only))
     this.drain()
   }
 
@@ -149,7 +160,7 @@ export class SimMonitor {
       case 'call-cancel':
         return this.calls.get(effect.callId)?.kill()
       case 'report':
-        return this.daemon?.report(effect.report)
+        return this.daemon?.report(effect.report, this.only)
       case 'log':
         return this.machine.log(`monitor: ${effect.text}`)
     }

@@ -11,6 +11,8 @@ export class SimRunFolder {
   deadline: BootInstant = bootInstant(0)
   emergency: EmergencyLeft | undefined
   sessions = 0
+  /** Groups that are to have a monitor of their own. */
+  monitors: readonly GroupName[] = []
 
   constructor(boot: BootId) {
     this.boot = boot

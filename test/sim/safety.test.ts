@@ -259,7 +259,10 @@ describe('S6: nothing is started at or after the deadline that came with its ord
 
   test('is missed', () => {
     const makeNode: WorldOptions['makeNode'] = (self, io, ...rest) => {
-      const monitor = { send: (order: Inside) => io.monitor.send('deadline' in order ? { ...order, deadline: 1e12 } : order) }
+      const monitor = {
+        ...io.monitor,
+        send: (order: Inside) => io.monitor.send('deadline' in order ? { ...order, deadline: 1e12 } : order),
+      }
       return new QuorateNode(self, { ...io, monitor }, ...rest)
     }
     assert.throws(() => story({ makeNode }), /P1/)

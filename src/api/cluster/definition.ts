@@ -8,6 +8,9 @@ import {
   fencesOnStopFailure,
   type GroupDefinition,
   normalDependency,
+  type OfflineProbe,
+  offlineProbeDefault,
+  offlineProbeOf,
   policyDefaults,
   type ResourceDefinition,
   resourceDefaults,
@@ -39,6 +42,8 @@ interface WrittenGroup {
   readonly rules?: readonly (Omit<FailureRule, 'action'> & { readonly action: FailureRule['action'] | 'demote' | 'evictNode' })[]
   readonly stableAfter?: Span
   readonly pingpongInterval?: Span
+  readonly isolation?: 'shared' | 'dedicated'
+  readonly offlineProbe?: { readonly interval?: Span; readonly onFound?: 'stopExtra' | 'block' | 'stopAllRestart' }
   readonly failover?: { readonly max?: number; readonly window?: Span; readonly onExhausted?: 'stop' | 'keepTrying' }
 }
 
@@ -94,7 +99,20 @@ function normalise(written: WrittenGroup): GroupDefinition {
     failback: { mode: 'never' },
     resources: Object.fromEntries(resources) as GroupDefinition['resources'],
     ...normalisePolicy(written),
+    ...normaliseOfflineProbe(written),
+    ...(written.isolation === 'dedicated' ? { isolation: written.isolation } : {}),
   }
+}
+
+function normaliseOfflineProbe({ offlineProbe: written = {} }: WrittenGroup): { readonly offlineProbe?: OfflineProbe } {
+  const usual = offlineProbeDefault
+  const interval = readSpan('offlineProbe.interval', written.interval, usual.interval)
+  const onFound = written.onFound ?? usual.onFound
+  if (onFound === 'stopAllRestart')
+    throw new ClusterError('NOT_YET', 'offlineProbe.onFound "stopAllRestart" comes with a later version', {
+      fix: 'use "stopExtra": the copy with the current token is kept; or "block": a person decides',
+    })
+  return interval === usual.interval && onFound === usual.onFound ? {} : { offlineProbe: { interval, onFound } }
 }
 
 /** What is as usual is left out, as in rows from before there was a choice. */
@@ -176,6 +194,8 @@ export function writtenForm(definition: GroupDefinition): Record<string, unknown
     priority: definition.priority,
     failback: definition.failback,
     ...writtenPolicy(definition),
+    isolation: definition.isolation ?? 'shared',
+    offlineProbe: { ...offlineProbeOf(definition), interval: formatDuration(offlineProbeOf(definition).interval) },
     resources: Object.fromEntries(Object.entries(definition.resources).map(([name, resource]) => [name, writtenResource(resource)])),
   }
 }

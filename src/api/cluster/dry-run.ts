@@ -15,6 +15,7 @@ import {
   mayStillRun,
   nodesOf,
   type PlannedDecision,
+  probedSince,
   tryApply,
 } from '../../core/cluster/index.js'
 import { decide, type Liveness, plannerVersion } from '../../core/planner/index.js'
@@ -100,12 +101,17 @@ function assumeProbesClean(state: ClusterState): void {
   for (const node of nodesOf(state)) {
     const boot = currentBoot(state, node.name)
     if (boot === undefined || boot.state !== 'live') continue
-    const missing = groupsOf(state).filter(
-      (group) => group.definition.nodes.includes(node.name) && boot.probes[group.name]?.definition !== group.resourcesRevision,
-    )
+    const missing = groupsOf(state).filter((group) => {
+      const known = boot.probes[group.name]
+      const isCurrent = known?.definition === group.resourcesRevision && (known.since ?? 0) >= probedSince(state, group, node.name)
+      return group.definition.nodes.includes(node.name) && !isCurrent
+    })
     if (missing.length === 0) continue
     const found = Object.fromEntries(
-      missing.map((group) => [group.name, { definition: group.resourcesRevision, result: 'clean' as const, detail: 'assumed' }]),
+      missing.map((group) => {
+        const since = probedSince(state, group, node.name)
+        return [group.name, { definition: group.resourcesRevision, result: 'clean' as const, detail: 'assumed', since }]
+      }),
     )
     const index: LogIndex = logIndex(state.appliedIndex + 1)
     const value = { ...boot, probes: { ...boot.probes, ...found } }
@@ -119,7 +125,10 @@ function assumeDone(state: ClusterState): void {
     if (!mayStillRun(group)) continue
     const { node, boot, token, order, report } = group.holder
     if (order.wanted === 'stop') commit(state, { kind: 'released', node, boot, group: group.name, token })
-    else if (report.state === 'GRANTED') {
+    else if ((order.look ?? 0) > (report.looked ?? 0)) {
+      const looked = { state: report.state, resources: report.resources, failure: report.failure, looked: order.look ?? 0 }
+      commit(state, { kind: 'report', node, boot, group: group.name, token, sequence: order.sequence, report: looked })
+    } else if (report.state === 'GRANTED') {
       const running = { state: 'ONLINE' as const, resources: {}, failure: null }
       commit(state, { kind: 'report', node, boot, group: group.name, token, sequence: order.sequence, report: running })
     }

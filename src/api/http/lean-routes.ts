@@ -1,6 +1,7 @@
 /** Requests of the short way → calls of the routes that are marked for it. What would be refused is left to the general server. */
 import { ClusterError } from '../../base/index.js'
 import type { Access } from '../cluster/access.js'
+import { askerOf } from './asker.js'
 import type { LeanRequest } from './lean-lane.js'
 import { checkOrigin, type Listener } from './origin.js'
 import { jsonOf } from './payload.js'
@@ -67,6 +68,7 @@ export class LeanRoutes {
         headers,
         body,
         bytes,
+        by: askerOf(this.access, this.checked === undefined, socket.remoteAddress),
       },
       () => {
         const { signal, over } = this.access.handling()

@@ -6,6 +6,7 @@ import { ClusterError } from '../../base/index.js'
 import type { Access, Log } from '../cluster/access.js'
 import { etag, isUnchanged } from '../cluster/preconditions.js'
 import { closed } from '../schemas/index.js'
+import { askerOf } from './asker.js'
 import { type LeanAnswer, openLeanLane } from './lean-lane.js'
 import { LeanRoutes } from './lean-routes.js'
 import { nowhere, wrongMethod } from './no-route.js'
@@ -60,7 +61,11 @@ export function makeListener({ access, routes, log, checked }: ListenerOptions):
     })
   }
   for (const route of routes) {
-    app.route({ method: route.method, url: route.path, handler: (request, reply) => handle(access, route, request, reply) })
+    app.route({
+      method: route.method,
+      url: route.path,
+      handler: (request, reply) => handle({ access, route, isLocal: checked === undefined }, request, reply),
+    })
   }
   const leanRoutes = new LeanRoutes(access, routes, checked)
   const lane = openLeanLane({
@@ -84,7 +89,13 @@ async function leanAnswer(access: Access, log: Log, route: Route, call: Call): P
   }
 }
 
-async function handle(access: Access, route: Route, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+interface Handling {
+  readonly access: Access
+  readonly route: Route
+  readonly isLocal: boolean
+}
+
+async function handle({ access, route, isLocal }: Handling, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const bytes = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
   const call = new RouteCall(
     {
@@ -95,6 +106,7 @@ async function handle(access: Access, route: Route, request: FastifyRequest, rep
       headers: request.headers,
       body: await bodyOf(route, bytes, request.headers['content-type']),
       bytes,
+      by: askerOf(access, isLocal, request.socket.remoteAddress),
     },
     () => signalOf(access, reply.raw),
   )

@@ -16,6 +16,8 @@ export interface Call {
   readonly body: unknown
   /** The body as it came, for the fingerprint of a request. */
   readonly bytes: Uint8Array
+  /** How whoever asks is known: for what is kept with a name. */
+  readonly by: string
   /** Aborted when the client is gone or the listener closes. */
   readonly signal: AbortSignal
   /** Everything up to this index is in the answer; set when the state is read. */
@@ -31,6 +33,7 @@ export class RouteCall implements Call {
   readonly headers: IncomingHttpHeaders
   readonly body: unknown
   readonly bytes: Uint8Array
+  readonly by: string
   index: number | undefined
   private readonly makeSignal: () => AbortSignal
   private made: AbortSignal | undefined
@@ -43,6 +46,7 @@ export class RouteCall implements Call {
     this.headers = call.headers
     this.body = call.body
     this.bytes = call.bytes
+    this.by = call.by
     this.index = undefined
     this.makeSignal = makeSignal
     this.made = undefined

@@ -1,11 +1,26 @@
 /** What needs a person: each thing in one sentence, with the next step. Derived from the state, never stored. */
+import type { LogTime } from '../../base/index.js'
 import { brakesAllow } from '../../core/arbiter/index.js'
-import { type CaseRow, currentBoot, groupsOf, mayStillRun, nodesOf, openCaseOf, openCases } from '../../core/cluster/index.js'
+import {
+  type CaseRow,
+  currentBoot,
+  type Freeze,
+  freezesOf,
+  groupsOf,
+  type Lapsed,
+  levelInForce,
+  mayStillRun,
+  nodesOf,
+  offlineProbeOf,
+  openCaseOf,
+  openCases,
+} from '../../core/cluster/index.js'
 import type { View } from '../cluster/reading.js'
 import { nextStep } from './case.js'
 import { presentGroup } from './group.js'
 import { presentNode } from './node.js'
 import { isCutOff } from './protection.js'
+import { elapsed, remaining } from './times.js'
 
 export interface AttentionItem {
   readonly code: string
@@ -20,9 +35,12 @@ export interface Surroundings {
 }
 
 const turnedAwayShown = 600_000
+/** Of log time: how long before its end a freeze is told, and how long after it. */
+const endsSoon = 300_000
+const lapsedShown = 3_600_000
 
 export function attentionOf(view: View, around: Surroundings): readonly AttentionItem[] {
-  return [...ofCluster(view, around), ...ofCases(view), ...ofGroups(view), ...ofNodes(view)]
+  return [...ofCluster(view, around), ...ofCases(view), ...ofGroups(view), ...ofNodes(view), ...ofFreezes(view)]
 }
 
 function ofCluster(view: View, around: Surroundings): readonly AttentionItem[] {
@@ -81,6 +99,44 @@ function ofCases(view: View): readonly AttentionItem[] {
   })
 }
 
+/** A freeze that nobody thinks of any more is as bad as one that ended while somebody was still at work. */
+function ofFreezes(view: View): readonly AttentionItem[] {
+  const of = (code: string, subject: string, what: string, freeze: Freeze | undefined, lapsed: Lapsed | undefined, again: string) => [
+    ...(freeze === undefined || freeze.until - view.at > endsSoon
+      ? []
+      : [endingSoon(view.at, `${code}_ENDS`, subject, what, freeze, again)]),
+    ...(lapsed === undefined || view.at - lapsed.at > lapsedShown
+      ? []
+      : [hasEnded(view.at, `${code}_ENDED`, subject, what, lapsed, again)]),
+  ]
+  return [
+    ...nodesOf(view.state).flatMap(({ name, maintenance, lapsed }) =>
+      of(
+        'MAINTENANCE',
+        name,
+        `the maintenance of ${name}`,
+        maintenance,
+        lapsed,
+        `POST /v1/nodes/${name}/maintenance {"for": …, "reason": …}`,
+      ),
+    ),
+    ...groupsOf(view.state).flatMap(({ name, frozen, lapsed }) =>
+      of('FREEZE', name, `the freeze of ${name}`, frozen ?? undefined, lapsed, `POST /v1/groups/${name}/freeze {"for": …, "reason": …}`),
+    ),
+  ]
+}
+
+function endingSoon(at: LogTime, code: string, subject: string, what: string, freeze: Freeze, again: string): AttentionItem {
+  const text = `${what} by ${freeze.owner} (${freeze.reason}) ends in ${remaining(freeze.until, at)}: then what it is about is looked after again`
+  return { code, subject, text, fix: `be done by then, or extend it: ${again}` }
+}
+
+function hasEnded(at: LogTime, code: string, subject: string, what: string, lapsed: Lapsed, again: string): AttentionItem {
+  const text = `${what} by ${lapsed.owner} (${lapsed.reason}) ended by itself ${elapsed(lapsed.at, at)} ago`
+  const kind = code === 'FREEZE_ENDED' ? 'groups' : 'nodes'
+  return { code, subject, text, fix: `if work goes on there, ${again}; else POST /v1/${kind}/${subject}/clear` }
+}
+
 function waitingOf({ groups }: CaseRow): string {
   return groups.length === 0 ? 'it held no groups' : `${groups.join(', ')} wait${groups.length === 1 ? 's' : ''} for it`
 }
@@ -100,6 +156,11 @@ function ofGroups(view: View): readonly AttentionItem[] {
     const text =
       waitingFor ??
       (state === 'UNKNOWN' ? `whether ${group.name} runs on ${holder?.node} cannot be said` : `a resource of ${group.name} is not well`)
+    const [freeze] = freezesOf(view.state, group)
+    const thaw =
+      freeze?.node === undefined ? `POST /v1/groups/${group.name}/unfreeze` : `POST /v1/nodes/${freeze.node}/maintenance {"end": true}`
+    if (freeze !== undefined)
+      return [{ code: `GROUP_${state}`, subject: group.name, text: String(text), fix: `${thaw} to have it looked after` }]
     const fix =
       state === 'DEGRADED' || (state === 'FAILED' && (!mayStillRun(group) || waitingFor !== null))
         ? `POST /v1/groups/${group.name}/clear once the cause is gone`
@@ -150,9 +211,31 @@ function ofNodes(view: View): readonly AttentionItem[] {
         `the fence device of ${row.name} is not believed: ${row.deviceDistrusted}`,
         `test the device, then POST /v1/nodes/${row.name}/clear`,
       )
-    for (const [group, probe] of Object.entries(boot?.probes ?? {}))
-      if (probe.result === 'running' && view.state.get('groups', group)?.holder?.node !== row.name)
-        add('STRAY', `something of ${group} runs on ${row.name} without a grant`, `stop it there; ${probe.detail}`)
+    if (row.monitor !== undefined && row.monitor.what !== 'back' && row.monitor.what !== 'well')
+      add(
+        'MONITOR',
+        `the monitor of ${row.name}: ${row.monitor.detail}`,
+        `look at monitor.log and guardian.log there; services are not touched by it`,
+      )
+    if (boot?.state === 'live' && boot.level < levelInForce(view.state))
+      add(
+        'OLD_MONITOR',
+        `what runs on ${row.name} understands feature level ${boot.level}, the cluster has ${levelInForce(view.state)}: its monitor or guardian is of an earlier version`,
+        `end the monitor process there (its guardian starts the present one), and hand the guardian over (SIGHUP); what they keep runs on`,
+      )
+    for (const [name, probe] of Object.entries(boot?.probes ?? {})) {
+      const group = view.state.get('groups', name)
+      if (probe.result !== 'running' || group === undefined || group.holder?.node === row.name) continue
+      const text = `something of ${name} runs on ${row.name} without a grant`
+      if (!mayStillRun(group)) add('STRAY', text, `stop it there; ${probe.detail}`)
+      else if (
+        offlineProbeOf(group.definition).onFound === 'block' ||
+        freezesOf(view.state, group).length > 0 ||
+        row.maintenance !== undefined
+      )
+        add('TWO_COPIES', `${text}, while ${group.holder.node} holds it`, `stop it there; ${probe.detail}`)
+      else add('TWO_COPIES', `${text}, while ${group.holder.node} holds it: it is being stopped`, `look there if it stays; ${probe.detail}`)
+    }
     const asked = [...view.state.rows('operations')].find(
       ([, one]) => one.kind === 'fence' && one.status === 'running' && one.subject === row.name,
     )

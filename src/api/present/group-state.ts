@@ -9,10 +9,12 @@ export interface HolderSeen {
   readonly condemned: boolean
   /** The leader renews its lease; undefined where nobody can say. */
   readonly alive: boolean | undefined
+  /** Its node is in maintenance. */
+  readonly maintained?: boolean
 }
 
 export function groupState(group: GroupRow, seen: HolderSeen, at: LogTime): GroupState {
-  return mayStillRun(group) ? heldState(group, seen) : freeState(group, at)
+  return mayStillRun(group) ? heldState(group, seen) : freeState(group, seen, at)
 }
 
 function heldState(group: GroupRow, seen: HolderSeen): GroupState {
@@ -36,17 +38,19 @@ function heldState(group: GroupRow, seen: HolderSeen): GroupState {
   }
 }
 
-function freeState(group: GroupRow, at: LogTime): GroupState {
+function freeState(group: GroupRow, { maintained = false }: HolderSeen, at: LogTime): GroupState {
   if (group.intent === 'OFFLINE' || group.deleting) return 'OFFLINE'
   const isBanned = (node: GroupRow['definition']['nodes'][number]): boolean => (group.bans[node]?.until ?? 0) > at
   if (group.halted !== undefined || group.definition.nodes.every(isBanned)) return 'FAILED'
-  return group.waitingFor !== null || group.frozen !== null ? 'BLOCKED' : 'STARTING'
+  return group.waitingFor !== null || group.frozen !== null || maintained ? 'BLOCKED' : 'STARTING'
 }
 
 /** What the committed state and the leader say about the holder of a group. */
 export function holderSeen(state: Reader, group: GroupRow, view: LeaderView | undefined): HolderSeen {
   const { holder } = group
-  if (holder === null) return { condemned: false, alive: undefined }
+  const place = holder?.node ?? group.stoppedIn
+  const maintained = place !== undefined && state.get('nodes', place)?.maintenance !== undefined
+  if (holder === null) return { condemned: false, alive: undefined, ...(maintained ? { maintained } : {}) }
   const boot = state.get('boots', `${holder.node}/${holder.boot}`)
-  return { condemned: boot?.state !== 'live', alive: view?.lives.has(holder.node) }
+  return { condemned: boot?.state !== 'live', alive: view?.lives.has(holder.node), ...(maintained ? { maintained } : {}) }
 }

@@ -1,11 +1,11 @@
 /** Groups as the API shows them. */
-import { type GroupRow, mayStillRun, type Reader } from '../../core/cluster/index.js'
+import { freezesOf, type GroupRow, mayStillRun, type Reader } from '../../core/cluster/index.js'
 import { rulesOf } from '../../core/planner/index.js'
 import { writtenForm } from '../cluster/definition.js'
 import type { View } from '../cluster/reading.js'
 import { presentBans, presentFailovers, presentFailures, presentHalted } from './failures.js'
 import { groupState, holderSeen } from './group-state.js'
-import { grantedSince, remaining } from './times.js'
+import { grantedSince, presentFreeze, presentLapsed, remaining } from './times.js'
 
 type Shown = Record<string, unknown>
 
@@ -17,6 +17,15 @@ export function presentGroup(view: View, group: GroupRow): Shown {
     intent: group.intent,
     holders: holdersOf(view.state, group),
     waitingFor: waitingFor(view, group),
+    ...presentFreezes(view, group),
+  }
+}
+
+function presentFreezes(view: View, group: GroupRow): Shown {
+  const maintenance = freezesOf(view.state, group).find(({ node }) => node !== undefined)
+  return {
+    frozen: group.frozen === null ? null : presentFreeze(group.frozen, view.at),
+    maintenance: maintenance === undefined ? null : { node: maintenance.node, ...presentFreeze(maintenance, view.at) },
   }
 }
 
@@ -27,14 +36,16 @@ export function holdersOf(state: Reader, group: GroupRow): readonly Shown[] {
 }
 
 export function waitingFor(view: View, group: GroupRow): string | null {
-  if (group.waitingFor !== null) return group.waitingFor
-  if (group.frozen === null || mayStillRun(group) || group.intent === 'OFFLINE') return null
-  return `frozen by ${group.frozen.owner} for another ${remaining(group.frozen.until, view.at)}: ${group.frozen.reason}`
+  const [freeze] = freezesOf(view.state, group)
+  const isDown = mayStillRun(group) ? group.holder.report.state === 'FAILED' || group.holder.report.state === 'UNKNOWN' : true
+  if (freeze === undefined || !isDown || group.intent === 'OFFLINE') return group.waitingFor
+  const what = freeze.node === undefined ? 'frozen' : `${freeze.node} is in maintenance`
+  return `${what} by ${freeze.owner} for another ${remaining(freeze.until, view.at)}: ${freeze.reason}`
 }
 
 /** Everything about one group. What is not `definition` or `intent` may be sent back with a PUT and is not taken from there. */
 export function presentGroupWhole(view: View, group: GroupRow): Shown {
-  const { frozen, move, holder } = group
+  const { move, holder } = group
   const open = mayStillRun(group)
   return {
     ...presentGroup(view, group),
@@ -54,7 +65,7 @@ export function presentGroupWhole(view: View, group: GroupRow): Shown {
         ]
       }),
     ),
-    frozen: frozen === null ? null : { owner: frozen.owner, reason: frozen.reason, remaining: remaining(frozen.until, view.at) },
+    lapsed: group.lapsed === undefined ? null : presentLapsed(group.lapsed, view.at),
     move: move === null ? null : { to: move.to, from: move.from, operation: move.operation },
     deleting: group.deleting,
     lastNode: group.lastNode,

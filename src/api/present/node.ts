@@ -3,6 +3,7 @@ import { type BootRow, bootsOf, type CaseRow, currentBoot, heldBy, type NodeRow,
 import { writtenFencing } from '../cluster/fencing.js'
 import type { View } from '../cluster/reading.js'
 import type { NodeState } from '../schemas/index.js'
+import { elapsed, presentFreeze, presentLapsed } from './times.js'
 
 type Shown = Record<string, unknown>
 
@@ -14,6 +15,7 @@ export function presentNode(view: View, row: NodeRow): Shown {
     name: row.name,
     state: nodeState(view, row, boot, open),
     duty: row.duty,
+    maintenance: row.maintenance === undefined ? null : presentFreeze(row.maintenance, view.at),
     boot: boot?.boot ?? null,
     leaseOk: leaseRemaining(view, row) > 0,
     leaseRemainingMs: leaseRemaining(view, row),
@@ -35,6 +37,9 @@ export function presentNodeWhole(view: View, row: NodeRow): Shown {
     guard: boot?.guard ?? null,
     fencing: writtenFencing(row.fencing),
     deviceDistrusted: row.deviceDistrusted,
+    monitor:
+      row.monitor === undefined ? null : { what: row.monitor.what, detail: row.monitor.detail, ago: elapsed(row.monitor.at, view.at) },
+    lapsed: row.lapsed === undefined ? null : presentLapsed(row.lapsed, view.at),
     attributes: row.attributes,
     boots: bootsOf(view.state, row.name).map(({ boot: id, state, proof }) => ({ boot: id, state, proof })),
     probes: boot?.probes ?? {},

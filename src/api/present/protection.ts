@@ -33,10 +33,12 @@ const texts = {
   strong: 'a fence device or an armed watchdog proves it stopped',
   weak: 'only an expired lease is believed (acceptGuardianLease)',
   manual: 'if it is lost, its groups wait for a person: no fence device that is believed, no armed watchdog',
+  maintained: 'it is in maintenance: if it is lost, nothing is done about its groups until that has ended',
   unprotected: 'if it is lost, its groups wait: no other node can reach its fence devices now, and no watchdog is armed',
 } as const
 
 function levelOf(view: View, row: NodeRow, boot: BootRow | undefined): keyof typeof texts {
+  if (row.maintenance !== undefined) return 'maintained'
   const believed = row.fencing.levels.length > 0 && row.deviceDistrusted === null
   const device = believed && !isCutOff(view, row)
   if (device || (boot?.guard.guarded === true && boot.guard.watchdog === 'armed')) return 'strong'
@@ -60,15 +62,17 @@ function ofGroup(view: View, group: GroupRow, input: GroupInput | undefined): Sh
       ? 'it runs nowhere'
       : others.length === 0
         ? 'no other node could take it now'
-        : level === 'manual'
-          ? `${others[0]} could take it, once a person states that ${holder} is off`
-          : level === 'unprotected'
-            ? `${others[0]} could take it, once the fence devices of ${holder} can be reached again or a person states that it is off`
-            : `${others[0]} takes it once ${holder} is proved stopped`
+        : level === 'maintained'
+          ? `${others[0]} could take it, once the maintenance of ${holder} has ended`
+          : level === 'manual'
+            ? `${others[0]} could take it, once a person states that ${holder} is off`
+            : level === 'unprotected'
+              ? `${others[0]} could take it, once the fence devices of ${holder} can be reached again or a person states that it is off`
+              : `${others[0]} takes it once ${holder} is proved stopped`
   return {
     group: group.name,
     holder,
-    protected: others.length > 0 && level !== 'manual' && level !== 'unprotected' && row !== undefined,
+    protected: others.length > 0 && row !== undefined && (level === 'strong' || level === 'weak'),
     couldTakeIt: others,
     text,
   }

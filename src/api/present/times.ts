@@ -1,6 +1,6 @@
 /** Times as people read them. The log counts log time; what stood beside it in the journal says when that was on the wall. */
 import { formatDuration, type LogTime, type Token } from '../../base/index.js'
-import { journalKey, type Reader } from '../../core/cluster/index.js'
+import { type Freeze, journalKey, type Lapsed, type Reader } from '../../core/cluster/index.js'
 
 const tokenEpochSpan = 2 ** 40
 
@@ -14,6 +14,15 @@ export function grantedSince(state: Reader, token: Token): string | null {
 /** What is left until an end in log time, as a duration. */
 export function remaining(until: LogTime, at: LogTime): string {
   return formatDuration(Math.max(0, Math.round((until - at) / 1_000) * 1_000))
+}
+
+/** Who keeps the planner away from something, why, and for how long still. */
+export function presentFreeze({ owner, reason, by, probes, until }: Freeze, at: LogTime): Record<string, unknown> {
+  return { owner, reason, remaining: remaining(until, at), ...(by === undefined ? {} : { by }), probes: probes ?? 'keep' }
+}
+
+export function presentLapsed({ owner, reason, at: ended }: Lapsed, at: LogTime): Record<string, unknown> {
+  return { owner, reason, ago: elapsed(ended, at) }
 }
 
 /** How long ago that was, in whole seconds. */

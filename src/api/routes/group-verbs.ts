@@ -1,14 +1,13 @@
 /** What groups are told to do. */
-import { ClusterError, type GroupName, type NodeId, parseDuration } from '../../base/index.js'
+import type { GroupName, NodeId } from '../../base/index.js'
 import type { Command } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { carryOut, changeQuery, operate, operationQuery } from '../cluster/changing.js'
+import { readFreeze, type WrittenFreeze } from '../cluster/freezing.js'
 import type { Call, Route } from '../http/route.js'
 import { freezeSchema, moveSchema, type Schema } from '../schemas/index.js'
 import { presentNow } from './groups.js'
 import { operationAnswers } from './node-verbs.js'
-
-const freezeMax = 30 * 86_400_000
 
 export function groupVerbRoutes(access: Access): readonly Route[] {
   const long = (
@@ -49,20 +48,17 @@ export function groupVerbRoutes(access: Access): readonly Route[] {
       moveSchema,
     ),
     long('restart', 'It is stopped and started where it is.', (group, operation) => ({ kind: 'restart-group', group, operation })),
-    short('freeze', 'The planner leaves it alone, until it ends or is unfrozen. The lease still holds.', freeze, freezeSchema),
-    short('unfreeze', 'The planner looks after it again.', (group) => ({ kind: 'unfreeze-group', group })),
+    short(
+      'freeze',
+      'Nothing is done about it on its own, until the freeze ends or is lifted. The lease still holds.',
+      (group, call) => ({ kind: 'freeze-group', group, ...readFreeze(access, call, call.body as WrittenFreeze) }),
+      freezeSchema,
+    ),
+    short('unfreeze', 'It is looked at anew, and then looked after again.', (group) => ({ kind: 'unfreeze-group', group })),
     short(
       'clear',
       'Forgets its failures, bans and that it was stopped for them; never a grant. A dry run lists in `forgets` what that would be.',
       (group) => ({ kind: 'clear-group', group }),
     ),
   ]
-}
-
-function freeze(group: GroupName, call: Call): Command {
-  const body = call.body as { readonly for: string | number; readonly owner: string; readonly reason: string }
-  const forMs = parseDuration(body.for)
-  if (forMs < 1_000 || forMs > freezeMax)
-    throw new ClusterError('INVALID', `for is ${JSON.stringify(body.for)}`, { fix: 'stay between 1s and 30d; a freeze always has an end' })
-  return { kind: 'freeze-group', group, forMs, owner: body.owner, reason: body.reason }
 }

@@ -3,15 +3,6 @@ import { ClusterError } from '../../base/index.js'
 import type { Method, Route } from '../http/route.js'
 
 const later: readonly (readonly [Method, string, string, string])[] = [
-  ['POST', '/v1/nodes/:node/maintenance', 'Maintenance of a node.', 'POST /v1/nodes/{node}/standby moves its groups away'],
-  [
-    'POST',
-    '/v1/groups/:group/resources/:resource/restart',
-    'Restart of one resource.',
-    'POST /v1/groups/{group}/restart restarts the group',
-  ],
-  ['POST', '/v1/groups/:group/resources/:resource/probe', 'A probe at once.', 'probes run by themselves, every probe.interval'],
-  ['POST', '/v1/groups/:group/resources/:resource/actions/:action', 'An action of the resource.', 'run it on the node by hand'],
   ['POST', '/v1/simulate', 'What would happen if nodes were lost.', 'GET /v1/protection says who could take each group now'],
   ['GET', '/v1/backup', 'A backup.', 'GET /v1/config has settings, nodes and groups'],
   ['POST', '/v1/restore', 'A restore.', 'POST /v1/apply takes what GET /v1/config gave'],

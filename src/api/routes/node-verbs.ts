@@ -5,9 +5,10 @@ import { metaOf, type NodeRow, nodesOf } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { carryOut, changeQuery, operate, operationQuery } from '../cluster/changing.js'
 import { writtenFencing } from '../cluster/fencing.js'
+import { readFreeze, type WrittenFreeze } from '../cluster/freezing.js'
 import { read, readQuery } from '../cluster/reading.js'
 import type { Answer, Call, Route } from '../http/route.js'
-import { fenceSchema, leaveSchema, stopSchema } from '../schemas/index.js'
+import { fenceSchema, leaveSchema, maintenanceSchema, stopSchema } from '../schemas/index.js'
 import { nodeOf, presentNow } from './nodes.js'
 
 export const operationAnswers = { 200: 'The operation has ended.', 202: 'It is under way: see Location.' }
@@ -52,6 +53,16 @@ export function nodeVerbRoutes(access: Access): readonly Route[] {
       query: changeQuery,
       answers: { 200: 'The node.' },
       handle: (call) => carryOut(access, call, { kind: 'clear-node', node: name(call) }, () => presentNow(access, name(call))),
+    },
+    {
+      method: 'POST',
+      path: '/v1/nodes/:node/maintenance',
+      tag: 'nodes',
+      summary: 'Nothing is done on its own about it and what it holds, until that ends. The lease still holds. `end` ends it now.',
+      query: changeQuery,
+      body: maintenanceSchema,
+      answers: { 200: 'The node.' },
+      handle: (call) => maintain(access, call, name(call)),
     },
     {
       method: 'POST',
@@ -111,6 +122,28 @@ export function nodeVerbRoutes(access: Access): readonly Route[] {
       },
     },
   ]
+}
+
+type WrittenMaintenance = Partial<WrittenFreeze> & { readonly detached?: boolean; readonly end?: boolean }
+
+function maintain(access: Access, call: Call, node: NodeId): Promise<Answer> {
+  const { end, detached, ...written } = call.body as WrittenMaintenance
+  const shown = () => presentNow(access, node)
+  if (end === true) {
+    if (Object.keys(written).length > 0 || detached !== undefined)
+      throw new ClusterError('INVALID', '`end` goes with nothing else', { fix: 'send {"end": true}' })
+    return carryOut(access, call, { kind: 'end-maintenance', node }, shown)
+  }
+  if (detached === true)
+    throw new ClusterError('NOT_YET', 'maintenance without the guardian comes with a later version', {
+      fix: `leave "detached" out: then the lease still has to be renewed; or POST /v1/nodes/${node}/leave to stop its software altogether`,
+    })
+  const { for: span, reason } = written
+  if (span === undefined || reason === undefined)
+    throw new ClusterError('INVALID', `"${span === undefined ? 'for' : 'reason'}" is missing`, {
+      fix: 'send {"for": "30m", "reason": "…"}: maintenance always has an end, and says why; or {"end": true}',
+    })
+  return carryOut(access, call, { kind: 'maintain-node', node, ...readFreeze(access, call, { ...written, for: span, reason }) }, shown)
 }
 
 async function leaveCluster(access: Access, call: Call, node: NodeId): Promise<Answer> {

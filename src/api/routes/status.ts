@@ -1,14 +1,25 @@
 /** What people look at first. Status and attention answer without a quorum too, from what this node last knew. */
 import { groupsOf, metaOf, nodesOf } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
-import { blockingQuery, read, readQuery } from '../cluster/reading.js'
+import { blockingQuery, read, readQuery, type View } from '../cluster/reading.js'
 import type { Route } from '../http/route.js'
 import { attentionOf } from '../present/attention.js'
 import { presentGroup } from '../present/group.js'
 import { presentNode } from '../present/node.js'
 import { protectionOf } from '../present/protection.js'
+import { presentFreeze } from '../present/times.js'
 
 const relevant = { tables: ['nodes', 'boots', 'groups', 'cases', 'settings'] } as const
+
+/** What nothing is done about on its own now: shown first, so that nobody forgets it. */
+function freezesIn(view: View): readonly Record<string, unknown>[] {
+  return [
+    ...nodesOf(view.state).flatMap(({ name, maintenance }) =>
+      maintenance === undefined ? [] : [{ node: name, ...presentFreeze(maintenance, view.at) }],
+    ),
+    ...groupsOf(view.state).flatMap(({ name, frozen }) => (frozen === null ? [] : [{ group: name, ...presentFreeze(frozen, view.at) }])),
+  ]
+}
 
 export function statusRoutes(access: Access): readonly Route[] {
   const around = () => ({ insecure: access.isInsecure, turnedAway: access.daemon.turnedAway })
@@ -39,6 +50,7 @@ export function statusRoutes(access: Access): readonly Route[] {
             quorate: view.quorate,
             insecure: access.isInsecure,
             ...view.age,
+            frozen: freezesIn(view),
             nodes: nodesOf(view.state).map((row) => presentNode(view, row)),
             groups: groupsOf(view.state).map((row) => presentGroup(view, row)),
             attention: attentionOf(view, around()),
@@ -64,7 +76,7 @@ export function statusRoutes(access: Access): readonly Route[] {
       tag: 'status',
       summary: 'What would happen if a node were lost this moment, per node and group.',
       query: readQuery,
-      answers: { 200: '`strong`, `weak` or `manual` per node.' },
+      answers: { 200: '`strong`, `weak`, `manual`, `unprotected` or `maintained` per node.' },
       handle: async (call) => {
         const view = await read(access, call, { withLeaderView: true })
         return { body: { ...view.age, ...protectionOf(view) } }

@@ -4,6 +4,7 @@ import {
   failoverModes,
   failureActions,
   failureEvents,
+  offlineProbeDefault,
   policyDefaults,
   resourceDefaults,
 } from '../../core/cluster/index.js'
@@ -71,7 +72,7 @@ export const resourceSchema = closed(
       default: true,
     },
     onStopFailure: later('What follows a stop that fails.'),
-    isolation: later('A monitor of its own.'),
+    isolation: later('A monitor of its own is given to the whole group.'),
   },
   { title: 'Resource', description: 'Anything started, stopped and monitored.', required: ['type'] },
 )
@@ -127,6 +128,24 @@ const definitionKeys = {
     },
     { default: policyDefaults.failover },
   ),
+  offlineProbe: closed(
+    {
+      interval: duration('How often nodes that do not hold it look whether it runs there all the same; 0 is never.'),
+      onFound: choice('`stopExtra`: a copy beside that of the holder is stopped. `block`: it is only told. `stopAllRestart` comes later.', [
+        'stopExtra',
+        'block',
+        'stopAllRestart',
+      ]),
+    },
+    { default: { interval: '60s', onFound: offlineProbeDefault.onFound } },
+  ),
+  isolation: {
+    ...choice('`dedicated`: it has a monitor process of its own on the node that holds it, from its next start there on.', [
+      'shared',
+      'dedicated',
+    ]),
+    default: 'shared',
+  },
   load: later('What it uses of the capacity of its node.'),
   dependsOn: later('Dependencies between groups.'),
 } as const satisfies Record<string, Schema>
@@ -149,6 +168,8 @@ export const groupDocumentSchema = closed(
     waitingFor: told('Why nothing is done although something should be.'),
     resources: told('The state of each resource.'),
     frozen: told('Who froze it, why, and for how long still.'),
+    maintenance: told('The maintenance of the node that holds it, or held it last.'),
+    lapsed: told('The freeze that ended by itself last.'),
     move: told('Where it is on its way to.'),
     deleting: told('Whether it is being deleted.'),
     failures: told('Failures that are remembered, whether each still counts, and when it will be forgotten.'),
@@ -181,7 +202,35 @@ export const groupPatchSchema: Schema = {
 
 export const moveSchema = closed({ to: text('The node it is to run on.', 63) }, { required: ['to'] })
 
-export const freezeSchema = closed(
-  { for: duration('How long.'), owner: text('Who asks.', 100), reason: text('Why.') },
-  { required: ['for', 'owner', 'reason'] },
+export const freezeKeys = {
+  for: duration('How long, from 1s to 30d: it always ends.'),
+  owner: text('Who answers for it; as whoever asks is known unless given.', 100),
+  reason: text('Why.'),
+  probes: {
+    ...choice('`pause`: nothing is probed meanwhile either; only the death of processes is noticed.', ['keep', 'pause']),
+    default: 'keep',
+  },
+} as const satisfies Record<string, Schema>
+
+export const freezeSchema = closed(freezeKeys, { title: 'FreezeRequest', required: ['for', 'reason'] })
+
+export const resourceRestartSchema = closed(
+  {
+    dependents: {
+      type: 'boolean',
+      description: 'With everything that depends on it, in whatever way; else as each kind of dependency has it.',
+      default: false,
+    },
+  },
+  { title: 'ResourceRestartRequest' },
+)
+
+export const resourceProbeSchema = closed(
+  { deep: { type: 'boolean', description: 'The second depth of checks.', default: false } },
+  { title: 'ResourceProbeRequest' },
+)
+
+export const resourceActionSchema = closed(
+  { timeout: duration('After this it is killed with all its processes; as its agent says, or 60s, unless given; 5m at most.') },
+  { title: 'ResourceActionRequest' },
 )

@@ -1,4 +1,5 @@
 /** What a person writes about nodes, cases and the lead. */
+import { freezeKeys } from './groups.js'
 import { choice, closed, duration, later, mapOf, type Schema, text } from './schema.js'
 
 const device = closed(
@@ -65,6 +66,15 @@ export const leaveSchema = closed(
 export const stopSchema = closed(
   { cluster: text('The name of the cluster, typed: all of it stops.', 63), reason: text('Why; for the record.') },
   { title: 'StopRequest', required: ['cluster'] },
+)
+
+export const maintenanceSchema = closed(
+  {
+    ...freezeKeys,
+    detached: { type: 'boolean', description: 'Also without the guardian. Comes with a later version.', default: false },
+    end: { type: 'boolean', description: 'It ends now; goes with nothing else.' },
+  },
+  { title: 'MaintenanceRequest', description: 'Either `for` and `reason`, or `end`.' },
 )
 
 export const inviteSchema = closed(

@@ -5,9 +5,26 @@ import { exitCodes } from '../exit.js'
 import { type Body, readInput, type Session, segment } from '../session.js'
 import { pairs, table } from '../table.js'
 import { operationsText, operationText } from './operations.js'
-import { groupsText } from './status.js'
+import { addResourceCommands } from './resources.js'
+import { freezeText, groupsText } from './status.js'
 
 const path = (name: string, verb = ''): string => `/v1/groups/${segment(name)}${verb === '' ? '' : `/${verb}`}`
+
+export interface FreezeOptions {
+  readonly for: string
+  readonly reason: string
+  readonly owner?: string
+  readonly pauseProbes?: boolean
+}
+
+export function freezeBody({ for: span, reason, owner, pauseProbes }: FreezeOptions): Record<string, unknown> {
+  return {
+    for: span,
+    reason,
+    ...(owner === undefined ? {} : { owner }),
+    ...(pauseProbes === true ? { probes: 'pause' } : {}),
+  }
+}
 
 export function addGroupCommands(program: Command, run: Run): void {
   const group = program.command('group').description('failover groups')
@@ -70,17 +87,18 @@ export function addGroupCommands(program: Command, run: Run): void {
     )
   group
     .command('freeze <group>')
-    .description('have the planner leave it alone for a while')
+    .description('do nothing about it on its own for a while')
     .requiredOption('--for <duration>', 'how long, such as 1h')
-    .requiredOption('--owner <name>', 'who asks')
     .requiredOption('--reason <text>', 'why')
+    .option('--owner <name>', 'who answers for it; as whoever asks is known unless given')
+    .option('--pause-probes', 'probe nothing meanwhile')
     .action(
-      run((session, name: string, { for: span, owner, reason }: { for: string; owner: string; reason: string }) =>
-        session.show({ method: 'POST', path: path(name, 'freeze'), body: { for: span, owner, reason } }, groupText),
+      run((session, name: string, options: FreezeOptions) =>
+        session.show({ method: 'POST', path: path(name, 'freeze'), body: freezeBody(options) }, groupText),
       ),
     )
   for (const [verb, what] of [
-    ['unfreeze', 'have the planner look after it again'],
+    ['unfreeze', 'look at it anew, and look after it again'],
     ['clear', 'forget its failures and bans'],
   ] as const)
     group
@@ -103,15 +121,7 @@ export function addGroupCommands(program: Command, run: Run): void {
         return session.show({ method: 'GET', path: path(owner, `resources/${segment(resource)}/log`), query: { lines, node } }, logText)
       }),
     )
-  program
-    .command('resource <resource>')
-    .description('one resource, written group/resource')
-    .action(
-      run((session, name: string) => {
-        const [owner = '', resource = ''] = name.split('/')
-        return session.show({ method: 'GET', path: path(owner, `resources/${segment(resource)}`) }, resourceText)
-      }),
-    )
+  addResourceCommands(program, run)
   addOperations(program, run)
 }
 
@@ -159,7 +169,8 @@ function groupText(body: Body): string {
     ['nodes', body.definition.nodes.join(' ')],
     ['priority', body.definition.priority],
     ['waiting for', body.waitingFor],
-    ...(body.frozen === null ? [] : ([['frozen', `by ${body.frozen.owner} for ${body.frozen.remaining}: ${body.frozen.reason}`]] as const)),
+    ...(body.frozen === null ? [] : ([['frozen', freezeText(body.frozen)]] as const)),
+    ...(body.maintenance === null ? [] : ([[`${body.maintenance.node} maintained`, freezeText(body.maintenance)]] as const)),
     ...(body.move === null ? [] : ([['moving to', body.move.to]] as const)),
     ...Object.entries(body.bans).map(([node, ban]: [string, Body]) => [`not on ${node}`, `${ban.reason} (${ban.remaining} left)`] as const),
     ['revision', body.revision],
@@ -190,39 +201,4 @@ export function planText(body: Body): string {
 
 function logText({ lines, actions }: Body): string {
   return [...lines, ...(actions.length === 0 ? [] : ['stops and bad probes:', ...actions])].join('\n')
-}
-
-function resourceText(body: Body): string {
-  const { probe, probeDeep: deep, limits } = body.definition
-  return pairs([
-    ['name', `${body.group}/${body.name}`],
-    ['type', body.definition.type],
-    ['state', body.state],
-    ['detail', body.detail],
-    ['on', body.node],
-    ['parameters', JSON.stringify(body.definition.parameters)],
-    [
-      'depends on',
-      body.definition.dependsOn.map((one: Body) => (typeof one === 'string' ? one : `${one.resource} (${one.kind})`)).join(' '),
-    ],
-    ['probe', `every ${probe.interval}, ${probe.timeout} at most${countsText(probe)}`],
-    ...(deep === undefined ? [] : ([['deep probe', `every ${deep.interval}, ${deep.timeout} at most`]] as const)),
-    ...(limits === undefined
-      ? []
-      : ([
-          [
-            'limits',
-            Object.entries(limits)
-              .map(([name, value]) => `${name} ${value}`)
-              .join(', '),
-          ],
-        ] as const)),
-    ['restart', `${body.definition.restart.max} times in ${body.definition.restart.window}`],
-  ])
-}
-
-/** When bad probes are the failure, where that is not the first one. */
-function countsText({ failAfter, timeouts }: Body): string {
-  const failures = failAfter === undefined ? '' : `; ${failAfter.failures} of ${failAfter.of} that fail are its failure`
-  return failures + (timeouts === undefined ? '' : `; ${timeouts} in a row that time out`)
 }

@@ -1,10 +1,12 @@
 /** Nodes, links, the lead. */
 import type { Command } from 'commander'
+import { ClusterError } from '../../base/index.js'
 import type { Run } from '../cli.js'
 import { type Body, readInput, segment } from '../session.js'
 import { pairs, table } from '../table.js'
+import { type FreezeOptions, freezeBody } from './groups.js'
 import { operationText } from './operations.js'
-import { nodesText } from './status.js'
+import { freezeText, nodesText } from './status.js'
 
 export function addNodeCommands(program: Command, run: Run): void {
   const node = program.command('node').description('nodes of the cluster')
@@ -39,6 +41,23 @@ export function addNodeCommands(program: Command, run: Run): void {
       .description(what)
       .action(run((session, name: string) => session.show({ method: 'POST', path: path(name, verb) }, nodeText)))
   }
+  node
+    .command('maintenance <node>')
+    .description('do nothing about it and what it holds on its own for a while')
+    .option('--for <duration>', 'how long, such as 30m')
+    .option('--reason <text>', 'why')
+    .option('--owner <name>', 'who answers for it; as whoever asks is known unless given')
+    .option('--pause-probes', 'probe nothing meanwhile')
+    .option('--end', 'it ends now: all is looked at anew, and looked after again')
+    .action(
+      run((session, name: string, { end, ...options }: Partial<FreezeOptions> & { end?: boolean }) => {
+        const { for: span, reason } = options
+        if (end !== true && (span === undefined || reason === undefined))
+          throw new ClusterError('INVALID', 'maintenance has an end and a reason', { fix: 'give --for and --reason, or --end' })
+        const body = end === true ? { end: true } : freezeBody({ ...options, for: span ?? '', reason: reason ?? '' })
+        return session.show({ method: 'POST', path: path(name, 'maintenance'), body }, nodeText)
+      }),
+    )
   node
     .command('fence <node>')
     .description('cut it off by its fence devices')
@@ -121,6 +140,7 @@ function nodeText(body: Body): string {
     ['name', body.name],
     ['state', body.state],
     ['duty', body.duty],
+    ...(body.maintenance === null ? [] : ([['maintenance', freezeText(body.maintenance)]] as const)),
     ['boot', body.boot],
     ['lease', `${body.leaseRemainingMs} ms left`],
     ['guarded', body.guarded],

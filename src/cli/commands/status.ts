@@ -51,10 +51,18 @@ export function statusText(body: Body): string {
     ...(body.quorate ? [] : ([['as of', `${body.asOf}, lease ${body.leaseRemainingMs} ms`]] as const)),
     ...(body.insecure ? ([['insecure', 'TCP without keys']] as const) : []),
   ])
+  const frozen = (body.frozen ?? []).map(
+    (one: Body) => `* ${one.node === undefined ? `${one.group} is frozen` : `${one.node} is in maintenance`} ${freezeText(one)}`,
+  )
   const attention = attentionText(body.attention)
-  return [head, nodesText(body.nodes), groupsText(body.groups), attention === '' ? '' : `Needs a person:\n${attention}`]
+  return [head, frozen.join('\n'), nodesText(body.nodes), groupsText(body.groups), attention === '' ? '' : `Needs a person:\n${attention}`]
     .filter((part) => part !== '')
     .join('\n\n')
+}
+
+/** Who keeps the cluster away from it, and how long still. */
+export function freezeText({ owner, reason, remaining, probes }: Body): string {
+  return `by ${owner} for another ${remaining}: ${reason}${probes === 'pause' ? ' (not probed)' : ''}`
 }
 
 export function nodesText(nodes: readonly Body[]): string {

@@ -12,6 +12,7 @@ import {
   type Command,
   currentBoot,
   fencingsLately,
+  freezesOf,
   heldBy,
   isQuorumWithout,
   leaseBound,
@@ -97,6 +98,7 @@ function suspect(view: ConductView, node: NodeRow): readonly Conduct[] {
   const hasLeft = node.away?.boot === boot.boot
   if (node.name === view.self && hasLeft && asked === undefined) return leaveLead(view)
   if (hasLeft && asked === undefined) return []
+  if (node.maintenance !== undefined && asked === undefined) return []
   if (node.name === view.self) return asked === undefined ? [] : handOver(view)
   if (boot.state === 'condemned') return [] // Its case is being reopened or was readmitted; nothing to suspect.
   if (asked !== undefined) return fenceOnRequest(view, node, boot.boot, asked)
@@ -345,7 +347,8 @@ function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduc
   const turnedOn = row.attempts.some((attempt) => attempt.action === 'on')
   const waiting = row.groups.filter((name) => {
     const group = view.state.get('groups', name)
-    if (group === undefined || group.intent !== 'ONLINE' || group.waitingFor !== null || group.frozen !== null) return false
+    if (group === undefined || group.intent !== 'ONLINE' || group.waitingFor !== null) return false
+    if (freezesOf(view.state, group).length > 0) return false
     return !mayStillRun(group) || !['ONLINE', 'FAILED', 'UNKNOWN'].includes(group.holder.report.state)
   })
   if (turnedOff && node.fencing.then === 'on' && !turnedOn && currentBoot(view.state, row.node)?.boot === row.boot) {

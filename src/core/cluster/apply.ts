@@ -10,6 +10,7 @@ import * as cases from './cases.js'
 import type { Command, Envelope } from './commands.js'
 import { Context, padded, refuse } from './context.js'
 import { BeyondThisVersion } from './features.js'
+import * as freezes from './freezes.js'
 import * as groups from './groups.js'
 import * as members from './members.js'
 import * as nodes from './nodes.js'
@@ -96,6 +97,12 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return nodes.setDuty(context, command)
     case 'clear-node':
       return nodes.clearNode(context, command)
+    case 'note-monitor':
+      return nodes.noteMonitor(context, command)
+    case 'maintain-node':
+      return freezes.maintainNode(context, command)
+    case 'end-maintenance':
+      return freezes.endMaintenance(context, command)
     case 'leave':
       return nodes.leave(context, command)
     case 'come-back':
@@ -126,10 +133,14 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return groups.moveGroup(context, command)
     case 'restart-group':
       return groups.restartGroup(context, command)
+    case 'restart-resource':
+      return groups.restartResource(context, command)
+    case 'note-action':
+      return groups.noteAction(context, command)
     case 'freeze-group':
-      return groups.freezeGroup(context, command)
+      return freezes.freezeGroup(context, command)
     case 'unfreeze-group':
-      return groups.unfreezeGroup(context, command)
+      return freezes.unfreezeGroup(context, command)
     case 'clear-group':
       return groups.clearGroup(context, command)
     case 'transaction': {

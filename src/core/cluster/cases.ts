@@ -7,7 +7,8 @@
 import { logIndex } from '../../base/index.js'
 import type { Answering, Command } from './commands.js'
 import { type Context, refuse } from './context.js'
-import { mayStillRun, prove, proveBoot } from './ownership.js'
+import { mayStillRun } from './orders.js'
+import { prove, proveBoot } from './ownership.js'
 import { recoveredTrigger } from './recovery.js'
 import type { Attempt, CaseRow, Proof } from './rows.js'
 import { heldBy, isQuorumWithout, openCaseOf } from './state.js'
@@ -23,6 +24,8 @@ export function openCase(context: Context, command: CommandOf<'open-case'>): Val
     refuse('CONFLICT', `${command.node} has no live boot ${command.boot}`)
   if (openCaseOf(context.draft, command.node) !== undefined) refuse('CONFLICT', `${command.node} has an open case already`)
   if (command.arbiter === command.node) refuse('CONFLICT', 'a node is never its own arbiter')
+  if (context.draft.get('nodes', command.node)?.maintenance !== undefined && !command.trigger.startsWith('asked by'))
+    refuse('CONFLICT', `${command.node} is in maintenance: its silence opens no case`)
   context.putCase({
     id: command.caseId,
     node: command.node,

@@ -9,6 +9,7 @@ import type {
   NodeId,
   RequestId,
   ResourceName,
+  SessionId,
   Term,
   Token,
   WallTime,
@@ -38,6 +39,8 @@ export type PlannedAction =
       readonly resource: ResourceName
       /** With everything that depends on it, in whatever way. */
       readonly dependents?: true
+      /** By a person: the operation that waits for it. */
+      readonly operation?: string
     }
   /** The holder is to go on with the resources as they are defined now. */
   | { readonly kind: 'update'; readonly token: Token }
@@ -91,6 +94,8 @@ export type Command =
       readonly definition: LogIndex
       readonly result: ProbeResult
       readonly detail: string
+      /** After which end of a freeze it looked; left out before the first. */
+      readonly since?: LogIndex
     }
   | {
       readonly kind: 'patch-node'
@@ -106,6 +111,26 @@ export type Command =
       readonly operation: string | null
     }
   | { readonly kind: 'clear-node'; readonly node: NodeId }
+  | {
+      readonly kind: 'maintain-node'
+      readonly node: NodeId
+      readonly forMs: number
+      readonly owner: string
+      readonly reason: string
+      readonly by?: string
+      readonly probes?: 'pause'
+    }
+  /** What a daemon saw of its monitor, each once. */
+  | {
+      readonly kind: 'note-monitor'
+      readonly node: NodeId
+      readonly session: SessionId
+      readonly number: number
+      readonly what: 'lost' | 'back' | 'hung' | 'slow' | 'well'
+      readonly detail: string
+    }
+  /** With `due`, only where its end is past. */
+  | { readonly kind: 'end-maintenance'; readonly node: NodeId; readonly due?: true }
   /** A node, or with null all of them, gives away what it holds and may then fall silent. */
   | { readonly kind: 'leave'; readonly node: NodeId | null; readonly operation: string; readonly detail: string }
   /** It hosts again, as before it left. */
@@ -154,7 +179,32 @@ export type Command =
   | { readonly kind: 'set-intent'; readonly group: GroupName; readonly intent: 'ONLINE' | 'OFFLINE'; readonly operation: string }
   | { readonly kind: 'move-group'; readonly group: GroupName; readonly to: NodeId; readonly operation: string }
   | { readonly kind: 'restart-group'; readonly group: GroupName; readonly operation: string }
-  | { readonly kind: 'freeze-group'; readonly group: GroupName; readonly forMs: number; readonly owner: string; readonly reason: string }
+  | {
+      readonly kind: 'restart-resource'
+      readonly group: GroupName
+      readonly resource: ResourceName
+      readonly dependents?: true
+      readonly operation: string
+    }
+  /** For the record: an action of a resource was run. */
+  | {
+      readonly kind: 'note-action'
+      readonly group: GroupName
+      readonly resource: ResourceName
+      readonly action: string
+      readonly node: NodeId
+      readonly by: string
+      readonly outcome: string
+    }
+  | {
+      readonly kind: 'freeze-group'
+      readonly group: GroupName
+      readonly forMs: number
+      readonly owner: string
+      readonly reason: string
+      readonly by?: string
+      readonly probes?: 'pause'
+    }
   | { readonly kind: 'unfreeze-group'; readonly group: GroupName }
   | { readonly kind: 'clear-group'; readonly group: GroupName }
   /** All or nothing: any command that fails undoes the others. */

@@ -78,7 +78,10 @@ export function checkDefinition(definition: GroupDefinition, nodes: readonly str
   return undefined
 }
 
-function checkPolicy({ rules = [], stableAfter, pingpongInterval, failover }: GroupDefinition, names: readonly string[]) {
+function checkPolicy({ rules = [], stableAfter, pingpongInterval, failover, offlineProbe }: GroupDefinition, names: readonly string[]) {
+  const { interval = 0 } = offlineProbe ?? {}
+  if (interval !== 0 && (!Number.isSafeInteger(interval) || interval < 1_000 || interval > durationMax))
+    return wrong(`offlineProbe.interval is ${interval} ms`, 'stay between 1s and 24h; 0 is never')
   if (rules.length > rulesMax) return wrong(`the group has ${rules.length} rules`, `keep to ${rulesMax} at most`)
   for (const [at, { event, resource, countAtLeast = 1, action }] of rules.entries()) {
     if (event !== 'any' && !failureEvents.includes(event))

@@ -64,6 +64,16 @@ export interface ResourceDefinition {
   readonly critical?: boolean
 }
 
+/** Looking for copies that run where the group is not granted. */
+export interface OfflineProbe {
+  /** Milliseconds; 0 is never. */
+  readonly interval: number
+  /** `stopExtra`: a copy beside that of the holder is stopped. `block`: it is only told. */
+  readonly onFound: 'stopExtra' | 'block'
+}
+
+export const offlineProbeDefault: OfflineProbe = { interval: 60_000, onFound: 'stopExtra' }
+
 export interface GroupDefinition extends FailurePolicy {
   /** `scalable` comes with a later version and is refused until then. */
   readonly mode: 'failover'
@@ -73,6 +83,17 @@ export interface GroupDefinition extends FailurePolicy {
   readonly priority: number
   readonly failback: { readonly mode: 'never' }
   readonly resources: { readonly [name: ResourceName]: ResourceDefinition }
+  /** Left out where it is as usual. */
+  readonly offlineProbe?: OfflineProbe
+  /**
+   * It has a monitor process of its own; left out where it shares the node's. Of the group and not of a resource: one process
+   * keeps order, token and run record of a group.
+   */
+  readonly isolation?: 'dedicated'
+}
+
+export function offlineProbeOf(definition: GroupDefinition): OfflineProbe {
+  return definition.offlineProbe ?? offlineProbeDefault
 }
 
 export const resourceDefaults = {

@@ -9,7 +9,7 @@ import type { GroupDefinition } from './definition.js'
 import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
 
 /** The highest level that this version understands. */
-export const supportedLevel = 3
+export const supportedLevel = 4
 
 /** Brought rules for failures: what groups and decisions may say of them, and what rows keep for them. */
 export const failureRulesLevel = 2
@@ -26,6 +26,15 @@ export const forwardTermLevel = 3
 /** Brought kinds of dependencies, changes in place, and what probes and failures say of what is missing. */
 export const dependencyKindsLevel = 3
 
+/** Brought maintenance of nodes, looks after a freeze, and what people ask of single resources. */
+export const maintenanceLevel = 4
+
+/** Of a monitor that says nothing of its own: it may be of a version before changes in place. */
+export const silentMonitorLevel = 2
+
+/** Of a guardian that says nothing of its own: it keeps one monitor, and no order is new to it before then. */
+export const silentGuardianLevel = 3
+
 /** A command in the log that this version does not know, or a cluster that has moved beyond it: the member has to stop. */
 export class BeyondThisVersion extends Error {
   override readonly name = 'BeyondThisVersion'
@@ -37,11 +46,22 @@ export function levelOf(command: Command): number {
     case 'transaction':
       return Math.max(1, ...command.commands.map(levelOf))
     case 'put-group':
+      if (command.definition.offlineProbe !== undefined || command.definition.isolation !== undefined) return maintenanceLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
     case 'decide':
       return Math.max(1, ...command.decisions.map(({ action }) => levelOfAction(action)))
     case 'probed':
-      return command.result === 'unable' ? dependencyKindsLevel : 1
+      return command.since !== undefined ? maintenanceLevel : command.result === 'unable' ? dependencyKindsLevel : 1
+    case 'freeze-group':
+      return command.by !== undefined || command.probes !== undefined ? maintenanceLevel : 1
+    case 'maintain-node':
+    case 'end-maintenance':
+    case 'note-monitor':
+    case 'restart-resource':
+    case 'note-action':
+      return maintenanceLevel
+    case 'report':
+      return command.report.looked === undefined ? 1 : maintenanceLevel
     case 'doubt-device':
       return pathWatchLevel
     case 'leave':
@@ -76,6 +96,7 @@ function hasDependencyKinds({ resources }: GroupDefinition): boolean {
 }
 
 function levelOfAction(action: PlannedAction): number {
+  if (action.kind === 'restart' && action.operation !== undefined) return maintenanceLevel
   if (action.kind === 'update' || (action.kind === 'restart' && action.dependents !== undefined)) return dependencyKindsLevel
   const isOfFailureRules = action.kind === 'fence' || action.kind === 'standby' || (action.kind === 'stop' && action.halt !== undefined)
   return isOfFailureRules ? failureRulesLevel : 1

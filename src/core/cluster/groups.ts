@@ -1,11 +1,12 @@
 /** What people ask of groups: definitions, intents, moves, freezes. Nothing here starts or stops anything; the planner does. */
-import type { LogTime } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import type { GroupDefinition } from './definition.js'
 import { checkDefinition } from './definition-check.js'
+import { refuseFrozen } from './freezes.js'
 import { isLeaving } from './members.js'
-import { mayStillRun, settleDuty } from './ownership.js'
+import { mayStillRun } from './orders.js'
+import { settleDuty } from './ownership.js'
 import type { GroupRow } from './rows.js'
 import { nodesOf } from './state.js'
 
@@ -86,6 +87,8 @@ export function canonical(value: unknown): string {
 export function deleteGroup(context: Context, command: CommandOf<'delete-group'>): Value {
   const group = context.group(command.group)
   checkRevision(group.revision, command.precondition, `group ${group.name}`)
+  // Its own freeze goes with it; that of its node would keep it from being stopped.
+  refuseFrozen(context, { ...group, frozen: null })
   context.startOperation(command.operation, 'delete', group.name, `stop and delete ${group.name}`)
   context.putGroup({ ...group, deleting: true, intent: 'OFFLINE', revision: context.index, move: null, frozen: null })
   if (!group.deleting) context.event('group.deleting', group.name, `group ${group.name} is to be stopped and deleted`)
@@ -95,10 +98,7 @@ export function deleteGroup(context: Context, command: CommandOf<'delete-group'>
 function changeable(context: Context, name: string): GroupRow {
   const group = context.group(name)
   if (group.deleting) refuse('CONFLICT', `group ${name} is being deleted`)
-  if (group.frozen !== null)
-    refuse('FROZEN', `group ${name} is frozen by ${group.frozen.owner}: ${group.frozen.reason}`, {
-      fix: `POST /v1/groups/${name}/unfreeze`,
-    })
+  refuseFrozen(context, group)
   return group
 }
 
@@ -164,24 +164,38 @@ export function restartGroup(context: Context, command: CommandOf<'restart-group
   return { operation: command.operation }
 }
 
-export function freezeGroup(context: Context, command: CommandOf<'freeze-group'>): Value {
-  const group = context.group(command.group)
-  if (group.deleting) refuse('CONFLICT', `group ${group.name} is being deleted`)
-  context.putGroup({ ...group, frozen: { until: (context.at + command.forMs) as LogTime, owner: command.owner, reason: command.reason } })
-  context.event('group.frozen', group.name, `${command.owner} froze ${group.name}: ${command.reason}`, { forMs: command.forMs })
-  return { remainingMs: command.forMs }
+export function restartResource(context: Context, command: CommandOf<'restart-resource'>): Value {
+  const group = changeable(context, command.group)
+  const { resource, operation, dependents } = command
+  if (!mayStillRun(group) || group.holder.order.wanted === 'stop')
+    refuse('CONFLICT', `group ${group.name} does not run`, { fix: `POST /v1/groups/${group.name}/online` })
+  const { holder } = group
+  if (holder.pinned.resources[resource] === undefined)
+    refuse('RESOURCE_NOT_FOUND', `what runs of ${group.name} on ${holder.node} has no resource "${resource}"`, {
+      fix: `GET /v1/groups/${group.name} lists its resources`,
+    })
+  const before = group.resourceRestart
+  if (before !== undefined)
+    refuse('CONFLICT', `${before.resource} of ${group.name} is being restarted already`, { fix: `GET /v1/operations/${before.operation}` })
+  context.startOperation(operation, 'restart-resource', group.name, `restart ${resource} of ${group.name} on ${holder.node}`)
+  const asked = { token: holder.token, resource, operation, sequence: null }
+  context.putGroup({ ...group, resourceRestart: dependents === true ? { ...asked, dependents } : asked })
+  return { operation }
 }
 
-export function unfreezeGroup(context: Context, command: CommandOf<'unfreeze-group'>): Value {
+export function noteAction(context: Context, command: CommandOf<'note-action'>): Value {
+  const { resource, action, node, by, outcome } = command
   const group = context.group(command.group)
-  context.putGroup({ ...group, frozen: null })
-  if (group.frozen !== null) context.event('group.unfrozen', group.name, `${group.name} is no longer frozen`)
+  context.event('resource.action', `${group.name}/${resource}`, `${by} had "${action}" of ${resource} run on ${node}: ${outcome}`, {
+    node,
+    action,
+  })
   return {}
 }
 
 /** Forgets failures, bans and that it was stopped for them; never a grant, a case or a due fencing. */
 export function clearGroup(context: Context, command: CommandOf<'clear-group'>): Value {
-  const { halted: _halted, failovers: _failovers, ...group } = context.group(command.group)
+  const { halted: _halted, failovers: _failovers, lapsed: _lapsed, ...group } = context.group(command.group)
   context.putGroup({ ...group, failures: {}, bans: {}, waitingFor: null })
   context.event('group.cleared', group.name, `failures of ${group.name} were forgotten`)
   for (const node of group.definition.nodes) settleDuty(context, node)

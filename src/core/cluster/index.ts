@@ -7,11 +7,24 @@ export { checkDefinition } from './definition-check.js'
 export * from './dependencies.js'
 export * from './failure-policy.js'
 export { forgottenAt, isOnlyDegraded } from './failures.js'
-export { BeyondThisVersion, dependencyKindsLevel, forwardTermLevel, levelInForce, levelOf, levelOfAll, supportedLevel } from './features.js'
+export {
+  BeyondThisVersion,
+  dependencyKindsLevel,
+  forwardTermLevel,
+  levelInForce,
+  levelOf,
+  levelOfAll,
+  maintenanceLevel,
+  silentGuardianLevel,
+  silentMonitorLevel,
+  supportedLevel,
+} from './features.js'
 export * from './formation.js'
+export { freezesOf, probedSince } from './freezes.js'
 export { canonical } from './groups.js'
 export { conductMembers, type MemberSight } from './members.js'
-export { mayStillRun, notProbedYet, whyNotGrantable } from './ownership.js'
+export { mayStillRun } from './orders.js'
+export { notProbedYet, whyNotGrantable } from './ownership.js'
 export * from './rows.js'
 export { fencingsLately, whyNotFenceable } from './rule-fencing.js'
 export * from './state.js'

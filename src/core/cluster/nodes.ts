@@ -1,10 +1,13 @@
 /** Nodes and their boots: who they are, what they found when they looked, what they are for. */
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
-import { leaveLevel, levelInForce } from './features.js'
+import { offlineProbeOf } from './definition.js'
+import { leaveLevel, levelInForce, maintenanceLevel } from './features.js'
+import { freezesOf, probedSince } from './freezes.js'
 import { newMember, newNode } from './members.js'
-import { endDoubt, mayStillRun, prove, proveBoot, settleDuty } from './ownership.js'
-import type { BootRow, NodeRow } from './rows.js'
+import { mayStillRun } from './orders.js'
+import { endDoubt, prove, proveBoot, settleDuty } from './ownership.js'
+import type { BootRow, GroupRow, NodeRow } from './rows.js'
 import { bootKey, bootsOf, heldBy, openCaseOf } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -122,12 +125,13 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
     refuse('CONFLICT', `${command.node} has no present boot ${command.boot}`)
   const doubted = context.draft.get('groups', command.group)
   if (doubted === undefined) return { ignored: 'the group is gone' }
+  const since = probedSince(context.draft, doubted, command.node)
+  if ((command.since ?? 0) !== since) return { ignored: 'it looked before a freeze ended' }
   const before = boot.probes[command.group]
-  if (before?.result === command.result && before.definition === command.definition) return { ignored: 'known' }
-  const after: BootRow = {
-    ...boot,
-    probes: { ...boot.probes, [command.group]: { definition: command.definition, result: command.result, detail: command.detail } },
-  }
+  if (before?.result === command.result && before.definition === command.definition && (before.since ?? 0) === since)
+    return { ignored: 'known' }
+  const found = { definition: command.definition, result: command.result, detail: command.detail, ...(since === 0 ? {} : { since }) }
+  const after: BootRow = { ...boot, probes: { ...boot.probes, [command.group]: found } }
   context.putBoot(after)
   // A boot that is live in the new epoch, and found nothing.
   const isFree = command.result === 'clean' || command.result === 'unable'
@@ -141,6 +145,7 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
   if (!isFree) {
     const found = command.result === 'running' ? 'found it running without a grant' : `could not tell whether it runs: ${command.detail}`
     context.event('group.probe', command.group, `${command.node} ${found}`, { node: command.node, result: command.result })
+    if (command.result === 'running') alarmOfTwo(context, group, command.node)
     return {}
   }
   if (
@@ -154,6 +159,24 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
     endRebooted(context, command.node, group.holder.boot, detail)
   }
   return {}
+}
+
+/** Somebody else's grant is open: then two copies may run. */
+function alarmOfTwo(context: Context, group: GroupRow, node: NodeRow['name']): void {
+  if (levelInForce(context.draft) < maintenanceLevel || !mayStillRun(group) || group.holder.node === node) return
+  const isFrozen = freezesOf(context.draft, group).length > 0 || context.node(node).maintenance !== undefined
+  const follows =
+    offlineProbeOf(group.definition).onFound === 'block'
+      ? 'it is left there: stop it by hand'
+      : isFrozen
+        ? `the copy on ${node} is left as long as a freeze lasts`
+        : `the copy on ${node} is stopped`
+  context.event(
+    'alarm.p1',
+    group.name,
+    `${group.name} runs on ${node} without a grant while ${group.holder.node} holds it (token ${group.holder.token}): ${follows}`,
+    { node, holder: group.holder.node, token: group.holder.token },
+  )
 }
 
 /** Once every token of the earlier boot has ended, so has its case. */
@@ -209,6 +232,11 @@ export function leave(context: Context, command: CommandOf<'leave'>): Value {
   const going = command.node === null ? [...context.draft.rows('nodes')].map(([, row]) => row) : [context.node(command.node)]
   const busy = going.flatMap(({ name }) => context.runningOperations(name)).find(({ kind }) => kind === 'fence')
   if (busy !== undefined) refuse('CONFLICT', `${busy.subject} is being fenced`, { fix: 'wait until that is over' })
+  const maintained = going.find(({ maintenance }) => maintenance !== undefined)
+  if (maintained !== undefined)
+    refuse('CONFLICT', `${maintained.name} is in maintenance by ${maintained.maintenance?.owner}: what it holds is left alone`, {
+      fix: `POST /v1/nodes/${maintained.name}/maintenance {"end": true}`,
+    })
   const [kind, subject] = command.node === null ? (['stop', 'cluster'] as const) : (['leave', command.node] as const)
   if (context.runningOperations(subject).some((row) => row.kind === kind))
     refuse('CONFLICT', `${subject} is leaving already`, { fix: 'GET /v1/operations has it' })
@@ -264,6 +292,16 @@ export function doubtDevice(context: Context, command: CommandOf<'doubt-device'>
   return { doubted: true }
 }
 
+/** Its monitor came to grief, or is well again. Services are not touched by either. */
+export function noteMonitor(context: Context, command: CommandOf<'note-monitor'>): Value {
+  const node = context.node(command.node)
+  const { session, number, what, detail } = command
+  if (node.monitor?.session === session && node.monitor.number >= number) return { ignored: 'known' }
+  context.putNode({ ...node, monitor: { session, number, what, detail, at: context.at } })
+  context.event(`monitor.${what}`, node.name, `the monitor of ${node.name}: ${detail}`)
+  return {}
+}
+
 /** Forgets failures and bans of the node, and trusts its device again; never a grant, a case or a due fencing. */
 export function clearNode(context: Context, command: CommandOf<'clear-node'>): Value {
   const node = context.node(command.node)
@@ -275,7 +313,8 @@ export function clearNode(context: Context, command: CommandOf<'clear-node'>): V
     context.putGroup({ ...group, failures, bans })
     cleared.push(group.name)
   }
-  context.putNode({ ...node, deviceDistrusted: null })
+  const { lapsed: _lapsed, ...rest } = node
+  context.putNode({ ...rest, deviceDistrusted: null })
   context.event('node.cleared', node.name, `failures on ${node.name} were forgotten`, { groups: cleared })
   return { cleared }
 }

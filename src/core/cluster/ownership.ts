@@ -10,6 +10,8 @@ import { type Context, refuse } from './context.js'
 import { claimsOf, isUpdatable } from './definition.js'
 import { isOnlyDegraded } from './failures.js'
 import { dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce } from './features.js'
+import { probedSince, thaw } from './freezes.js'
+import { type HeldGroup, mayStillRun, putOrder } from './orders.js'
 import type { Away, BootRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
 import { bootsOf, openCases, type Reader } from './state.js'
@@ -23,11 +25,6 @@ const noBoot = ''
 
 /** The obstacle that passes by itself within a moment. */
 export const notProbedYet = 'the node has not looked yet whether it runs there already'
-
-/** Whether the holder's token is still open: it may act, or may have acted without our knowing. */
-export function mayStillRun(group: GroupRow): group is GroupRow & { readonly holder: Holder } {
-  return group.holder !== null && group.proof === null
-}
 
 /** What the question needs to see. */
 export interface GrantView {
@@ -56,12 +53,15 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (row === undefined || row.boot !== boot) return 'this is not the present boot of the node'
   if (row.state !== 'live') return `the boot is ${row.state}`
   if (!row.guard.guarded) return 'the boot has no guardian'
-  if (context.draft.get('nodes', node)?.away !== undefined) return 'the node is leaving'
+  const place = context.draft.get('nodes', node)
+  if (place?.away !== undefined) return 'the node is leaving'
+  if (place?.maintenance !== undefined) return `the node is in maintenance by ${place.maintenance.owner}`
   if (openCases(context.draft).some((open) => open.node === node && open.attempts.some((attempt) => attempt.state === 'open'))) {
     return 'a call to the fence device of the node is not over'
   }
   const probe = row.probes[group.name]
   if (probe === undefined || probe.definition !== group.resourcesRevision) return notProbedYet
+  if ((probe.since ?? 0) < probedSince(context.draft, group, node)) return notProbedYet
   if (doubt !== undefined) return notProbedYet
   if (probe.result === 'unable') return `it cannot run there: ${probe.detail}`
   if (probe.result !== 'clean')
@@ -114,26 +114,29 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
     case 'stop':
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
         return 'there is nothing to stop under this token'
-      putOrder(context, left(context, group, action, decision.text), 'stop', null, decision.text)
+      putOrder(context, left(context, group, action, decision.text), 'stop', decision.text)
       return undefined
     case 'restart': {
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
         return 'there is nothing to restart under this token'
       const number = (group.holder.order.restart?.number ?? 0) + 1
-      putOrder(
-        context,
-        group,
-        'run',
-        { resource: action.resource, number, ...(action.dependents === undefined ? {} : { dependents: true as const }) },
-        decision.text,
-      )
+      const { resource, dependents, operation } = action
+      const asked = group.resourceRestart
+      if (operation !== undefined && (asked?.operation !== operation || asked.sequence !== null)) return 'nobody waits for this restart'
+      const given =
+        operation === undefined || asked === undefined
+          ? group
+          : { ...group, resourceRestart: { ...asked, sequence: group.holder.order.sequence + 1 } }
+      putOrder(context, given, 'run', decision.text, {
+        restart: { resource, number, ...(dependents === undefined ? {} : { dependents: true as const }) },
+      })
       return undefined
     }
     case 'update':
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
         return 'there is nothing to change under this token'
       if (!isUpdatable(group.holder.pinned.resources, group.definition.resources)) return 'this cannot be changed while it runs'
-      putOrder(context, updated(context, group), 'run', null, decision.text)
+      putOrder(context, updated(context, group), 'run', decision.text)
       return undefined
     case 'fence':
       if (!mayStillRun(group) || group.holder.token !== action.token) return 'there is nothing to end under this token'
@@ -163,7 +166,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
       return undefined
     case 'unfreeze':
       if (group.frozen === null || group.frozen.until > context.at) return 'its freeze has not ended'
-      context.putGroup({ ...group, frozen: null })
+      thaw(context, group, true)
       return undefined
   }
 }
@@ -194,31 +197,15 @@ function grant(context: Context, group: GroupRow, node: NodeId, boot: BootId): s
   return undefined
 }
 
-function putOrder(
-  context: Context,
-  group: GroupRow & { holder: Holder },
-  wanted: 'run' | 'stop',
-  restart: Holder['order']['restart'],
-  reason: string,
-): void {
-  const { holder } = group
-  context.putGroup({
-    ...group,
-    waitingFor: null,
-    holder: {
-      ...holder,
-      order: { sequence: holder.order.sequence + 1, wanted, restart: restart ?? (wanted === 'stop' ? null : holder.order.restart), reason },
-    },
-  })
-}
-
-type HeldGroup = GroupRow & { readonly holder: Holder }
-
 /** Pinned anew; what the holder said was said of what it ran before. */
 function updated(context: Context, group: HeldGroup): HeldGroup {
   const { holder } = group
   const report = { ...holder.report, state: 'STARTING' as const, at: context.at, since: context.at }
-  return { ...group, holder: { ...holder, pinned: group.definition, pinnedRevision: group.resourcesRevision, report } }
+  // Whose monitor it has is settled with the grant.
+  const { isolation: _wanted, ...definition } = group.definition
+  const { isolation } = holder.pinned
+  const pinned = isolation === undefined ? definition : { ...definition, isolation }
+  return { ...group, holder: { ...holder, pinned, pinnedRevision: group.resourcesRevision, report } }
 }
 
 /** What a stop for a failure leaves behind: the node is passed over, or the group stays stopped. */
@@ -319,7 +306,33 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
   }
   if (command.report.state === 'ONLINE') settleOnline(context, updated, null)
   else if (isOnlyDegraded(holder.pinned.resources, command.report)) settleOnline(context, updated, updated.waitingFor)
+  settleResourceRestart(context, group.name, command.sequence, fresh)
   return {}
+}
+
+/** A restart that a person has asked for is over when the group is up again after it, or when the resource has failed to come up. */
+function settleResourceRestart(context: Context, name: string, sequence: number, fresh: readonly ReportedFailure[]): void {
+  const { resourceRestart: asked, ...group } = context.group(name)
+  const { holder } = group
+  if (asked === undefined || holder === null || asked.sequence === null || sequence < asked.sequence) return
+  const failure = fresh.find(({ resource }) => resource === asked.resource)
+  const isUp = holder.report.state === 'ONLINE' || isOnlyDegraded(holder.pinned.resources, holder.report)
+  const here = holder.report.resources[asked.resource]?.state ?? 'ONLINE'
+  if (failure !== undefined) context.endOperation(asked.operation, 'failed', `${asked.resource}: ${failure.event} (${failure.detail})`)
+  else if (isUp && here === 'ONLINE')
+    context.endOperation(asked.operation, 'done', `${asked.resource} of ${group.name} was restarted on ${holder.node}`)
+  else return
+  context.putGroup(group)
+}
+
+/** The token under which it was asked for is over. */
+function endResourceRestart<Row extends GroupRow>(
+  context: Context,
+  { resourceRestart: asked, ...group }: Row,
+  why: string,
+): Omit<Row, 'resourceRestart'> {
+  if (asked !== undefined) context.endOperation(asked.operation, 'failed', why)
+  return group
 }
 
 /** Whether the holder has told of it before: while it is not answered, others may come and go. */
@@ -370,15 +383,20 @@ export function released(context: Context, command: CommandOf<'released'>): Reco
     refuse('STALE_TOKEN', `group ${group.name} is not held by ${command.node} under token ${command.token}`)
   }
   const { holder } = group
-  context.putGroup({ ...group, holder: null, proof: null })
+  const why = `${command.node} has stopped ${group.name} meanwhile`
+  const { stoppedIn: _before, ...free } = endResourceRestart(context, group, why)
+  const byItself = holder.order.wanted !== 'stop' && context.draft.get('nodes', command.node)?.maintenance !== undefined
+  context.putGroup({ ...free, holder: null, proof: null, ...(byItself ? { stoppedIn: command.node } : {}) })
   withdrawFence(context, group, command.node, command.token)
   endDoubt(context, context.group(group.name), command.node)
   const boot = context.boot(command.node, command.boot)
   if (boot !== undefined) {
     // Verified stopped just now, with the definition that it ran.
+    const since = probedSince(context.draft, group, command.node)
+    const looked = since === 0 ? {} : { since }
     context.putBoot({
       ...boot,
-      probes: { ...boot.probes, [group.name]: { definition: holder.pinnedRevision, result: 'clean', detail: 'released' } },
+      probes: { ...boot.probes, [group.name]: { definition: holder.pinnedRevision, result: 'clean', detail: 'released', ...looked } },
     })
   }
   context.event('group.released', group.name, `${command.node} has stopped ${group.name} and sealed its token`, {
@@ -458,7 +476,7 @@ function endTokens(context: Context, boot: BootRow, proof: Proof): void {
 /** Ends one token. */
 export function prove(context: Context, group: GroupRow & { readonly holder: Holder }, proof: Proof): void {
   invariant(proof.boot === group.holder.boot, 'a proof is of the holder it ends (P4)', { group: group.name, proof: proof.boot })
-  context.putGroup({ ...group, proof, waitingFor: null })
+  context.putGroup({ ...endResourceRestart(context, group, `the token of ${group.holder.node} has ended`), proof, waitingFor: null })
   endFence(context, group, group.holder.token, proof.detail)
   context.event('group.proved', group.name, `the token of ${group.holder.node} for ${group.name} has ended: ${proof.detail}`, {
     proof: proof.kind,

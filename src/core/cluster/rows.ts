@@ -13,6 +13,7 @@ import type {
   NodeId,
   RequestId,
   ResourceName,
+  SessionId,
   Term,
   Token,
   WallTime,
@@ -46,6 +47,25 @@ export interface Away {
   readonly boot: BootId | null
 }
 
+/** A span in which nothing is done on its own. */
+export interface Freeze {
+  readonly until: LogTime
+  /** Who answers for it: as it was said, else as whoever asked is known. */
+  readonly owner: string
+  readonly reason: string
+  /** How whoever asked is known, where an owner was said. */
+  readonly by?: string
+  /** Nothing is probed either. Left out where it is. */
+  readonly probes?: 'pause'
+}
+
+/** One that ended by itself, until the next one or until it is cleared: whoever asked for it may not know. */
+export interface Lapsed {
+  readonly at: LogTime
+  readonly owner: string
+  readonly reason: string
+}
+
 export interface NodeRow {
   readonly name: NodeId
   readonly member: MemberId
@@ -58,6 +78,19 @@ export interface NodeRow {
   readonly fencing: Fencing
   /** It goes, or has gone, in an orderly way. Until it comes back it is granted nothing. */
   readonly away?: Away
+  /** It is granted nothing, its silence opens no case, and what it holds is left alone. */
+  readonly maintenance?: Freeze
+  readonly lapsed?: Lapsed
+  /** The end of its last maintenance: what it found before says nothing any more. */
+  readonly probedSince?: LogIndex
+  /** The last thing that its daemon told of its monitor. */
+  readonly monitor?: {
+    readonly session: SessionId
+    readonly number: number
+    readonly what: 'lost' | 'back' | 'hung' | 'slow' | 'well'
+    readonly detail: string
+    readonly at: LogTime
+  }
   /** Its device said "off" of a boot that showed itself afterwards: not believed until cleared. */
   readonly deviceDistrusted: string | null
   readonly attributes: { readonly [name: string]: string }
@@ -103,7 +136,15 @@ export interface BootRow {
   /** Covers every token of the boot. */
   readonly proof: Proof | null
   /** What this boot found when it looked for a group, by group: `definition` is the revision it looked for. */
-  readonly probes: { readonly [group: GroupName]: { readonly definition: LogIndex; readonly result: ProbeResult; readonly detail: string } }
+  readonly probes: {
+    readonly [group: GroupName]: {
+      readonly definition: LogIndex
+      readonly result: ProbeResult
+      readonly detail: string
+      /** After which end of a freeze it looked; left out before the first. */
+      readonly since?: LogIndex
+    }
+  }
 }
 
 export type ResourceState = 'STOPPED' | 'STARTING' | 'ONLINE' | 'STOPPING' | 'FAILED' | 'UNKNOWN'
@@ -129,6 +170,8 @@ export interface HolderReport {
   readonly failure: ReportedFailure | null
   /** Further ones. */
   readonly others?: readonly ReportedFailure[]
+  /** The last look that is over. */
+  readonly looked?: number
   readonly at: LogTime
   /** Since when its state has been this one. */
   readonly since?: LogTime
@@ -140,6 +183,20 @@ export interface HolderOrder {
   readonly wanted: 'run' | 'stop'
   readonly restart: { readonly resource: ResourceName; readonly number: number; readonly dependents?: true } | null
   readonly reason: string
+  /** Numbered: everything is to be probed anew, and said so. */
+  readonly look?: number
+  /** Nothing is to be probed. */
+  readonly quiet?: true
+}
+
+/** A restart of one resource that a person has asked for. */
+export interface ResourceRestart {
+  readonly token: Token
+  readonly resource: ResourceName
+  readonly dependents?: true
+  readonly operation: string
+  /** Of the order that has it; null until it is given. */
+  readonly sequence: number | null
 }
 
 /** The committed right of one boot to run the group. */
@@ -189,7 +246,13 @@ export interface GroupRow {
   readonly holder: Holder | null
   /** Ends the holder's token; the group may be granted again. */
   readonly proof: Proof | null
-  readonly frozen: { readonly until: LogTime; readonly owner: string; readonly reason: string } | null
+  readonly frozen: Freeze | null
+  readonly lapsed?: Lapsed
+  /** The end of its last freeze: what was found before says nothing any more. */
+  readonly probedSince?: LogIndex
+  readonly resourceRestart?: ResourceRestart
+  /** Without a holder: the node that stopped it by itself while it was in maintenance. Until that has ended, nobody else starts it. */
+  readonly stoppedIn?: NodeId
   readonly move: Move | null
   /** Where it last ran: a restart for a new definition prefers to stay. */
   readonly lastNode: NodeId | null
@@ -282,7 +345,18 @@ export interface InvitationRow {
 
 export interface OperationRow {
   readonly id: string
-  readonly kind: 'move' | 'online' | 'offline' | 'restart' | 'delete' | 'standby' | 'drain' | 'fence' | 'leave' | 'stop'
+  readonly kind:
+    | 'move'
+    | 'online'
+    | 'offline'
+    | 'restart'
+    | 'delete'
+    | 'standby'
+    | 'drain'
+    | 'fence'
+    | 'leave'
+    | 'stop'
+    | 'restart-resource'
   readonly subject: string
   readonly detail: string
   readonly status: 'running' | 'done' | 'failed' | 'cancelled'

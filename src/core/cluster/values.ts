@@ -2,7 +2,7 @@
 import { clockDrift, effectiveSettings, type LogTime, patchSettings } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
-import { mayStillRun } from './ownership.js'
+import { mayStillRun } from './orders.js'
 import { leaseBound, openCases } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>

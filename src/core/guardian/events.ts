@@ -4,7 +4,9 @@ import type { ContainmentPlace, MethodRequest, MethodResult, RunRecord, Unreadab
 import type { GuardianAnswer, GuardianOrder, GuardianQuery, GuardianState } from './protocol.js'
 
 /** The processes that the guardian keeps running. */
-export type KeptRole = 'daemon' | 'monitor'
+export type KeptRole = 'daemon' | MonitorRole
+/** `monitor@<group>` is one that a group has of its own. */
+export type MonitorRole = 'monitor' | `monitor@${string}`
 
 /** What the run folder says at this moment. */
 export interface RunFolderView {
@@ -13,6 +15,8 @@ export interface RunFolderView {
   /** Groups with a run record: not proved stopped. */
   readonly open: ReadonlyMap<GroupName, Token>
   readonly seals: ReadonlyMap<GroupName, Token>
+  /** Groups that are to have a monitor of their own; none unless given. */
+  readonly monitors?: readonly GroupName[]
   /** False while the folder could never be read: that nothing is open is then no knowledge. True unless given. */
   readonly isKnown?: boolean
 }

@@ -14,6 +14,7 @@ import {
   type Token,
   unreachable,
 } from '../../base/index.js'
+import { supportedLevel } from '../cluster/index.js'
 import { Emergency } from './emergency.js'
 import type { EmergencyLeft, GuardianEffect, GuardianEvent, KeptRole, RunFolderView } from './events.js'
 import { type GuardianAnswer, type GuardianOrder, type GuardianQuery, type GuardianState, statementGroups } from './protocol.js'
@@ -45,7 +46,10 @@ type Leaving = { readonly step: 'daemon' | 'monitor'; readonly until: BootInstan
 
 export class GuardianCore {
   readonly #config: GuardianCoreConfig
-  readonly #kept: Readonly<Record<KeptRole, Supervision>> = { daemon: new Supervision(), monitor: new Supervision() }
+  readonly #kept: Readonly<Record<'daemon' | 'monitor', Supervision>> = { daemon: new Supervision(), monitor: new Supervision() }
+  /** Monitors that groups have of their own. */
+  readonly #own = new Map<KeptRole, Supervision>()
+  #wanted: readonly KeptRole[] = []
   #view: RunFolderView = { deadline: bootInstant(0), open: new Map(), seals: new Map() }
   #emergency: Emergency | undefined
   /** The last emergency stop, after its end. */
@@ -83,12 +87,13 @@ export class GuardianCore {
         return this.#resume(event, now)
       case 'looked':
         this.#view = { deadline: event.deadline, open: event.open, seals: event.seals, isKnown: event.isKnown ?? true }
+        this.#wanted = (event.monitors ?? []).map((group) => `monitor@${group}` as const)
         return
       case 'process-up':
-        return this.#kept[event.role].onUp(now)
+        return this.#supervisionOf(event.role).onUp(now)
       case 'process-ended':
         if (event.role === 'daemon') this.#lastAlive = undefined
-        return this.#kept[event.role].onEnded(now)
+        return this.#supervisionOf(event.role).onEnded(now)
       case 'daemon-connected':
         this.#told = ''
         return
@@ -120,6 +125,38 @@ export class GuardianCore {
       if (event.running.includes(role)) this.#kept[role].onUp(now)
       else this.#kept[role].wantNow(now)
     }
+    for (const role of event.running) if (role !== 'daemon' && role !== 'monitor') this.#supervisionOf(role).onUp(now)
+  }
+
+  #supervisionOf(role: KeptRole): Supervision {
+    if (role === 'daemon' || role === 'monitor') return this.#kept[role]
+    const known = this.#own.get(role) ?? new Supervision()
+    this.#own.set(role, known)
+    return known
+  }
+
+  /** One that is not wanted any more keeps nothing: it only goes. */
+  #keepOwnMonitors(now: BootInstant) {
+    for (const role of this.#wanted) {
+      const isNew = !this.#own.has(role)
+      const supervision = this.#supervisionOf(role)
+      if (isNew) supervision.wantNow(now)
+      if (supervision.takeDue(now)) this.#emit({ kind: 'spawn', role })
+    }
+    for (const [role, supervision] of this.#own) {
+      if (this.#wanted.includes(role)) continue
+      if (supervision.up) this.#emit({ kind: 'signal', role, signal: 'SIGTERM' })
+      else this.#own.delete(role)
+    }
+  }
+
+  get #areMonitorsUp(): boolean {
+    return this.#kept.monitor.up || [...this.#own.values()].some((supervision) => supervision.up)
+  }
+
+  #signalMonitors(signal: 'SIGTERM' | 'SIGKILL') {
+    if (this.#kept.monitor.up) this.#emit({ kind: 'signal', role: 'monitor', signal })
+    for (const [role, supervision] of this.#own) if (supervision.up) this.#emit({ kind: 'signal', role, signal })
   }
 
   #onOrder(order: GuardianOrder, now: BootInstant) {
@@ -131,6 +168,11 @@ export class GuardianCore {
       case 'daemon-leaving':
         this.#daemonLeaves = true
         return
+      case 'end-monitor': {
+        const role = order.group === undefined ? ('monitor' as const) : (`monitor@${order.group}` as const)
+        if (this.#emergency === undefined && this.#supervisionOf(role).up) this.#emit({ kind: 'signal', role, signal: 'SIGKILL' })
+        return
+      }
       case 'shut-down':
         return this.#beginToLeave(now)
       default:
@@ -149,6 +191,7 @@ export class GuardianCore {
     }
     if (this.#leaving !== undefined) return this.#goOnLeaving(now, this.#leaving)
     if (this.#emergency === undefined && this.#kept.monitor.takeDue(now)) this.#emit({ kind: 'spawn', role: 'monitor' })
+    if (this.#emergency === undefined) this.#keepOwnMonitors(now)
     if (!this.#daemonLeaves && this.#kept.daemon.takeDue(now)) this.#emit({ kind: 'spawn', role: 'daemon' })
   }
 
@@ -271,6 +314,7 @@ export class GuardianCore {
       monitorUp: this.#kept.monitor.up,
       watchdogTimeout: this.#isArmed && this.#config.watchdogProves !== false ? (this.#config.watchdogTimeout ?? null) : null,
       emergencyStop: this.#config.emergencyStop,
+      level: supportedLevel,
     }
     const told = JSON.stringify(state)
     if (told === this.#told && now - this.#toldAt < tellEvery) return
@@ -292,12 +336,12 @@ export class GuardianCore {
       case 'daemon':
         if (this.#kept.daemon.up && now < leaving.until) return
         if (this.#kept.daemon.up) this.#emit({ kind: 'signal', role: 'daemon', signal: 'SIGKILL' })
-        if (this.#kept.monitor.up) this.#emit({ kind: 'signal', role: 'monitor', signal: 'SIGTERM' })
+        this.#signalMonitors('SIGTERM')
         this.#leaving = { step: 'monitor', until: bootInstant(now + monitorEndMax) }
         return
       case 'monitor':
-        if (this.#kept.monitor.up && now < leaving.until) return
-        if (this.#kept.monitor.up) this.#emit({ kind: 'signal', role: 'monitor', signal: 'SIGKILL' })
+        if (this.#areMonitorsUp && now < leaving.until) return
+        this.#signalMonitors('SIGKILL')
         this.#leaving = { step: 'emergency' }
         if (this.#emergency === undefined && this.#view.open.size > 0) this.#beginEmergency('the guardian is stopping', now)
         return

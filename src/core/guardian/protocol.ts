@@ -37,6 +37,8 @@ export interface GuardianAnswer {
 /** Daemon → guardian, over the socket. The deadline itself is in the run folder, where it outlives both. */
 export type GuardianOrder =
   | { readonly kind: 'alive' }
+  /** A monitor hangs, that of a group or the one that is shared: it is to be killed, and started anew. */
+  | { readonly kind: 'end-monitor'; readonly group?: GroupName }
   /** The daemon is about to stop in an orderly way; the guardian does not restart it. */
   | { readonly kind: 'daemon-leaving' }
   /** The node has left the cluster: all of it stops, as when the guardian is told to. */
@@ -53,4 +55,6 @@ export interface GuardianState {
   readonly watchdogTimeout?: number | null
   /** Milliseconds within which it ends everything once the lease is over (absent from an older guardian). */
   readonly emergencyStop?: number
+  /** The feature level that its software understands (absent from an older guardian, which keeps one monitor). */
+  readonly level?: number
 }

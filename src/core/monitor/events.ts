@@ -13,6 +13,8 @@ export type MonitorEvent =
       readonly unreadable: readonly UnreadableRecord[]
       readonly seals: ReadonlyMap<GroupName, Token>
       readonly deadline: BootInstant
+      /** Open tokens of groups that other monitors of this node keep. */
+      readonly others?: ReadonlyMap<GroupName, Token>
     }
   /** The daemon has connected and hears reports from now on. */
   | { readonly kind: 'connected' }

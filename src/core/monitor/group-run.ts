@@ -34,6 +34,9 @@ export class GroupRun {
   /** To be restarted once what they depend on is up again. */
   readonly #after = new Set<ResourceName>()
   readonly #emergency: boolean
+  /** Highest look that was ordered. */
+  #look = 0
+  #quiet = false
   #resources: GroupDefinition['resources']
   #restartNumber = 0
   #sequence: number
@@ -82,9 +85,12 @@ export class GroupRun {
     now: BootInstant,
     how: { readonly sealed: boolean; readonly emergency?: boolean },
   ): GroupRun {
-    const run = new GroupRun(host, record, how.emergency)
+    const { wanted: _w, restartNumber: _n, restarting: _r, after: _a, look: _l, quiet: _q, failures: _f, progress: _p, ...start } = record
+    const run = new GroupRun(host, start, how.emergency)
     run.#restartNumber = record.restartNumber
     run.#failures = record.failures ?? 0
+    run.#look = record.look ?? 0
+    run.#quiet = record.quiet === true
     for (const name of record.restarting) run.#restarting.add(name)
     for (const name of record.after ?? []) run.#after.add(name)
     run.#wanted = how.sealed ? 'stop' : record.wanted
@@ -114,16 +120,27 @@ export class GroupRun {
   }
   /** The next reading of the clock at which `advance` has something to do by itself. */
   get wakeAt(): BootInstant | undefined {
-    if (this.#wanted === 'stop') return undefined
+    if (this.#wanted === 'stop' || this.#quiet) return undefined
     const due = [...this.#runs.values()].flatMap((run) => (run.state === 'ONLINE' && !run.busy ? [run.probeAt] : []))
     return due.length === 0 ? undefined : bootInstant(Math.min(...due))
   }
 
   /** A restart number that was seen before is not carried out again. */
-  orderRun(sequence: number, resources: GroupDefinition['resources'], restart: RestartOrder | undefined, now: BootInstant) {
+  orderRun(
+    sequence: number,
+    resources: GroupDefinition['resources'],
+    restart: RestartOrder | undefined,
+    now: BootInstant,
+    watching: { readonly look?: number; readonly quiet?: true } = {},
+  ) {
     this.#sequence = sequence
     if (this.#wanted === 'stop') return
     this.#takeOn(resources, now)
+    this.#quiet = watching.quiet === true
+    if (watching.look !== undefined && watching.look > this.#look) {
+      this.#look = watching.look
+      for (const run of this.#runs.values()) run.look()
+    }
     if (restart === undefined || restart.number <= this.#restartNumber) return
     this.#restartNumber = restart.number
     this.#restart(restart.resource, restart.dependents === true)
@@ -159,7 +176,10 @@ export class GroupRun {
     for (const run of this.#runs.values()) if (run.takeStartAgain()) this.#restart(run.name)
     this.#followUp()
     this.#bringDown()
-    if (this.#wanted === 'stop') return
+    if (this.#wanted === 'stop') {
+      for (const run of this.#runs.values()) run.dropLook('its group is being stopped', now)
+      return
+    }
     if ([...this.#restarting].every((name) => this.#runs.get(name)?.touched !== true)) this.#restarting.clear()
     if (this.#host.mayStart(now)) {
       this.#bringUp()
@@ -167,8 +187,9 @@ export class GroupRun {
       // What needs no restart was told so at once: it may be all that there was to do.
       for (const run of this.#runs.values()) if (run.takeStartAgain()) this.#restart(run.name)
       this.#bringDown()
+      for (const run of this.#runs.values()) if (!this.#restarting.has(run.name)) run.beginLook(now)
     }
-    this.#probeWhatIsDue(now)
+    if (!this.#quiet) this.#probeWhatIsDue(now)
   }
 
   resource(name: ResourceName): ResourceRun | undefined {
@@ -191,6 +212,7 @@ export class GroupRun {
       resources,
       ...(failure === undefined ? {} : { failure }),
       ...(others.length === 0 ? {} : { others }),
+      ...(this.#look === 0 || !this.#every((run) => !run.looking) ? {} : { looked: this.#look }),
     }
   }
 
@@ -203,6 +225,8 @@ export class GroupRun {
       restartNumber: this.#restartNumber,
       restarting: [...this.#restarting],
       ...(this.#after.size === 0 ? {} : { after: [...this.#after] }),
+      ...(this.#look === 0 ? {} : { look: this.#look }),
+      ...(this.#quiet ? { quiet: true as const } : {}),
       ...(this.#failures === 0 ? {} : { failures: this.#failures }),
       progress: Object.fromEntries([...this.#runs].map(([name, run]) => [name, run.record()])),
     }

@@ -1,4 +1,5 @@
 /** The monitor's decisions: what to run, probe, kill and report, from orders and from what happened to processes. */
+export { actionsOf, type ResourceAction } from './actions.js'
 export * from './agent-commands.js'
 export { isCheck } from './check-types.js'
 export * from './events.js'

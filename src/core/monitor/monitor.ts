@@ -15,6 +15,7 @@ import {
   type Token,
   unreachable,
 } from '../../base/index.js'
+import { supportedLevel } from '../cluster/index.js'
 import { Calls } from './calls.js'
 import type { MonitorEffect, MonitorEvent } from './events.js'
 import { GroupRun } from './group-run.js'
@@ -29,6 +30,10 @@ export interface MonitorCoreConfig {
   readonly containment: ContainmentPlace
   /** Spreads the probes of different nodes and lives; any whole number. */
   readonly jitterSeed: number
+  /** The feature level that it says it understands; that of this version unless given. */
+  readonly level?: number
+  /** The one group that it keeps; without it, those that have no monitor of their own. */
+  readonly only?: GroupName
 }
 
 export class MonitorCore {
@@ -37,6 +42,8 @@ export class MonitorCore {
   /** Groups whose run record cannot be read: nobody can say any more what runs. */
   readonly #lost = new Map<GroupName, UnreadableRecord>()
   readonly #seals = new Map<GroupName, Token>()
+  /** Kept by other monitors when this one came up: what is sealed of them is theirs to say. */
+  #others: ReadonlyMap<GroupName, Token> = new Map()
   readonly #calls: Calls
   readonly #strays: StrayProbes
   /** Which group an action under way belongs to. */
@@ -108,6 +115,7 @@ export class MonitorCore {
         return owner?.onSpawned(event.process)
       }
       case 'killed': {
+        if (this.#strays.onKilled(event.action)) return
         const owner = this.#ownerOf(event.action)
         this.#actions.delete(event.action)
         return owner?.onKilled(event.empty)
@@ -136,6 +144,11 @@ export class MonitorCore {
         return this.#orderStop(order)
       case 'probe':
         return this.#orderProbe(order)
+      case 'end-stray':
+        if (!this.#groups.has(order.group) && !this.#lost.has(order.group)) this.#strays.end(order)
+        return
+      case 'look':
+        return this.#orderLook(order, now)
       case 'deadline':
         // While the lease holds nobody waits for its renewal, and there are many renewals.
         if (!this.#mayStart(now)) this.#touchAll()
@@ -162,8 +175,11 @@ export class MonitorCore {
     this.#deadline = bootInstant(Math.max(this.#deadline, order.deadline))
     if (run !== undefined) {
       if (sequence < run.sequence) return
-      run.orderRun(sequence, order.resources, order.restart, now)
+      run.orderRun(sequence, order.resources, order.restart, now, watchingOf(order))
       return this.#answer(group)
+    }
+    if (this.#config.only !== (order.dedicated === true ? group : undefined)) {
+      return this.#log(`refused to run ${group}: it is another monitor's`)
     }
     if (order.node !== this.#config.node || order.boot !== this.#config.boot) {
       return this.#log(
@@ -180,8 +196,9 @@ export class MonitorCore {
       boot,
       resources,
       containment: this.#config.containment,
+      ...(order.dedicated === true ? { dedicated: true as const } : {}),
     })
-    fresh.orderRun(sequence, resources, order.restart, now)
+    fresh.orderRun(sequence, resources, order.restart, now, watchingOf(order))
     this.#groups.set(group, fresh)
     const names = Object.keys(resources) as (keyof typeof resources)[]
     this.#emit({ kind: 'write-checkpoints', group, resources: names, checkpoints: order.checkpoints })
@@ -189,6 +206,10 @@ export class MonitorCore {
 
   #orderStop(order: Extract<MonitorOrder, { kind: 'stop' }>) {
     const { group, token, sequence } = order
+    // That nothing of it runs here says nothing of what another one keeps.
+    if (this.#config.only !== (order.dedicated === true ? group : undefined)) {
+      return this.#log(`refused to stop ${group}: it is another monitor's`)
+    }
     const run = this.#touch(group)
     const lost = this.#lost.get(group)
     if (lost !== undefined && lost.token <= token) return this.#answer(group)
@@ -216,8 +237,16 @@ export class MonitorCore {
     })
   }
 
+  #orderLook({ lookId, group, resource, deep }: Extract<MonitorOrder, { kind: 'look' }>, now: BootInstant) {
+    const run = this.#touch(group)?.resource(resource)
+    if (run !== undefined) return run.ask(lookId, deep, now)
+    const found = { result: 'not-asked', detail: 'it does not run here', state: 'STOPPED', elapsedMs: 0 } as const
+    this.#emit({ kind: 'report', report: { kind: 'looked', lookId, found } })
+  }
+
   #resume(event: Extract<MonitorEvent, { kind: 'resumed' }>, now: BootInstant) {
     for (const [group, token] of event.seals) this.#seals.set(group, token)
+    this.#others = event.others ?? new Map()
     this.#deadline = event.deadline
     for (const lost of event.unreadable) this.#lost.set(lost.group, lost)
     for (const record of event.records) {
@@ -245,10 +274,12 @@ export class MonitorCore {
     for (const report of groups) this.#reported.set(report.group, JSON.stringify(report))
     const sealed: Record<GroupName, Token> = {}
     for (const [group, token] of this.#seals) {
-      const open = this.#groups.get(group)?.token ?? this.#lost.get(group)?.token
+      if (this.#config.only !== undefined && this.#config.only !== group) continue
+      const open = this.#groups.get(group)?.token ?? this.#lost.get(group)?.token ?? this.#others.get(group)
       if (open === undefined || open > token) sealed[group] = token // What is open is not yet proved stopped.
     }
-    this.#emit({ kind: 'report', report: { kind: 'hello', boot: this.#config.boot, groups: [...groups, ...lost], sealed } })
+    const level = this.#config.level ?? supportedLevel
+    this.#emit({ kind: 'report', report: { kind: 'hello', level, boot: this.#config.boot, groups: [...groups, ...lost], sealed } })
   }
 
   /** Ends a group that is done, else writes and reports what has changed of it. */
@@ -352,6 +383,10 @@ export class MonitorCore {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
   }
+}
+
+function watchingOf({ look, quiet }: Extract<MonitorOrder, { kind: 'run' }>) {
+  return { ...(look === undefined ? {} : { look }), ...(quiet === undefined ? {} : { quiet }) }
 }
 
 function unreadableReport(lost: UnreadableRecord): GroupReport {

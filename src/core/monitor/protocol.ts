@@ -26,13 +26,29 @@ export type MonitorOrder =
       /** Nothing of this order is spawned once the boot clock, plus its grain, has passed this. */
       readonly deadline: BootInstant
       readonly restart?: RestartOrder
+      /** With a number not seen before under this token, every resource is probed anew, and the report says when that is over. */
+      readonly look?: number
+      /** Nothing is probed as long as this is so. */
+      readonly quiet?: true
+      /** For the monitor that this group has of its own. */
+      readonly dedicated?: true
       /** Checkpoints left by the last holder, written into the resources' checkpoint folder before start. */
       readonly checkpoints: { readonly [name: string]: string }
     }
   /** Stop in reverse order, kill what is left, verify, seal the token. Idempotent; also for a group never started. */
-  | { readonly kind: 'stop'; readonly group: GroupName; readonly token: Token; readonly sequence: number }
+  | { readonly kind: 'stop'; readonly group: GroupName; readonly token: Token; readonly sequence: number; readonly dedicated?: true }
   /** Look whether anything of this definition runs here without our having started it. Changes nothing. */
   | { readonly kind: 'probe'; readonly group: GroupName; readonly probeId: string; readonly resources: GroupDefinition['resources'] }
+  /** Stop what runs of this definition here although nobody granted it: another node has the grant. The next `probe` tells what came of it. */
+  | { readonly kind: 'end-stray'; readonly group: GroupName; readonly resources: GroupDefinition['resources'] }
+  /** Probe one resource that runs here, at once. Answered with `looked`; what is found is judged as ever. */
+  | {
+      readonly kind: 'look'
+      readonly lookId: string
+      readonly group: GroupName
+      readonly resource: ResourceName
+      readonly deep: boolean
+    }
   /** Run one program for the daemon: a fence agent, an agent's metadata or validation. */
   | {
       readonly kind: 'call'
@@ -41,6 +57,9 @@ export type MonitorOrder =
       readonly environment: { readonly [name: string]: string }
       /** With `hold`, the program is started at once and its input is withheld until `call-release` (writing it is the act). */
       readonly input: string
+      readonly workingDirectory?: string
+      /** Under whom it runs (needs root). */
+      readonly user?: string
       readonly hold: boolean
       /** Milliseconds from start (from release, when held) until it is killed whole. */
       readonly timeout: number
@@ -89,8 +108,21 @@ export interface GroupReport {
   readonly failure?: ResourceFailure
   /** Further ones; those of resources that are not critical come after those that are. */
   readonly others?: readonly ResourceFailure[]
+  /** The look that is over; left out while one is not, and before the first. */
+  readonly looked?: number
   /** Why the group as a whole is UNKNOWN, such as a run record that cannot be read. */
   readonly detail?: string
+}
+
+/** What a look found. */
+export interface LookFound {
+  /** `not-asked`: nothing of it is up, or it cannot be looked at now. */
+  readonly result: 'running' | 'stopped' | 'failed' | 'timed-out' | 'not-asked'
+  readonly detail?: string
+  readonly degraded?: true
+  /** Of the resource, once that was judged. */
+  readonly state: ResourceRunState
+  readonly elapsedMs: number
 }
 
 export interface ResourceFailure {
@@ -109,6 +141,8 @@ export type MonitorReport =
   | { readonly kind: 'asked'; readonly askId: string; readonly question: ClusterQuestion }
   | {
       readonly kind: 'hello'
+      /** The feature level that its software understands; left out by those from before there were looks. */
+      readonly level?: number
       readonly boot: BootId
       readonly groups: readonly GroupReport[]
       /** Highest sealed token of each group, from the run folder. */
@@ -127,6 +161,9 @@ export type MonitorReport =
       readonly unable?: string
       readonly resources: { readonly [name: ResourceName]: ResourceReport }
     }
+  /** Every second. `lagMs`: how late its loop came to what was due, at most, since the last one. */
+  | { readonly kind: 'beat'; readonly lagMs: number }
+  | { readonly kind: 'looked'; readonly lookId: string; readonly found: LookFound }
   | {
       readonly kind: 'called'
       readonly callId: string

@@ -39,6 +39,8 @@ export interface ResourceRecord {
   readonly starting?: ProcessIdentity
   /** A start was killed where nothing holds its processes together: only power-off or reboot proves it stopped. */
   readonly escaped?: boolean
+  /** It is to be probed anew before anything else. */
+  readonly look?: true
   readonly failure?: Pick<ResourceFailure, 'event' | 'detail' | 'severity' | 'number'>
 }
 
@@ -51,6 +53,8 @@ export interface RunRecord {
   /** As last ordered. What still runs as it was before that has its own definition in its progress. */
   readonly resources: GroupDefinition['resources']
   readonly containment: ContainmentPlace
+  /** It is kept by a monitor of its own. */
+  readonly dedicated?: true
   readonly wanted: 'run' | 'stop'
   /** Highest restart number begun under this token. */
   readonly restartNumber: number
@@ -58,6 +62,10 @@ export interface RunRecord {
   readonly restarting: readonly ResourceName[]
   /** Resources that are to be restarted once those are up again that they depend on. */
   readonly after?: readonly ResourceName[]
+  /** Highest look begun under this token. */
+  readonly look?: number
+  /** Nothing is probed. */
+  readonly quiet?: true
   /** How many failures were counted under this token: the next one's number is another. */
   readonly failures?: number
   readonly progress: { readonly [resource: ResourceName]: ResourceRecord }

@@ -8,7 +8,7 @@ import { type BootInstant, bootInstant, type ResourceName } from '../../base/ind
 import { canonical, type ResourceDefinition } from '../cluster/index.js'
 import type { MethodRequest, MonitorEffect } from './events.js'
 import { ProbeCount } from './probe-count.js'
-import type { ResourceFailure, ResourceReport, ResourceRunState } from './protocol.js'
+import type { LookFound, ResourceFailure, ResourceReport, ResourceRunState } from './protocol.js'
 import type { ProcessIdentity, ResourceRecord, RunRecord } from './record.js'
 import { behaviourOf, type ResourceBehaviour } from './resource-type.js'
 import { judgeProbe, type MethodResult, type ProbePurpose } from './verdict.js'
@@ -27,7 +27,7 @@ export interface GroupHost {
   limit?(method: MethodRequest['method'], type: string): number
 }
 
-export type RunStart = Omit<RunRecord, 'wanted' | 'restartNumber' | 'restarting' | 'progress'>
+export type RunStart = Omit<RunRecord, 'wanted' | 'restartNumber' | 'restarting' | 'after' | 'look' | 'quiet' | 'failures' | 'progress'>
 
 /** What a resource shares with its group. */
 export interface RunContext {
@@ -48,6 +48,14 @@ type Activity =
   | { readonly kind: 'start' | 'settle' | 'reload' | 'stop' | 'kill' | 'verify'; readonly action: number; cancelled: boolean }
   | { readonly kind: 'probe'; readonly action: number; readonly purpose: ProbePurpose; readonly deep: boolean; cancelled: boolean }
 
+/** Whoever waits for a look. */
+interface Asker {
+  readonly lookId: string
+  readonly deep: boolean
+  readonly since: BootInstant
+}
+
+const askersMax = 16
 /** A main process that has lived this long after its resource came ONLINE is no leftover of the start. */
 const provenAfter = 3_000
 /** For so long after the start it is looked again which its main processes are: some come late, some were only helpers. */
@@ -100,6 +108,9 @@ export class ResourceRun {
   #retry = false
   /** An emergency stop has tried once. */
   #endTried = false
+  /** Is to be probed anew, by order of the cluster. */
+  #look = false
+  #askers: readonly Asker[] = []
   /** A start that a dead monitor left behind could not be taken over: stop, verify, start. */
   #startAgain = false
 
@@ -148,6 +159,63 @@ export class ResourceRun {
   /** When to probe next, to whichever depth. */
   get probeAt(): BootInstant {
     return this.#deepAt !== undefined && this.#deepAt < this.#probeAt ? this.#deepAt : this.#probeAt
+  }
+
+  /** A look that was ordered is not over. */
+  get looking(): boolean {
+    return this.#look
+  }
+
+  /** Has it probed anew, as soon as nothing else is being done with it. */
+  look() {
+    this.#look = true
+  }
+
+  /** As `look`, for somebody who waits for what is found. */
+  ask(lookId: string, deep: boolean, now: BootInstant) {
+    const asker = { lookId, deep, since: now }
+    if (deep && this.definition.probeDeep === undefined) this.#answer([asker], 'not-asked', now, 'it has no deep probe')
+    else if (this.#askers.length >= askersMax) this.#answer([asker], 'not-asked', now, 'too many wait for its probe')
+    else this.#askers = [...this.#askers, asker]
+  }
+
+  /** Begins the probe that is waited for. What is neither up nor failed has nothing to be looked at. */
+  beginLook(now: BootInstant) {
+    const [first] = this.#askers
+    if (this.busy || (!this.#look && first === undefined)) return
+    if (this.#state !== 'ONLINE' && this.#state !== 'FAILED') return this.dropLook(`it is ${this.#state}`, now)
+    this.#begin('probe', 'look', !this.#look && first?.deep === true)
+  }
+
+  dropLook(why: string, now: BootInstant) {
+    this.#look = false
+    if (this.#askers.length === 0) return
+    this.#answer(this.#askers, 'not-asked', now, why)
+    this.#askers = []
+  }
+
+  #onLooked(deep: boolean, result: MethodResult, now: BootInstant) {
+    if (result.outcome === 'cancelled') return // It is begun again, or dropped with what it gave way to.
+    if (!deep) this.#look = false
+    const told = this.#askers.filter((asker) => asker.deep === deep)
+    this.#askers = this.#askers.filter((asker) => asker.deep !== deep)
+    const { outcome } = result
+    const found = outcome === 'running' || outcome === 'stopped' || outcome === 'timed-out' ? outcome : 'failed'
+    const detail = 'detail' in result ? result.detail : 'note' in result ? result.note : undefined
+    this.#answer(told, found, now, detail, 'degraded' in result && result.degraded === true)
+  }
+
+  #answer(askers: readonly Asker[], result: LookFound['result'], now: BootInstant, detail?: string, degraded = false) {
+    for (const { lookId, since } of askers) {
+      const found: LookFound = {
+        result,
+        state: this.#state,
+        elapsedMs: now - since,
+        ...(detail === undefined ? {} : { detail }),
+        ...(degraded ? { degraded: true as const } : {}),
+      }
+      this.#emit({ kind: 'report', report: { kind: 'looked', lookId, found } })
+    }
   }
 
   /** Whether its start has to be repeated; says so once. */
@@ -286,7 +354,10 @@ export class ResourceRun {
       case 'verify':
         return this.#onVerified(result)
       case 'probe':
-        return activity.deep ? this.#onProbedDeep(result, now) : this.#onProbed(activity.purpose, result, now)
+        if (activity.deep) this.#onProbedDeep(result, now)
+        else this.#onProbed(activity.purpose, result, now)
+        if (activity.purpose === 'look') this.#onLooked(activity.deep, result, now)
+        return
       default:
         return
     }
@@ -337,6 +408,7 @@ export class ResourceRun {
       ...(this.#starting === undefined ? {} : { starting: this.#starting }),
       ...(this.#next === undefined ? {} : { former: this.#definition }),
       ...(this.#escaped ? { escaped: true } : {}),
+      ...(this.#look ? { look: true as const } : {}),
       ...(failure === undefined ? {} : { failure: recordOf(failure) }),
     }
   }
@@ -353,6 +425,7 @@ export class ResourceRun {
     this.#degraded = record.degraded
     this.#touched = record.touched
     this.#escaped = record.escaped === true
+    this.#look = record.look === true
     this.#processes = record.processes
     this.#starting = record.starting
     if (record.failure !== undefined) {
@@ -462,6 +535,10 @@ export class ResourceRun {
       else this.#startAgain = true
       return
     }
+    if (this.#state === 'FAILED' && verdict.verdict === 'running') {
+      this.#failure = undefined // It was mended by hand.
+      return this.#becomeOnline(now)
+    }
     if (this.#state !== 'ONLINE') return
     if (verdict.verdict === 'failed') {
       if (this.#counts(purpose, verdict)) return this.#fail({ event: verdict.event, ...whyOf(verdict) })
@@ -492,7 +569,8 @@ export class ResourceRun {
     const verdict = judgeProbe('periodic', result)
     if (this.#state === 'ONLINE' && verdict.verdict === 'failed') return this.#fail({ ...verdict, detail: `deep probe: ${verdict.detail}` })
     const interval = this.definition.probeDeep?.interval
-    if (interval !== undefined) this.#deepAt = bootInstant(now + interval * (0.9 + 0.2 * this.#context.host.jitter()))
+    if (this.#state === 'ONLINE' && interval !== undefined)
+      this.#deepAt = bootInstant(now + interval * (0.9 + 0.2 * this.#context.host.jitter()))
   }
 
   #firstDeepProbe(now: BootInstant) {
@@ -633,7 +711,10 @@ const escapedDetail =
 
 /** Whether the two differ only in how it is watched, in times, and in what follows a failure. */
 function sameProgram(one: ResourceDefinition, other: ResourceDefinition): boolean {
-  const program = ({ type, parameters, limits }: ResourceDefinition) => canonical([type, parameters, limits ?? null])
+  const program = ({ type, parameters, limits }: ResourceDefinition) => {
+    const { actions, ...others } = parameters
+    return canonical([type, type === 'command' ? others : parameters, limits ?? null])
+  }
   return program(one) === program(other)
 }
 

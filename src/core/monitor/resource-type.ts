@@ -1,5 +1,5 @@
 /** What the built-in resource types are, as far as decisions need it, and which parameters they take. Parameters of OCF agents are in `ocf-metadata.ts`. */
-import { nearestName } from '../../base/index.js'
+import { isName, nearestName } from '../../base/index.js'
 import type { ParameterValue, ResourceDefinition } from '../cluster/index.js'
 import { type BuiltInType, checkTypes, isCheck } from './check-types.js'
 import { parseOcfType } from './ocf-call.js'
@@ -53,6 +53,16 @@ const commandParameters = {
   stop: { doc: 'Stops it and returns.', check: program },
   probe: { doc: 'Exit 0: running; 7 or 3: stopped; anything else: failed.', check: program },
   probeDeep: { doc: 'The second depth of checks. Exit 0: all is well; anything else: failed.', check: program },
+  actions: {
+    doc: 'Commands that people may have run where it runs, by name: POST /v1/groups/{group}/resources/{resource}/actions/{name}.',
+    check: (value) =>
+      typeof value === 'object' &&
+      !Array.isArray(value) &&
+      Object.keys(value).every(isName) &&
+      Object.values(value).every((one) => one !== '')
+        ? undefined
+        : 'must map names to shell commands',
+  },
   environment: {
     doc: 'Variables for every command.',
     check: (value) =>

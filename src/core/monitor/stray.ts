@@ -1,6 +1,6 @@
-/** Looks whether anything of a definition runs here that this monitor did not start. Changes nothing. */
+/** Looks whether anything of a definition runs here that this monitor did not start, and ends it where it is told to. */
 import type { BootId, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import { startOrder } from '../cluster/index.js'
+import { type ResourceDefinition, startOrder } from '../cluster/index.js'
 import type { MonitorEffect } from './events.js'
 import type { MonitorOrder, MonitorReport, ResourceReport } from './protocol.js'
 import type { ContainmentPlace } from './record.js'
@@ -8,6 +8,7 @@ import { behaviourOf } from './resource-type.js'
 import { judgeProbe, type MethodResult } from './verdict.js'
 
 type ProbeOrder = Extract<MonitorOrder, { kind: 'probe' }>
+type EndOrder = Extract<MonitorOrder, { kind: 'end-stray' }>
 type Result = Extract<MonitorReport, { kind: 'probed' }>['result']
 
 /** A node that returns probes all it could host at once; no more than this many agents run for that at a time. */
@@ -26,6 +27,15 @@ interface Question {
   readonly resource: ResourceName
 }
 
+/** Stops what is left, the last started first, each by its own stop. */
+interface Ending {
+  readonly order: EndOrder
+  readonly left: ResourceName[]
+  action: number
+  /** Asked meanwhile: what it finds then counts. */
+  probe: ProbeOrder | undefined
+}
+
 export interface StrayHost {
   emit(effect: MonitorEffect): void
   newAction(): number
@@ -38,13 +48,19 @@ export class StrayProbes {
   readonly #host: StrayHost
   readonly #waiting: Question[] = []
   readonly #asked = new Map<number, Question>()
+  readonly #endings = new Map<GroupName, Ending>()
 
   constructor(host: StrayHost) {
     this.#host = host
   }
 
   order(order: ProbeOrder) {
-    this.abandon(order.group, 'a newer probe took its place')
+    const ending = this.#endings.get(order.group)
+    if (ending !== undefined) {
+      ending.probe = order
+      return
+    }
+    this.#abandonSearch(order.group, 'a newer probe took its place')
     const search: Search = { order, resources: {}, unable: [], left: 0 }
     for (const resource of startOrder(order.resources)) {
       const definition = order.resources[resource]
@@ -59,8 +75,56 @@ export class StrayProbes {
     this.#askNext()
   }
 
-  /** Answers `unknown` for a search of this group that is under way. */
+  /** One at a time of a group. What holds nothing has nothing to be stopped. */
+  end(order: EndOrder) {
+    if (this.#endings.has(order.group)) return
+    this.#abandonSearch(order.group, 'what was found is being stopped')
+    const left = startOrder(order.resources).filter((name) => {
+      const definition = order.resources[name]
+      return definition !== undefined && !behaviourOf(definition).holdsNothing
+    })
+    this.#host.emit({ kind: 'log', text: `stops a copy of ${order.group} that nobody granted here` })
+    const ending: Ending = { order, left, action: 0, probe: undefined }
+    this.#endings.set(order.group, ending)
+    this.#endNext(ending)
+  }
+
+  #endNext(ending: Ending) {
+    const { order, left, probe } = ending
+    const resource = left.pop()
+    const definition = resource === undefined ? undefined : order.resources[resource]
+    if (resource === undefined || definition === undefined) {
+      this.#endings.delete(order.group)
+      if (probe !== undefined) this.order(probe)
+      return
+    }
+    ending.action = this.#host.newAction()
+    const { place } = this.#host
+    // Of a kept process there is nothing but what its cell still holds.
+    if (behaviourOf(definition).kept) this.#host.emit({ kind: 'kill', action: ending.action, group: order.group, resource, place })
+    else this.#begin(order.group, resource, definition, 'stop', ending.action)
+  }
+
+  #endingOf(action: number): Ending | undefined {
+    return [...this.#endings.values()].find((ending) => ending.action === action)
+  }
+
+  /** Whether the action was one of these. */
+  onKilled(action: number): boolean {
+    const ending = this.#endingOf(action)
+    if (ending !== undefined) this.#endNext(ending)
+    return ending !== undefined
+  }
+
+  /** Answers `unknown` for a search of this group that is under way, and breaks off what is being ended of it. */
   abandon(group: GroupName, detail: string) {
+    const ending = this.#endings.get(group)
+    this.#endings.delete(group)
+    if (ending !== undefined) this.#host.emit({ kind: 'cancel', action: ending.action })
+    this.#abandonSearch(group, detail)
+  }
+
+  #abandonSearch(group: GroupName, detail: string) {
     const searches = new Set<Search>()
     for (const [action, question] of this.#asked) {
       if (question.search.order.group !== group) continue
@@ -82,6 +146,11 @@ export class StrayProbes {
 
   /** Whether the action was one of these. */
   onMethodDone(action: number, result: MethodResult): boolean {
+    const ending = this.#endingOf(action)
+    if (ending !== undefined) {
+      this.#endNext(ending)
+      return true
+    }
     const question = this.#asked.get(action)
     if (question === undefined) return false
     this.#asked.delete(action)
@@ -103,24 +172,15 @@ export class StrayProbes {
       if (definition === undefined) continue
       const action = this.#host.newAction()
       this.#asked.set(action, question)
-      this.#host.emit({
-        kind: 'begin',
-        action,
-        request: {
-          group: order.group,
-          token: 0 as Token,
-          node: this.#host.node,
-          boot: this.#host.boot,
-          resource: question.resource,
-          place: this.#host.place,
-          definition,
-          method: 'probe',
-          timeout: definition.probe.timeout,
-          processes: [],
-        },
-        deadline: 0 as never,
-      })
+      this.#begin(order.group, question.resource, definition, 'probe', action)
     }
+  }
+
+  #begin(group: GroupName, resource: ResourceName, definition: ResourceDefinition, method: 'probe' | 'stop', action: number) {
+    const { node, boot, place } = this.#host
+    const { timeout } = definition[method]
+    const request = { group, token: 0 as Token, node, boot, resource, place, definition, method, timeout, processes: [] }
+    this.#host.emit({ kind: 'begin', action, request, deadline: 0 as never })
   }
 
   #answer(search: Search) {

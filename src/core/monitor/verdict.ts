@@ -30,6 +30,8 @@ export type ProbePurpose =
   | 'death'
   /** It was ONLINE, or its start had been under way, when the monitor before this one ended. */
   | 'adopted'
+  /** Somebody wants to know, now. */
+  | 'look'
   /** It was stopped, and whatever was left was killed. */
   | 'verify'
   /** Nothing was started by us: does anything run all the same? */
@@ -59,6 +61,7 @@ export function judgeProbe(purpose: ProbePurpose, result: MethodResult): ProbeVe
     case 'periodic':
     case 'death':
     case 'adopted':
+    case 'look':
       return judgeOnline(purpose, result)
     case 'verify':
       if (result.outcome === 'stopped') return { verdict: 'stopped' }

@@ -10,12 +10,17 @@ import {
   type Command,
   currentBoot,
   dependencyKindsLevel,
+  freezesOf,
   type GroupRow,
   groupsOf,
   levelInForce,
+  maintenanceLevel,
   mayStillRun,
+  offlineProbeOf,
+  probedSince,
   type Reader,
   type RunState,
+  silentMonitorLevel,
 } from '../cluster/index.js'
 import type { GroupReport, MonitorOrder, MonitorReport } from '../monitor/index.js'
 
@@ -30,7 +35,10 @@ export interface NodeAgentView {
 }
 
 export type NodeAgentEffect =
-  | { readonly kind: 'order'; readonly order: MonitorOrder }
+  /** `to`: the monitor that this group has of its own; else the one that the others share. */
+  | { readonly kind: 'order'; readonly order: MonitorOrder; readonly to?: GroupName }
+  /** These groups, and no others, are to have a monitor of their own here. */
+  | { readonly kind: 'monitors'; readonly groups: readonly GroupName[] }
   | { readonly kind: 'propose'; readonly key: string; readonly command: Command }
 
 /** Orders are repeated after this many milliseconds without an answer, proposals likewise by the caller. */
@@ -39,9 +47,16 @@ const repeatAfter = 1_000
 const probeAgainAfter = 2_000
 /** Whether what was missing is there by now. Milliseconds. */
 const unableAgainAfter = 30_000
+/** A copy that is not ours and could not be ended is tried again. Milliseconds. */
+const endAgainAfter = 10_000
 
 export class NodeAgent {
   private readonly reports = new Map<GroupName, GroupReport>()
+  /** Whose monitor said so, where that is not the shared one. */
+  private readonly saidBy = new Map<GroupName, GroupName>()
+  /** Monitors that groups have of their own, and what each understands; undefined until it has said what it runs. */
+  private readonly own = new Map<GroupName, number | undefined>()
+  private wanted = ''
   private readonly sealed = new Map<GroupName, Token>()
   private readonly ordered = new Map<GroupName, { readonly what: string; readonly at: number }>()
   private readonly probes = new Map<
@@ -50,13 +65,32 @@ export class NodeAgent {
   >()
   /** What the log and the monitor say the same of. */
   private readonly told = new Map<GroupName, { readonly committed: unknown; readonly report: GroupReport }>()
+  /** When a copy that nobody granted here was last told to end. */
+  private readonly ended = new Map<GroupName, number>()
   private monitorKnown = false
+  /** What the monitor understands; it may be of an earlier version than this process. */
+  private monitorLevel = silentMonitorLevel
 
-  /** The monitor is gone or came anew: nothing ordered before counts as received. */
-  monitorDisconnected(): void {
+  /** `open`: groups of which a monitor of their own has left something open here. */
+  constructor(open: readonly GroupName[] = []) {
+    for (const group of open) this.own.set(group, undefined)
+  }
+
+  /** A monitor is gone or came anew, that of a group or the shared one: nothing ordered before counts as received. */
+  monitorDisconnected(of?: GroupName): void {
+    if (of !== undefined) {
+      if (this.own.has(of)) this.own.set(of, undefined)
+      this.ordered.delete(of)
+      return
+    }
     this.monitorKnown = false
     this.ordered.clear()
     this.probes.clear()
+  }
+
+  /** The lowest of all that are here. */
+  get levelOfMonitor(): number {
+    return Math.min(this.monitorLevel, ...[...this.own.values()].flatMap((level) => level ?? []))
   }
 
   /** Whether the monitor has said what it runs. */
@@ -64,20 +98,26 @@ export class NodeAgent {
     return this.monitorKnown
   }
 
-  reported(report: MonitorReport, now: number): void {
+  /** `from`: the group whose own monitor says so. */
+  reported(report: MonitorReport, now: number, from?: GroupName): void {
     switch (report.kind) {
-      case 'hello':
-        this.monitorKnown = true
-        this.reports.clear()
-        for (const group of report.groups) this.reports.set(group.group, group)
-        for (const [group, token] of Object.entries(report.sealed)) this.seal(group as GroupName, token)
+      case 'hello': {
+        const level = report.level ?? silentMonitorLevel
+        if (from === undefined) {
+          this.monitorKnown = true
+          this.monitorLevel = level
+        } else this.own.set(from, level)
+        for (const group of [...this.reports.keys()]) if (this.saidBy.get(group) === from) this.forget(group)
+        for (const group of report.groups) this.heard(group, from)
+        for (const [group, token] of Object.entries(report.sealed)) this.seal(group as GroupName, token, from)
         return
+      }
       case 'group':
-        this.reports.set(report.group, report)
+        this.heard(report, from)
         return
       case 'sealed':
-        this.seal(report.group, report.token)
-        if ((this.reports.get(report.group)?.token ?? 0) <= report.token) this.reports.delete(report.group)
+        this.seal(report.group, report.token, from)
+        if ((this.reports.get(report.group)?.token ?? 0) <= report.token) this.forget(report.group)
         return
       case 'probed': {
         const known = this.probes.get(report.probeId)
@@ -89,7 +129,20 @@ export class NodeAgent {
     }
   }
 
-  private seal(group: GroupName, token: Token): void {
+  private heard(report: GroupReport, from: GroupName | undefined): void {
+    this.reports.set(report.group, report)
+    if (from === undefined) this.saidBy.delete(report.group)
+    else this.saidBy.set(report.group, from)
+  }
+
+  private forget(group: GroupName): void {
+    this.reports.delete(group)
+    this.saidBy.delete(group)
+  }
+
+  /** What is kept by another monitor is not its to say: a seal comes before the stop that it allows. */
+  private seal(group: GroupName, token: Token, from: GroupName | undefined): void {
+    if (from === undefined ? this.own.has(group) : from !== group) return
     if ((this.sealed.get(group) ?? 0) < token) this.sealed.set(group, token)
   }
 
@@ -98,19 +151,47 @@ export class NodeAgent {
     const effects: NodeAgentEffect[] = []
     if (!this.monitorKnown || boot === undefined || boot.boot !== view.boot) return effects
     const admitted = boot.state === 'live'
+    this.wantMonitors(view, effects)
     for (const group of groupsOf(view.state)) {
       const mine = mayStillRun(group) && group.holder.node === view.self && group.holder.boot === view.boot
+      // What it keeps is not known yet: until then nothing is said or done about its group.
+      if (this.own.has(group.name) && this.own.get(group.name) === undefined) continue
       if (mine) this.follow(view, group, admitted, effects)
-      else if (admitted && view.mayAct) this.probe(view, group, boot.probes[group.name], effects)
+      else if (admitted && view.mayAct) {
+        this.probe(view, group, boot.probes[group.name], effects)
+        this.endExtra(view, group, boot.probes[group.name], effects)
+      }
     }
     if (view.mayAct || !admitted) this.stopStrays(view, effects)
     return effects
+  }
+
+  /** One that keeps something, or may, and one that is to: those are wanted. */
+  private wantMonitors(view: NodeAgentView, effects: NodeAgentEffect[]): void {
+    const granted = groupsOf(view.state).filter(
+      (group) =>
+        mayStillRun(group) &&
+        group.holder.node === view.self &&
+        group.holder.boot === view.boot &&
+        group.holder.pinned.isolation === 'dedicated',
+    )
+    const names = new Set(granted.map(({ name }) => name))
+    for (const name of names) if (!this.own.has(name)) this.own.set(name, undefined)
+    const keeps = new Set(this.saidBy.values())
+    for (const [name, level] of [...this.own]) if (level !== undefined && !names.has(name) && !keeps.has(name)) this.own.delete(name)
+    const groups = [...this.own.keys()].sort()
+    const wanted = groups.join()
+    if (wanted === this.wanted) return
+    this.wanted = wanted
+    effects.push({ kind: 'monitors', groups })
   }
 
   /** A group that this boot holds: have the order carried out, tell what became of it. */
   private follow(view: NodeAgentView, group: GroupRow, admitted: boolean, effects: NodeAgentEffect[]): void {
     const { holder } = group
     if (holder === null) return
+    // What was found here before says nothing once it has run here.
+    this.probes.delete(this.probeIdOf(view, group, group.resourcesRevision))
     const report = this.reports.get(group.name)
     if ((this.sealed.get(group.name) ?? 0) >= holder.token) {
       // While something runs here under a token that this log does not know, nothing is said to have stopped.
@@ -125,7 +206,9 @@ export class NodeAgent {
     // A node that finds itself condemned stops everything first.
     const stop = holder.order.wanted === 'stop' || !admitted
     const sequence = stop && holder.order.wanted !== 'stop' ? holder.order.sequence + 1_000 : holder.order.sequence
-    if (stop) this.order(view, group.name, { kind: 'stop', group: group.name, token: holder.token, sequence }, effects)
+    const to = holder.pinned.isolation === 'dedicated' ? group.name : undefined
+    const dedicated = to === undefined ? {} : { dedicated: true as const }
+    if (stop) this.order(view, group.name, { kind: 'stop', group: group.name, token: holder.token, sequence, ...dedicated }, effects, to)
     else if (view.mayAct && view.deadline !== undefined) this.orderRun(view, group, view.deadline, effects)
     if (report !== undefined && report.token === holder.token) this.tell(view, group, report, effects)
   }
@@ -152,17 +235,20 @@ export class NodeAgent {
       deadline,
       checkpoints,
       ...(holder.order.restart === null ? {} : { restart: holder.order.restart }),
+      ...(holder.order.look === undefined ? {} : { look: holder.order.look }),
+      ...(holder.order.quiet === undefined ? {} : { quiet: holder.order.quiet }),
+      ...(holder.pinned.isolation === undefined ? {} : { dedicated: true as const }),
     }
-    this.order(view, group.name, order, effects)
+    this.order(view, group.name, order, effects, holder.pinned.isolation === undefined ? undefined : group.name)
   }
 
   /** Sends an order once, and again when nothing was heard for a while. */
-  private order(view: NodeAgentView, group: GroupName, order: MonitorOrder, effects: NodeAgentEffect[]): void {
+  private order(view: NodeAgentView, group: GroupName, order: MonitorOrder, effects: NodeAgentEffect[], to?: GroupName): void {
     const what = order.kind === 'run' || order.kind === 'stop' ? `${order.kind}/${order.token}/${order.sequence}` : order.kind
     const before = this.ordered.get(group)
     if (before?.what === what && view.now - before.at < repeatAfter) return
     this.ordered.set(group, { what, at: view.now })
-    effects.push({ kind: 'order', order })
+    effects.push(to === undefined ? { kind: 'order', order } : { kind: 'order', order, to })
   }
 
   private tell(view: NodeAgentView, group: GroupRow, report: GroupReport, effects: NodeAgentEffect[]): void {
@@ -172,9 +258,11 @@ export class NodeAgent {
     if (before !== undefined && before.committed === committed && before.report === report) return
     const failure = report.failure ?? null
     const others = report.others === undefined || levelInForce(view.state) < dependencyKindsLevel ? {} : { others: report.others }
-    const told = { state: report.state as RunState, resources: report.resources, failure, ...others }
+    const looked = report.looked === undefined || levelInForce(view.state) < maintenanceLevel ? {} : { looked: report.looked }
+    const told = { state: report.state as RunState, resources: report.resources, failure, ...others, ...looked }
     const same =
       committed?.state === told.state &&
+      committed.looked === told.looked &&
       JSON.stringify(sorted(committed.resources)) === JSON.stringify(sorted(told.resources)) &&
       JSON.stringify([committed.failure, committed.others ?? []]) === JSON.stringify([failure, told.others ?? []])
     if (same) {
@@ -197,12 +285,7 @@ export class NodeAgent {
   }
 
   /** Looks whether a group runs here before it may be granted to this boot. */
-  private probe(
-    view: NodeAgentView,
-    group: GroupRow,
-    committed: { readonly definition: LogIndex; readonly result: string } | undefined,
-    effects: NodeAgentEffect[],
-  ): void {
+  private probe(view: NodeAgentView, group: GroupRow, committed: CommittedProbe | undefined, effects: NodeAgentEffect[]): void {
     const earlierLife = mayStillRun(group) && group.holder.node === view.self ? group.holder : undefined
     const isDoubted = group.doubts?.includes(view.self) === true
     const isListed = group.definition.nodes.includes(view.self) && !group.deleting
@@ -210,16 +293,25 @@ export class NodeAgent {
     if (this.runsUnknown(group.name, earlierLife?.token)) return // It is being stopped first.
     const definition = earlierLife?.pinnedRevision ?? group.resourcesRevision
     const resources = earlierLife?.pinned.resources ?? group.definition.resources
-    // With an earlier boot's token still open, its proof comes from this answer: told even when it was told before.
-    if (committed?.definition === definition && committed.result === 'clean' && earlierLife === undefined && !isDoubted) return
-    const knowsUnable = levelInForce(view.state) >= dependencyKindsLevel
-    const probeId = `${group.name}@${definition}`
+    const since = probedSince(view.state, group, view.self)
+    const isCurrent = committed?.definition === definition && (committed.since ?? 0) === since
+    const probeId = this.probeIdOf(view, group, definition)
     const asked = this.probes.get(probeId)
+    // With an earlier boot's token still open, its proof comes from this answer: told even when it was told before.
+    const isDone = isCurrent && committed?.result === 'clean' && earlierLife === undefined && !isDoubted
+    const repeated = offlineProbeAfter(view, group, probeId)
+    if (isDone && (repeated === undefined || asked === undefined)) {
+      // Found by an earlier life of this process, or proved by a stop: the first look of this one is in its turn.
+      if (repeated !== undefined) this.probes.set(probeId, { at: view.now, result: cleanOf(group, probeId), answeredAt: view.now })
+      return
+    }
+    const knowsUnable = levelInForce(view.state) >= dependencyKindsLevel
     const result = asked?.result
     if (result !== undefined) {
       const found = result.unable !== undefined && knowsUnable ? ('unable' as const) : result.result
-      const sameAsCommitted = committed?.definition === definition && committed.result === found
-      if (!sameAsCommitted) {
+      const sameAsCommitted = isCurrent && committed?.result === found
+      // That a later look could not tell takes nothing back of what an earlier one has found.
+      if (!sameAsCommitted && !(isDone && found === 'unknown')) {
         const detail =
           found === 'unable'
             ? (result.unable ?? '')
@@ -237,14 +329,38 @@ export class NodeAgent {
             definition,
             result: found,
             detail: detail.slice(0, 500),
+            ...(since === 0 ? {} : { since }),
           },
         })
       }
-      const again = found === 'clean' ? Number.POSITIVE_INFINITY : found === 'unable' ? unableAgainAfter : probeAgainAfter
+      const again = found === 'clean' ? (repeated ?? Number.POSITIVE_INFINITY) : found === 'unable' ? unableAgainAfter : probeAgainAfter
       if (view.now - (asked?.answeredAt ?? 0) < again) return
     } else if (asked !== undefined && view.now - asked.at < 60_000) return
     this.probes.set(probeId, { at: view.now, result: undefined, answeredAt: 0 })
     effects.push({ kind: 'order', order: { kind: 'probe', group: group.name, probeId, resources } })
+  }
+
+  /** What was found after the end of a freeze is told apart from what was found before. */
+  private probeIdOf(view: NodeAgentView, group: GroupRow, definition: LogIndex): string {
+    const since = probedSince(view.state, group, view.self)
+    return `${group.name}@${definition}${since === 0 ? '' : `@${since}`}`
+  }
+
+  /**
+   * Of two copies the one with the current token is kept. Only what the log says was found here while another node holds the
+   * group, and only where nothing is frozen: a person may be at work.
+   */
+  private endExtra(view: NodeAgentView, group: GroupRow, committed: CommittedProbe | undefined, effects: NodeAgentEffect[]): void {
+    if (committed?.result !== 'running' || levelInForce(view.state) < maintenanceLevel) return
+    if (!mayStillRun(group) || group.holder.node === view.self || group.deleting || !group.definition.nodes.includes(view.self)) return
+    const isCurrent =
+      committed.definition === group.resourcesRevision && (committed.since ?? 0) === probedSince(view.state, group, view.self)
+    const isFrozen = freezesOf(view.state, group).length > 0 || view.state.get('nodes', view.self)?.maintenance !== undefined
+    if (!isCurrent || isFrozen || offlineProbeOf(group.definition).onFound !== 'stopExtra' || this.runsUnknown(group.name, undefined))
+      return
+    if (view.now - (this.ended.get(group.name) ?? Number.NEGATIVE_INFINITY) < endAgainAfter) return
+    this.ended.set(group.name, view.now)
+    effects.push({ kind: 'order', order: { kind: 'end-stray', group: group.name, resources: group.definition.resources } })
   }
 
   /** The monitor keeps the group under another token than `known`, and has not sealed it. */
@@ -264,7 +380,10 @@ export class NodeAgent {
         group.holder.boot === view.boot &&
         group.holder.token === report.token
       if (held || (this.sealed.get(name) ?? 0) >= report.token) continue
-      this.order(view, name, { kind: 'stop', group: name, token: report.token, sequence: report.sequence + 1_000 }, effects)
+      const to = this.saidBy.get(name)
+      const dedicated = to === undefined ? {} : { dedicated: true as const }
+      const stop = { kind: 'stop', group: name, token: report.token, sequence: report.sequence + 1_000, ...dedicated } as const
+      this.order(view, name, stop, effects, to)
     }
   }
 
@@ -272,6 +391,24 @@ export class NodeAgent {
   reportOf(group: GroupName): GroupReport | undefined {
     return this.reports.get(group)
   }
+}
+
+type CommittedProbe = { readonly definition: LogIndex; readonly result: string; readonly since?: LogIndex }
+type Probed = Extract<MonitorReport, { kind: 'probed' }>
+
+/** Milliseconds until what was found clean is looked at again; undefined where it is not. Different groups are spread. */
+function offlineProbeAfter(view: NodeAgentView, group: GroupRow, probeId: string): number | undefined {
+  const { interval } = offlineProbeOf(group.definition)
+  if (interval === 0 || group.deleting || levelInForce(view.state) < maintenanceLevel) return undefined
+  const paused = [...freezesOf(view.state, group), view.state.get('nodes', view.self)?.maintenance]
+  if (paused.some((freeze) => freeze?.probes === 'pause')) return undefined
+  let mixed = 0
+  for (const character of probeId + view.self) mixed = (Math.imul(mixed, 31) + character.charCodeAt(0)) >>> 0
+  return interval * (0.75 + (0.5 * (mixed % 1_000)) / 1_000)
+}
+
+function cleanOf(group: GroupRow, probeId: string): Probed {
+  return { kind: 'probed', group: group.name, probeId, result: 'clean', resources: {} }
 }
 
 function sorted(

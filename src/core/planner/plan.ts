@@ -10,7 +10,7 @@ import { byRule, fence, judgeFailure } from './failure.js'
 import { act, type CandidateInput, type GroupInput, type HolderInput, ruledOut, table, type Verdict, wait } from './verdict.js'
 
 /** Changes when the planner may decide otherwise than before. What an earlier one was given still gives what it decided. */
-export const plannerVersion = 3
+export const plannerVersion = 4
 
 /** What to do about one group now; undefined when nothing is to be done. */
 export function decideGroup(input: GroupInput): PlannedDecision | undefined {
@@ -34,6 +34,7 @@ function judge(input: GroupInput): Verdict | undefined {
       return act({ kind: 'unfreeze' }, 'freeze-ended', `the freeze of ${input.group} by ${input.frozen.owner} has ended`)
     return undefined
   }
+  if (input.maintenance !== undefined) return undefined
   if (input.deleting)
     return held
       ? stopHeld(input, 'delete', `${input.group} is to be deleted`)
@@ -83,6 +84,7 @@ function waitForProof(input: GroupInput, holder: HolderInput): Verdict | undefin
 /** Policies for a group that runs, or should, under an open token. */
 function judgeHeld(input: GroupInput, holder: HolderInput): Verdict | undefined {
   if (holder.wanted === 'stop' || !holder.alive) return stopping(input, holder)
+  if (holder.looking === true) return undefined
   const here = input.candidates.find((candidate) => candidate.node === holder.node)
 
   if (input.move !== null && input.move.to !== holder.node) {
@@ -109,6 +111,14 @@ function judgeHeld(input: GroupInput, holder: HolderInput): Verdict | undefined 
     )
   if (input.restartAsked === holder.token)
     return stopHeld(input, 'restart-asked', `${input.group} is restarted on ${holder.node}, as asked`)
+  if (input.resourceRestart !== undefined) {
+    const { resource, dependents, operation } = input.resourceRestart
+    return act(
+      { kind: 'restart', token: holder.token, resource, operation, ...(dependents === undefined ? {} : { dependents }) },
+      'resource-restart-asked',
+      `${resource} of ${input.group} is restarted on ${holder.node}, as asked`,
+    )
+  }
   if (holder.definitionChanged && holder.updatable === true)
     return act(
       { kind: 'update', token: holder.token },

@@ -21,6 +21,8 @@ export interface GroupInput {
   readonly intent: 'ONLINE' | 'OFFLINE'
   readonly deleting: boolean
   readonly frozen: { readonly until: LogTime; readonly owner: string; readonly reason: string } | null
+  /** The node that holds it, or held it last, is in maintenance. */
+  readonly maintenance?: { readonly node: NodeId; readonly until: LogTime; readonly owner: string; readonly reason: string }
   readonly holder: {
     readonly node: NodeId
     readonly token: Token
@@ -53,6 +55,8 @@ export interface GroupInput {
     readonly restartDelay?: number
     /** A person has had its failures forgotten. */
     readonly cleared?: boolean
+    /** It looks at everything anew, after a freeze. */
+    readonly looking?: true
     /** It knows how to restart a resource with all that depends on it, whatever the kind of dependency. */
     readonly restartsDependents?: true
     /** Resources that the failed one holds up although they do not need it: nothing starts beside what is critical and has failed. */
@@ -63,6 +67,8 @@ export interface GroupInput {
   readonly lastNode: NodeId | null
   readonly move: { readonly to: NodeId; readonly begun: boolean } | null
   readonly restartAsked: Token | null
+  /** Of one resource, under the present token, and not ordered yet. */
+  readonly resourceRestart?: { readonly resource: ResourceName; readonly dependents?: true; readonly operation: string }
   readonly waitingFor: string | null
   /** The list in force after a failure; without one, or left out, as `SOFT`. */
   readonly rules?: readonly NamedRule[]

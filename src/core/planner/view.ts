@@ -4,6 +4,7 @@ import {
   type BootRow,
   currentBoot,
   dependencyKindsLevel,
+  freezesOf,
   type GroupRow,
   groupsOf,
   type Holder,
@@ -89,7 +90,8 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
     at: view.at,
     intent: group.intent,
     deleting: group.deleting,
-    frozen: group.frozen,
+    frozen: group.frozen === null ? null : { until: group.frozen.until, owner: group.frozen.owner, reason: group.frozen.reason },
+    ...maintenanceInput(view, group),
     holder:
       holder === null
         ? null
@@ -106,6 +108,7 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
             state: holder.report.state,
             failure,
             restartNumber: holder.order.restart?.number ?? 0,
+            ...((holder.order.look ?? 0) > (holder.report.looked ?? 0) ? { looking: true as const } : {}),
             ...failureInput(group, holder, failure),
             ...(judged && level >= dependencyKindsLevel ? restartInput(group, holder) : {}),
             ...(judged && holder !== null ? fenceObstacle(view.state, group, holder) : {}),
@@ -113,11 +116,25 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
     lastNode: group.lastNode,
     move: group.move === null ? null : { to: group.move.to, begun: group.move.token !== null },
     restartAsked: group.restartAsked?.token ?? null,
+    ...resourceRestartInput(group),
     waitingFor: group.waitingFor,
     ...(judged ? policyInput(group, holder, view.at) : {}),
     ...(group.halted === undefined ? {} : { halted: group.halted.reason }),
     candidates: group.definition.nodes.map((node, at) => candidateInput(view, shared, group, node, at + 1)),
   }
+}
+
+function maintenanceInput(view: PlannerView, group: GroupRow): Pick<GroupInput, 'maintenance'> {
+  const found = freezesOf(view.state, group).find(({ node }) => node !== undefined)
+  if (found?.node === undefined) return {}
+  const { node, until, owner, reason } = found
+  return { maintenance: { node, until, owner, reason } }
+}
+
+function resourceRestartInput({ resourceRestart: asked, holder }: GroupRow): Pick<GroupInput, 'resourceRestart'> {
+  if (asked === undefined || asked.sequence !== null || asked.token !== holder?.token) return {}
+  const { resource, dependents, operation } = asked
+  return { resourceRestart: { resource, operation, ...(dependents === undefined ? {} : { dependents }) } }
 }
 
 /** Where all is well, what has changed can be taken on in place; else stopping and starting it all is the way out. */

@@ -8,6 +8,8 @@ export interface CallRequest {
   readonly argv: readonly string[]
   readonly environment: Readonly<Record<string, string>>
   readonly input: string
+  readonly workingDirectory?: string
+  readonly user?: string
   readonly hold: boolean
   readonly timeout: number
 }
@@ -24,6 +26,8 @@ export function beginCall(request: CallRequest, runFolder: RunFolder, containmen
     part: 'action',
     output: { folder: runFolder.folder('output') },
     input: request.input,
+    ...(request.workingDirectory === undefined ? {} : { workingDirectory: request.workingDirectory }),
+    ...(request.user === undefined ? {} : { user: request.user }),
     hold: request.hold,
     timeout: request.timeout,
   })

@@ -7,7 +7,7 @@ export const safePath = agentPath
 
 /** `extra` comes from the type or the administrator; it can add to ours and change the path, but not our own variables. */
 export function methodEnvironment(
-  request: MethodRequest,
+  request: Pick<MethodRequest, 'group' | 'resource' | 'token' | 'node' | 'boot'> & { readonly method: string },
   runFolder: RunFolder,
   extra: Readonly<Record<string, string>> = {},
 ): Record<string, string> {

@@ -1,7 +1,7 @@
 /** What both cgroup versions have in common: a folder per cell, with one folder per part. */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Cell, callPrefix, type Part } from './containment.js'
+import { type Cell, callPrefix, type OfGroup, type Part } from './containment.js'
 
 export const parts: readonly Part[] = ['service', 'action']
 
@@ -34,8 +34,15 @@ export function foldersIn(folder: string): readonly string[] {
 }
 
 /** Of every cell below `root` the part in flight, of calls everything. */
-export async function killActionsBelow(root: string, cell: (name: string) => Cell, timeout: number): Promise<boolean> {
-  const kills = foldersIn(root).map((name) => cell(name).kill(timeout, name.startsWith(callPrefix) ? undefined : 'action'))
+export async function killActionsBelow(
+  root: string,
+  cell: (name: string) => Cell,
+  timeout: number,
+  of: OfGroup = () => true,
+): Promise<boolean> {
+  const isCall = (name: string) => name.startsWith(callPrefix)
+  const meant = foldersIn(root).filter((name) => of(isCall(name) ? undefined : name.split('@')[0]))
+  const kills = meant.map((name) => cell(name).kill(timeout, isCall(name) ? undefined : 'action'))
   return (await Promise.all(kills)).every((done) => done)
 }
 

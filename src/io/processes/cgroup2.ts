@@ -9,7 +9,7 @@ export function cgroup2Containment(root: string): Containment {
   return {
     place: { kind: 'cgroup2', root },
     cell,
-    killActions: (timeout) => killActionsBelow(root, cell, timeout),
+    killActions: (timeout, of) => killActionsBelow(root, cell, timeout, of),
     remove: () => removeBelow(root),
   }
 }

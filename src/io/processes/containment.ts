@@ -11,11 +11,14 @@ export interface Containment {
   readonly place: ContainmentPlace
   /** The cell of a resource, by a name such as `group@resource`. Made when it is first joined. */
   cell(name: string, markers: CellMarkers): Cell
-  /** Kills what is in flight in all cells, calls included, and touches no service and no start. */
-  killActions(timeout: number): Promise<boolean>
+  /** Kills what is in flight in all cells, calls included, and touches no service and no start. `of`: only these; undefined stands for calls. */
+  killActions(timeout: number, of?: OfGroup): Promise<boolean>
   /** Removes what was made for the node, if nothing is left in it. */
   remove(): void
 }
+
+/** Whether a group's cells are meant; a call has no group. */
+export type OfGroup = (group: string | undefined) => boolean
 
 /** Variables that every process of the cell starts with; where nothing better holds them, they are found by these. */
 export type CellMarkers = Readonly<Record<string, string>>

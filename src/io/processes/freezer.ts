@@ -14,7 +14,7 @@ export function freezerContainment(root: string): Containment {
   return {
     place: { kind: 'freezer', root },
     cell,
-    killActions: (timeout) => killActionsBelow(root, cell, timeout),
+    killActions: (timeout, of) => killActionsBelow(root, cell, timeout, of),
     remove: () => removeBelow(root),
   }
 }

@@ -12,10 +12,15 @@ import { allPids, type ProcessStat, readEnvironment, readStat, signalProcess } f
 export function sweepContainment(run: string): Containment {
   const inFlight = (environment: ReadonlySet<string>) =>
     environment.has(`${runMarker}=${run}`) && methodsInFlight.some((method) => environment.has(`${methodMarker}=${method}`))
+  const groupOf = (environment: ReadonlySet<string>) => {
+    if (environment.has(`${methodMarker}=call`)) return undefined
+    return [...environment].find((variable) => variable.startsWith('QUORATE_GROUP='))?.slice('QUORATE_GROUP='.length)
+  }
   return {
     place: { kind: 'sweep', root: run },
     cell: (_name, markers) => sweepCell(run, markers),
-    killActions: (timeout) => killSwept(() => findMarked(inFlight), timeout),
+    killActions: (timeout, of = () => true) =>
+      killSwept(() => findMarked((environment) => inFlight(environment) && of(groupOf(environment))), timeout),
     remove: () => {},
   }
 }

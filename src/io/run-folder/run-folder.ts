@@ -13,7 +13,8 @@ import { LeaseWriter, readLease } from './lease-file.js'
 import { deleteRunRecord, openTokens, type RunRecords, readRunRecords, writeRunRecord } from './run-records.js'
 import { Seals } from './seals.js'
 
-export type ProcessRole = 'guardian' | 'daemon' | 'monitor'
+/** `monitor@<group>` is the monitor that this group has of its own. */
+export type ProcessRole = 'guardian' | 'daemon' | 'monitor' | `monitor@${string}`
 
 /** An emergency stop that has begun and not ended. It is finished by whichever guardian finds it. */
 export interface EmergencyMarker {
@@ -57,7 +58,10 @@ export interface RunFolder {
   clearPid(role: ProcessRole): void
   /** A folder of its own below the run folder, made when needed. Mode 0711: users whose services run may pass, not look. */
   folder(...names: readonly string[]): string
-  socket(role: 'guardian' | 'monitor' | 'commands'): string
+  socket(role: 'guardian' | 'monitor' | 'commands' | `monitor@${string}`): string
+  /** Groups that are to have a monitor of their own, as the daemon last said. */
+  readMonitors(boot: BootId): readonly GroupName[]
+  writeMonitors(boot: BootId, groups: readonly GroupName[]): void
   /** What agents noted down for this boot, by name. */
   readAttributes(boot: BootId): Readonly<Record<string, string>>
   writeAttributes(boot: BootId, values: Readonly<Record<string, string>>): void
@@ -76,6 +80,7 @@ export function openRunFolder(path: string): RunFolder {
   const emergencyStop = join(root, 'emergency-stop')
   const bootFile = join(root, 'boot')
   const attributes = join(root, 'attributes')
+  const monitors = join(root, 'monitors')
   const pid = (role: ProcessRole) => join(root, `${role}.pid`)
   return {
     path: root,
@@ -115,7 +120,13 @@ export function openRunFolder(path: string): RunFolder {
     readPid: (role) => readAs<ProcessIdentity>(pid(role)),
     clearPid: (role) => rmSync(pid(role), { force: true }),
     folder: (...names) => makeFolder(join(root, ...names), 0o711),
-    socket: (role) => join(root, `${role}.sock`),
+    // The path of a socket is short, the name of a group need not be.
+    socket: (role) => join(root, `${role.startsWith('monitor@') ? `monitor-${checksum(role)}` : role}.sock`),
+    readMonitors: (boot) => {
+      const known = readAs<{ boot: BootId; groups: readonly GroupName[] }>(monitors)
+      return known?.boot === boot && Array.isArray(known.groups) ? known.groups : []
+    },
+    writeMonitors: (boot, groups) => writeChecked(monitors, { boot, groups }),
     readAttributes: (of) => {
       const known = readAs<{ boot: BootId; values: Record<string, string> }>(attributes)
       return known?.boot === of ? known.values : {}

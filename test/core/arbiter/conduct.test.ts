@@ -381,3 +381,20 @@ describe('a person’s request to fence', () => {
     assert.deepEqual(leader.wants(), [], 'not where nothing could come of it')
   })
 })
+
+describe('maintenance', () => {
+  test('opens no case for silence, until it has ended; what a person asks is done', () => {
+    const leader = new Leader(new Database().formedAt(4)).fencing(n1)
+    leader.database.ok({ kind: 'maintain-node', node: n1, forMs: 60_000, owner: 'ada', reason: 'new memory' })
+    assert.deepEqual(leader.waits(5_000, n3).wants(), [])
+    leader.database.ok({ kind: 'end-maintenance', node: n1 })
+    assert.ok(
+      leader.wants().some((wanted) => wanted.startsWith('open a case of n1')),
+      leader.wants().join(),
+    )
+    const other = new Leader(new Database().formedAt(4)).fencing(n1)
+    other.database.ok({ kind: 'maintain-node', node: n1, forMs: 60_000, owner: 'ada', reason: 'new memory' })
+    other.asked(n1)
+    assert.ok(other.wants().some((wanted) => wanted.startsWith('open a case of n1')))
+  })
+})

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type BootId, bootInstant, encode, type GroupName, type NodeId, type Token } from '../../../src/base/index.js'
-import { GuardianCore, type GuardianEffect, type GuardianEvent, statementGroups } from '../../../src/core/guardian/index.js'
+import { GuardianCore, type GuardianEffect, type GuardianEvent, type KeptRole, statementGroups } from '../../../src/core/guardian/index.js'
 import type { ContainmentPlace, MethodResult, ResourceRecord, RunRecord } from '../../../src/core/monitor/index.js'
 import { payloadMax } from '../../../src/io/datagram/index.js'
 import { agent, definitions, kept, shows } from '../monitor/script.js'
@@ -42,10 +42,7 @@ class Script {
   seals = new Map<GroupName, Token>()
   answer: Extract<GuardianEffect, { kind: 'answer' }>['answer'] | undefined
 
-  constructor(
-    running: readonly ('daemon' | 'monitor')[] = ['daemon', 'monitor'],
-    emergency?: Extract<GuardianEvent, { kind: 'resumed' }>['emergency'],
-  ) {
+  constructor(running: readonly KeptRole[] = ['daemon', 'monitor'], emergency?: Extract<GuardianEvent, { kind: 'resumed' }>['emergency']) {
     this.step({ kind: 'resumed', running, emergency })
   }
 
@@ -407,5 +404,65 @@ describe('the watchdog', () => {
       for (let now = 1_025; now < 1_100; now += 25) look(now)
       assert.equal(kinds.includes('disarm-watchdog'), !open)
     }
+  })
+})
+
+describe('monitors that groups have of their own', () => {
+  class Own extends Script {
+    monitors: GroupName[] = []
+
+    override look(now = this.now): string[] {
+      this.now = now
+      const { deadline, open, seals, monitors } = this
+      return this.step({ kind: 'looked', deadline: bootInstant(deadline), open: new Map(open), seals: new Map(seals), monitors })
+    }
+  }
+
+  test('are started when they are wanted, again when they end, and let go when they are not', () => {
+    const script = new Own()
+    script.deadline = 1_000_000
+    assert.deepEqual(script.look(1_500), [])
+    script.monitors = [g]
+    assert.deepEqual(script.look(1_600), ['spawn monitor@g'])
+    script.step({ kind: 'process-up', role: 'monitor@g' as never })
+    assert.deepEqual(script.look(1_700), [])
+    script.step({ kind: 'process-ended', role: 'monitor@g' as never })
+    assert.deepEqual(script.look(1_800), ['spawn monitor@g'])
+    script.step({ kind: 'process-up', role: 'monitor@g' as never })
+    script.monitors = []
+    assert.deepEqual(script.look(1_900), ['SIGTERM to monitor@g'])
+    script.step({ kind: 'process-ended', role: 'monitor@g' as never })
+    assert.deepEqual(script.look(2_500), [])
+  })
+
+  test('that run already are taken over, and one that hangs is ended alone', () => {
+    const script = new Own(['daemon', 'monitor', 'monitor@g' as never])
+    script.deadline = 1_000_000
+    script.monitors = [g]
+    assert.deepEqual(script.look(1_500), [])
+    assert.deepEqual(script.step({ kind: 'ordered', order: { kind: 'end-monitor', group: g } }), ['SIGKILL to monitor@g'])
+    assert.deepEqual(script.step({ kind: 'ordered', order: { kind: 'end-monitor' } }), ['SIGKILL to monitor'])
+    assert.deepEqual(script.step({ kind: 'ordered', order: { kind: 'end-monitor', group: 'other' as GroupName } }), [])
+  })
+
+  test('are not started during an emergency stop, and go with the guardian', () => {
+    const script = new Own()
+    script.open.set(g, one)
+    script.monitors = [g]
+    const begun = script.look(2_500)
+    assert.ok(begun.includes('kill monitors') || begun.some((line) => line.includes('monitors')), begun.join())
+    assert.ok(!begun.includes('spawn monitor@g'), begun.join())
+    const leaving = new Own(['daemon', 'monitor', 'monitor@g' as never])
+    leaving.deadline = 1_000_000
+    leaving.monitors = [g]
+    leaving.look(1_500)
+    leaving.step({ kind: 'terminated' })
+    leaving.step({ kind: 'process-ended', role: 'daemon' })
+    assert.deepEqual(leaving.look(1_600), ['SIGTERM to monitor', 'SIGTERM to monitor@g'])
+    leaving.step({ kind: 'process-ended', role: 'monitor' })
+    assert.deepEqual(leaving.look(1_700), [], 'the other one is waited for')
+    leaving.step({ kind: 'process-ended', role: 'monitor@g' as never })
+    leaving.look(1_800)
+    assert.deepEqual(leaving.look(1_900), ['exit'])
   })
 })

@@ -180,7 +180,8 @@ function showGroup(report: GroupReport): string {
   const resources = Object.entries(report.resources).map(([name, { state }]) => `${name}=${state}`)
   const { failure } = report
   const why = failure === undefined ? '' : ` — ${failure.resource} ${failure.event} (${failure.restartNumber}): ${failure.detail}`
-  return `says ${[report.state, ...resources].join(' ')}${why}`
+  const looked = report.looked === undefined ? '' : `, looked ${report.looked}`
+  return `says ${[report.state, ...resources].join(' ')}${why}${looked}`
 }
 
 function showOther(report: Exclude<Extract<MonitorEffect, { kind: 'report' }>['report'], { kind: 'group' }>): string {
@@ -193,6 +194,10 @@ function showOther(report: Exclude<Extract<MonitorEffect, { kind: 'report' }>['r
       return `probed ${report.probeId} ${report.result}`
     case 'called':
       return `called ${report.callId} ${report.outcome}`
+    case 'beat':
+      return 'beat'
+    case 'looked':
+      return `looked ${report.lookId} ${report.found.result}, ${report.found.state}`
     case 'asked':
       return `asked ${report.askId}`
   }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LogTime, ResourceName } from '../../../src/base/index.js'
 import type { GroupDefinition, PlannedDecision, ResourceState } from '../../../src/core/cluster/index.js'
-import { decide, groupInput } from '../../../src/core/planner/index.js'
+import { decide, dueEnds, groupInput } from '../../../src/core/planner/index.js'
 import { Database, definition, n1, nodes, resources, web } from '../cluster/database.js'
 
 const liveness = { isAlive: () => true, isJoining: () => false }
@@ -278,4 +278,36 @@ test('an obstacle to a fencing is told', () => {
   assert.equal(obstacle(), undefined)
   database.ok({ kind: 'patch-node', node: n1, fencing: { levels: [], then: 'on' }, precondition: {} })
   assert.equal(obstacle(), 'it has no fence device')
+})
+
+test('in maintenance a failure is left alone; after it everything is looked at before anything is decided', () => {
+  const planned = new Planned({}, 4)
+  const { database } = planned
+  planned.tells({ app: 'ONLINE' })
+  database.ok({ kind: 'maintain-node', node: n1, forMs: 60_000, owner: 'ada', reason: 'new memory' })
+  planned.tells({ app: 'FAILED' }, ['app', 'died'])
+  planned.put({ resources: resources({ app: { parameters: { run: 'another' } } }) })
+  assert.equal(planned.does(), 'nothing')
+  assert.deepEqual(dueEnds(database.state, (database.at + 59_000) as LogTime), [])
+  database.at += 60_000
+  const [due] = dueEnds(database.state, database.at as LogTime)
+  assert.deepEqual(due, { kind: 'end-maintenance', node: n1, due: true })
+  if (due !== undefined) database.ok(due)
+  assert.equal(planned.does(), 'nothing', 'it has not looked yet')
+  const { holder } = database.row()
+  const report = { ...holder?.report, looked: 1 }
+  database.ok(database.report(n1, 'FAILED', web, { sequence: 2, report }))
+  assert.equal(planned.does(), 'restart app: restart-in-place')
+})
+
+test('what was mended by hand during maintenance is not restarted for the failure before', () => {
+  const planned = new Planned({}, 4)
+  const { database } = planned
+  planned.tells({ app: 'FAILED' }, ['app', 'died'])
+  database.ok({ kind: 'maintain-node', node: n1, forMs: 60_000, owner: 'ada', reason: 'new memory' })
+  assert.equal(planned.does(), 'nothing')
+  database.ok({ kind: 'end-maintenance', node: n1 })
+  const report = { state: 'ONLINE', resources: { app: { state: 'ONLINE' } }, failure: null, looked: 1 }
+  database.ok(database.report(n1, 'ONLINE', web, { sequence: 2, report }))
+  assert.equal(planned.does(), 'nothing')
 })

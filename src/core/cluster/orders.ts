@@ -1,0 +1,39 @@
+/** What a holder is told to do. Numbered: each order replaces the one before. */
+import type { Context } from './context.js'
+import type { GroupRow, Holder } from './rows.js'
+
+export type HeldGroup = GroupRow & { readonly holder: Holder }
+
+/** Whether the holder's token is still open: it may act, or may have acted without our knowing. */
+export function mayStillRun(group: GroupRow): group is HeldGroup {
+  return group.holder !== null && group.proof === null
+}
+
+/** What it was told of restarts, looks and probes stays so unless `more` says otherwise. */
+export function putOrder(
+  context: Context,
+  group: HeldGroup,
+  wanted: 'run' | 'stop',
+  reason: string,
+  more: { readonly restart?: Holder['order']['restart']; readonly look?: number; readonly quiet?: boolean } = {},
+): void {
+  const { holder } = group
+  const { sequence, restart: before } = holder.order
+  const look = more.look ?? holder.order.look
+  const quiet = wanted === 'run' && (more.quiet ?? holder.order.quiet === true)
+  context.putGroup({
+    ...group,
+    waitingFor: null,
+    holder: {
+      ...holder,
+      order: {
+        sequence: sequence + 1,
+        wanted,
+        restart: more.restart ?? (wanted === 'stop' ? null : before),
+        reason,
+        ...(look === undefined ? {} : { look }),
+        ...(quiet ? { quiet: true as const } : {}),
+      },
+    },
+  })
+}
