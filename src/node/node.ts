@@ -1438,6 +1438,8 @@ const leadersOwn: ReadonlySet<unknown> = new Set<Command['kind']>([
   'abandon-attempt',
   'recover-case',
   'lease-proof',
+  'end-quarantine',
+  'see-links',
 ])
 
 function isLeadersOwn(command: Command): boolean {

@@ -154,6 +154,7 @@ export const groupDocumentSchema = closed(
     failures: told('Failures that are remembered, whether each still counts, and when it will be forgotten.'),
     effectiveRules: told('The whole list of rules in force after a failure.'),
     halted: told('Since when and why it is stopped until it is cleared.'),
+    poison: told('Losses of nodes that followed its starts, and whether it rests for them.'),
     failovers: told('How often it left a node for a failure within the window, where that is limited.'),
     bans: told('Nodes tried in vain.'),
     unchanged: told('The change said what was there already.'),

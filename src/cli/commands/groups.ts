@@ -81,7 +81,7 @@ export function addGroupCommands(program: Command, run: Run): void {
     )
   for (const [verb, what] of [
     ['unfreeze', 'have the planner look after it again'],
-    ['clear', 'forget its failures and bans'],
+    ['clear', 'forget its failures and bans, and that it rests for them'],
   ] as const)
     group
       .command(`${verb} <group>`)
@@ -161,6 +161,9 @@ function groupText(body: Body): string {
     ['waiting for', body.waitingFor],
     ...(body.frozen === null ? [] : ([['frozen', `by ${body.frozen.owner} for ${body.frozen.remaining}: ${body.frozen.reason}`]] as const)),
     ...(body.move === null ? [] : ([['moving to', body.move.to]] as const)),
+    ...(body.poison === null
+      ? []
+      : ([['losses', body.poison.losses.map((one: Body) => `${one.node} ${one.afterStart} (${one.case ?? 'no case'})`).join(', ')]] as const)),
     ...Object.entries(body.bans).map(([node, ban]: [string, Body]) => [`not on ${node}`, `${ban.reason} (${ban.remaining} left)`] as const),
     ['revision', body.revision],
   ])

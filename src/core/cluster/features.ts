@@ -9,7 +9,7 @@ import type { GroupDefinition } from './definition.js'
 import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
 
 /** The highest level that this version understands. */
-export const supportedLevel = 3
+export const supportedLevel = 4
 
 /** Brought rules for failures: what groups and decisions may say of them, and what rows keep for them. */
 export const failureRulesLevel = 2
@@ -26,6 +26,18 @@ export const forwardTermLevel = 3
 /** Brought kinds of dependencies, changes in place, and what probes and failures say of what is missing. */
 export const dependencyKindsLevel = 3
 
+/** Brought brakes on causes, groups in POISON, quarantine, jeopardy, and what follows the loss of the quorum. */
+export const brakesLevel = 4
+
+const settingsOfBrakes = [
+  'causesMax',
+  'causesWindow',
+  'poisonWindow',
+  'quarantineThreshold',
+  'quarantineWindow',
+  'quarantineDuration',
+] as const
+
 /** A command in the log that this version does not know, or a cluster that has moved beyond it: the member has to stop. */
 export class BeyondThisVersion extends Error {
   override readonly name = 'BeyondThisVersion'
@@ -37,6 +49,7 @@ export function levelOf(command: Command): number {
     case 'transaction':
       return Math.max(1, ...command.commands.map(levelOf))
     case 'put-group':
+      if (command.definition.onQuorumLoss !== undefined) return brakesLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
     case 'decide':
       return Math.max(1, ...command.decisions.map(({ action }) => levelOfAction(action)))
@@ -48,7 +61,12 @@ export function levelOf(command: Command): number {
     case 'come-back':
       return leaveLevel
     case 'patch-settings':
+      if (settingsOfBrakes.some((key) => key in command.patch)) return brakesLevel
       return 'verifyInterval' in command.patch ? pathWatchLevel : 1
+    case 'release-brakes':
+    case 'end-quarantine':
+    case 'see-links':
+      return brakesLevel
     default:
       return 1
   }

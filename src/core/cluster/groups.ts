@@ -103,7 +103,11 @@ function changeable(context: Context, name: string): GroupRow {
 }
 
 /** It would wait for ever: nothing starts it before it is cleared. */
-function refuseHalted(group: GroupRow): void {
+function refuseResting(group: GroupRow): void {
+  if (group.poisoned !== undefined)
+    refuse('CONFLICT', `group ${group.name} rests: ${group.poisoned.reason}`, {
+      fix: `POST /v1/groups/${group.name}/clear once it is known what brought the nodes down`,
+    })
   if (group.halted === undefined) return
   refuse('CONFLICT', `group ${group.name} was stopped for its failures: ${group.halted.reason}`, {
     fix: `POST /v1/groups/${group.name}/clear once the cause is gone`,
@@ -112,7 +116,7 @@ function refuseHalted(group: GroupRow): void {
 
 export function setIntent(context: Context, command: CommandOf<'set-intent'>): Value {
   const group = changeable(context, command.group)
-  if (command.intent === 'ONLINE') refuseHalted(group)
+  if (command.intent === 'ONLINE') refuseResting(group)
   context.startOperation(
     command.operation,
     command.intent === 'ONLINE' ? 'online' : 'offline',
@@ -140,7 +144,7 @@ export function moveGroup(context: Context, command: CommandOf<'move-group'>): V
       fix: 'add it to "nodes" of the group first',
     })
   }
-  refuseHalted(group)
+  refuseResting(group)
   if (group.intent !== 'ONLINE') refuse('CONFLICT', `group ${group.name} is to be offline`, { fix: `POST /v1/groups/${group.name}/online` })
   if (group.move !== null)
     refuse('CONFLICT', `group ${group.name} is on its way to ${group.move.to} already`, {
@@ -179,11 +183,11 @@ export function unfreezeGroup(context: Context, command: CommandOf<'unfreeze-gro
   return {}
 }
 
-/** Forgets failures, bans and that it was stopped for them; never a grant, a case or a due fencing. */
+/** Forgets failures, bans, losses after its starts and that it rests for them; never a grant, a case or a due fencing. */
 export function clearGroup(context: Context, command: CommandOf<'clear-group'>): Value {
-  const { halted: _halted, failovers: _failovers, ...group } = context.group(command.group)
+  const { halted: _halted, failovers: _failovers, poisoned, losses: _losses, ...group } = context.group(command.group)
   context.putGroup({ ...group, failures: {}, bans: {}, waitingFor: null })
-  context.event('group.cleared', group.name, `failures of ${group.name} were forgotten`)
+  context.event('group.cleared', group.name, `failures of ${group.name} were forgotten${poisoned === undefined ? '' : ', and it rests no more'}`)
   for (const node of group.definition.nodes) settleDuty(context, node)
   return { failures: Object.keys(group.failures).length, bans: Object.keys(group.bans).length }
 }
