@@ -47,6 +47,7 @@ import {
   levelInForce,
   levelOf,
   levelOfAll,
+  mayStillRun,
   metaOf,
   type NodeRow,
   nodesOf,
@@ -969,11 +970,24 @@ export class QuorateNode {
       if (effect.kind === 'order') this.io.monitor.send(effect.order)
       else this.proposeAgain(effect.key, effect.command)
     }
+    if (mayAct) this.letGoOn()
     if (mayAct) this.watchPaths(this.io.clock.now())
     else if (this.pathQuestions.length > 0) this.answerPathQuestions(this.io.clock.now())
     this.runAttempts(boot, mayAct)
     this.answerChallenge()
     this.goAway(mayAct)
+  }
+
+  /** What stands still goes on once everything is applied here that was committed when the lease was renewed, and the grant is the same. */
+  private letGoOn(): void {
+    const { frozen = {} } = this.guardianState ?? {}
+    const held = Object.entries(frozen).filter(([group, token]) => {
+      const row = this.state.get('groups', group)
+      const { holder = null } = row ?? {}
+      const isOpen = row !== undefined && mayStillRun(row)
+      return isOpen && holder?.node === this.self.node && holder.boot === this.self.boot && holder.token === token
+    })
+    if (held.length > 0) this.io.guardian.send({ kind: 'holds', tokens: Object.fromEntries(held) })
   }
 
   /**

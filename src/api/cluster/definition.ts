@@ -9,6 +9,7 @@ import {
   type GroupDefinition,
   normalDependency,
   policyDefaults,
+  type QuorumLossPolicy,
   type ResourceDefinition,
   resourceDefaults,
 } from '../../core/cluster/index.js'
@@ -33,6 +34,7 @@ interface WrittenGroup {
   readonly priority?: number
   readonly failback?: { readonly mode?: string }
   readonly intent?: Intent
+  readonly onQuorumLoss?: QuorumLossPolicy | 'stop' | 'demote'
   readonly resources: Readonly<Record<string, WrittenResource>>
   readonly failoverMode?: NonNullable<FailurePolicy['failoverMode']>
   readonly onStopFailure?: 'block' | 'fence'
@@ -92,9 +94,18 @@ function normalise(written: WrittenGroup): GroupDefinition {
     nodes: written.nodes,
     priority: written.priority ?? 0,
     failback: { mode: 'never' },
+    ...readQuorumLoss(written),
     resources: Object.fromEntries(resources) as GroupDefinition['resources'],
     ...normalisePolicy(written),
   }
+}
+
+function readQuorumLoss({ onQuorumLoss = 'stop' }: WrittenGroup): Pick<GroupDefinition, 'onQuorumLoss'> {
+  if (onQuorumLoss === 'demote')
+    throw new ClusterError('NOT_YET', 'onQuorumLoss "demote" comes with primary and replica roles', {
+      fix: 'use "stop", or "freeze" where a short loss is to be waited out',
+    })
+  return onQuorumLoss === 'stop' ? {} : { onQuorumLoss }
 }
 
 /** What is as usual is left out, as in rows from before there was a choice. */
@@ -175,6 +186,7 @@ export function writtenForm(definition: GroupDefinition): Record<string, unknown
     nodes: definition.nodes,
     priority: definition.priority,
     failback: definition.failback,
+    onQuorumLoss: definition.onQuorumLoss ?? 'stop',
     ...writtenPolicy(definition),
     resources: Object.fromEntries(Object.entries(definition.resources).map(([name, resource]) => [name, writtenResource(resource)])),
   }

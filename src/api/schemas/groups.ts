@@ -5,6 +5,7 @@ import {
   failureActions,
   failureEvents,
   policyDefaults,
+  quorumLossPolicies,
   resourceDefaults,
 } from '../../core/cluster/index.js'
 import { anything, choice, closed, count, duration, later, mapOf, type Schema, text, told } from './schema.js'
@@ -127,6 +128,13 @@ const definitionKeys = {
     },
     { default: policyDefaults.failover },
   ),
+  onQuorumLoss: {
+    ...choice(
+      'What a node without a lease does with it. `freeze`: its processes stand still for a part of emergencyStop, and go on if the lease comes back, else they are killed. `selfFence`: beside the stop, the watchdog resets the node. `demote` comes with roles.',
+      ['stop', ...quorumLossPolicies, 'demote'],
+    ),
+    default: 'stop',
+  },
   load: later('What it uses of the capacity of its node.'),
   dependsOn: later('Dependencies between groups.'),
 } as const satisfies Record<string, Schema>

@@ -27,6 +27,7 @@ export function putGroup(context: Context, command: CommandOf<'put-group'>): Val
       .filter((node) => !isLeaving(context.draft, node)),
   )
   if (problem !== undefined) throw problem
+  if (command.definition.onQuorumLoss === 'selfFence') needWatchdogs(context, command.definition)
   const intent = command.intent ?? found?.intent ?? 'ONLINE'
   if (found === undefined) {
     const row: GroupRow = {
@@ -70,6 +71,15 @@ export function putGroup(context: Context, command: CommandOf<'put-group'>): Val
   })
   context.event('group.changed', found.name, `group ${found.name} was changed`, { resources: !sameResources })
   return { revision: context.index }
+}
+
+/** Where nothing would reset the node, the group would run on as any other: better to say so now. */
+function needWatchdogs(context: Context, { nodes }: GroupDefinition): void {
+  const without = nodes.filter((node) => context.currentBoot(node)?.guard.watchdog !== 'armed')
+  if (without.length === 0) return
+  refuse('INVALID_DEFINITION', `onQuorumLoss is selfFence, and no watchdog is armed on ${without.join(', ')}`, {
+    fix: 'give each of its nodes a watchdog (docs/fencing.md), or use "stop": everything is stopped in the same time',
+  })
 }
 
 /** The same text for the same value, whatever the order of its keys. */

@@ -59,6 +59,8 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (row === undefined || row.boot !== boot) return 'this is not the present boot of the node'
   if (row.state !== 'live') return `the boot is ${row.state}`
   if (!row.guard.guarded) return 'the boot has no guardian'
+  if (group.definition.onQuorumLoss === 'selfFence' && row.guard.watchdog !== 'armed')
+    return 'onQuorumLoss is selfFence, and the node has no armed watchdog'
   const { away, quarantine } = context.draft.get('nodes', node) ?? {}
   if (away !== undefined) return 'the node is leaving'
   if (quarantine !== undefined) return `the node is in quarantine: ${quarantine.reason}`

@@ -171,7 +171,7 @@ export class MonitorCore {
       )
     }
     this.#strays.abandon(group, 'the group is being started')
-    const { resources, node, boot } = order
+    const { resources, node, boot, onQuorumLoss } = order
     const fresh = new GroupRun(this.#hostOf(group), {
       group,
       token,
@@ -180,6 +180,7 @@ export class MonitorCore {
       boot,
       resources,
       containment: this.#config.containment,
+      ...(onQuorumLoss === undefined ? {} : { onQuorumLoss }),
     })
     fresh.orderRun(sequence, resources, order.restart, now)
     this.#groups.set(group, fresh)

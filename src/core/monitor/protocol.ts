@@ -6,7 +6,7 @@
  * sends `hello` with all it knows, and the daemon sends its orders again.
  */
 import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { FailureSeverity, GroupDefinition } from '../cluster/index.js'
+import type { FailureSeverity, GroupDefinition, QuorumLossPolicy } from '../cluster/index.js'
 import type { AttributeRequest, ClusterSight } from './agent-commands.js'
 
 export type MonitorOrder =
@@ -26,6 +26,8 @@ export type MonitorOrder =
       /** Nothing of this order is spawned once the boot clock, plus its grain, has passed this. */
       readonly deadline: BootInstant
       readonly restart?: RestartOrder
+      /** As it was when the grant was given: later ones change nothing under this token. */
+      readonly onQuorumLoss?: QuorumLossPolicy
       /** Checkpoints left by the last holder, written into the resources' checkpoint folder before start. */
       readonly checkpoints: { readonly [name: string]: string }
     }

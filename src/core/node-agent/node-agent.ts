@@ -150,6 +150,7 @@ export class NodeAgent {
       node: view.self,
       boot: view.boot,
       deadline,
+      ...(holder.pinned.onQuorumLoss === undefined ? {} : { onQuorumLoss: holder.pinned.onQuorumLoss }),
       checkpoints,
       ...(holder.order.restart === null ? {} : { restart: holder.order.restart }),
     }
