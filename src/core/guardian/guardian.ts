@@ -50,7 +50,8 @@ const freezeLeast = 100
 /** Processes that stand still, or are about to. */
 interface Frozen {
   readonly token: Token
-  readonly step: 'freezing' | 'frozen' | 'thawing'
+  /** `inherited`: an earlier guardian may have frozen it. */
+  readonly step: 'freezing' | 'frozen' | 'inherited' | 'thawing'
 }
 
 type Leaving = { readonly step: 'daemon' | 'monitor'; readonly until: BootInstant } | { readonly step: 'emergency' | 'done' }
@@ -277,7 +278,7 @@ export class GuardianCore {
     this.#mayBeFrozen = false
     if (!this.#leaseHolds(now)) return // They are frozen, once more if need be.
     for (const [group, token] of this.#view.open)
-      if (this.#view.policies?.get(group) === 'freeze') this.#frozen.set(group, { token, step: 'frozen' })
+      if (this.#view.policies?.get(group) === 'freeze') this.#frozen.set(group, { token, step: 'inherited' })
   }
 
   /** A copy that stands still has not stopped: it is open, unsealed, and proves nothing. */
@@ -286,7 +287,8 @@ export class GuardianCore {
     for (const [group, token] of this.#view.open) {
       const isTried = (this.#left?.tokens[group] ?? -1) >= token || (this.#emergency?.tokens.get(group) ?? -1) >= token
       const isSealed = (this.#view.seals.get(group) ?? -1) >= token
-      if (this.#view.policies?.get(group) !== 'freeze' || this.#frozen.has(group) || isTried || isSealed) continue
+      const { step = 'inherited' } = this.#frozen.get(group) ?? {}
+      if (this.#view.policies?.get(group) !== 'freeze' || step !== 'inherited' || isTried || isSealed) continue
       if ((this.#unfreezable.get(group) ?? -1) >= token) continue
       this.#frozen.set(group, { token, step: 'freezing' })
       this.#emit({ kind: 'log', text: `${group} stands still: the lease has run out` })
@@ -310,7 +312,7 @@ export class GuardianCore {
   #thaw(tokens: { readonly [group: GroupName]: Token }, now: BootInstant) {
     if (!this.#leaseHolds(now)) return
     for (const [group, { token, step }] of this.#frozen) {
-      if (tokens[group] !== token || step !== 'frozen') continue
+      if (tokens[group] !== token || (step !== 'frozen' && step !== 'inherited')) continue
       this.#frozen.set(group, { token, step: 'thawing' })
       this.#emit({ kind: 'thaw', group, token })
     }
