@@ -331,12 +331,18 @@ export class GuardianCore {
   /** The lease did not come back in time. */
   #endFrozen(now: BootInstant) {
     if (this.#frozen.size === 0 || this.#leaseHolds(now) || now < this.#freezeEnd) return
+    if (this.#emergency !== undefined) return this.#takeFrozen(this.#emergency, now)
+    const frozen = [...this.#frozen.keys()]
+    this.#frozen.clear()
+    this.#begin('the lease has run out, and did not come back in time', new Map(), frozen, now)
+  }
+
+  /** One that ends others has begun: these end with it. */
+  #takeFrozen(emergency: Emergency, now: BootInstant) {
     const frozen = new Map([...this.#frozen].map(([group, { token }]) => [group, token]))
     this.#frozen.clear()
-    if (this.#emergency === undefined) return this.#begin('the lease has run out, and did not come back in time', new Map(), [...frozen.keys()], now)
     this.#emit({ kind: 'log', text: `${[...frozen.keys()].join(', ')} ends too: the lease did not come back in time` })
-    this.#haveReset(frozen)
-    this.#emergency.take(frozen, now)
+    emergency.take(frozen, now)
   }
 
   #concludeEmergency(now: BootInstant) {
@@ -442,6 +448,7 @@ export class GuardianCore {
         if (this.#kept.monitor.up && now < leaving.until) return
         if (this.#kept.monitor.up) this.#emit({ kind: 'signal', role: 'monitor', signal: 'SIGKILL' })
         this.#leaving = { step: 'emergency' }
+        if (this.#emergency !== undefined && this.#frozen.size > 0) this.#takeFrozen(this.#emergency, now)
         if (this.#emergency === undefined && this.#view.open.size > 0) this.#beginEmergency('the guardian is stopping', now)
         return
       case 'emergency':

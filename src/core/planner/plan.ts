@@ -10,7 +10,7 @@ import { byRule, fence, judgeFailure } from './failure.js'
 import { act, type CandidateInput, type GroupInput, type HolderInput, ruledOut, table, type Verdict, wait } from './verdict.js'
 
 /** Changes when the planner may decide otherwise than before. What an earlier one was given still gives what it decided. */
-export const plannerVersion = 3
+export const plannerVersion = 4
 
 /** What to do about one group now; undefined when nothing is to be done. */
 export function decideGroup(input: GroupInput): PlannedDecision | undefined {
