@@ -242,6 +242,7 @@ describe('S17: what stands still goes on under a lease only, and is ended in tim
     lead(world, 'n2')
     isolate(world, 'n1')
     // Nor does anything else end it: the watchdog of this machine is broken.
+    machine(world, 'n1').feedWatchdog(undefined)
     machine(world, 'n1').feedWatchdog = () => undefined
     world.until('web stands still', () => world.seen.has('frozen'), 10_000)
     assert.deepEqual(running(world), ['n1'], 'it has not ended')
@@ -266,7 +267,8 @@ describe('S17: what stands still goes on under a lease only, and is ended in tim
     const goesOn = () =>
       function (this: GuardianCore, event: GuardianEvent, now: BootInstant) {
         const effects = step.call(this, event, now)
-        return event.kind === 'frozen' ? [...effects, { kind: 'thaw', group: event.group, token: event.token }] : effects
+        if (event.kind !== 'looked' || now < event.deadline + 100) return effects
+        return [...effects, ...[...event.open].map(([group, token]) => ({ kind: 'thaw', group, token }) as const)]
       }
     planted(GuardianCore.prototype, 'step', goesOn, () => assert.throws(story, /P5/))
   })

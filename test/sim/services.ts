@@ -43,7 +43,7 @@ interface Program {
 /** From the spawn to the moment in which the new process looks at the seal and becomes the program. */
 const execMs = 2
 /** Between the guardian's decision and the moment in which the processes go on. */
-const thawMs = 50
+const thawMs = 15
 /** A kept process without a port to wait for counts as started once it has lived this long. */
 const settleMs = 50
 

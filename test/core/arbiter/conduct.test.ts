@@ -386,6 +386,17 @@ describe('a node that others hear', () => {
     assert.deepEqual(leader.waits(long, n3).wants(), ['ask n1', 'open a case of n1, arbiter n3'])
   })
 
+  test('waits for another one of that kind whose removal leaves more, a lease at the longest', () => {
+    const leader = new Leader().sees(n1, n3).sees(n3, n1).sees(n2)
+    const opened = () => leader.wants().flatMap((one) => (one.startsWith('open a case') ? [one.slice(0, 17)] : []))
+    leader.waits(230)
+    assert.deepEqual(opened(), ['open a case of n3'])
+    leader.database.ok(leader.database.openCase(n3, 'c3', { arbiter: n2 }))
+    assert.deepEqual(opened(), [])
+    leader.waits(settings.lease + settings.condemned)
+    assert.deepEqual(opened(), ['open a case of n1'])
+  })
+
   test('is one where nobody reaches more, and its case has the matrix', () => {
     const leader = new Leader().sees(n2, n3).sees(n3, n2)
     const wanted = leader.waits(230, n3).conduct().at(-1)
