@@ -73,22 +73,26 @@ test('a group in POISON says so with both cases, is not started by anybody, and 
     await propose({ kind: 'probed', node: config.node, boot, group: 'web' as never, definition, result: 'clean', detail: '' })
   }
   for (const name of ['n2', 'n3'])
-    await bench.until(`web to go to ${name}`, async () => {
-      const { holder, proof } = row() ?? {}
-      if (holder?.node === name && proof === null) return true
-      await probed(name)
-      return false
-    })
+    await bench
+      .until(`web to go to ${name}`, async () => {
+        const { holder, proof } = row() ?? {}
+        if (holder?.node === name && proof === null) return true
+        await probed(name)
+        return false
+      })
       .then(() => lost(name))
   await bench.until('web to rest', async () => (await bench.ask('GET', '/v1/groups/web')).body.state === 'POISON')
   const { poison } = (await bench.ask('GET', '/v1/groups/web')).body
-  assert.deepEqual([poison.rests, poison.losses.map((one: { node: string; case: string }) => [one.node, one.case])], [
-    true,
+  assert.deepEqual(
+    [poison.rests, poison.losses.map((one: { node: string; case: string }) => [one.node, one.case])],
     [
-      ['n2', 'c-n2-1'],
-      ['n3', 'c-n3-2'],
+      true,
+      [
+        ['n2', 'c-n2-1'],
+        ['n3', 'c-n3-2'],
+      ],
     ],
-  ])
+  )
   const item = await attention('GROUP_POISON')
   assert.match(item?.text ?? '', /n2 .*case c-n2-1.*n3 .*case c-n3-2/)
   assert.match(item?.fix ?? '', /POST \/v1\/groups\/web\/clear/)

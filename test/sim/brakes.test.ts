@@ -59,7 +59,8 @@ describe('a group whose starts bring machines down', () => {
     const crashed: string[] = []
     const harm = () => {
       for (const name of story.running) {
-        if (crashed.length < 3) world.scheduler.after(500, () => story.machine(name).powered && story.machine(name).powerOff('web panics it'))
+        if (crashed.length < 3)
+          world.scheduler.after(500, () => story.machine(name).powered && story.machine(name).powerOff('web panics it'))
         if (crashed.at(-1) !== name) crashed.push(name)
       }
       world.scheduler.after(1_000, harm)

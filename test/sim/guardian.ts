@@ -72,7 +72,11 @@ export class SimGuardian {
 
   private look(): GuardianEvent {
     const { runFolder } = this.machine
-    const policies = new Map([...runFolder.records.values()].flatMap((record) => (record.onQuorumLoss === undefined ? [] : [[record.group, record.onQuorumLoss] as const])))
+    const policies = new Map(
+      [...runFolder.records.values()].flatMap((record) =>
+        record.onQuorumLoss === undefined ? [] : [[record.group, record.onQuorumLoss] as const],
+      ),
+    )
     return { kind: 'looked', deadline: runFolder.deadline, open: runFolder.openTokens(), seals: new Map(runFolder.seals), policies }
   }
 

@@ -22,7 +22,10 @@ describe('freeze', () => {
     story.world.network.healAll()
     story.world.until('web goes on', () => story.world.seen.has('thawed'), 10_000)
     story.settled()
-    assert.deepEqual([story.running, story.world.truth.starts - starts, story.cases.filter(({ proof }) => proof !== null).length], [['n1'], 0, 0])
+    assert.deepEqual(
+      [story.running, story.world.truth.starts - starts, story.cases.filter(({ proof }) => proof !== null).length],
+      [['n1'], 0, 0],
+    )
   })
 
   test('it does not: the service is killed before anybody may start it, and starts anew when it may', () => {

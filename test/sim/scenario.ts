@@ -212,7 +212,10 @@ class Clients {
   /** As it was, but for what it runs. */
   private kept(operation: string): GroupDefinition {
     const known = this.world.leader?.daemon?.node?.state.get('groups', 'kept' as never)?.definition
-    return { ...groupOf(this.world.names, { run: operation }), ...(known?.onQuorumLoss === undefined ? {} : { onQuorumLoss: known.onQuorumLoss }) }
+    return {
+      ...groupOf(this.world.names, { run: operation }),
+      ...(known?.onQuorumLoss === undefined ? {} : { onQuorumLoss: known.onQuorumLoss }),
+    }
   }
 
   /** Who stands in front of a dark machine, and is asked for the proof, gives it. */

@@ -92,7 +92,8 @@ export class Cell {
     this.machine.log(`GOES ON ${this.group}/${this.resource}`)
     this.machine.world.seen.add('thawed')
     const { clock, runFolder, world } = this.machine
-    if (clock.trueTime(runFolder.deadline) + thawMs < world.scheduler.now) world.fail(`P5: ${this.group} goes on on ${this.machine.name} without a lease`)
+    if (clock.trueTime(runFolder.deadline) + thawMs < world.scheduler.now)
+      world.fail(`P5: ${this.group} goes on on ${this.machine.name} without a lease`)
   }
 
   serviceDown(how: string): void {

@@ -3,7 +3,14 @@
  * beneath them simulated from one seed.
  */
 import type { BootId, ClusterId, MemberId, NodeId } from '../../src/base/index.js'
-import { brakesLevel, type Command, type CommandResult, type GroupDefinition, mayStillRun, supportedLevel } from '../../src/core/cluster/index.js'
+import {
+  brakesLevel,
+  type Command,
+  type CommandResult,
+  type GroupDefinition,
+  mayStillRun,
+  supportedLevel,
+} from '../../src/core/cluster/index.js'
 import { type Outcome, QuorateNode } from '../../src/node/index.js'
 import { Checks, Truth } from './checks.js'
 import { Device } from './device.js'

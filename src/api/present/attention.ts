@@ -193,7 +193,11 @@ function ofNodes(view: View): readonly AttentionItem[] {
         `find out why; POST /v1/nodes/${row.name}/standby takes its groups away, POST /v1/nodes/${row.name}/clear forgets it`,
       )
     if (row.jeopardy !== undefined)
-      add('JEOPARDY', `${row.name} is in jeopardy: ${row.jeopardy.reasons.join('; ')}`, 'look at cables and switches; GET /v1/links shows who hears whom')
+      add(
+        'JEOPARDY',
+        `${row.name} is in jeopardy: ${row.jeopardy.reasons.join('; ')}`,
+        'look at cables and switches; GET /v1/links shows who hears whom',
+      )
     for (const [group, probe] of Object.entries(boot?.probes ?? {}))
       if (probe.result === 'running' && view.state.get('groups', group)?.holder?.node !== row.name)
         add('STRAY', `something of ${group} runs on ${row.name} without a grant`, `stop it there; ${probe.detail}`)

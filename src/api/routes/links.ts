@@ -61,7 +61,15 @@ async function hearing(access: Access): Promise<{ readonly heard: readonly Heari
   const names = nodesOf(node.state).map((row) => row.name)
   const answers = await Promise.all(names.map((from) => detectorOf(node, from)))
   const heard = names.flatMap((from, at) =>
-    (answers[at] ?? []).map(({ node: to, stage, silenceMs, missed, links, oneLink }) => ({ from, to, stage, silenceMs, missed, links, oneLink })),
+    (answers[at] ?? []).map(({ node: to, stage, silenceMs, missed, links, oneLink }) => ({
+      from,
+      to,
+      stage,
+      silenceMs,
+      missed,
+      links,
+      oneLink,
+    })),
   )
   return { heard, silent: names.filter((_, at) => answers[at] === undefined) }
 }

@@ -57,10 +57,7 @@ export const acknowledgeSchema = closed(
   { title: 'Acknowledgement', required: ['node', 'reason'] },
 )
 
-export const clearSchema = closed(
-  { reason: text('Why; needed where it is in quarantine, which ends by this.') },
-  { title: 'ClearRequest' },
-)
+export const clearSchema = closed({ reason: text('Why; needed where it is in quarantine, which ends by this.') }, { title: 'ClearRequest' })
 
 export const releaseBrakesSchema = closed({ reason: text('Why; for the record.') }, { title: 'BrakesRelease', required: ['reason'] })
 

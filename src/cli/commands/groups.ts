@@ -163,7 +163,9 @@ function groupText(body: Body): string {
     ...(body.move === null ? [] : ([['moving to', body.move.to]] as const)),
     ...(body.poison === null
       ? []
-      : ([['losses', body.poison.losses.map((one: Body) => `${one.node} ${one.afterStart} (${one.case ?? 'no case'})`).join(', ')]] as const)),
+      : ([
+          ['losses', body.poison.losses.map((one: Body) => `${one.node} ${one.afterStart} (${one.case ?? 'no case'})`).join(', ')],
+        ] as const)),
     ...Object.entries(body.bans).map(([node, ban]: [string, Body]) => [`not on ${node}`, `${ban.reason} (${ban.remaining} left)`] as const),
     ['revision', body.revision],
   ])

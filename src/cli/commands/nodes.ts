@@ -125,9 +125,7 @@ function nodeText(body: Body): string {
     ['name', body.name],
     ['state', body.state],
     ['duty', body.duty],
-    ...(body.quarantine === null
-      ? []
-      : ([['quarantine', `for another ${body.quarantine.remaining}: ${body.quarantine.reason}`]] as const)),
+    ...(body.quarantine === null ? [] : ([['quarantine', `for another ${body.quarantine.remaining}: ${body.quarantine.reason}`]] as const)),
     ...(body.jeopardy.length === 0 ? [] : ([['jeopardy', body.jeopardy.join('; ')]] as const)),
     ['boot', body.boot],
     ['lease', `${body.leaseRemainingMs} ms left`],
@@ -166,9 +164,7 @@ function linksText(body: Body): string {
     one.to,
     one.stage,
     `${one.silenceMs} ms`,
-    one.links
-      .map((link: Body) => `link ${link.link}: ${link.isDown === true ? 'down for ' : ''}${link.silenceMs} ms`)
-      .join(', '),
+    one.links.map((link: Body) => `link ${link.link}: ${link.isDown === true ? 'down for ' : ''}${link.silenceMs} ms`).join(', '),
   ])
   const silent = body.noAnswer.length === 0 ? '' : `\nno answer from ${body.noAnswer.join(', ')}`
   return `${table(['NODE', 'HEARS', 'STAGE', 'SILENT FOR', 'LINKS'], rows)}${silent}`.trim()

@@ -216,7 +216,10 @@ function matrix(view: ConductView): Record<string, unknown> {
   return Object.fromEntries(
     nodesOf(view.state).map(({ name }) => {
       const sight = view.sightOf(name)
-      return [name, sight === undefined ? 'has said nothing' : { saidMsAgo: Math.round(sight.age), mutual: sight.mutual, silentMs: sight.heard }]
+      return [
+        name,
+        sight === undefined ? 'has said nothing' : { saidMsAgo: Math.round(sight.age), mutual: sight.mutual, silentMs: sight.heard },
+      ]
     }),
   )
 }

@@ -35,9 +35,10 @@ export function whoReachesMore(
   const own = sightOf(self)?.mutual.length ?? 0
   return candidates
     .flatMap((node) => {
-      const sight = node === self ? undefined : sightOf(node)
-      const reaches = sight !== undefined && sight.mutual.includes(silent) && isHeardBy(sight, silent, within)
-      return reaches && sight.mutual.length > own ? [{ node, count: sight.mutual.length }] : []
+      const { mutual = [] } = (node === self ? undefined : sightOf(node)) ?? {}
+      return mutual.length > own && mutual.includes(silent) && isHeardBy(sightOf(node), silent, within)
+        ? [{ node, count: mutual.length }]
+        : []
     })
     .sort((a, b) => b.count - a.count || (a.node < b.node ? -1 : 1))[0]?.node
 }

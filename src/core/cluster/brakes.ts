@@ -56,7 +56,8 @@ export function whyHeld(reader: Reader, group: GroupRow, at: LogTime): string | 
 export function whyCaseHeld(reader: Reader, row: CaseRow, at: LogTime): string | undefined {
   if (isAskedFor(row) || isWanted(reader, row)) return undefined
   const { fencingMax, fencingWindow, causesMax, causesWindow } = settingsOf(reader)
-  if (fencingsLately(reader, at) >= fencingMax) return `${fencingMax} fencings within ${formatDuration(fencingWindow)} are enough (fencingMax)`
+  if (fencingsLately(reader, at) >= fencingMax)
+    return `${fencingMax} fencings within ${formatDuration(fencingWindow)} are enough (fencingMax)`
   // Its own loss is a cause too, and may be the last one that is allowed.
   const causes = causesLately(reader, at)
   const own = causes.findIndex(({ caseId }) => caseId === row.id)
@@ -86,8 +87,7 @@ function fencingsLately(reader: Reader, at: LogTime): number {
   const from = countedFrom(reader, at, settingsOf(reader).fencingWindow)
   let recent = 0
   for (const [, row] of reader.rows('cases'))
-    for (const { action, state, at: when } of row.attempts)
-      if (action === 'off' && counted.includes(state) && when > from) recent++
+    for (const { action, state, at: when } of row.attempts) if (action === 'off' && counted.includes(state) && when > from) recent++
   return recent
 }
 
@@ -112,8 +112,7 @@ export function noteCause(context: Context, cause: Omit<CauseRow, 'at'>): void {
   if (levelInForce(context.draft) < brakesLevel) return
   const rows = [...context.draft.rows('causes')]
   const surplus = rows.length - causesKept + 1
-  for (const [at, [key, row]] of rows.entries())
-    if (at < surplus || row.at <= context.at - keptFor) context.draft.delete('causes', key)
+  for (const [at, [key, row]] of rows.entries()) if (at < surplus || row.at <= context.at - keptFor) context.draft.delete('causes', key)
   const before = distinct(causesLately(context.draft, context.at))
   const inEntry = rows.filter(([key]) => key.startsWith(padded(context.index))).length
   context.draft.put('causes', `${padded(context.index)}.${String(inEntry).padStart(5, '0')}`, { ...cause, at: context.at })

@@ -197,7 +197,11 @@ export function unfreezeGroup(context: Context, command: CommandOf<'unfreeze-gro
 export function clearGroup(context: Context, command: CommandOf<'clear-group'>): Value {
   const { halted: _halted, failovers: _failovers, poisoned, losses: _losses, ...group } = context.group(command.group)
   context.putGroup({ ...group, failures: {}, bans: {}, waitingFor: null })
-  context.event('group.cleared', group.name, `failures of ${group.name} were forgotten${poisoned === undefined ? '' : ', and it rests no more'}`)
+  context.event(
+    'group.cleared',
+    group.name,
+    `failures of ${group.name} were forgotten${poisoned === undefined ? '' : ', and it rests no more'}`,
+  )
   for (const node of group.definition.nodes) settleDuty(context, node)
   return { failures: Object.keys(group.failures).length, bans: Object.keys(group.bans).length }
 }

@@ -8,7 +8,16 @@ export { checkDefinition } from './definition-check.js'
 export * from './dependencies.js'
 export * from './failure-policy.js'
 export { forgottenAt, isOnlyDegraded } from './failures.js'
-export { BeyondThisVersion, brakesLevel, dependencyKindsLevel, forwardTermLevel, levelInForce, levelOf, levelOfAll, supportedLevel } from './features.js'
+export {
+  BeyondThisVersion,
+  brakesLevel,
+  dependencyKindsLevel,
+  forwardTermLevel,
+  levelInForce,
+  levelOf,
+  levelOfAll,
+  supportedLevel,
+} from './features.js'
 export * from './formation.js'
 export { canonical } from './groups.js'
 export { conductMembers, type MemberSight } from './members.js'

@@ -39,7 +39,12 @@ export function fenceForFailure(
   const refusal = whyNotFenceable(context.draft, node)
   if (refusal !== undefined) return refusal
   context.startOperation(operationOf(group, group.holder.token), 'fence', node, `${askerOf(group)}: ${text}`)
-  noteCause(context, { kind: 'group-failed', subject: group.name, text: `${group.name} failed on ${node}, which is fenced for it`, caseId: null })
+  noteCause(context, {
+    kind: 'group-failed',
+    subject: group.name,
+    text: `${group.name} failed on ${node}, which is fenced for it`,
+    caseId: null,
+  })
   context.event('node.fence-asked', node, `${node} is to be fenced: ${text}`, { group: group.name, token: group.holder.token })
   return undefined
 }

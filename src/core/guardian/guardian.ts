@@ -415,11 +415,10 @@ export class GuardianCore {
       sealed: this.#sealed(),
       open: Object.fromEntries(this.#view.open),
       monitorUp: this.#kept.monitor.up,
-      watchdogTimeout: this.#isArmed && !this.#resetting && this.#config.watchdogProves !== false ? (this.#config.watchdogTimeout ?? null) : null,
+      watchdogTimeout:
+        this.#isArmed && !this.#resetting && this.#config.watchdogProves !== false ? (this.#config.watchdogTimeout ?? null) : null,
       emergencyStop: this.#config.emergencyStop,
-      ...(this.#frozen.size === 0
-        ? {}
-        : { frozen: Object.fromEntries([...this.#frozen].map(([group, { token }]) => [group, token])) }),
+      ...(this.#frozen.size === 0 ? {} : { frozen: Object.fromEntries([...this.#frozen].map(([group, { token }]) => [group, token])) }),
     }
     const told = JSON.stringify(state)
     if (told === this.#told && now - this.#toldAt < tellEvery) return

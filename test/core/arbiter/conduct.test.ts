@@ -430,7 +430,12 @@ describe('the brakes', () => {
   test('let it go when the window has passed, though nothing is written meanwhile', () => {
     const leader = braked()
     leader.database.ok({ kind: 'condemn', caseId: 'c1' as CaseId, attempt: null, reason: 'silent', answering: nodes })
-    assert.ok(!leader.waits(1_000, n3).wants().some((one) => one.startsWith('attempt')))
+    assert.ok(
+      !leader
+        .waits(1_000, n3)
+        .wants()
+        .some((one) => one.startsWith('attempt')),
+    )
     leader.database.at += 600_001
     assert.ok(leader.wants().some((one) => one.startsWith('attempt 1 off')))
   })

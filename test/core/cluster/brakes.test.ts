@@ -128,7 +128,13 @@ describe('fencings', () => {
     test(`one ${what} is not held`, () => {
       const database = fresh({ fencingMax: 1 })
       lost(database, n1, 1)
-      const asking = { kind: 'start-operation', operation: 'op', operationKind: 'fence', subject: n2, detail: 'an operator: because' } as const
+      const asking = {
+        kind: 'start-operation',
+        operation: 'op',
+        operationKind: 'fence',
+        subject: n2,
+        detail: 'an operator: because',
+      } as const
       if (ask === 'before') database.ok(asking)
       database.ok(database.openCase(n2, 'c2', ask === 'before' ? { trigger: 'asked by an operator: because' } : {}))
       database.ok({ kind: 'condemn', caseId: 'c2' as CaseId, attempt: database.attempt(1, n3), reason: 'x', answering: nodes })
