@@ -16,7 +16,7 @@ function crash(story: Story, name: string): void {
 
 describe('the brakes', () => {
   test('a node is lost beyond what is allowed: it is not switched off before a person lets the brakes go', () => {
-    const story = new Story({ settings: { causesMax: 1 } })
+    const story = new Story({ settings: { causesMax: 1, poisonWindow: 0 } })
     crash(story, 'n1')
     assert.deepEqual(story.running, ['n2'])
     story.machine('n2').powerOff('it crashes too')
@@ -29,7 +29,7 @@ describe('the brakes', () => {
   })
 
   test('and a proof that comes by itself is used all the same', () => {
-    const story = new Story({ settings: { causesMax: 1 } })
+    const story = new Story({ settings: { causesMax: 1, poisonWindow: 0 } })
     crash(story, 'n1')
     story.machine('n2').powerOff('it crashes too')
     story.world.run(20_000)
@@ -41,7 +41,7 @@ describe('the brakes', () => {
   })
 
   test('a person who asks for a node to be cut off is not held', () => {
-    const story = new Story({ settings: { causesMax: 1 } })
+    const story = new Story({ settings: { causesMax: 1, poisonWindow: 0 } })
     crash(story, 'n1')
     story.machine('n2').powerOff('it crashes too')
     story.world.run(20_000)

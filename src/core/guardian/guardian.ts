@@ -265,11 +265,16 @@ export class GuardianCore {
 
   /** At the latest then they are killed: early enough to be over, and verified, when others may start. */
   get #freezeEnd(): BootInstant {
+    return bootInstant(this.#view.deadline + this.#freezeSpan)
+  }
+
+  /** Milliseconds after the deadline; 0 where there is no time for it. */
+  get #freezeSpan(): number {
     const { emergencyStop, watchdogTimeout } = this.#config
     const shared = emergencyStop * freezeShare
     // A watchdog that is not fed any more must not come before the kill.
     const span = watchdogTimeout === undefined ? shared : Math.min(shared, emergencyStop - 2 * watchdogTimeout)
-    return bootInstant(this.#view.deadline + (span < freezeLeast ? 0 : span))
+    return span < freezeLeast ? 0 : span
   }
 
   #lookAtFrozen(now: BootInstant) {
@@ -283,7 +288,8 @@ export class GuardianCore {
 
   /** A copy that stands still has not stopped: it is open, unsealed, and proves nothing. */
   #freeze(now: BootInstant) {
-    if (this.#leaseHolds(now) || now >= this.#freezeEnd || this.#leaving !== undefined || this.#left?.phase === 'stopping') return
+    if (this.#leaseHolds(now) || this.#freezeSpan === 0 || now >= this.#freezeEnd) return
+    if (this.#leaving !== undefined || this.#left?.phase === 'stopping') return
     for (const [group, token] of this.#view.open) {
       const isTried = (this.#left?.tokens[group] ?? -1) >= token || (this.#emergency?.tokens.get(group) ?? -1) >= token
       const isSealed = (this.#view.seals.get(group) ?? -1) >= token

@@ -22,7 +22,13 @@ function lostAfter(database: Database, node: NodeId, afterMs: number, id: string
   const arbiter = [n1, n2, n3].find((other) => other !== node) as NodeId
   database.ok({ kind: 'condemn', caseId: id as CaseId, attempt: database.attempt(1, arbiter), reason: 'silent', answering: [n1, n2, n3] })
   database.ok(database.attemptResult(true, 1, id))
+  back(database, node, id)
+}
+
+function back(database: Database, node: NodeId, id: string): void {
   database.ok({ kind: 'recover-case', caseId: id as CaseId, conclusion: 'over' })
+  database.boot(node, `${node}-after-${id}`)
+  database.probed(node)
 }
 
 describe('a group', () => {
@@ -65,8 +71,6 @@ describe('a group', () => {
       'whose start was followed by the loss of the same node twice',
       (database) => {
         lostAfter(database, n1, 5_000, 'c1')
-        database.boot(n1, 'n1-2')
-        database.probed(n1)
         lostAfter(database, n1, 5_000, 'c2')
       },
     ],
@@ -116,6 +120,7 @@ describe('a group', () => {
     database.ok(database.report(n1, 'STARTING'))
     database.at += 600_000
     database.fenced(n1, 'c1')
+    back(database, n1, 'c1')
     assert.deepEqual(
       database.row().losses?.map(({ node, after }) => [node, after]),
       [[n1, 0]],
