@@ -344,7 +344,9 @@ export class Cluster {
 
   async #configure({ profile, settings = {} }: ClusterOptions, nodes: readonly LabNode[]): Promise<void> {
     for (const name of this.names) await this.#must('PATCH', `/v1/nodes/${name}`, { fencing: this.#fencing(name) })
-    await this.#must('PATCH', '/v1/settings', { profile, fencingMax: 1_000, journalEvents: 100_000, ...settings })
+    // Nodes are lost without end here, and by no fault of the group.
+    const lenient = { fencingMax: 1_000, causesMax: 1_000, poisonWindow: '0s', quarantineThreshold: 0 }
+    await this.#must('PATCH', '/v1/settings', { profile, ...lenient, journalEvents: 100_000, ...settings })
     const apis = nodes.map((node) => `${node.name}=http://${node.address}:${node.apiPort}`).join()
     const service = join(projectRoot, 'jepsen-like/cluster')
     await this.#must('PUT', `/v1/groups/${groupName}`, {

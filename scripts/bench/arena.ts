@@ -62,7 +62,9 @@ export async function openArena(kind: 'loopback' | 'namespaces'): Promise<Arena>
   await Promise.all([...lab.power.values()].map((supply) => supply.on()))
   await waitFor('the cluster', 60_000, async () => ((await api('GET', '/v1/status')).body.quorate as boolean | undefined) === true)
   for (const name of names) await must(api('PATCH', `/v1/nodes/${name}`, { fencing: lab.fencing(name) }))
-  await must(api('PATCH', '/v1/settings', { fencingMax: 1000 }))
+  // Refused until every node has told its version.
+  const lenient = { fencingMax: 1000, causesMax: 1000, poisonWindow: '0s', quarantineThreshold: 0 }
+  await waitFor('the settings', 30_000, async () => (await api('PATCH', '/v1/settings', lenient)).status === 200)
   const apis = nodes.map((node) => `${node.name}=http://${node.address}:${node.apiPort}`).join()
   const definition = {
     nodes: [...names],

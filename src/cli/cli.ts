@@ -2,6 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { ClusterError, parseDuration } from '../base/index.js'
 import { Unreachable } from './client.js'
+import { addBrakesCommands } from './commands/brakes.js'
 import { addCaseCommands } from './commands/cases.js'
 import { addConfigurationCommands } from './commands/configuration.js'
 import { addDrillCommands } from './commands/drill.js'
@@ -91,6 +92,7 @@ function makeProgram(
     addMemberCommands,
     addGroupCommands,
     addCaseCommands,
+    addBrakesCommands,
     addEventCommands,
     addConfigurationCommands,
     addStoreCommands,

@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs'
 import { bootInstant, ClusterError, type GroupName, type Token } from '../base/index.js'
+import type { QuorumLossPolicy } from '../core/cluster/index.js'
 import { GuardianCore, type GuardianEvent, type GuardianOrder } from '../core/guardian/index.js'
 import { openClock } from '../io/clock/index.js'
 import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
@@ -196,6 +197,7 @@ class Look {
   #deadline = bootInstant(0)
   #monitors: readonly GroupName[] = []
   #monitorsRead = Number.NEGATIVE_INFINITY
+  #policies: ReadonlyMap<GroupName, { readonly token: Token; readonly policy: QuorumLossPolicy | undefined }> = new Map()
 
   constructor(runFolder: RunFolder, boot: GuardianConfig['boot'], log: (text: string) => void) {
     this.#runFolder = runFolder
@@ -215,6 +217,7 @@ class Look {
     } catch (error) {
       this.#log(`the run folder cannot be read: ${String(error)}`)
     }
+    const policies = new Map([...this.#policies].flatMap(([group, { policy }]) => (policy === undefined ? [] : [[group, policy] as const])))
     return {
       kind: 'looked',
       deadline: this.#deadline,
@@ -222,7 +225,20 @@ class Look {
       seals: this.#seals,
       isKnown: this.#isRead,
       monitors: this.#monitors,
+      policies,
     }
+  }
+
+  /** They stay as they are for the life of a token. */
+  #readPolicies() {
+    const known = this.#policies
+    this.#policies = new Map(
+      [...this.#open].map(([group, token]) => {
+        const before = known.get(group)
+        const policy = before?.token === token ? before.policy : this.#runFolder.readRecord(group, token)?.onQuorumLoss
+        return [group, { token, policy }]
+      }),
+    )
   }
 
   /** Seals first: a record that appears meanwhile only makes the statement weaker. */
@@ -233,12 +249,13 @@ class Look {
     const seals = this.#runFolder.seals.all()
     this.#open = this.#runFolder.openTokens()
     this.#seals = seals
+    this.#readPolicies()
     this.#isRead = true
     this.#sealsRead = performance.now()
   }
 }
 
-const orderKinds: readonly GuardianOrder['kind'][] = ['alive', 'end-monitor', 'daemon-leaving', 'shut-down']
+const orderKinds: readonly GuardianOrder['kind'][] = ['alive', 'end-monitor', 'daemon-leaving', 'shut-down', 'holds']
 
 /** A newer daemon may know orders that this guardian does not: those are passed over. */
 function isOrder(message: unknown): message is GuardianOrder {

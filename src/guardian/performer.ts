@@ -1,7 +1,8 @@
 /** Carries out what `GuardianCore` wants. What takes time comes back as an event. */
-import { type BootId, bootInstant, unreachable } from '../base/index.js'
+import { type BootId, bootInstant, type GroupName, type ResourceName, type Token, unreachable } from '../base/index.js'
 import type { GuardianEffect, GuardianEvent } from '../core/guardian/index.js'
-import { type Agents, type Method, openAgents } from '../io/agents/index.js'
+import { isCalm, type RunRecord } from '../core/monitor/index.js'
+import { type Agents, type Method, openAgents, type Whereabouts } from '../io/agents/index.js'
 import type { Clock } from '../io/clock/index.js'
 import { allContainments, type Containment } from '../io/processes/index.js'
 import type { RunFolder } from '../io/run-folder/index.js'
@@ -26,6 +27,14 @@ export interface GuardianWorld {
 }
 
 const killMonitorsMax = 2_000
+/** How long processes may take to stand still, or to go on. */
+const freezeMax = 500
+
+function placesOf({ group, containment, progress }: RunRecord): readonly Whereabouts[] {
+  return Object.entries(progress).flatMap(([resource, { touched }]) =>
+    touched ? [{ group, resource: resource as ResourceName, place: containment }] : [],
+  )
+}
 
 export class GuardianPerformer {
   readonly #world: GuardianWorld
@@ -78,6 +87,12 @@ export class GuardianPerformer {
       case 'kill':
         void this.#agents.kill(effect, effect.timeout).then((empty) => post({ kind: 'killed', action: effect.action, empty }))
         return
+      case 'freeze':
+        void this.#freeze(effect.group, effect.token).then(({ done, detail }) => post({ ...effect, kind: 'frozen', done, detail }))
+        return
+      case 'thaw':
+        void this.#thaw(effect.group, effect.token).then((done) => post({ ...effect, kind: 'thawed', done }))
+        return
       case 'answer':
         return this.#world.answers.send(effect.answer, effect.to as Asker)
       case 'tell-daemon':
@@ -93,6 +108,20 @@ export class GuardianPerformer {
       default:
         return unreachable(effect)
     }
+  }
+
+  async #freeze(group: GroupName, token: Token): Promise<{ readonly done: boolean; readonly detail: string }> {
+    const record = this.#world.runFolder.readRecord(group, token)
+    if (record === undefined) return { done: false, detail: 'its run record cannot be read' }
+    if (!isCalm(record)) return { done: false, detail: 'something of it is being started or stopped' }
+    const stand = await Promise.all(placesOf(record).map((place) => this.#agents.freeze(place, freezeMax)))
+    return stand.every((done) => done) ? { done: true, detail: '' } : { done: false, detail: 'its processes cannot be frozen' }
+  }
+
+  async #thaw(group: GroupName, token: Token): Promise<boolean> {
+    const record = this.#world.runFolder.readRecord(group, token)
+    if (record === undefined) return true // It has ended.
+    return (await Promise.all(placesOf(record).map((place) => this.#agents.thaw(place, freezeMax)))).every((done) => done)
   }
 
   close() {

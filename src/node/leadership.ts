@@ -5,15 +5,18 @@
  * kept here are only this leader's own observations.
  */
 import type { BootId, CaseId, Instant, LogTime, MemberId, NodeId, Settings, Term } from '../base/index.js'
-import { type Conduct, conduct, type HeardGuardian } from '../core/arbiter/index.js'
+import { type Conduct, conduct, type HeardGuardian, jeopardyOf } from '../core/arbiter/index.js'
 import {
+  brakesLevel,
   type ClusterState,
   type Command,
   type CommandResult,
   conductMembers,
+  currentBoot,
   type EventRow,
   isQuorumWithout,
   leaseBound,
+  levelInForce,
   type MemberSight,
   nodesOf,
   openCaseOf,
@@ -28,6 +31,9 @@ import type { Outcome } from './requests.js'
 
 /** How often every guardian is asked while nobody is silent. Milliseconds. */
 const guardianInterval = 1_000
+/** How often links are looked at, and how long what is seen has to last before it is told. Milliseconds. */
+const linksInterval = 250
+const linksPatience = 3_000
 /** Between two requests to hand the lead over, in milliseconds. */
 const transferPatience = 1_000
 
@@ -140,6 +146,7 @@ export class Leadership {
       self: this.self.node,
       term: this.term,
       now,
+      at: this.doors.logTime(),
       since: this.since,
       boot: this.io.clock.boot(),
       state: this.state,
@@ -152,11 +159,13 @@ export class Leadership {
       voters: this.doors.voters(),
       answering: this.doors.answering(),
       canReach: (from, target) => this.doors.canReach(from, target),
+      sightOf: (node) => this.presence.sightOf(node, this.doors.settings()),
       freshId: () => this.io.freshId(),
     })) {
       this.perform(wanted, now)
     }
     this.keepAsking(now)
+    this.seeLinks(now)
     this.conductMembers(now)
     this.plan(now)
   }
@@ -191,6 +200,31 @@ export class Leadership {
       this.membersNotBefore = (this.io.clock.now() + 500) as Instant
     })
   }
+
+  /** What is one step from trouble is told once it has been so for a while: a link that comes and goes fills no log. */
+  private seeLinks(now: Instant): void {
+    if (now - this.lookedAtLinks < linksInterval || levelInForce(this.state) < brakesLevel) return
+    this.lookedAtLinks = now
+    const settings = this.doors.settings()
+    const nodes = nodesOf(this.state)
+    const liveness = this.liveness()
+    const living = nodes.flatMap(({ name }) => {
+      const boot = currentBoot(this.state, name)
+      const lives = boot?.state === 'live' && openCaseOf(this.state, name) === undefined && liveness.isAlive(name, boot.boot)
+      return lives ? [name] : []
+    })
+    const found = jeopardyOf(living, (node) => this.presence.sightOf(node, settings), settings.query)
+    for (const { name, jeopardy } of nodes) {
+      const reasons = found.get(name) ?? []
+      const text = reasons.join('; ')
+      const before = this.jeopardySeen.get(name)
+      if (before?.text !== text) this.jeopardySeen.set(name, { text, since: now })
+      else if (text !== (jeopardy?.reasons ?? []).join('; ') && now - before.since >= Math.max(linksPatience, 2 * settings.condemned))
+        this.proposeOnce(`links/${name}`, { kind: 'see-links', node: name, reasons })
+    }
+  }
+  private lookedAtLinks = Number.NEGATIVE_INFINITY
+  private readonly jeopardySeen = new Map<NodeId, { readonly text: string; readonly since: Instant }>()
 
   private perform(wanted: Conduct, now: Instant): void {
     const giver = this.presence.giver

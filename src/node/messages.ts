@@ -98,6 +98,9 @@ export interface Heartbeat {
   readonly loopLagMs: number
   /** Whether the sender could reach the fence devices of the others when it read them last. */
   readonly paths: { readonly [node: NodeId]: PathState }
+  /** Nodes that it hears and that say that they hear it; and those that it hears over one link of several. Earlier versions say neither. */
+  readonly mutual?: readonly NodeId[]
+  readonly oneLink?: readonly NodeId[]
 }
 
 export interface Renewed extends Renewal {

@@ -49,6 +49,7 @@ import {
   levelOf,
   levelOfAll,
   maintenanceLevel,
+  mayStillRun,
   metaOf,
   type NodeRow,
   nodesOf,
@@ -984,6 +985,7 @@ export class QuorateNode {
       else if (effect.kind === 'monitors') this.wantMonitors(effect.groups)
       else this.proposeAgain(effect.key, effect.command)
     }
+    if (mayAct) this.letGoOn()
     if (mayAct) this.watchPaths(this.io.clock.now())
     else if (this.pathQuestions.length > 0) this.answerPathQuestions(this.io.clock.now())
     this.runAttempts(boot, mayAct)
@@ -1011,6 +1013,18 @@ export class QuorateNode {
     const { next } = this.monitorNotes
     if (row === undefined || next === undefined || levelInForce(this.state) < maintenanceLevel) return
     this.proposeAgain(`monitor/${next.number}`, { kind: 'note-monitor', node: this.self.node, session, ...next })
+  }
+
+  /** What stands still goes on once everything is applied here that was committed when the lease was renewed, and the grant is the same. */
+  private letGoOn(): void {
+    const { frozen = {} } = this.guardianState ?? {}
+    const held = Object.entries(frozen).filter(([group, token]) => {
+      const row = this.state.get('groups', group)
+      const { holder = null } = row ?? {}
+      const isOpen = row !== undefined && mayStillRun(row)
+      return isOpen && holder?.node === this.self.node && holder.boot === this.self.boot && holder.token === token
+    })
+    if (held.length > 0) this.io.guardian.send({ kind: 'holds', tokens: Object.fromEntries(held) })
   }
 
   /**
@@ -1486,6 +1500,8 @@ const leadersOwn: ReadonlySet<unknown> = new Set<Command['kind']>([
   'abandon-attempt',
   'recover-case',
   'lease-proof',
+  'end-quarantine',
+  'see-links',
 ])
 
 function isLeadersOwn(command: Command): boolean {

@@ -4,6 +4,7 @@
  * A heartbeat is answered only after a quorum round that began after it came in; which round that is, Raft says.
  */
 import type { BootId, BootInstant, Instant, LogIndex, NodeId, SessionId, Settings } from '../base/index.js'
+import type { Sight } from '../core/arbiter/index.js'
 import { type Address, currentBoot, nodesOf, type Reader } from '../core/cluster/index.js'
 import { Detector, LeaseGiver, LeaseHolder } from '../core/detector/index.js'
 import type { NodeIdentity, NodeIo } from './io.js'
@@ -48,7 +49,7 @@ export class Presence {
     this.self = self
     this.io = io
     this.places = self.members
-    this.detector = new Detector(self.node, [...self.members.keys()], io.clock.now())
+    this.detector = new Detector(self.node, [...self.members.keys()], io.clock.now(), Math.max(1, self.links.length))
     this.holder = new LeaseHolder(self.session)
   }
 
@@ -89,8 +90,7 @@ export class Presence {
     this.lastSent = at
     const sendTime = this.io.clock.boot()
     const asked = this.holder.askedAt
-    const heard: Record<string, number> = {}
-    for (const node of this.detector.heardNodes()) heard[node] = Math.round(this.detector.silence(node, at))
+    const { heard, mutual, oneLink } = this.ownSight(settings)
     const heartbeat: Heartbeat = {
       kind: 'heartbeat',
       boot: this.self.boot,
@@ -103,6 +103,8 @@ export class Presence {
       state: this.state,
       loopLagMs: this.loopLagMs,
       paths: this.paths,
+      mutual,
+      oneLink,
     }
     for (const [node, first] of this.places) {
       if (node === this.self.node) this.received(node, 0, heartbeat, state, settings)
@@ -206,6 +208,29 @@ export class Presence {
 
   failed(id: string): void {
     this.rounds.delete(id)
+  }
+
+  /** Whom this node hears, and who says that it hears this node. */
+  private ownSight(settings: Settings): Sight {
+    const now = this.io.clock.now()
+    const heard: Record<NodeId, number> = {}
+    for (const node of this.detector.heardNodes()) heard[node] = Math.round(this.detector.silence(node, now))
+    const near = this.detector.heardNodes().filter((node) => this.detector.quiet(node, now) < settings.query)
+    return {
+      age: 0,
+      heard,
+      mutual: near.filter((node) => (this.silences.get(node)?.heard[this.self.node] ?? Number.POSITIVE_INFINITY) < settings.query),
+      oneLink: near.filter((node) => this.detector.isOnOneLink(node)),
+    }
+  }
+
+  /** What a node last said of the others; undefined where it said nothing, or is of an earlier version. */
+  sightOf(node: NodeId, settings: Settings): Sight | undefined {
+    if (node === this.self.node) return this.ownSight(settings)
+    const said = this.silences.get(node)
+    if (said?.mutual === undefined) return undefined
+    const age = this.detector.quiet(node, this.io.clock.now())
+    return { age, heard: said.heard, mutual: said.mutual, oneLink: said.oneLink ?? [] }
   }
 
   /** What the node last said of itself and of whom it hears. */

@@ -49,6 +49,8 @@ test('the state of a group follows from its row and its holder', () => {
     ['being deleted', row({ deleting: true, intent: 'OFFLINE' }), nowhere, 'OFFLINE'],
     ['nothing can be done', row({ waitingFor: 'no node can take web' }), nowhere, 'BLOCKED'],
     ['frozen before it was placed', row({ frozen: { until: 99, owner: 'me', reason: 'x' } }), nowhere, 'BLOCKED'],
+    ['rests for what its starts did', row({ poisoned: { at: 5, reason: 'x' }, waitingFor: 'it rests' }), nowhere, 'POISON'],
+    ['rests, and is to be offline', row({ poisoned: { at: 5, reason: 'x' }, intent: 'OFFLINE' }), nowhere, 'OFFLINE'],
     ['tried everywhere', row({ bans: { n1: { until: 99 }, n2: { until: 99 } }, waitingFor: 'failed' }), nowhere, 'FAILED'],
     ['tried everywhere, long ago', row({ bans: { n1: { until: 5 }, n2: { until: 99 } } }), nowhere, 'STARTING'],
     ['granted', held('GRANTED'), well, 'STARTING'],

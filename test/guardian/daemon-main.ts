@@ -11,7 +11,14 @@ const { runDir, boot, lease } = JSON.parse(process.argv[2] as string)
 const clock = openClock()
 const runFolder = openRunFolder(runDir)
 const file = runFolder.openLease(boot)
-const link = openGuardianLink(runFolder.socket('guardian'), { onState: () => {}, onConnected: renew, onDisconnected: () => {} })
+const link = openGuardianLink(runFolder.socket('guardian'), {
+  onState: ({ frozen }) => {
+    // As a daemon would that has applied everything and finds its grants as they were.
+    if (frozen !== undefined && clock.boot() + 50 < runFolder.readDeadline(boot)) link.send({ kind: 'holds', tokens: frozen })
+  },
+  onConnected: renew,
+  onDisconnected: () => {},
+})
 
 function renew() {
   file.extend(bootInstant(clock.boot() + lease))

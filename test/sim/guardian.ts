@@ -1,5 +1,5 @@
 /** The guardian process of a simulated machine: the real decisions of `core/guardian`, and the watchdog that they feed. */
-import { bootInstant, type GroupName } from '../../src/base/index.js'
+import { bootInstant, type GroupName, type Token } from '../../src/base/index.js'
 import {
   type GuardianAnswer,
   GuardianCore,
@@ -10,6 +10,7 @@ import {
   type GuardianState,
   type KeptRole,
 } from '../../src/core/guardian/index.js'
+import { isCalm } from '../../src/core/monitor/index.js'
 import type { Machine } from './machine.js'
 import { Process } from './process.js'
 import { type Method, SimAgents } from './services.js'
@@ -74,7 +75,12 @@ export class SimGuardian {
   private look(): GuardianEvent {
     const { runFolder } = this.machine
     const { deadline, monitors } = runFolder
-    return { kind: 'looked', deadline, monitors, open: runFolder.openTokens(), seals: new Map(runFolder.seals) }
+    const policies = new Map(
+      [...runFolder.records.values()].flatMap((record) =>
+        record.onQuorumLoss === undefined ? [] : [[record.group, record.onQuorumLoss] as const],
+      ),
+    )
+    return { kind: 'looked', deadline, monitors, open: runFolder.openTokens(), seals: new Map(runFolder.seals), policies }
   }
 
   /** Takes over a process that lives; its end is noticed by a sweep. */
@@ -107,6 +113,28 @@ export class SimGuardian {
       for (const effect of this.core.step(next, this.machine.clock.boot())) this.perform(effect)
     }
     this.busy = false
+  }
+
+  private freeze(group: GroupName, token: Token): void {
+    const { machine } = this
+    machine.after(1 + machine.random.next() * 10, () => {
+      const record = machine.runFolder.records.get(`${group}@${token}`)
+      const canFreeze = record !== undefined && isCalm(record) && record.containment.kind !== 'sweep'
+      if (canFreeze) for (const cell of this.cellsOf(group)) cell.freeze()
+      this.process.post(() => this.post({ kind: 'frozen', group, token, done: canFreeze, detail: 'something of it is not at rest' }))
+    })
+  }
+
+  private thaw(group: GroupName, token: Token): void {
+    const { machine } = this
+    machine.after(1 + machine.random.next() * 10, () => {
+      for (const cell of this.cellsOf(group)) cell.thaw()
+      this.process.post(() => this.post({ kind: 'thawed', group, token, done: true }))
+    })
+  }
+
+  private cellsOf(group: GroupName) {
+    return this.machine.allCells().filter((cell) => cell.group === group)
   }
 
   private perform(effect: GuardianEffect): void {
@@ -169,6 +197,10 @@ export class SimGuardian {
         return this.methods.get(effect.action)?.cancel()
       case 'kill':
         return this.agents.kill(effect.group, effect.resource, (empty) => this.post({ kind: 'killed', action: effect.action, empty }))
+      case 'freeze':
+        return this.freeze(effect.group, effect.token)
+      case 'thaw':
+        return this.thaw(effect.group, effect.token)
       case 'answer':
         return (effect.to as (answer: GuardianAnswer) => void)(effect.answer)
       case 'tell-daemon':

@@ -235,6 +235,45 @@ describe('S16: a guardian that dies late, and is fed once more for it, does not 
   })
 })
 
+describe('S17: what stands still goes on under a lease only, and is ended in time without one', () => {
+  const story = () => {
+    const world = new World({ seed: 7, profile: 'fast', watchdogTimeout: 1_000, fencing: false })
+    world.start({ web: { ...groupOf(world.names), onQuorumLoss: 'freeze' } })
+    lead(world, 'n2')
+    isolate(world, 'n1')
+    // Nor does anything else end it: the watchdog of this machine is broken.
+    machine(world, 'n1').feedWatchdog(undefined)
+    machine(world, 'n1').feedWatchdog = () => undefined
+    world.until('web stands still', () => world.seen.has('frozen'), 10_000)
+    assert.deepEqual(running(world), ['n1'], 'it has not ended')
+    world.until('web runs elsewhere', () => running(world).some((name) => name !== 'n1'), 30_000)
+  }
+  const { step } = GuardianCore.prototype
+
+  test('holds', story)
+
+  test('is missed: its time has no end', () => {
+    const still = new WeakSet<GuardianCore>()
+    const endless = () =>
+      function (this: GuardianCore, event: GuardianEvent, now: BootInstant) {
+        if (event.kind === 'frozen') still.add(this)
+        const later = event.kind === 'looked' && still.has(this) ? { ...event, deadline: (now + 60_000) as BootInstant } : event
+        return step.call(this, later, now)
+      }
+    planted(GuardianCore.prototype, 'step', endless, () => assert.throws(story, /P5|P4|P1/))
+  })
+
+  test('is missed: it goes on whatever the lease', () => {
+    const goesOn = () =>
+      function (this: GuardianCore, event: GuardianEvent, now: BootInstant) {
+        const effects = step.call(this, event, now)
+        if (event.kind !== 'looked' || now < event.deadline + 100) return effects
+        return [...effects, ...[...event.open].map(([group, token]) => ({ kind: 'thaw', group, token }) as const)]
+      }
+    planted(GuardianCore.prototype, 'step', goesOn, () => assert.throws(story, /P5/))
+  })
+})
+
 describe('S6: nothing is started at or after the deadline that came with its order', () => {
   // The order lies with a monitor that does not run. Its lease ends, the group goes elsewhere, then it runs again.
   const story = (options: Partial<WorldOptions> = {}) => {

@@ -18,7 +18,7 @@ export function runScenario(run: Run): Report {
     const random = world.random.fork()
     const { names } = world
     world.start({
-      kept: groupOf(names),
+      kept: { ...groupOf(names), ...quorumLossOf(seed) },
       agent: { ...groupOf([...names].reverse(), { start: 'a', stop: 'b', probe: 'c' }), ...policyOf(seed) },
       ...(random.chance(0.5) ? { pinned: groupOf(names.slice(0, 2)) } : {}),
       ...(random.chance(0.4) ? { stack: stackOf(names) } : {}),
@@ -102,9 +102,27 @@ function optionsOf(seed: number, nodes: number | undefined): Partial<WorldOption
     ...guarded(random.pick([2_000, 5_000]), watchdog),
     bootMax: random.pick([2_000, 8_000]),
     startedAgain: true,
-    settings: { verifyInterval: new Random(seed ^ 0xdec).pick([1_000, 5_000, 60_000]) },
+    settings: { verifyInterval: new Random(seed ^ 0xdec).pick([1_000, 5_000, 60_000]), ...brakesOf(seed) },
     compaction: random.chance(0.6) ? { above: 20_000, keep: random.pick([0, 2_000, 10_000]) } : undefined,
   }
+}
+
+/** How soon a person has to be asked, drawn apart; whoever attends answers at the end. */
+function brakesOf(seed: number): Readonly<Record<string, number>> {
+  const random = new Random(seed ^ 0xb4a5)
+  return {
+    causesMax: random.pick([3, 1_000, 1_000]),
+    causesWindow: random.pick([10_000, 600_000]),
+    poisonWindow: random.pick([0, 2_000, 60_000]),
+    quarantineThreshold: random.pick([0, 2, 3]),
+    quarantineDuration: random.pick([10_000, 7_200_000]),
+  }
+}
+
+/** What a node does with a group when its lease is over, drawn apart. */
+function quorumLossOf(seed: number): Pick<GroupDefinition, 'onQuorumLoss'> {
+  const policy = new Random(seed ^ 0xf4ee2e).pick(['freeze', 'freeze', undefined] as const)
+  return policy === undefined ? {} : { onQuorumLoss: policy }
 }
 
 /** A watchdog is fed for twice its time at most before the end of the emergency stop. */
@@ -183,12 +201,21 @@ class Clients {
       { kind: 'clear-group', group },
       { kind: 'patch-settings', patch: { lease: random.pick([3_000, 4_500]) } },
       { kind: 'start-operation', operation, operationKind: 'fence', subject: node, detail: 'client: because' },
-      { kind: 'put-group', group: 'kept' as never, definition: groupOf(world.names, { run: operation }), intent: null, precondition: {} },
+      { kind: 'put-group', group: 'kept' as never, definition: this.kept(operation), intent: null, precondition: {} },
       { kind: 'delete-group', group: 'brief' as never, operation, precondition: {} },
       { kind: 'put-group', group: 'brief' as never, definition: groupOf(world.names), intent: null, precondition: {} },
       ...this.wordsOfAPerson(),
     ]
     world.ask(random.pick(commands))
+  }
+
+  /** As it was, but for what it runs. */
+  private kept(operation: string): GroupDefinition {
+    const known = this.world.leader?.daemon?.node?.state.get('groups', 'kept' as never)?.definition
+    return {
+      ...groupOf(this.world.names, { run: operation }),
+      ...(known?.onQuorumLoss === undefined ? {} : { onQuorumLoss: known.onQuorumLoss }),
+    }
   }
 
   /** Who stands in front of a dark machine, and is asked for the proof, gives it. */
@@ -207,7 +234,8 @@ class Clients {
     this.over = true
     const { world } = this
     const wishes: Command[] = []
-    for (const node of world.names) wishes.push({ kind: 'set-duty', node, duty: 'active', operation: null }, { kind: 'clear-node', node })
+    for (const node of world.names)
+      wishes.push({ kind: 'set-duty', node, duty: 'active', operation: null }, { kind: 'clear-node', node, reason: 'all is mended' })
     for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief'] as never[]) {
       wishes.push({ kind: 'unfreeze-group', group }, { kind: 'clear-group', group })
       wishes.push({ kind: 'set-intent', group, intent: 'ONLINE', operation: `end-${world.freshId()}` })
@@ -225,6 +253,8 @@ class Clients {
         const isWished = row.intent === 'ONLINE' || row.deleting
         if (!isWished) world.ask({ kind: 'set-intent', group: row.name, intent: 'ONLINE', operation: `end-${world.freshId()}` })
       }
+      world.ask({ kind: 'release-brakes', by: 'client', reason: 'all is mended' })
+      for (const node of world.names) world.ask({ kind: 'clear-node', node, reason: 'all is mended' })
       // A rule for failures may have put a node on standby meanwhile.
       for (const node of world.names) world.ask({ kind: 'set-duty', node, duty: 'active', operation: null })
       world.scheduler.after(5_000, again)

@@ -42,6 +42,8 @@ interface Program {
 
 /** From the spawn to the moment in which the new process looks at the seal and becomes the program. */
 const execMs = 2
+/** Between the guardian's decision and the moment in which the processes go on. */
+const thawMs = 15
 /** A kept process without a port to wait for counts as started once it has lived this long. */
 const settleMs = 50
 
@@ -51,6 +53,8 @@ export class Cell {
   readonly resource: ResourceName
   service: ProcessIdentity | undefined
   readonly programs = new Set<Program>()
+  /** Its service stands still: it has not ended, and does nothing. */
+  frozen = false
   private readonly watchers = new Set<(died: ProcessIdentity) => void>()
 
   constructor(machine: Machine, group: GroupName, resource: ResourceName) {
@@ -73,10 +77,30 @@ export class Cell {
     this.machine.world.truth.up(this)
   }
 
+  freeze(): void {
+    if (this.service === undefined || this.frozen) return
+    this.frozen = true
+    this.machine.log(`STANDS STILL ${this.group}/${this.resource}`)
+    this.machine.world.seen.add('frozen')
+  }
+
+  /** P5: only under a lease, for until then others may have been promised that it does nothing more. */
+  thaw(): void {
+    if (!this.frozen) return
+    this.frozen = false
+    if (this.service === undefined) return
+    this.machine.log(`GOES ON ${this.group}/${this.resource}`)
+    this.machine.world.seen.add('thawed')
+    const { clock, runFolder, world } = this.machine
+    if (clock.trueTime(runFolder.deadline) + thawMs < world.scheduler.now)
+      world.fail(`P5: ${this.group} goes on on ${this.machine.name} without a lease`)
+  }
+
   serviceDown(how: string): void {
     const died = this.service
     if (died === undefined) return
     this.service = undefined
+    this.frozen = false
     this.machine.world.truth.down(this, how)
     for (const tell of this.watchers) tell(died)
   }
@@ -291,7 +315,8 @@ export class SimAgents {
     const hangs = stopHangs || unkillable
     if (!hangs) {
       this.machine.after(execMs + stopMs * (0.5 + this.machine.random.next()), () => {
-        if (!cell.programs.has(program)) return
+        // What stands still answers to nothing but a kill.
+        if (!cell.programs.has(program) || cell.frozen) return
         cell.serviceDown('stopped')
         program.end({ outcome: 'done' })
       })

@@ -3,7 +3,14 @@
  * beneath them simulated from one seed.
  */
 import type { BootId, ClusterId, MemberId, NodeId } from '../../src/base/index.js'
-import { type Command, type CommandResult, type GroupDefinition, mayStillRun, supportedLevel } from '../../src/core/cluster/index.js'
+import {
+  brakesLevel,
+  type Command,
+  type CommandResult,
+  type GroupDefinition,
+  mayStillRun,
+  supportedLevel,
+} from '../../src/core/cluster/index.js'
 import { type Outcome, QuorateNode } from '../../src/node/index.js'
 import { Checks, Truth } from './checks.js'
 import { Device } from './device.js'
@@ -246,7 +253,9 @@ export class World {
     }
     this.until('everything runs', () => this.isSettled(), 60_000)
     // By now every member is known to understand whatever is set.
-    if (Object.keys(settings).length > 0) this.must({ kind: 'patch-settings', patch: settings })
+    const isBraked = this.names.every((name) => this.options.levelOf(name) >= brakesLevel)
+    const patch = { ...(isBraked ? { causesMax: 1_000 } : {}), ...settings }
+    if (Object.keys(patch).length > 0) this.must({ kind: 'patch-settings', patch })
   }
 
   /** True, or what is still missing. */

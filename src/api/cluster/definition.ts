@@ -12,6 +12,7 @@ import {
   offlineProbeDefault,
   offlineProbeOf,
   policyDefaults,
+  type QuorumLossPolicy,
   type ResourceDefinition,
   resourceDefaults,
 } from '../../core/cluster/index.js'
@@ -36,6 +37,7 @@ interface WrittenGroup {
   readonly priority?: number
   readonly failback?: { readonly mode?: string }
   readonly intent?: Intent
+  readonly onQuorumLoss?: QuorumLossPolicy | 'stop' | 'demote'
   readonly resources: Readonly<Record<string, WrittenResource>>
   readonly failoverMode?: NonNullable<FailurePolicy['failoverMode']>
   readonly onStopFailure?: 'block' | 'fence'
@@ -97,6 +99,7 @@ function normalise(written: WrittenGroup): GroupDefinition {
     nodes: written.nodes,
     priority: written.priority ?? 0,
     failback: { mode: 'never' },
+    ...readQuorumLoss(written),
     resources: Object.fromEntries(resources) as GroupDefinition['resources'],
     ...normalisePolicy(written),
     ...normaliseOfflineProbe(written),
@@ -113,6 +116,14 @@ function normaliseOfflineProbe({ offlineProbe: written = {} }: WrittenGroup): { 
       fix: 'use "stopExtra": the copy with the current token is kept; or "block": a person decides',
     })
   return interval === usual.interval && onFound === usual.onFound ? {} : { offlineProbe: { interval, onFound } }
+}
+
+function readQuorumLoss({ onQuorumLoss = 'stop' }: WrittenGroup): Pick<GroupDefinition, 'onQuorumLoss'> {
+  if (onQuorumLoss === 'demote')
+    throw new ClusterError('NOT_YET', 'onQuorumLoss "demote" comes with primary and replica roles', {
+      fix: 'use "stop", or "freeze" where a short loss is to be waited out',
+    })
+  return onQuorumLoss === 'stop' ? {} : { onQuorumLoss }
 }
 
 /** What is as usual is left out, as in rows from before there was a choice. */
@@ -193,6 +204,7 @@ export function writtenForm(definition: GroupDefinition): Record<string, unknown
     nodes: definition.nodes,
     priority: definition.priority,
     failback: definition.failback,
+    onQuorumLoss: definition.onQuorumLoss ?? 'stop',
     ...writtenPolicy(definition),
     isolation: definition.isolation ?? 'shared',
     offlineProbe: { ...offlineProbeOf(definition), interval: formatDuration(offlineProbeOf(definition).interval) },

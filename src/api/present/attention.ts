@@ -1,7 +1,7 @@
 /** What needs a person: each thing in one sentence, with the next step. Derived from the state, never stored. */
 import type { LogTime } from '../../base/index.js'
-import { brakesAllow } from '../../core/arbiter/index.js'
 import {
+  brakesOf,
   type CaseRow,
   currentBoot,
   type Freeze,
@@ -10,10 +10,13 @@ import {
   type Lapsed,
   levelInForce,
   mayStillRun,
+  type NodeRow,
   nodesOf,
   offlineProbeOf,
   openCaseOf,
   openCases,
+  settingsOf,
+  whyCaseHeld,
 } from '../../core/cluster/index.js'
 import type { View } from '../cluster/reading.js'
 import { nextStep } from './case.js'
@@ -57,12 +60,14 @@ function ofCluster(view: View, around: Surroundings): readonly AttentionItem[] {
         names === '' ? 'wait a moment for an election; GET /v1/links shows who hears whom' : `bring ${names} back, or the network to them`,
     })
   }
-  if (!brakesAllow({ state: view.state, settings: view.node.settings })) {
+  const { holds, causes } = brakesOf(view.state, view.at)
+  if (holds.length > 0) {
+    const last = causes.at(-1)
     items.push({
       code: 'BRAKES',
       subject: 'cluster',
-      text: `${view.node.settings.fencingMax} fencings within the window: no further one happens on its own`,
-      fix: 'find out why nodes are lost; acknowledge cases by hand, or raise fencingMax with PATCH /v1/settings',
+      text: `the brakes hold: ${holds.join('; ')}; nothing further begins on its own${last === undefined ? '' : `, the last was: ${last.text}`}`,
+      fix: 'GET /v1/brakes lists what happened; once that is understood POST /v1/brakes/release {"reason":"…"}',
     })
   }
   if (around.insecure) {
@@ -91,6 +96,12 @@ function ofCases(view: View): readonly AttentionItem[] {
     if (needed) {
       const text = `${row.node} is condemned and not cut off: the voters left would be no quorum; ${waitingOf(row)}`
       return [{ code: 'FENCE_WAITS', subject: row.node, text, fix: `bring other nodes back; ${step}` }]
+    }
+    const held = row.stage === 'CONDEMNED' ? whyCaseHeld(view.state, row, view.at) : undefined
+    if (held !== undefined && (view.state.get('nodes', row.node)?.fencing.levels.length ?? 0) > 0) {
+      const text = `${row.node} is condemned and not cut off, for the brakes hold: ${held}; ${waitingOf(row)}`
+      const byHand = `POST /v1/nodes/${row.node}/fence {"node":"${row.node}","reason":"…"} cuts it off, POST /v1/brakes/release {"reason":"…"} lets all go on`
+      return [{ code: 'BRAKES_HOLD', subject: row.node, text, fix: `${byHand}; ${step}` }]
     }
     const failed = row.attempts.filter((attempt) => attempt.state === 'failed').at(-1)
     const why = failed === undefined ? 'it has no fence device that was called' : `its fence device failed: ${failed.detail}`
@@ -144,6 +155,10 @@ function waitingOf({ groups }: CaseRow): string {
 function ofGroups(view: View): readonly AttentionItem[] {
   return groupsOf(view.state).flatMap((group) => {
     const { state, waitingFor } = presentGroup(view, group)
+    if (state === 'POISON') {
+      const text = `${group.name} rests: ${group.poisoned?.reason}`
+      return [{ code: 'GROUP_POISON', subject: group.name, text, fix: `find out why, then POST /v1/groups/${group.name}/clear` }]
+    }
     if (state !== 'UNKNOWN' && state !== 'FAILED' && state !== 'BLOCKED' && state !== 'DEGRADED') return []
     const { holder } = group
     const resources = Object.entries(holder?.report.resources ?? {})
@@ -167,6 +182,12 @@ function ofGroups(view: View): readonly AttentionItem[] {
         : `GET /v1/groups/${group.name}/why`
     return [{ code: `GROUP_${state}`, subject: group.name, text: String(text), fix }]
   })
+}
+
+function flaps(view: View, row: NodeRow): boolean {
+  const { quarantineThreshold, quarantineWindow } = settingsOf(view.state)
+  const recent = (row.losses ?? []).filter(({ at }) => at > view.at - quarantineWindow).length
+  return quarantineThreshold > 0 && recent >= quarantineThreshold
 }
 
 function ofNodes(view: View): readonly AttentionItem[] {
@@ -236,6 +257,24 @@ function ofNodes(view: View): readonly AttentionItem[] {
         add('TWO_COPIES', `${text}, while ${group.holder.node} holds it`, `stop it there; ${probe.detail}`)
       else add('TWO_COPIES', `${text}, while ${group.holder.node} holds it: it is being stopped`, `look there if it stays; ${probe.detail}`)
     }
+    if (row.quarantine !== undefined)
+      add(
+        'QUARANTINE',
+        `${row.name} votes and hosts nothing for another ${remaining(row.quarantine.until, view.at)}: ${row.quarantine.reason} (${row.quarantine.cases.join(', ')})`,
+        `find out why, then POST /v1/nodes/${row.name}/clear {"reason":"…"}`,
+      )
+    else if (flaps(view, row))
+      add(
+        'NODE_FLAPS',
+        `${row.name} was lost ${row.losses?.length} times lately and is not in quarantine: no further node may be`,
+        `find out why; POST /v1/nodes/${row.name}/standby takes its groups away, POST /v1/nodes/${row.name}/clear forgets it`,
+      )
+    if (row.jeopardy !== undefined)
+      add(
+        'JEOPARDY',
+        `${row.name} is in jeopardy: ${row.jeopardy.reasons.join('; ')}`,
+        'look at cables and switches; GET /v1/links shows who hears whom',
+      )
     const asked = [...view.state.rows('operations')].find(
       ([, one]) => one.kind === 'fence' && one.status === 'running' && one.subject === row.name,
     )

@@ -33,6 +33,7 @@ export function presentForgotten(group: GroupRow, at: LogTime): Shown {
     failures: presentFailures(group, at),
     bans: presentBans(group, at),
     halted: presentHalted(group, at),
+    poison: presentPoison(group, at),
     failovers: presentFailovers(group, at),
     waitingFor: group.waitingFor,
   }
@@ -45,6 +46,22 @@ export function presentBans(group: GroupRow, at: LogTime): Shown {
       .filter(([, ban]) => ban.until > at)
       .map(([node, ban]) => [node, { reason: ban.reason, remaining: remaining(ban.until, at) }]),
   )
+}
+
+/** Null where no node was lost soon after a start of it. */
+export function presentPoison(group: GroupRow, at: LogTime): Shown | null {
+  const { poisoned, losses = [] } = group
+  if (poisoned === undefined && losses.length === 0) return null
+  return {
+    rests: poisoned !== undefined,
+    reason: poisoned?.reason ?? null,
+    losses: losses.map((loss) => ({
+      node: loss.node,
+      case: loss.caseId,
+      ago: elapsed(loss.at, at),
+      afterStart: loss.after === 0 ? 'while starting' : formatDuration(loss.after),
+    })),
+  }
 }
 
 export function presentHalted(group: GroupRow, at: LogTime): Shown | null {

@@ -40,6 +40,7 @@ function heldState(group: GroupRow, seen: HolderSeen): GroupState {
 
 function freeState(group: GroupRow, { maintained = false }: HolderSeen, at: LogTime): GroupState {
   if (group.intent === 'OFFLINE' || group.deleting) return 'OFFLINE'
+  if (group.poisoned !== undefined) return 'POISON'
   const isBanned = (node: GroupRow['definition']['nodes'][number]): boolean => (group.bans[node]?.until ?? 0) > at
   if (group.halted !== undefined || group.definition.nodes.every(isBanned)) return 'FAILED'
   return group.waitingFor !== null || group.frozen !== null || maintained ? 'BLOCKED' : 'STARTING'

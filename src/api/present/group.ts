@@ -3,7 +3,7 @@ import { freezesOf, type GroupRow, mayStillRun, type Reader } from '../../core/c
 import { rulesOf } from '../../core/planner/index.js'
 import { writtenForm } from '../cluster/definition.js'
 import type { View } from '../cluster/reading.js'
-import { presentBans, presentFailovers, presentFailures, presentHalted } from './failures.js'
+import { presentBans, presentFailovers, presentFailures, presentHalted, presentPoison } from './failures.js'
 import { groupState, holderSeen } from './group-state.js'
 import { grantedSince, presentFreeze, presentLapsed, remaining } from './times.js'
 
@@ -72,6 +72,7 @@ export function presentGroupWhole(view: View, group: GroupRow): Shown {
     failures: presentFailures(group, view.at),
     effectiveRules: rulesOf(group, (open ? holder?.pinned.resources : undefined) ?? group.definition.resources),
     halted: presentHalted(group, view.at),
+    poison: presentPoison(group, view.at),
     failovers: presentFailovers(group, view.at),
     bans: presentBans(group, view.at),
     proof: group.proof,

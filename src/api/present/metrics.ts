@@ -1,5 +1,5 @@
 /** What this node measures, in the text format of Prometheus. Local: it is scraped from every node. */
-import { groupsOf, metaOf, nodesOf } from '../../core/cluster/index.js'
+import { brakesOf, groupsOf, metaOf, nodesOf } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { estimatedLogTime } from '../cluster/reading.js'
 import { groupState, holderSeen } from './group-state.js'
@@ -44,6 +44,19 @@ export function metricsText(access: Access): string {
     'Silent intervals of a node.',
     peers.map((peer) => [{ peer: peer.node }, peer.missed]),
   )
+  metric(
+    'peer_link_lost_total',
+    'counter',
+    'How often a link, over which a node is heard, has fallen silent.',
+    peers.flatMap((peer) => peer.links.map(({ link, lost }) => [{ peer: peer.node, link: String(link) }, lost] as const)),
+  )
+  metric(
+    'node_in_quarantine',
+    'gauge',
+    'Whether a node votes and hosts nothing for having been lost too often.',
+    nodesOf(state).map((row) => [{ name: row.name }, row.quarantine === undefined ? 0 : 1]),
+  )
+  metric('brakes_held', 'gauge', 'Whether nothing further begins on its own.', one(brakesOf(state, at).holds.length > 0 ? 1 : 0))
   metric(
     'node_fencing_levels',
     'gauge',

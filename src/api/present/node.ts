@@ -3,7 +3,7 @@ import { type BootRow, bootsOf, type CaseRow, currentBoot, heldBy, type NodeRow,
 import { writtenFencing } from '../cluster/fencing.js'
 import type { View } from '../cluster/reading.js'
 import type { NodeState } from '../schemas/index.js'
-import { elapsed, presentFreeze, presentLapsed } from './times.js'
+import { elapsed, presentFreeze, presentLapsed, remaining } from './times.js'
 
 type Shown = Record<string, unknown>
 
@@ -14,7 +14,9 @@ export function presentNode(view: View, row: NodeRow): Shown {
   return {
     name: row.name,
     state: nodeState(view, row, boot, open),
-    duty: row.duty,
+    duty: row.quarantine === undefined ? row.duty : 'quarantined',
+    quarantine: presentQuarantine(view, row),
+    jeopardy: row.jeopardy?.reasons ?? [],
     maintenance: row.maintenance === undefined ? null : presentFreeze(row.maintenance, view.at),
     boot: boot?.boot ?? null,
     leaseOk: leaseRemaining(view, row) > 0,
@@ -40,10 +42,17 @@ export function presentNodeWhole(view: View, row: NodeRow): Shown {
     monitor:
       row.monitor === undefined ? null : { what: row.monitor.what, detail: row.monitor.detail, ago: elapsed(row.monitor.at, view.at) },
     lapsed: row.lapsed === undefined ? null : presentLapsed(row.lapsed, view.at),
+    losses: (row.losses ?? []).map(({ at, caseId }) => ({ case: caseId, ago: elapsed(at, view.at) })),
     attributes: row.attributes,
     boots: bootsOf(view.state, row.name).map(({ boot: id, state, proof }) => ({ boot: id, state, proof })),
     probes: boot?.probes ?? {},
   }
+}
+
+function presentQuarantine(view: View, { quarantine }: NodeRow): Shown | null {
+  if (quarantine === undefined) return null
+  const { reason, until, cases } = quarantine
+  return { reason, remaining: remaining(until, view.at), cases }
 }
 
 function nodeState(view: View, row: NodeRow, boot: BootRow | undefined, open: CaseRow | undefined): NodeState {
@@ -59,7 +68,7 @@ function nodeState(view: View, row: NodeRow, boot: BootRow | undefined, open: Ca
 function heardState(view: View, row: NodeRow): NodeState {
   const { leaderView, node } = view
   if (leaderView !== undefined) {
-    if (leaderView.lives.has(row.name)) return 'ONLINE'
+    if (leaderView.lives.has(row.name)) return row.jeopardy === undefined ? 'ONLINE' : 'JEOPARDY'
     return leaderView.joining.has(row.name) ? 'JOINING' : 'SILENT'
   }
   if (row.name === node.status.node) return 'ONLINE'

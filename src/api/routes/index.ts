@@ -1,6 +1,7 @@
 /** Every route of the API, in the order in which its description lists them. */
 import type { Access } from '../cluster/access.js'
 import type { Route } from '../http/route.js'
+import { brakesRoutes } from './brakes.js'
 import { caseRoutes } from './cases.js'
 import { checkpointRoutes } from './checkpoints.js'
 import { configurationRoutes } from './configuration.js'
@@ -36,6 +37,7 @@ export function allRoutes(access: Access): readonly Route[] {
     linkRoutes,
     memberRoutes,
     caseRoutes,
+    brakesRoutes,
     decisionRoutes,
     operationRoutes,
     eventRoutes,

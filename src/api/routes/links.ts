@@ -29,11 +29,12 @@ export function linkRoutes(access: Access): readonly Route[] {
       summary: 'How the others hear this node, and it them. No quorum needed.',
       answers: { 200: 'Stages and silences per link.' },
       handle: async (call) => {
-        const { name } = nodeOf(access.node.state, call.params.node ?? '')
+        const { name, jeopardy } = nodeOf(access.node.state, call.params.node ?? '')
         const { heard, silent } = await hearing(access)
         return {
           body: {
             node: name,
+            jeopardy: jeopardy?.reasons ?? [],
             heardBy: heard.filter((one) => one.to === name),
             hears: heard.filter((one) => one.from === name),
             noAnswer: silent,
@@ -51,6 +52,8 @@ interface Hearing {
   readonly silenceMs: number
   readonly missed: number
   readonly links: DetectorReport['links']
+  /** Undefined from a node of an earlier version. */
+  readonly oneLink?: boolean
 }
 
 async function hearing(access: Access): Promise<{ readonly heard: readonly Hearing[]; readonly silent: readonly NodeId[] }> {
@@ -58,7 +61,15 @@ async function hearing(access: Access): Promise<{ readonly heard: readonly Heari
   const names = nodesOf(node.state).map((row) => row.name)
   const answers = await Promise.all(names.map((from) => detectorOf(node, from)))
   const heard = names.flatMap((from, at) =>
-    (answers[at] ?? []).map(({ node: to, stage, silenceMs, missed, links }) => ({ from, to, stage, silenceMs, missed, links })),
+    (answers[at] ?? []).map(({ node: to, stage, silenceMs, missed, links, oneLink }) => ({
+      from,
+      to,
+      stage,
+      silenceMs,
+      missed,
+      links,
+      oneLink,
+    })),
   )
   return { heard, silent: names.filter((_, at) => answers[at] === undefined) }
 }

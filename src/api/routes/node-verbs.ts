@@ -8,7 +8,7 @@ import { writtenFencing } from '../cluster/fencing.js'
 import { readFreeze, type WrittenFreeze } from '../cluster/freezing.js'
 import { read, readQuery } from '../cluster/reading.js'
 import type { Answer, Call, Route } from '../http/route.js'
-import { fenceSchema, leaveSchema, maintenanceSchema, stopSchema } from '../schemas/index.js'
+import { clearSchema, fenceSchema, leaveSchema, maintenanceSchema, stopSchema } from '../schemas/index.js'
 import { nodeOf, presentNow } from './nodes.js'
 
 export const operationAnswers = { 200: 'The operation has ended.', 202: 'It is under way: see Location.' }
@@ -49,10 +49,15 @@ export function nodeVerbRoutes(access: Access): readonly Route[] {
       method: 'POST',
       path: '/v1/nodes/:node/clear',
       tag: 'nodes',
-      summary: 'Forgets failures and bans on it and trusts its device again; never a grant, a case or a due fencing.',
+      summary: 'Forgets failures, bans and losses, trusts its device again, ends its quarantine; never a grant, a case or a due fencing.',
       query: changeQuery,
+      body: clearSchema,
       answers: { 200: 'The node.' },
-      handle: (call) => carryOut(access, call, { kind: 'clear-node', node: name(call) }, () => presentNow(access, name(call))),
+      handle: (call) => {
+        const { reason } = (call.body ?? {}) as { readonly reason?: string }
+        const command = { kind: 'clear-node', node: name(call), ...(reason === undefined ? {} : { reason }) } as const
+        return carryOut(access, call, command, () => presentNow(access, name(call)))
+      },
     },
     {
       method: 'POST',

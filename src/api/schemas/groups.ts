@@ -6,6 +6,7 @@ import {
   failureEvents,
   offlineProbeDefault,
   policyDefaults,
+  quorumLossPolicies,
   resourceDefaults,
 } from '../../core/cluster/index.js'
 import { anything, choice, closed, count, duration, later, mapOf, type Schema, text, told } from './schema.js'
@@ -146,6 +147,13 @@ const definitionKeys = {
     ]),
     default: 'shared',
   },
+  onQuorumLoss: {
+    ...choice(
+      'What a node without a lease does with it. `freeze`: its processes stand still for a part of emergencyStop, and go on if the lease comes back, else they are killed. `selfFence`: beside the stop, the watchdog resets the node. `demote` comes with roles.',
+      ['stop', ...quorumLossPolicies, 'demote'],
+    ),
+    default: 'stop',
+  },
   load: later('What it uses of the capacity of its node.'),
   dependsOn: later('Dependencies between groups.'),
 } as const satisfies Record<string, Schema>
@@ -175,6 +183,7 @@ export const groupDocumentSchema = closed(
     failures: told('Failures that are remembered, whether each still counts, and when it will be forgotten.'),
     effectiveRules: told('The whole list of rules in force after a failure.'),
     halted: told('Since when and why it is stopped until it is cleared.'),
+    poison: told('Losses of nodes that followed its starts, and whether it rests for them.'),
     failovers: told('How often it left a node for a failure within the window, where that is limited.'),
     bans: told('Nodes tried in vain.'),
     unchanged: told('The change said what was there already.'),

@@ -58,6 +58,10 @@ export const acknowledgeSchema = closed(
   { title: 'Acknowledgement', required: ['node', 'reason'] },
 )
 
+export const clearSchema = closed({ reason: text('Why; needed where it is in quarantine, which ends by this.') }, { title: 'ClearRequest' })
+
+export const releaseBrakesSchema = closed({ reason: text('Why; for the record.') }, { title: 'BrakesRelease', required: ['reason'] })
+
 export const leaveSchema = closed(
   { reason: text('Why; for the record.'), anyway: { type: 'boolean', description: 'Also where the voters left would be no quorum.' } },
   { title: 'LeaveRequest' },

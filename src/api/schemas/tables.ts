@@ -15,6 +15,7 @@ export type GroupState = keyof typeof groupStates
 
 export const nodeStates = {
   ONLINE: 'It is here and its lease is renewed.',
+  JEOPARDY: 'It is here and its lease is renewed, and it has one link left of several, or it and another node do not hear each other.',
   SILENT: 'Its heartbeats have stopped coming; no case yet.',
   SUSPECT: 'A case is open: it was challenged and has not answered.',
   CONDEMNED: 'It lost its right to act; proof that it cannot is being sought.',

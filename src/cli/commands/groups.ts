@@ -99,7 +99,7 @@ export function addGroupCommands(program: Command, run: Run): void {
     )
   for (const [verb, what] of [
     ['unfreeze', 'look at it anew, and look after it again'],
-    ['clear', 'forget its failures and bans'],
+    ['clear', 'forget its failures and bans, and that it rests for them'],
   ] as const)
     group
       .command(`${verb} <group>`)
@@ -172,6 +172,11 @@ function groupText(body: Body): string {
     ...(body.frozen === null ? [] : ([['frozen', freezeText(body.frozen)]] as const)),
     ...(body.maintenance === null ? [] : ([[`${body.maintenance.node} maintained`, freezeText(body.maintenance)]] as const)),
     ...(body.move === null ? [] : ([['moving to', body.move.to]] as const)),
+    ...(body.poison === null
+      ? []
+      : ([
+          ['losses', body.poison.losses.map((one: Body) => `${one.node} ${one.afterStart} (${one.case ?? 'no case'})`).join(', ')],
+        ] as const)),
     ...Object.entries(body.bans).map(([node, ban]: [string, Body]) => [`not on ${node}`, `${ban.reason} (${ban.remaining} left)`] as const),
     ['revision', body.revision],
   ])

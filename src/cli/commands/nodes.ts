@@ -32,15 +32,19 @@ export function addNodeCommands(program: Command, run: Run): void {
         ),
       )
   }
-  for (const [verb, what] of [
-    ['activate', 'let it host groups again'],
-    ['clear', 'forget failures and bans on it, and trust its fence device again'],
-  ] as const) {
-    node
-      .command(`${verb} <node>`)
-      .description(what)
-      .action(run((session, name: string) => session.show({ method: 'POST', path: path(name, verb) }, nodeText)))
-  }
+  node
+    .command('activate <node>')
+    .description('let it host groups again')
+    .action(run((session, name: string) => session.show({ method: 'POST', path: path(name, 'activate') }, nodeText)))
+  node
+    .command('clear <node>')
+    .description('forget failures, bans and losses on it, trust its fence device again, end its quarantine')
+    .option('--reason <text>', 'why; needed to end a quarantine')
+    .action(
+      run((session, name: string, { reason }: { reason?: string }) =>
+        session.show({ method: 'POST', path: path(name, 'clear'), body: reason === undefined ? {} : { reason } }, nodeText),
+      ),
+    )
   node
     .command('maintenance <node>')
     .description('do nothing about it and what it holds on its own for a while')
@@ -141,6 +145,8 @@ function nodeText(body: Body): string {
     ['state', body.state],
     ['duty', body.duty],
     ...(body.maintenance === null ? [] : ([['maintenance', freezeText(body.maintenance)]] as const)),
+    ...(body.quarantine === null ? [] : ([['quarantine', `for another ${body.quarantine.remaining}: ${body.quarantine.reason}`]] as const)),
+    ...(body.jeopardy.length === 0 ? [] : ([['jeopardy', body.jeopardy.join('; ')]] as const)),
     ['boot', body.boot],
     ['lease', `${body.leaseRemainingMs} ms left`],
     ['guarded', body.guarded],
@@ -178,7 +184,7 @@ function linksText(body: Body): string {
     one.to,
     one.stage,
     `${one.silenceMs} ms`,
-    one.links.map((link: Body) => `link ${link.link}: ${link.silenceMs} ms`).join(', '),
+    one.links.map((link: Body) => `link ${link.link}: ${link.isDown === true ? 'down for ' : ''}${link.silenceMs} ms`).join(', '),
   ])
   const silent = body.noAnswer.length === 0 ? '' : `\nno answer from ${body.noAnswer.join(', ')}`
   return `${table(['NODE', 'HEARS', 'STAGE', 'SILENT FOR', 'LINKS'], rows)}${silent}`.trim()

@@ -3,7 +3,7 @@
  * the leader's own observations, asked again at every tick; everything it wants is a command, and the state machine has
  * the last word.
  */
-import type { BootId, BootInstant, CaseId, GroupName, Instant, NodeId, Settings, Term } from '../../base/index.js'
+import type { BootId, BootInstant, CaseId, GroupName, Instant, LogTime, NodeId, Settings, Term } from '../../base/index.js'
 import {
   type Attempt,
   type AttemptOrder,
@@ -11,7 +11,6 @@ import {
   type CaseRow,
   type Command,
   currentBoot,
-  fencingsLately,
   freezesOf,
   heldBy,
   isQuorumWithout,
@@ -21,10 +20,13 @@ import {
   type NodeRow,
   nodesOf,
   openCaseOf,
+  openCases,
   type Reader,
+  whyCaseHeld,
 } from '../cluster/index.js'
 import type { Detector, LeaseGiver } from '../detector/index.js'
 import type { GuardianAnswer } from '../guardian/index.js'
+import { isHeardBy, orderOfRemoval, type SightOf, whoReachesMore } from './reach.js'
 
 /** The newest answer of a node's guardian to this leader. */
 export interface HeardGuardian {
@@ -36,6 +38,8 @@ export interface ConductView {
   readonly self: NodeId
   readonly term: Term
   readonly now: Instant
+  /** Log time now, as this leader counts it. */
+  readonly at: LogTime
   /** Since when this leader may judge. */
   readonly since: Instant
   readonly boot: BootInstant
@@ -53,6 +57,8 @@ export interface ConductView {
   readonly answering: readonly NodeId[]
   /** False where a node has said that it cannot reach the fence devices of another. */
   readonly canReach: (from: NodeId, target: NodeId) => boolean
+  /** What a node last said of whom it hears; undefined where it said nothing. */
+  readonly sightOf: SightOf
   /** A fresh name for a case or nonce; the caller's randomness. */
   readonly freshId: () => string
 }
@@ -81,6 +87,9 @@ export function conduct(view: ConductView): readonly Conduct[] {
   const { formerLease } = metaOf(view.state)
   if (formerLease !== null && formerLease.until === null)
     wanted.push({ kind: 'propose', key: 'former-lease', command: { kind: 'count-former-lease', revision: formerLease.revision } })
+  for (const { name, quarantine } of nodesOf(view.state))
+    if (quarantine !== undefined && quarantine.until <= view.at)
+      wanted.push({ kind: 'propose', key: `quarantine/${name}`, command: { kind: 'end-quarantine', node: name, since: quarantine.since } })
   for (const node of nodesOf(view.state)) {
     const open = openCaseOf(view.state, node.name)
     if (open === undefined) wanted.push(...suspect(view, node))
@@ -112,6 +121,10 @@ function suspect(view: ConductView, node: NodeRow): readonly Conduct[] {
   const askedLately = !refuses && view.now - view.since < view.settings.challenge - view.settings.query
   if (stage === 'QUERY' || askedLately || isHeld(view, node.name)) return [ask]
   const silence = Math.round(view.detector.silence(node.name, view.now))
+  // Where others hear it, it is a link that fails, and perhaps this leader's.
+  const better = refuses ? undefined : betterLeader(view, node.name)
+  if (better !== undefined) return [ask, { kind: 'transfer-lead', to: better }]
+  if (!refuses && waitsItsTurn(view, node.name)) return [ask]
   const trigger = refuses ? `silent for ${silence} ms, and all its ports refuse` : `silent for ${silence} ms`
   return [ask, openCase(view, node, boot.boot, trigger)]
 }
@@ -142,11 +155,85 @@ function openCase(view: ConductView, node: NodeRow, boot: BootId, trigger: strin
   return { kind: 'propose', key: `case/${node.name}`, command }
 }
 
+/** How long a leader tries to hand its lead to whoever reaches more nodes, before a case is opened all the same. Milliseconds. */
+function handOverTime({ condemned, electionTimeoutMax }: Settings): number {
+  return condemned + 3 * electionTimeoutMax
+}
+
+/** A voter that reaches strictly more nodes both ways than this leader, the silent one among them. */
+function betterLeader(view: ConductView, silent: NodeId): NodeId | undefined {
+  if (view.detector.silence(silent, view.now) >= handOverTime(view.settings)) return undefined
+  const fit = view.answering.filter(
+    (voter) =>
+      view.detector.stage(voter) === 'HEALTHY' &&
+      currentBoot(view.state, voter)?.state === 'live' &&
+      openCaseOf(view.state, voter) === undefined &&
+      view.state.get('nodes', voter)?.away === undefined &&
+      fenceAsked(view, voter) === undefined,
+  )
+  return whoReachesMore(view.self, silent, fit, view.sightOf, view.settings.query)
+}
+
+/**
+ * Of several that this leader does not hear and others do, one is challenged at a time: with it gone the rest may be whole again.
+ * They wait no longer than a lease, for they are not renewed meanwhile. One that nobody hears waits for no one.
+ */
+function waitsItsTurn(view: ConductView, node: NodeId): boolean {
+  const contested = contestedBy(view)
+  if (!contested.includes(node) || view.detector.silence(node, view.now) >= view.settings.lease + view.settings.condemned) return false
+  const isOthersTurn = openCases(view.state).some(
+    (row) =>
+      (row.stage === 'CHALLENGE' || row.stage === 'CONDEMNED') && !row.trigger.startsWith('asked by ') && isHeardByOthers(view, row.node),
+  )
+  return isOthersTurn || removals(view, contested)[0]?.node !== node
+}
+
+/** Silent for this leader, without a case, and heard by others. */
+function contestedBy(view: ConductView): readonly NodeId[] {
+  return nodesOf(view.state).flatMap(({ name, away }) => {
+    const boot = currentBoot(view.state, name)
+    const stage = view.detector.stage(name)
+    const isSilent = stage === 'CHALLENGE' || stage === 'CONDEMNED'
+    const isOpen = boot?.state !== 'live' || away?.boot === boot.boot || openCaseOf(view.state, name) !== undefined
+    return isSilent && !isOpen && !view.detector.refuses(name) && isHeardByOthers(view, name) ? [name] : []
+  })
+}
+
+function isHeardByOthers(view: ConductView, node: NodeId): boolean {
+  return nodesOf(view.state).some(
+    ({ name }) => name !== node && name !== view.self && isHeardBy(view.sightOf(name), node, view.settings.query),
+  )
+}
+
+function removals(view: ConductView, silent: readonly NodeId[]) {
+  const names = nodesOf(view.state).map(({ name }) => name)
+  return orderOfRemoval(names, silent, view.sightOf, view.settings.query, (node) => {
+    const held = heldBy(view.state, node, currentBoot(view.state, node)?.boot ?? '')
+    return held.reduce((sum, group) => sum + (view.state.get('groups', group)?.definition.priority ?? 0), 0)
+  })
+}
+
+/** What every node last said of whom it hears. */
+function matrix(view: ConductView): Record<string, unknown> {
+  return Object.fromEntries(
+    nodesOf(view.state).map(({ name }) => {
+      const sight = view.sightOf(name)
+      return [
+        name,
+        sight === undefined ? 'has said nothing' : { saidMsAgo: Math.round(sight.age), mutual: sight.mutual, silentMs: sight.heard },
+      ]
+    }),
+  )
+}
+
 function dossier(view: ConductView, node: NodeId): Record<string, unknown> {
+  const contested = contestedBy(view)
   const guardian = view.guardians.get(node)
   return {
     observer: view.self,
     links: view.detector.report(view.now).find((report) => report.node === node)?.links ?? [],
+    matrix: matrix(view),
+    ...(contested.includes(node) ? { removal: removals(view, contested) } : {}),
     observerStalledMs: Math.round(view.detector.stalledMs),
     guardian: guardian === undefined ? 'no answer' : { ...guardian.answer, ageMs: Math.round(view.now - guardian.at) },
     holds: currentBoot(view.state, node) === undefined ? [] : heldBy(view.state, node, currentBoot(view.state, node)?.boot ?? ''),
@@ -204,7 +291,7 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
     byOperator ||
     (stage === 'CONDEMNED' && (view.detector.refuses(row.node) || waited >= view.settings.condemned - view.settings.challenge))
   if (!due || !isQuorumWithout(view.state, row.node, view.answering)) return wanted
-  const attempt = node.fencing.levels.length > 0 && brakesAllow(view) ? attemptOrder(view, node, row, 'off') : null
+  const attempt = node.fencing.levels.length > 0 && mayBegin(view, row) ? attemptOrder(view, node, row, 'off') : null
   const reason = byOperator
     ? row.trigger
     : `silent for ${Math.round(view.detector.silence(row.node, view.now))} ms, ${view.detector.refuses(row.node) ? 'all its ports refuse' : 'no answer to the challenge'}`
@@ -247,7 +334,7 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
     })
     return wanted
   }
-  const mayCall = pauseOver(view, row) && brakesAllow(view) && isQuorumWithout(view.state, row.node, view.answering)
+  const mayCall = pauseOver(view, row) && mayBegin(view, row) && isQuorumWithout(view.state, row.node, view.answering)
   if (!replaced && node.fencing.levels.length > 0 && mayCall) {
     wanted.push({
       kind: 'propose',
@@ -333,10 +420,10 @@ function pauseOver(view: ConductView, row: CaseRow): boolean {
   return view.now - (view.attemptEndedAt.get(row.id) ?? view.caseSeenAt.get(row.id) ?? view.since) >= pause
 }
 
-/** No more than `fencingMax` power-offs in `fencingWindow`; then a person is asked. */
-export function brakesAllow(view: Pick<ConductView, 'state' | 'settings'>): boolean {
-  const { logTime: at } = metaOf(view.state)
-  return fencingsLately(view.state, at, view.settings.fencingWindow) < view.settings.fencingMax
+/** The brakes do not hold it: a person is asked before more is begun than they allow. */
+function mayBegin(view: ConductView, row: CaseRow): boolean {
+  // What the log says of its condemnation is not there yet where it is being proposed.
+  return whyCaseHeld(view.state, row, view.at) === undefined
 }
 
 function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduct[] {

@@ -6,6 +6,7 @@
  * changes nothing, for a member that stopped at it would stop there again after every start, and all others with it.
  */
 import { ClusterError, type ErrorCode, type LogIndex, type LogTime, logTime, type PlainError, type Term } from '../../base/index.js'
+import * as brakes from './brakes.js'
 import * as cases from './cases.js'
 import type { Command, Envelope } from './commands.js'
 import { Context, padded, refuse } from './context.js'
@@ -15,6 +16,7 @@ import * as groups from './groups.js'
 import * as members from './members.js'
 import * as nodes from './nodes.js'
 import * as ownership from './ownership.js'
+import * as quarantine from './quarantine.js'
 import { recover } from './recovery.js'
 import type { CommandResult, EventRow, RequestRow } from './rows.js'
 import { type Change, Draft, metaOf, type Reader } from './state.js'
@@ -103,6 +105,12 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return freezes.maintainNode(context, command)
     case 'end-maintenance':
       return freezes.endMaintenance(context, command)
+    case 'end-quarantine':
+      return quarantine.endQuarantine(context, command)
+    case 'see-links':
+      return nodes.seeLinks(context, command)
+    case 'release-brakes':
+      return brakes.releaseBrakes(context, command)
     case 'leave':
       return nodes.leave(context, command)
     case 'come-back':

@@ -5,11 +5,14 @@
  * Each call to a fence device is an attempt committed before the device is called (P6), one at a time.
  */
 import { logIndex } from '../../base/index.js'
+import { noteCause, whyCaseHeld } from './brakes.js'
 import type { Answering, Command } from './commands.js'
 import { type Context, refuse } from './context.js'
+import { brakesLevel, levelInForce } from './features.js'
 import { mayStillRun } from './orders.js'
 import { prove, proveBoot } from './ownership.js'
-import { recoveredTrigger } from './recovery.js'
+import { noteNodeLoss } from './quarantine.js'
+import { recoveredTrigger } from './recovered-trigger.js'
 import type { Attempt, CaseRow, Proof } from './rows.js'
 import { heldBy, isQuorumWithout, openCaseOf } from './state.js'
 
@@ -102,8 +105,19 @@ export function condemn(context: Context, command: CommandOf<'condemn'>): Value 
   }
   context.putCase(condemned)
   context.event('node.condemned', row.node, `${row.node} is condemned: ${command.reason}`, { case: row.id, boot: row.boot })
-  if (command.attempt !== null) beginAttempt(context, condemned, command.attempt)
+  if (!row.trigger.startsWith('asked by ')) {
+    const text = `${row.node} was lost (case ${row.id})`
+    noteCause(context, { kind: 'node-lost', subject: row.node, text, caseId: row.id })
+  }
+  noteNodeLoss(context, row)
+  // Whoever proposed it may not have seen the latest of the others.
+  if (command.attempt !== null && whyHeldNow(context, condemned) === undefined) beginAttempt(context, condemned, command.attempt)
   return {}
+}
+
+/** Members of earlier versions leave that to the leader. */
+function whyHeldNow(context: Context, row: CaseRow): string | undefined {
+  return levelInForce(context.draft) < brakesLevel ? undefined : whyCaseHeld(context.draft, row, context.at)
 }
 
 /** Whoever asks has a quorum now; cutting off one of it would leave nobody who could go on. */
@@ -121,6 +135,8 @@ export function attempt(context: Context, command: CommandOf<'attempt'>): Value 
   if (context.currentBoot(row.node)?.boot !== row.boot) refuse('CONFLICT', `${row.node} is back with another boot`)
   // Since it was condemned others may have gone, and it may answer again.
   if (!turnOn) leaveQuorum(context, row, command.answering)
+  const held = turnOn ? undefined : whyHeldNow(context, row)
+  if (held !== undefined) refuse('CONFLICT', `${row.node} is not switched off on its own: ${held}`)
   beginAttempt(context, row, command.attempt)
   return {}
 }

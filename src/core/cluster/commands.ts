@@ -110,7 +110,16 @@ export type Command =
       readonly duty: 'active' | 'standby' | 'draining'
       readonly operation: string | null
     }
-  | { readonly kind: 'clear-node'; readonly node: NodeId }
+  | {
+      readonly kind: 'clear-node'
+      readonly node: NodeId
+      /** A quarantine ends early only for one. */
+      readonly reason?: string
+    }
+  /** Its time is over. */
+  | { readonly kind: 'end-quarantine'; readonly node: NodeId; readonly since: LogTime }
+  /** What the leader has seen of the links of a node that lives, when that has changed. */
+  | { readonly kind: 'see-links'; readonly node: NodeId; readonly reasons: readonly string[] }
   | {
       readonly kind: 'maintain-node'
       readonly node: NodeId
@@ -285,6 +294,8 @@ export type Command =
   /** A boot showed itself after it was proved ended. */
   | { readonly kind: 'void-proof'; readonly node: NodeId; readonly boot: BootId; readonly sign: string }
   // The rest.
+  /** What was counted until now counts no more. */
+  | { readonly kind: 'release-brakes'; readonly by: string; readonly reason: string }
   /** Changes nothing: every member knows the sum of its state at this entry. */
   | { readonly kind: 'mark-state' }
   /** Every member understands this level. */

@@ -1,7 +1,7 @@
 /** Whether a definition holds together: names, nodes, dependencies, bounds. What its resource types think of their parameters is asked elsewhere. */
 import { ClusterError, isName, nearestName } from '../../base/index.js'
 import { checkBounds } from './bounds.js'
-import { claimsOf, dependencyRing, type GroupDefinition } from './definition.js'
+import { claimsOf, dependencyRing, type GroupDefinition, quorumLossPolicies } from './definition.js'
 import { dependenciesOf, dependencyKinds } from './dependencies.js'
 import { failureActions, failureEvents, followsStop, isStopFailure, restartDelayMax } from './failure-policy.js'
 
@@ -64,6 +64,9 @@ export function checkDefinition(definition: GroupDefinition, nodes: readonly str
     if (!Number.isSafeInteger(delay) || delay < 0 || delay > restartDelayMax)
       return wrong(`resource "${name}": restart.delay is ${delay} ms`, 'stay between 0ms and 1m')
   }
+  const { onQuorumLoss } = definition
+  if (onQuorumLoss !== undefined && !quorumLossPolicies.includes(onQuorumLoss))
+    return wrong(`onQuorumLoss is "${onQuorumLoss}"`, `use stop, ${quorumLossPolicies.join(' or ')}`)
   const policy = checkPolicy(definition, names)
   if (policy !== undefined) return policy
   const ring = dependencyRing(definition.resources)

@@ -74,6 +74,14 @@ export interface OfflineProbe {
 
 export const offlineProbeDefault: OfflineProbe = { interval: 60_000, onFound: 'stopExtra' }
 
+/**
+ * What a node does with the group when its lease has run out. Left out where it is `stop`: all is stopped at once. `freeze`: its
+ * processes stand still for a part of the emergency stop, and go on where the lease comes back meanwhile, else they are killed.
+ * `selfFence`: beside the stop, the node has its watchdog reset it.
+ */
+export const quorumLossPolicies = ['freeze', 'selfFence'] as const
+export type QuorumLossPolicy = (typeof quorumLossPolicies)[number]
+
 export interface GroupDefinition extends FailurePolicy {
   /** `scalable` comes with a later version and is refused until then. */
   readonly mode: 'failover'
@@ -82,6 +90,8 @@ export interface GroupDefinition extends FailurePolicy {
   /** Larger matters more. */
   readonly priority: number
   readonly failback: { readonly mode: 'never' }
+  /** Counts from the next grant on. */
+  readonly onQuorumLoss?: QuorumLossPolicy
   readonly resources: { readonly [name: ResourceName]: ResourceDefinition }
   /** Left out where it is as usual. */
   readonly offlineProbe?: OfflineProbe

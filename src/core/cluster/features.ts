@@ -35,6 +35,18 @@ export const silentMonitorLevel = 2
 /** Of a guardian that says nothing of its own: it keeps one monitor, and no order is new to it before then. */
 export const silentGuardianLevel = 3
 
+/** Brought brakes on causes, groups in POISON, quarantine, jeopardy, and what follows the loss of the quorum. */
+export const brakesLevel = 4
+
+const settingsOfBrakes = [
+  'causesMax',
+  'causesWindow',
+  'poisonWindow',
+  'quarantineThreshold',
+  'quarantineWindow',
+  'quarantineDuration',
+] as const
+
 /** A command in the log that this version does not know, or a cluster that has moved beyond it: the member has to stop. */
 export class BeyondThisVersion extends Error {
   override readonly name = 'BeyondThisVersion'
@@ -47,6 +59,7 @@ export function levelOf(command: Command): number {
       return Math.max(1, ...command.commands.map(levelOf))
     case 'put-group':
       if (command.definition.offlineProbe !== undefined || command.definition.isolation !== undefined) return maintenanceLevel
+      if (command.definition.onQuorumLoss !== undefined) return brakesLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
     case 'decide':
       return Math.max(1, ...command.decisions.map(({ action }) => levelOfAction(action)))
@@ -68,7 +81,12 @@ export function levelOf(command: Command): number {
     case 'come-back':
       return leaveLevel
     case 'patch-settings':
+      if (settingsOfBrakes.some((key) => key in command.patch)) return brakesLevel
       return 'verifyInterval' in command.patch ? pathWatchLevel : 1
+    case 'release-brakes':
+    case 'end-quarantine':
+    case 'see-links':
+      return brakesLevel
     default:
       return 1
   }

@@ -28,6 +28,7 @@ export function putGroup(context: Context, command: CommandOf<'put-group'>): Val
       .filter((node) => !isLeaving(context.draft, node)),
   )
   if (problem !== undefined) throw problem
+  if (command.definition.onQuorumLoss === 'selfFence') needWatchdogs(context, command.definition)
   const intent = command.intent ?? found?.intent ?? 'ONLINE'
   if (found === undefined) {
     const row: GroupRow = {
@@ -73,6 +74,15 @@ export function putGroup(context: Context, command: CommandOf<'put-group'>): Val
   return { revision: context.index }
 }
 
+/** Where nothing would reset the node, the group would run on as any other: better to say so now. */
+function needWatchdogs(context: Context, { nodes }: GroupDefinition): void {
+  const without = nodes.filter((node) => context.currentBoot(node)?.guard.watchdog !== 'armed')
+  if (without.length === 0) return
+  refuse('INVALID_DEFINITION', `onQuorumLoss is selfFence, and no watchdog is armed on ${without.join(', ')}`, {
+    fix: 'give each of its nodes a watchdog (docs/fencing.md), or use "stop": everything is stopped in the same time',
+  })
+}
+
 /** The same text for the same value, whatever the order of its keys. */
 export function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
@@ -103,7 +113,11 @@ function changeable(context: Context, name: string): GroupRow {
 }
 
 /** It would wait for ever: nothing starts it before it is cleared. */
-function refuseHalted(group: GroupRow): void {
+function refuseResting(group: GroupRow): void {
+  if (group.poisoned !== undefined)
+    refuse('CONFLICT', `group ${group.name} rests: ${group.poisoned.reason}`, {
+      fix: `POST /v1/groups/${group.name}/clear once it is known what brought the nodes down`,
+    })
   if (group.halted === undefined) return
   refuse('CONFLICT', `group ${group.name} was stopped for its failures: ${group.halted.reason}`, {
     fix: `POST /v1/groups/${group.name}/clear once the cause is gone`,
@@ -112,7 +126,7 @@ function refuseHalted(group: GroupRow): void {
 
 export function setIntent(context: Context, command: CommandOf<'set-intent'>): Value {
   const group = changeable(context, command.group)
-  if (command.intent === 'ONLINE') refuseHalted(group)
+  if (command.intent === 'ONLINE') refuseResting(group)
   context.startOperation(
     command.operation,
     command.intent === 'ONLINE' ? 'online' : 'offline',
@@ -140,7 +154,7 @@ export function moveGroup(context: Context, command: CommandOf<'move-group'>): V
       fix: 'add it to "nodes" of the group first',
     })
   }
-  refuseHalted(group)
+  refuseResting(group)
   if (group.intent !== 'ONLINE') refuse('CONFLICT', `group ${group.name} is to be offline`, { fix: `POST /v1/groups/${group.name}/online` })
   if (group.move !== null)
     refuse('CONFLICT', `group ${group.name} is on its way to ${group.move.to} already`, {
@@ -193,11 +207,15 @@ export function noteAction(context: Context, command: CommandOf<'note-action'>):
   return {}
 }
 
-/** Forgets failures, bans and that it was stopped for them; never a grant, a case or a due fencing. */
+/** Forgets failures, bans, losses after its starts and that it rests for them; never a grant, a case or a due fencing. */
 export function clearGroup(context: Context, command: CommandOf<'clear-group'>): Value {
-  const { halted: _halted, failovers: _failovers, lapsed: _lapsed, ...group } = context.group(command.group)
+  const { halted: _halted, failovers: _failovers, lapsed: _lapsed, poisoned, losses: _losses, ...group } = context.group(command.group)
   context.putGroup({ ...group, failures: {}, bans: {}, waitingFor: null })
-  context.event('group.cleared', group.name, `failures of ${group.name} were forgotten`)
+  context.event(
+    'group.cleared',
+    group.name,
+    `failures of ${group.name} were forgotten${poisoned === undefined ? '' : ', and it rests no more'}`,
+  )
   for (const node of group.definition.nodes) settleDuty(context, node)
   return { failures: Object.keys(group.failures).length, bans: Object.keys(group.bans).length }
 }

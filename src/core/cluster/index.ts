@@ -1,5 +1,6 @@
 /** The replicated database: what the log says about nodes, groups, grants, proofs and everything else. */
 export { type Applied, apply, configRevision, tryApply } from './apply.js'
+export { type Brakes, brakesOf, isAskedFor, whyCaseHeld, whyHeld } from './brakes.js'
 export * from './commands.js'
 export { Context, journalKey, padded } from './context.js'
 export * from './definition.js'
@@ -9,6 +10,7 @@ export * from './failure-policy.js'
 export { forgottenAt, isOnlyDegraded } from './failures.js'
 export {
   BeyondThisVersion,
+  brakesLevel,
   dependencyKindsLevel,
   forwardTermLevel,
   levelInForce,
@@ -25,7 +27,8 @@ export { canonical } from './groups.js'
 export { conductMembers, type MemberSight } from './members.js'
 export { mayStillRun } from './orders.js'
 export { notProbedYet, whyNotGrantable } from './ownership.js'
+export { quarantineMax } from './quarantine.js'
 export * from './rows.js'
-export { fencingsLately, whyNotFenceable } from './rule-fencing.js'
+export { whyNotFenceable } from './rule-fencing.js'
 export * from './state.js'
 export { storeKeyMax } from './values.js'

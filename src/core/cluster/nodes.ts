@@ -7,6 +7,7 @@ import { freezesOf, probedSince } from './freezes.js'
 import { newMember, newNode } from './members.js'
 import { mayStillRun } from './orders.js'
 import { endDoubt, prove, proveBoot, settleDuty } from './ownership.js'
+import { release } from './quarantine.js'
 import type { BootRow, GroupRow, NodeRow } from './rows.js'
 import { bootKey, bootsOf, heldBy, openCaseOf } from './state.js'
 
@@ -277,6 +278,19 @@ function stayAll(context: Context): void {
   for (const [, { away, ...node }] of [...context.draft.rows('nodes')]) if (away !== undefined) isBack(context, node)
 }
 
+/** Shown, and nothing else: what it says decides nothing. */
+export function seeLinks(context: Context, command: CommandOf<'see-links'>): Value {
+  const { jeopardy, ...node } = context.node(command.node)
+  const reasons = command.reasons.slice(0, jeopardyReasonsMax).map((reason) => reason.slice(0, 300))
+  if ((jeopardy?.reasons ?? []).join('; ') === reasons.join('; ')) return { ignored: 'known' }
+  context.putNode(reasons.length === 0 ? node : { ...node, jeopardy: { since: jeopardy?.since ?? context.at, reasons } })
+  if (reasons.length > 0) context.event('node.jeopardy', node.name, `${node.name} is in jeopardy: ${reasons.join('; ')}`, { reasons })
+  else context.event('node.jeopardy-over', node.name, `the links of ${node.name} are whole again`)
+  return {}
+}
+
+const jeopardyReasonsMax = 20
+
 /** Somebody read "off" of a boot that is live by this log and was heard afterwards: what the device says proves nothing. */
 export function doubtDevice(context: Context, command: CommandOf<'doubt-device'>): Value {
   const node = context.node(command.node)
@@ -302,9 +316,13 @@ export function noteMonitor(context: Context, command: CommandOf<'note-monitor'>
   return {}
 }
 
-/** Forgets failures and bans of the node, and trusts its device again; never a grant, a case or a due fencing. */
+/** Forgets failures and bans of the node, trusts its device again, ends its quarantine; never a grant, a case or a due fencing. */
 export function clearNode(context: Context, command: CommandOf<'clear-node'>): Value {
   const node = context.node(command.node)
+  if (node.quarantine !== undefined && command.reason === undefined)
+    refuse('INVALID', `${node.name} is in quarantine (${node.quarantine.reason}): it is released with a reason`, {
+      fix: `find out why it was lost, then POST /v1/nodes/${node.name}/clear {"reason":"…"}`,
+    })
   const cleared: string[] = []
   for (const group of context.groups()) {
     if (group.failures[node.name] === undefined && group.bans[node.name] === undefined) continue
@@ -316,5 +334,10 @@ export function clearNode(context: Context, command: CommandOf<'clear-node'>): V
   const { lapsed: _lapsed, ...rest } = node
   context.putNode({ ...rest, deviceDistrusted: null })
   context.event('node.cleared', node.name, `failures on ${node.name} were forgotten`, { groups: cleared })
+  if (node.quarantine !== undefined) release(context, context.node(node.name), command.reason ?? '')
+  else if (node.losses !== undefined) {
+    const { losses: _losses, ...calm } = context.node(node.name)
+    context.putNode(calm)
+  }
   return { cleared }
 }

@@ -5,13 +5,15 @@
  * gives a grant goes through `grant`, everything that ends a token through `prove` or `released`.
  */
 import { type BootId, type CaseId, invariant, type LogTime, type NodeId, tokenAt } from '../../base/index.js'
+import { noteCause, whyHeld } from './brakes.js'
 import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { claimsOf, isUpdatable } from './definition.js'
 import { isOnlyDegraded } from './failures.js'
-import { dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce } from './features.js'
+import { brakesLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce } from './features.js'
 import { probedSince, thaw } from './freezes.js'
 import { type HeldGroup, mayStillRun, putOrder } from './orders.js'
+import { afterLoss, afterRelease } from './poison.js'
 import type { Away, BootRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
 import { bootsOf, openCases, type Reader } from './state.js'
@@ -43,6 +45,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (group.intent !== 'ONLINE') return 'the group is to be offline'
   if (group.frozen !== null) return 'the group is frozen'
   if (group.halted !== undefined) return 'the group was stopped for its failures and waits to be cleared'
+  if (group.poisoned !== undefined) return 'its starts were followed by the loss of nodes, and it waits to be cleared'
   if (!group.definition.nodes.includes(node)) return 'the node is not in the list of the group'
   if (mayStillRun(group)) return `its former holder ${group.holder.node} is not proved stopped`
   if (group.holder !== null && (group.proof === null || group.proof.boot !== group.holder.boot))
@@ -53,9 +56,12 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (row === undefined || row.boot !== boot) return 'this is not the present boot of the node'
   if (row.state !== 'live') return `the boot is ${row.state}`
   if (!row.guard.guarded) return 'the boot has no guardian'
-  const place = context.draft.get('nodes', node)
-  if (place?.away !== undefined) return 'the node is leaving'
-  if (place?.maintenance !== undefined) return `the node is in maintenance by ${place.maintenance.owner}`
+  if (group.definition.onQuorumLoss === 'selfFence' && row.guard.watchdog !== 'armed')
+    return 'onQuorumLoss is selfFence, and the node has no armed watchdog'
+  const { away, maintenance, quarantine } = context.draft.get('nodes', node) ?? {}
+  if (away !== undefined) return 'the node is leaving'
+  if (quarantine !== undefined) return `the node is in quarantine: ${quarantine.reason}`
+  if (maintenance !== undefined) return `the node is in maintenance by ${maintenance.owner}`
   if (openCases(context.draft).some((open) => open.node === node && open.attempts.some((attempt) => attempt.state === 'open'))) {
     return 'a call to the fence device of the node is not over'
   }
@@ -114,6 +120,10 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
     case 'stop':
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
         return 'there is nothing to stop under this token'
+      if (action.ban !== null) {
+        const held = leavesFor(context, group, `${group.name} leaves ${group.holder.node}: ${decision.text}`)
+        if (held !== undefined) return held
+      }
       putOrder(context, left(context, group, action, decision.text), 'stop', decision.text)
       return undefined
     case 'restart': {
@@ -146,7 +156,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.node !== action.node)
         return 'there is nothing to leave under this token'
       if (!couldGoElsewhere(context, group)) return 'no other node could take the group'
-      return standBy(context, action.node, decision.text)
+      return standBy(context, group, action.node, decision.text)
     case 'end-move':
       if (group.move === null) return 'there is no move'
       context.endOperation(group.move.operation, action.done ? 'done' : 'failed', decision.text)
@@ -169,6 +179,14 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
       thaw(context, group, true)
       return undefined
   }
+}
+
+/** A failure is a cause of moves; answers with why it is not to be one now. */
+function leavesFor(context: Context, group: GroupRow, text: string): string | undefined {
+  if (levelInForce(context.draft) < brakesLevel) return undefined
+  const held = whyHeld(context.draft, group, context.at)
+  if (held === undefined) noteCause(context, { kind: 'group-failed', subject: group.name, text: text.slice(0, 300), caseId: null })
+  return held
 }
 
 function grant(context: Context, group: GroupRow, node: NodeId, boot: BootId): string | undefined {
@@ -236,9 +254,11 @@ function couldGoElsewhere(context: Context, group: HeldGroup): boolean {
 }
 
 /** The node is well enough to give its groups away: each leaves it by the planner's usual rule. */
-function standBy(context: Context, name: NodeId, reason: string): string | undefined {
+function standBy(context: Context, group: GroupRow, name: NodeId, reason: string): string | undefined {
   const node = context.draft.get('nodes', name)
   if (node === undefined || node.duty !== 'active') return 'the node is not active'
+  const held = leavesFor(context, group, `${name} goes to standby for ${group.name}: ${reason}`)
+  if (held !== undefined) return held
   context.putNode({ ...node, duty: 'standby' })
   context.event('node.duty', name, `${name} is standby: ${reason}`, { duty: 'standby' })
   return undefined
@@ -384,7 +404,7 @@ export function released(context: Context, command: CommandOf<'released'>): Reco
   }
   const { holder } = group
   const why = `${command.node} has stopped ${group.name} meanwhile`
-  const { stoppedIn: _before, ...free } = endResourceRestart(context, group, why)
+  const { stoppedIn: _before, ...free } = endResourceRestart(context, afterRelease(context, group), why)
   const byItself = holder.order.wanted !== 'stop' && context.draft.get('nodes', command.node)?.maintenance !== undefined
   context.putGroup({ ...free, holder: null, proof: null, ...(byItself ? { stoppedIn: command.node } : {}) })
   withdrawFence(context, group, command.node, command.token)
@@ -476,7 +496,8 @@ function endTokens(context: Context, boot: BootRow, proof: Proof): void {
 /** Ends one token. */
 export function prove(context: Context, group: GroupRow & { readonly holder: Holder }, proof: Proof): void {
   invariant(proof.boot === group.holder.boot, 'a proof is of the holder it ends (P4)', { group: group.name, proof: proof.boot })
-  context.putGroup({ ...endResourceRestart(context, group, `the token of ${group.holder.node} has ended`), proof, waitingFor: null })
+  const after = afterLoss(context, group, proof)
+  context.putGroup({ ...endResourceRestart(context, after, `the token of ${group.holder.node} has ended`), proof, waitingFor: null })
   endFence(context, group, group.holder.token, proof.detail)
   context.event('group.proved', group.name, `the token of ${group.holder.node} for ${group.name} has ended: ${proof.detail}`, {
     proof: proof.kind,

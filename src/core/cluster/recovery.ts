@@ -9,6 +9,7 @@ import type { BootId, CaseId, NodeId } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { newMember } from './members.js'
+import { recoveredTrigger } from './recovered-trigger.js'
 import type { BootRow, CaseRow, GroupRow } from './rows.js'
 import { groupsOf, heldBy, nodesOf, rowsOfMembers } from './state.js'
 
@@ -106,6 +107,3 @@ function unseen(context: Context, node: NodeId): BootRow {
     probes: {},
   }
 }
-
-/** Of a case that a recovery opened: leases and guardians of the time before say nothing about it. */
-export const recoveredTrigger = 'the cluster was recovered without it'

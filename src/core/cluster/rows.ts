@@ -41,6 +41,20 @@ export interface Fencing {
   readonly then: 'on' | 'stay-off'
 }
 
+/** A case in which the node was condemned, and nobody had asked for it. */
+export interface NodeLoss {
+  readonly at: LogTime
+  readonly caseId: CaseId
+}
+
+/** A node that was lost too often votes, and hosts nothing. */
+export interface Quarantine {
+  readonly since: LogTime
+  readonly until: LogTime
+  readonly reason: string
+  readonly cases: readonly CaseId[]
+}
+
 export interface Away {
   readonly since: LogTime
   /** The boot that holds nothing any more and may fall silent; null while something is still being stopped. */
@@ -91,6 +105,11 @@ export interface NodeRow {
     readonly detail: string
     readonly at: LogTime
   }
+  /** Lately, the latest last. */
+  readonly losses?: readonly NodeLoss[]
+  readonly quarantine?: Quarantine
+  /** It lives, and a further loss of a link would make it a case: why. */
+  readonly jeopardy?: { readonly since: LogTime; readonly reasons: readonly string[] }
   /** Its device said "off" of a boot that showed itself afterwards: not believed until cleared. */
   readonly deviceDistrusted: string | null
   readonly attributes: { readonly [name: string]: string }
@@ -225,6 +244,17 @@ export interface Failure {
   readonly number?: number
 }
 
+/** The loss of a holder's node soon after a start of the group there. */
+export interface StartLoss {
+  readonly node: NodeId
+  readonly boot: BootId
+  readonly at: LogTime
+  /** Milliseconds since the start; 0 where it was still being started. */
+  readonly after: number
+  /** Null where the node was back before it had a case. */
+  readonly caseId: CaseId | null
+}
+
 export interface Move {
   readonly to: NodeId
   readonly from: NodeId | null
@@ -266,6 +296,10 @@ export interface GroupRow {
   readonly waitingFor: string | null
   /** Stopped for its failures: it is granted to nobody until a person has cleared it. */
   readonly halted?: { readonly at: LogTime; readonly reason: string }
+  /** Losses that followed its starts, since it last ran for longer than that. */
+  readonly losses?: readonly StartLoss[]
+  /** Its starts were followed by the loss of nodes: it is granted to nobody until a person has cleared it. */
+  readonly poisoned?: { readonly at: LogTime; readonly reason: string }
   /** When it last left a node for a failure, the latest last; kept where such failovers are limited. */
   readonly failovers?: readonly LogTime[]
   /** Nodes on which it may run from before a recovery, known to nobody; and the entry of that recovery. */
@@ -440,6 +474,18 @@ export interface MetaRow {
    * that entry; only from then on is its end known, and `until` null before.
    */
   readonly formerLease: { readonly ms: number; readonly revision: LogIndex; readonly until: LogTime | null } | null
+  /** A person has had the brakes let go: what was counted up to then counts no more. */
+  readonly brakesReleased?: { readonly at: LogTime; readonly by: string; readonly reason: string }
+}
+
+/** What moved groups without anybody asking: a lost node, however many it held, or a group that leaves its node for failures. */
+export interface CauseRow {
+  readonly at: LogTime
+  readonly kind: 'node-lost' | 'group-failed'
+  /** The node, or the group. */
+  readonly subject: string
+  readonly text: string
+  readonly caseId: CaseId | null
 }
 
 export type CommandResult =
@@ -455,7 +501,7 @@ export type CommandResult =
       }
     }
 
-/** Table name → row type. Keys: names; `boots` by `node/boot`; `checkpoints` by `group/name`; `invitations` by checksum; `journal` by padded revision and number. */
+/** Table name → row type. Keys: names; `boots` by `node/boot`; `causes` by padded revision and number; `checkpoints` by `group/name`; `invitations` by checksum; `journal` by padded revision and number. */
 export interface Tables {
   readonly meta: MetaRow
   readonly settings: { readonly [key: string]: unknown }
@@ -465,6 +511,7 @@ export interface Tables {
   readonly members: MemberRow
   readonly invitations: InvitationRow
   readonly cases: CaseRow
+  readonly causes: CauseRow
   readonly operations: OperationRow
   readonly store: StoreRow
   readonly checkpoints: CheckpointRow

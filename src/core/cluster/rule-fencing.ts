@@ -2,10 +2,11 @@
  * Fencing that a group's failure rules ask for: it goes the way of a person's request, an operation that the leader opens
  * a case for, and only where nothing speaks against it.
  */
-import type { LogTime, NodeId, Token } from '../../base/index.js'
+import type { NodeId, Token } from '../../base/index.js'
+import { brakesOf, noteCause } from './brakes.js'
 import type { Context } from './context.js'
 import type { GroupRow, Holder } from './rows.js'
-import { isQuorumWithout, metaOf, openCases, type Reader, settingsOf, votingNodes } from './state.js'
+import { isQuorumWithout, metaOf, openCases, type Reader, votingNodes } from './state.js'
 
 /** The first reason why this node is not fenced now for a failure; undefined when it may be. One node at a time. */
 export function whyNotFenceable(reader: Reader, node: NodeId): string | undefined {
@@ -17,20 +18,10 @@ export function whyNotFenceable(reader: Reader, node: NodeId): string | undefine
   if (asked !== undefined) return `${asked[1].subject} is being fenced`
   const open = openCases(reader).find((one) => one.node === node || one.stage === 'CHALLENGE' || one.stage === 'CONDEMNED')
   if (open !== undefined) return `case ${open.id} of ${open.node} is open`
-  const { fencingMax, fencingWindow } = settingsOf(reader)
-  const meta = metaOf(reader)
-  if (fencingsLately(reader, meta.logTime, fencingWindow) >= fencingMax) return `${fencingMax} fencings within the window are enough`
+  const [held] = brakesOf(reader, metaOf(reader).logTime).holds
+  if (held !== undefined) return held
   if (!isQuorumWithout(reader, node, votingNodes(reader))) return 'the voters left would be no quorum'
   return undefined
-}
-
-/** Power-offs that were confirmed within the window. */
-export function fencingsLately(reader: Reader, at: LogTime | number, window: number): number {
-  let recent = 0
-  for (const [, row] of reader.rows('cases')) {
-    recent += row.attempts.filter((attempt) => attempt.action === 'off' && attempt.state === 'confirmed' && attempt.at > at - window).length
-  }
-  return recent
 }
 
 const operationOf = (group: GroupRow, token: Token): string => `fence-${group.name}-${token}`
@@ -48,6 +39,12 @@ export function fenceForFailure(
   const refusal = whyNotFenceable(context.draft, node)
   if (refusal !== undefined) return refusal
   context.startOperation(operationOf(group, group.holder.token), 'fence', node, `${askerOf(group)}: ${text}`)
+  noteCause(context, {
+    kind: 'group-failed',
+    subject: group.name,
+    text: `${group.name} failed on ${node}, which is fenced for it`,
+    caseId: null,
+  })
   context.event('node.fence-asked', node, `${node} is to be fenced: ${text}`, { group: group.name, token: group.holder.token })
   return undefined
 }

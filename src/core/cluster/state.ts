@@ -31,6 +31,7 @@ export const tableNames: readonly TableName[] = [
   'invitations',
   'groups',
   'cases',
+  'causes',
   'operations',
   'store',
   'checkpoints',

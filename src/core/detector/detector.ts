@@ -23,7 +23,7 @@ interface Watched {
   reached: number
   /** Heard at all since this observer started. */
   heard: boolean
-  readonly links: Map<number, { last: number; count: number }>
+  readonly links: Map<number, WatchedLink>
   missed: number
   /** Ports of the node at which nobody listens, as its own machine says, and when it said so last. */
   readonly refusals: Map<string, number>
@@ -37,6 +37,17 @@ interface Watched {
   readonly since: Instant
 }
 
+interface WatchedLink {
+  last: number
+  /** As `last`, moved forward by the observer's own stalls. */
+  alive: number
+  count: number
+  /** Nothing came over it for as long as condemns a node. */
+  isDown: boolean
+  /** How often that began. */
+  lost: number
+}
+
 export interface DetectorReport {
   readonly node: NodeId
   readonly stage: Stage
@@ -45,7 +56,18 @@ export interface DetectorReport {
   readonly missed: number
   /** Every port of it refuses. */
   readonly refuses: boolean
-  readonly links: readonly { readonly link: number; readonly silenceMs: number; readonly heartbeats: number }[]
+  readonly links: readonly LinkReport[]
+  /** It is heard over one link of several. */
+  readonly oneLink: boolean
+}
+
+export interface LinkReport {
+  readonly link: number
+  readonly silenceMs: number
+  readonly heartbeats: number
+  readonly isDown: boolean
+  /** How often it has fallen silent. */
+  readonly lost: number
 }
 
 /** Ticks further apart than this are the observer's own stall. Milliseconds. */
@@ -53,14 +75,17 @@ const stallThreshold = 30
 
 export class Detector {
   private readonly self: NodeId
+  /** Links of this node: over each of them the others can be heard. */
+  private readonly linkCount: number
   private readonly watched = new Map<NodeId, Watched>()
   private lastTick: Instant
   private readonly recovered: Transition[] = []
   /** Sum of the observer's own stalls. Milliseconds. */
   stalledMs = 0
 
-  constructor(self: NodeId, nodes: readonly NodeId[], now: Instant) {
+  constructor(self: NodeId, nodes: readonly NodeId[], now: Instant, linkCount = 1) {
     this.self = self
+    this.linkCount = linkCount
     this.lastTick = now
     this.watch(nodes, now)
   }
@@ -75,7 +100,9 @@ export class Detector {
           alive: now,
           reached: Number.NEGATIVE_INFINITY,
           heard: false,
-          links: new Map(),
+          links: new Map(
+            Array.from({ length: this.linkCount }, (_, link) => [link, { last: now, alive: now, count: 0, isDown: false, lost: 0 }]),
+          ),
           missed: 0,
           refusals: new Map(),
           lies: new Set(),
@@ -98,8 +125,8 @@ export class Detector {
     watched.session = session
     watched.refusals.clear()
     watched.refuses = false
-    const known = watched.links.get(link) ?? { last: now, count: 0 }
-    watched.links.set(link, { last: now, count: known.count + 1 })
+    const known = watched.links.get(link) ?? { last: now, alive: now, count: 0, isDown: false, lost: 0 }
+    watched.links.set(link, { ...known, last: now, alive: now, count: known.count + 1, isDown: false })
     if (life) this.lives(node, now)
   }
 
@@ -142,11 +169,19 @@ export class Detector {
     this.lastTick = now
     if (gap > stallThreshold) {
       this.stalledMs += gap
-      for (const watched of this.watched.values()) watched.alive = Math.min(now, watched.alive + gap)
+      for (const watched of this.watched.values()) {
+        watched.alive = Math.min(now, watched.alive + gap)
+        for (const link of watched.links.values()) link.alive = Math.min(now, link.alive + gap)
+      }
     }
     const transitions: Transition[] = this.recovered.splice(0)
     for (const [node, watched] of this.watched) {
       const silenceMs = now - watched.alive
+      for (const link of watched.links.values()) {
+        const isDown = watched.heard && now - link.alive >= settings.condemned
+        if (isDown && !link.isDown) link.lost++
+        link.isDown = isDown
+      }
       watched.refuses =
         Math.min(silenceMs, now - watched.reached) > missedAfter(settings) &&
         watched.refusals.size > 0 &&
@@ -188,6 +223,12 @@ export class Detector {
     return node === this.self ? 0 : now - (this.watched.get(node)?.reached ?? Number.NEGATIVE_INFINITY)
   }
 
+  /** It is heard, over one link of several: the next that fails makes it a case. */
+  isOnOneLink(node: NodeId): boolean {
+    const links = [...(this.watched.get(node)?.links.values() ?? [])]
+    return links.length > 1 && links.filter(({ isDown }) => !isDown).length === 1
+  }
+
   heardNodes(): readonly NodeId[] {
     return [...this.watched].filter(([, watched]) => watched.heard).map(([node]) => node)
   }
@@ -200,7 +241,14 @@ export class Detector {
       heard: watched.heard,
       missed: watched.missed,
       refuses: watched.refuses,
-      links: [...watched.links].map(([link, seen]) => ({ link, silenceMs: Math.round(now - seen.last), heartbeats: seen.count })),
+      links: [...watched.links].map(([link, { last, count, isDown, lost }]) => ({
+        link,
+        silenceMs: Math.round(now - last),
+        heartbeats: count,
+        isDown,
+        lost,
+      })),
+      oneLink: this.isOnOneLink(node),
     }))
   }
 }

@@ -5,8 +5,8 @@
  * in flight go first; then addresses, then every resource by its own stop, in reverse order; what is left when most of
  * the time is used up is killed; then everything is verified, by its empty cell and by its own probe.
  */
-import { type BootInstant, bootInstant, type GroupName, type Token } from '../../base/index.js'
-import { type GroupHost, GroupRun, isAddress, type MonitorEffect } from '../monitor/index.js'
+import { type BootInstant, bootInstant, type GroupName, type ResourceName, type Token } from '../../base/index.js'
+import { type GroupHost, GroupRun, isAddress, type MonitorEffect, type RunRecord } from '../monitor/index.js'
 import type { GuardianEffect, GuardianEvent } from './events.js'
 
 /** Share of the time that orderly stops may take; the rest is for killing and verifying. */
@@ -26,28 +26,45 @@ export class Emergency {
   readonly tokens = new Map<GroupName, Token>()
   readonly #host: EmergencyHost
   readonly #hurryAt: BootInstant
-  readonly #end: BootInstant
+  readonly #endAt: BootInstant
   readonly #endings = new Map<GroupName, GroupRun>()
   readonly #actions = new Map<number, GroupName>()
+  /** Kills of processes that stood still: what is left of their groups is ended after them. */
+  readonly #kills = new Map<number, RunRecord>()
+  /** Groups that stand still and may yet go on. */
+  readonly #spared: Set<GroupName>
+  /** Groups whose processes stood still: killed before anything else is done with them. */
+  readonly #frozen: Set<GroupName>
+  readonly #begun = new Set<string>()
   #phase: 'killing-monitors' | 'reading' | 'ending' = 'killing-monitors'
   #unproved: string[] = []
   #hurried = false
   #now: BootInstant
 
   /** `budget` is `emergencyStop` in milliseconds. */
-  constructor(host: EmergencyHost, reason: string, open: ReadonlyMap<GroupName, Token>, now: BootInstant, budget: number) {
+  constructor(
+    host: EmergencyHost,
+    reason: string,
+    open: ReadonlyMap<GroupName, Token>,
+    now: BootInstant,
+    budget: number,
+    { spared = [], frozen = [] }: { readonly spared?: Iterable<GroupName>; readonly frozen?: Iterable<GroupName> } = {},
+  ) {
     this.reason = reason
+    this.#spared = new Set(spared)
+    this.#frozen = new Set(frozen)
     this.#host = host
     this.#now = now
     this.#hurryAt = bootInstant(now + budget * orderlyShare)
-    this.#end = bootInstant(now + budget)
+    this.#endAt = bootInstant(now + budget)
     this.#sealAll(open)
     host.emit({ kind: 'kill-monitors' })
   }
 
   /** Undefined until everything that can be done has been. `problems` is empty when all is verified stopped. */
   get outcome(): { readonly problems: readonly string[] } | undefined {
-    if (this.#phase !== 'ending' || [...this.#endings.values()].some((run) => !run.finished && !run.settled)) return undefined
+    if (this.#phase !== 'ending' || this.#kills.size > 0) return undefined
+    if ([...this.#endings.values()].some((run) => !run.finished && !run.settled)) return undefined
     const problems = [...this.#endings.values()].flatMap((run) => (run.finished ? [] : [this.#problemOf(run)]))
     return { problems: [...this.#unproved, ...problems] }
   }
@@ -59,17 +76,53 @@ export class Emergency {
     this.#host.emit({ kind: 'read-records' })
   }
 
+  /** They stood still and must end now, like the rest. */
+  take(frozen: ReadonlyMap<GroupName, Token>, now: BootInstant) {
+    this.#now = now
+    for (const group of frozen.keys()) {
+      this.#spared.delete(group)
+      this.#frozen.add(group)
+    }
+    this.#sealAll(frozen)
+    if (this.#phase !== 'ending') return // They are among the records that are still to be read.
+    this.#phase = 'reading'
+    this.#host.emit({ kind: 'read-records' })
+  }
+
   onRecords(event: Extract<GuardianEvent, { kind: 'records' }>, now: BootInstant) {
     if (this.#phase !== 'reading') return
     this.#now = now
     this.#phase = 'ending'
+    const isNew = ({ group, token }: { readonly group: GroupName; readonly token: Token }) =>
+      !this.#spared.has(group) && !this.#begun.has(`${group}@${token}`)
+    const [readable, unreadable] = [event.readable.filter(isNew), event.unreadable.filter(isNew)]
+    for (const { group, token } of [...readable, ...unreadable]) this.#begun.add(`${group}@${token}`)
     // A record may have been written since the tokens were sealed.
-    this.#sealAll(new Map([...event.readable, ...event.unreadable].map(({ group, token }) => [group, token])))
-    for (const lost of event.unreadable) this.#unproved.push(`${lost.group}: ${lost.reason}`)
-    for (const record of event.readable) {
-      this.#endings.set(record.group, GroupRun.resume(this.#hostOf(record.group), record, now, { sealed: true, emergency: true }))
+    this.#sealAll(new Map([...readable, ...unreadable].map(({ group, token }) => [group, token])))
+    for (const lost of unreadable) this.#unproved.push(`${lost.group}: ${lost.reason}`)
+    for (const record of readable) {
+      if (this.#frozen.has(record.group)) this.#killFrozen(record)
+      else this.#end(record, now)
     }
     this.#advance(now)
+  }
+
+  #end(record: RunRecord, now: BootInstant) {
+    const run = GroupRun.resume(this.#hostOf(record.group), record, now, { sealed: true, emergency: true })
+    if (this.#hurried) run.hurry()
+    this.#endings.set(record.group, run)
+  }
+
+  /** What stands still cannot be stopped in order, and must not go on: it is killed, and what holds no process is ended after it. */
+  #killFrozen(record: RunRecord) {
+    const touched = Object.entries(record.progress).flatMap(([name, { touched }]) => (touched ? [name as ResourceName] : []))
+    for (const resource of touched) {
+      const action = this.#host.newAction()
+      this.#kills.set(action, record)
+      const timeout = Math.max(leastTime, this.#endAt - this.#now)
+      this.#host.emit({ kind: 'kill', action, group: record.group, resource, place: record.containment, timeout })
+    }
+    if (touched.length === 0) this.#end(record, this.#now)
   }
 
   onMethodDone(event: Extract<GuardianEvent, { kind: 'method-done' }>, now: BootInstant) {
@@ -78,6 +131,12 @@ export class Emergency {
   }
 
   onKilled(event: Extract<GuardianEvent, { kind: 'killed' }>, now: BootInstant) {
+    const record = this.#kills.get(event.action)
+    if (record !== undefined) {
+      this.#kills.delete(event.action)
+      if (![...this.#kills.values()].includes(record)) this.#end(record, now)
+      return this.#advance(now)
+    }
     this.#takeOwner(event.action)?.onKilled(event.empty)
     this.#advance(now)
   }
@@ -136,7 +195,7 @@ export class Emergency {
       mayStart: () => false,
       deadline: () => bootInstant(0),
       limit: (method, type) => {
-        const until = method === 'stop' ? this.#hurryAt : this.#end
+        const until = method === 'stop' ? this.#hurryAt : this.#endAt
         const left = Math.max(leastTime, until - this.#now)
         return method === 'stop' && isAddress(type) ? Math.max(leastTime, left * addressShare) : left
       },
@@ -147,7 +206,7 @@ export class Emergency {
     if (effect.kind === 'begin') {
       this.#host.emit({ kind: 'begin', action: effect.action, request: effect.request })
     } else if (effect.kind === 'kill') {
-      this.#host.emit({ ...effect, timeout: Math.max(leastTime, this.#end - this.#now) })
+      this.#host.emit({ ...effect, timeout: Math.max(leastTime, this.#endAt - this.#now) })
     } else if (effect.kind === 'cancel') {
       this.#host.emit(effect)
     }

@@ -1,5 +1,6 @@
 /** What happens to the guardian and what it wants done. */
 import type { BootInstant, GroupName, Token } from '../../base/index.js'
+import type { QuorumLossPolicy } from '../cluster/index.js'
 import type { ContainmentPlace, MethodRequest, MethodResult, RunRecord, UnreadableRecord } from '../monitor/index.js'
 import type { GuardianAnswer, GuardianOrder, GuardianQuery, GuardianState } from './protocol.js'
 
@@ -17,6 +18,8 @@ export interface RunFolderView {
   readonly seals: ReadonlyMap<GroupName, Token>
   /** Groups that are to have a monitor of their own; none unless given. */
   readonly monitors?: readonly GroupName[]
+  /** Of the open groups, what is to be done with them when the lease has run out, where that is not to stop them. */
+  readonly policies?: ReadonlyMap<GroupName, QuorumLossPolicy>
   /** False while the folder could never be read: that nothing is open is then no knowledge. True unless given. */
   readonly isKnown?: boolean
 }
@@ -25,6 +28,8 @@ export interface RunFolderView {
 export interface EmergencyLeft {
   readonly phase: 'stopping' | 'stopped' | 'cannot-verify'
   readonly tokens: { readonly [group: GroupName]: Token }
+  /** The watchdog is to reset the machine: it is fed no more. */
+  readonly reset?: true
 }
 
 export type GuardianEvent =
@@ -43,6 +48,9 @@ export type GuardianEvent =
   | { readonly kind: 'records'; readonly readable: readonly RunRecord[]; readonly unreadable: readonly UnreadableRecord[] }
   | { readonly kind: 'method-done'; readonly action: number; readonly result: MethodResult }
   | { readonly kind: 'killed'; readonly action: number; readonly empty: boolean }
+  /** Whether all of its processes stand still; where they do not, it is stopped like any other. */
+  | { readonly kind: 'frozen'; readonly group: GroupName; readonly token: Token; readonly done: boolean; readonly detail: string }
+  | { readonly kind: 'thawed'; readonly group: GroupName; readonly token: Token; readonly done: boolean }
   /** Whether the device has taken what it was fed. Told when that changes. */
   | { readonly kind: 'watchdog'; readonly armed: boolean }
   /** Stop in an orderly way. */
@@ -72,6 +80,10 @@ export type GuardianEffect =
       /** Milliseconds. */
       readonly timeout: number
     }
+  /** Has the processes of the group stand still, if nothing of it is being started or stopped. Ends as `frozen`; once more does no harm. */
+  | { readonly kind: 'freeze'; readonly group: GroupName; readonly token: Token }
+  /** Has them go on. Ends as `thawed`. */
+  | { readonly kind: 'thaw'; readonly group: GroupName; readonly token: Token }
   | { readonly kind: 'answer'; readonly answer: GuardianAnswer; readonly to: unknown }
   | { readonly kind: 'tell-daemon'; readonly state: GuardianState }
   | { readonly kind: 'log'; readonly text: string }

@@ -41,6 +41,19 @@ const retryAfter = 10_000
 const tellEvery = 250
 /** How long a monitor may take to end when asked. */
 const monitorEndMax = 2_000
+const leaseOver = 'the lease has run out'
+
+/** Share of the emergency stop for which processes may stand still; the rest is for killing them and verifying. */
+const freezeShare = 0.4
+/** Less than this is not worth it. Milliseconds. */
+const freezeLeast = 100
+
+/** Processes that stand still, or are about to. */
+interface Frozen {
+  readonly token: Token
+  /** `inherited`: an earlier guardian may have frozen it. */
+  readonly step: 'freezing' | 'frozen' | 'inherited' | 'thawing'
+}
 
 type Leaving = { readonly step: 'daemon' | 'monitor'; readonly until: BootInstant } | { readonly step: 'emergency' | 'done' }
 
@@ -61,6 +74,14 @@ export class GuardianCore {
   #told = ''
   #toldAt = bootInstant(0)
   #fedAt = Number.NEGATIVE_INFINITY
+  readonly #frozen = new Map<GroupName, Frozen>()
+  /** Of these it was tried in vain under this token. */
+  readonly #unfreezable = new Map<GroupName, Token>()
+  /** What an earlier guardian froze still stands still, perhaps: to be looked for once, and killed first if it has to end. */
+  #mayBeFrozen = false
+  #mayInherit = false
+  /** The watchdog is to reset the machine. */
+  #resetting = false
   /** The device is open, and took what it was last fed. */
   #isArmed = false
   #lastAction = 0
@@ -86,9 +107,15 @@ export class GuardianCore {
       case 'resumed':
         return this.#resume(event, now)
       case 'looked':
-        this.#view = { deadline: event.deadline, open: event.open, seals: event.seals, isKnown: event.isKnown ?? true }
+        this.#view = {
+          deadline: event.deadline,
+          open: event.open,
+          seals: event.seals,
+          policies: event.policies ?? new Map(),
+          isKnown: event.isKnown ?? true,
+        }
         this.#wanted = (event.monitors ?? []).map((group) => `monitor@${group}` as const)
-        return
+        return this.#lookAtFrozen(now)
       case 'process-up':
         return this.#supervisionOf(event.role).onUp(now)
       case 'process-ended':
@@ -109,6 +136,10 @@ export class GuardianCore {
         return this.#emergency?.onMethodDone(event, now)
       case 'killed':
         return this.#emergency?.onKilled(event, now)
+      case 'frozen':
+        return this.#onFrozen(event)
+      case 'thawed':
+        return this.#onThawed(event)
       case 'watchdog':
         this.#isArmed = event.armed
         return
@@ -121,6 +152,9 @@ export class GuardianCore {
 
   #resume(event: Extract<GuardianEvent, { kind: 'resumed' }>, now: BootInstant) {
     this.#left = event.emergency
+    this.#resetting = event.emergency?.reset === true
+    this.#mayBeFrozen = true
+    this.#mayInherit = true
     for (const role of ['daemon', 'monitor'] as const) {
       if (event.running.includes(role)) this.#kept[role].onUp(now)
       else this.#kept[role].wantNow(now)
@@ -175,6 +209,8 @@ export class GuardianCore {
       }
       case 'shut-down':
         return this.#beginToLeave(now)
+      case 'holds':
+        return this.#thaw(order.tokens, now)
       default:
         return unreachable(order)
     }
@@ -184,6 +220,8 @@ export class GuardianCore {
   #act(now: BootInstant) {
     this.#emergency?.onTime(now)
     this.#concludeEmergency(now)
+    this.#freeze(now)
+    this.#endFrozen(now)
     if (this.#emergency === undefined) {
       const reason = this.#emergencyReason(now)
       if (reason !== undefined) this.#beginEmergency(reason, now)
@@ -214,7 +252,7 @@ export class GuardianCore {
    */
   #feed(now: BootInstant) {
     const { watchdogTimeout, emergencyStop } = this.#config
-    if (watchdogTimeout === undefined || now - this.#fedAt < watchdogTimeout / 8) return
+    if (watchdogTimeout === undefined || this.#resetting || now - this.#fedAt < watchdogTimeout / 8) return
     const inTime = now + bootClockGrain + 2 * watchdogTimeout <= this.#view.deadline + emergencyStop
     if (!inTime && !this.#isNothingOpen) return
     this.#fedAt = now
@@ -224,23 +262,136 @@ export class GuardianCore {
   /** Why everything must end now; undefined when nothing must. */
   #emergencyReason(now: BootInstant): string | undefined {
     if (this.#left?.phase === 'stopping') return 'an emergency stop had begun'
-    if (this.#leaseHolds(now) || this.#view.open.size === 0) return undefined
+    const due = this.#leaseHolds(now) ? [] : [...this.#view.open].filter(([group]) => !this.#frozen.has(group))
+    if (due.length === 0) return undefined
     const tried = this.#left?.tokens ?? {}
-    const fresh = [...this.#view.open].some(([group, token]) => (tried[group] ?? -1) < token)
-    if (fresh) return 'the lease has run out'
+    const fresh = due.some(([group, token]) => (tried[group] ?? -1) < token)
+    if (fresh) return leaseOver
     return now - this.#leftAt >= retryAfter ? 'the lease has run out and something could not be verified' : undefined
   }
 
   #beginEmergency(reason: string, now: BootInstant) {
+    // Only the end of a lease leaves time to wait for another one.
+    const waits = reason.startsWith(leaseOver)
+    const spared = waits ? new Map(this.#frozen) : new Map<GroupName, Frozen>()
+    const frozen = waits ? [] : [...this.#frozen.keys()]
+    if (!waits) this.#frozen.clear()
+    this.#begin(reason, spared, frozen, now)
+  }
+
+  #begin(reason: string, spared: ReadonlyMap<GroupName, unknown>, frozen: readonly GroupName[], now: BootInstant) {
     const host = { emit: (effect: GuardianEffect) => this.#emit(effect), newAction: () => ++this.#lastAction }
-    const open = this.#view.open
+    const open = new Map([...this.#view.open].filter(([group]) => !spared.has(group)))
     const tokens = Object.fromEntries(open)
     this.#emit({ kind: 'log', text: `emergency stop of ${open.size} groups: ${reason}` })
-    this.#emit({ kind: 'write-emergency', reason, left: { phase: 'stopping', tokens } })
+    this.#haveReset(open)
+    const reset = this.#resetting ? { reset: true as const } : {}
+    this.#emit({ kind: 'write-emergency', reason, left: { phase: 'stopping', tokens, ...reset } })
     this.#left = undefined
     // One that begins late, for this process hung or died, has no more time than one that began at the deadline.
     const left = this.#view.deadline + this.#config.emergencyStop - now
-    this.#emergency = new Emergency(host, reason, open, now, Math.max(0, Math.min(this.#config.emergencyStop, left)))
+    const budget = Math.max(0, Math.min(this.#config.emergencyStop, left))
+    const inherited = this.#mayInherit ? [...open.keys()].filter((group) => this.#view.policies?.get(group) === 'freeze') : []
+    this.#emergency = new Emergency(host, reason, open, now, budget, { spared: spared.keys(), frozen: [...frozen, ...inherited] })
+  }
+
+  /** One of the groups wants its node reset where the lease is over: nothing has to be fed any more. */
+  #haveReset(ending: ReadonlyMap<GroupName, Token>) {
+    const wants = [...ending.keys()].filter((group) => this.#view.policies?.get(group) === 'selfFence')
+    if (wants.length === 0 || this.#resetting) return
+    this.#resetting = this.#isArmed && this.#config.watchdogTimeout !== undefined
+    const what = this.#resetting ? 'the watchdog is left to reset this machine' : 'no watchdog is armed, so that it is only stopped'
+    this.#emit({ kind: 'log', text: `${what}, for ${wants.join(', ')}` })
+  }
+
+  // What stands still while it is not known whether the lease comes back.
+
+  /** At the latest then they are killed: early enough to be over, and verified, when others may start. */
+  get #freezeEnd(): BootInstant {
+    return bootInstant(this.#view.deadline + this.#freezeSpan)
+  }
+
+  /** Milliseconds after the deadline; 0 where there is no time for it. */
+  get #freezeSpan(): number {
+    const { emergencyStop, watchdogTimeout } = this.#config
+    const shared = emergencyStop * freezeShare
+    // A watchdog that is not fed any more must not come before the kill.
+    const span = watchdogTimeout === undefined ? shared : Math.min(shared, emergencyStop - 2 * watchdogTimeout)
+    return span < freezeLeast ? 0 : span
+  }
+
+  #lookAtFrozen(now: BootInstant) {
+    for (const [group, { token }] of [...this.#frozen]) if (this.#view.open.get(group) !== token) this.#frozen.delete(group)
+    if (!this.#mayBeFrozen) return
+    this.#mayBeFrozen = false
+    if (!this.#leaseHolds(now)) return // They are frozen, once more if need be.
+    for (const [group, token] of this.#view.open)
+      if (this.#view.policies?.get(group) === 'freeze') this.#frozen.set(group, { token, step: 'inherited' })
+  }
+
+  /** A copy that stands still has not stopped: it is open, unsealed, and proves nothing. */
+  #freeze(now: BootInstant) {
+    if (this.#leaseHolds(now) || this.#freezeSpan === 0 || now >= this.#freezeEnd) return
+    if (this.#leaving !== undefined || this.#left?.phase === 'stopping') return
+    for (const [group, token] of this.#view.open) {
+      const isTried = (this.#left?.tokens[group] ?? -1) >= token || (this.#emergency?.tokens.get(group) ?? -1) >= token
+      const isSealed = (this.#view.seals.get(group) ?? -1) >= token
+      const { step = 'inherited' } = this.#frozen.get(group) ?? {}
+      if (this.#view.policies?.get(group) !== 'freeze' || step !== 'inherited' || isTried || isSealed) continue
+      if ((this.#unfreezable.get(group) ?? -1) >= token) continue
+      this.#frozen.set(group, { token, step: 'freezing' })
+      this.#emit({ kind: 'log', text: `${group} stands still: the lease has run out` })
+      this.#emit({ kind: 'freeze', group, token })
+    }
+  }
+
+  #onFrozen({ group, token, done, detail }: Extract<GuardianEvent, { kind: 'frozen' }>) {
+    const known = this.#frozen.get(group)
+    if (known?.token !== token || known.step !== 'freezing') return
+    if (done) {
+      this.#frozen.set(group, { token, step: 'frozen' })
+      return
+    }
+    this.#frozen.delete(group)
+    this.#unfreezable.set(group, token)
+    this.#emit({ kind: 'log', text: `${group} cannot stand still, and is stopped: ${detail}` })
+  }
+
+  /** The daemon has applied what was committed when the lease was renewed, and the log still has these tokens as this boot's. */
+  #thaw(tokens: { readonly [group: GroupName]: Token }, now: BootInstant) {
+    if (!this.#leaseHolds(now)) return
+    for (const [group, { token, step }] of this.#frozen) {
+      if (tokens[group] !== token || (step !== 'frozen' && step !== 'inherited')) continue
+      this.#frozen.set(group, { token, step: 'thawing' })
+      this.#emit({ kind: 'thaw', group, token })
+    }
+  }
+
+  #onThawed({ group, token, done }: Extract<GuardianEvent, { kind: 'thawed' }>) {
+    const known = this.#frozen.get(group)
+    if (known?.token !== token || known.step !== 'thawing') return
+    if (done) {
+      this.#frozen.delete(group)
+      if (this.#frozen.size === 0) this.#mayInherit = false
+    } else this.#frozen.set(group, { token, step: 'frozen' }) // Asked again at the daemon's next word.
+    this.#emit({ kind: 'log', text: done ? `${group} goes on: the lease was renewed` : `${group} still stands still` })
+  }
+
+  /** The lease did not come back in time. */
+  #endFrozen(now: BootInstant) {
+    if (this.#frozen.size === 0 || this.#leaseHolds(now) || now < this.#freezeEnd) return
+    if (this.#emergency !== undefined) return this.#takeFrozen(this.#emergency, now)
+    const frozen = [...this.#frozen.keys()]
+    this.#frozen.clear()
+    this.#begin('the lease has run out, and did not come back in time', new Map(), frozen, now)
+  }
+
+  /** One that ends others has begun: these end with it. */
+  #takeFrozen(emergency: Emergency, now: BootInstant) {
+    const frozen = new Map([...this.#frozen].map(([group, { token }]) => [group, token]))
+    this.#frozen.clear()
+    this.#emit({ kind: 'log', text: `${[...frozen.keys()].join(', ')} ends too: the lease did not come back in time` })
+    emergency.take(frozen, now)
   }
 
   #concludeEmergency(now: BootInstant) {
@@ -250,6 +401,7 @@ export class GuardianCore {
     const left: EmergencyLeft = {
       phase: outcome.problems.length === 0 ? 'stopped' : 'cannot-verify',
       tokens: Object.fromEntries(tokens),
+      ...(this.#resetting ? { reset: true as const } : {}),
     }
     this.#emergency = undefined
     this.#left = left
@@ -261,7 +413,7 @@ export class GuardianCore {
 
   /** Once all of it is verified, and the node may act again, it is history. */
   #forgetEmergency(now: BootInstant) {
-    if (this.#left === undefined || !this.#leaseHolds(now) || this.#emergencyState() !== 'stopped') return
+    if (this.#left === undefined || this.#resetting || !this.#leaseHolds(now) || this.#emergencyState() !== 'stopped') return
     this.#left = undefined
     this.#emit({ kind: 'clear-emergency' })
   }
@@ -312,9 +464,11 @@ export class GuardianCore {
       sealed: this.#sealed(),
       open: Object.fromEntries(this.#view.open),
       monitorUp: this.#kept.monitor.up,
-      watchdogTimeout: this.#isArmed && this.#config.watchdogProves !== false ? (this.#config.watchdogTimeout ?? null) : null,
+      watchdogTimeout:
+        this.#isArmed && !this.#resetting && this.#config.watchdogProves !== false ? (this.#config.watchdogTimeout ?? null) : null,
       emergencyStop: this.#config.emergencyStop,
       level: supportedLevel,
+      ...(this.#frozen.size === 0 ? {} : { frozen: Object.fromEntries([...this.#frozen].map(([group, { token }]) => [group, token])) }),
     }
     const told = JSON.stringify(state)
     if (told === this.#told && now - this.#toldAt < tellEvery) return
@@ -343,13 +497,14 @@ export class GuardianCore {
         if (this.#areMonitorsUp && now < leaving.until) return
         this.#signalMonitors('SIGKILL')
         this.#leaving = { step: 'emergency' }
+        if (this.#emergency !== undefined && this.#frozen.size > 0) this.#takeFrozen(this.#emergency, now)
         if (this.#emergency === undefined && this.#view.open.size > 0) this.#beginEmergency('the guardian is stopping', now)
         return
       case 'emergency':
         if (this.#emergency !== undefined) return
         this.#leaving = { step: 'done' }
         // Armed it stays where something could not be verified: nobody would be left to end it.
-        if (this.#config.watchdogTimeout !== undefined && this.#isNothingOpen) this.#emit({ kind: 'disarm-watchdog' })
+        if (this.#config.watchdogTimeout !== undefined && this.#isNothingOpen && !this.#resetting) this.#emit({ kind: 'disarm-watchdog' })
         return this.#emit({ kind: 'exit' })
       case 'done':
         return

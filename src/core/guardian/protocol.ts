@@ -41,6 +41,8 @@ export type GuardianOrder =
   | { readonly kind: 'end-monitor'; readonly group?: GroupName }
   /** The daemon is about to stop in an orderly way; the guardian does not restart it. */
   | { readonly kind: 'daemon-leaving' }
+  /** Under a lease that holds: these tokens of groups that stand still are this boot's. */
+  | { readonly kind: 'holds'; readonly tokens: { readonly [group: GroupName]: Token } }
   /** The node has left the cluster: all of it stops, as when the guardian is told to. */
   | { readonly kind: 'shut-down' }
 
@@ -57,4 +59,6 @@ export interface GuardianState {
   readonly emergencyStop?: number
   /** The feature level that its software understands (absent from an older guardian, which keeps one monitor). */
   readonly level?: number
+  /** Groups whose processes stand still, until the daemon says that they are still this boot's. */
+  readonly frozen?: { readonly [group: GroupName]: Token }
 }

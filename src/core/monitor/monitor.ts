@@ -187,7 +187,7 @@ export class MonitorCore {
       )
     }
     this.#strays.abandon(group, 'the group is being started')
-    const { resources, node, boot } = order
+    const { resources, node, boot, onQuorumLoss } = order
     const fresh = new GroupRun(this.#hostOf(group), {
       group,
       token,
@@ -197,6 +197,7 @@ export class MonitorCore {
       resources,
       containment: this.#config.containment,
       ...(order.dedicated === true ? { dedicated: true as const } : {}),
+      ...(onQuorumLoss === undefined ? {} : { onQuorumLoss }),
     })
     fresh.orderRun(sequence, resources, order.restart, now, watchingOf(order))
     this.#groups.set(group, fresh)

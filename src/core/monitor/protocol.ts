@@ -6,7 +6,7 @@
  * sends `hello` with all it knows, and the daemon sends its orders again.
  */
 import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { FailureSeverity, GroupDefinition } from '../cluster/index.js'
+import type { FailureSeverity, GroupDefinition, QuorumLossPolicy } from '../cluster/index.js'
 import type { AttributeRequest, ClusterSight } from './agent-commands.js'
 
 export type MonitorOrder =
@@ -32,6 +32,8 @@ export type MonitorOrder =
       readonly quiet?: true
       /** For the monitor that this group has of its own. */
       readonly dedicated?: true
+      /** As it was when the grant was given: later ones change nothing under this token. */
+      readonly onQuorumLoss?: QuorumLossPolicy
       /** Checkpoints left by the last holder, written into the resources' checkpoint folder before start. */
       readonly checkpoints: { readonly [name: string]: string }
     }

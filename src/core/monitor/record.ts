@@ -6,7 +6,7 @@
  * everything was verified stopped, so a record that is there means "not proved stopped".
  */
 import type { BootId, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { GroupDefinition, ResourceDefinition } from '../cluster/index.js'
+import type { GroupDefinition, QuorumLossPolicy, ResourceDefinition } from '../cluster/index.js'
 import type { ResourceFailure, ResourceRunState } from './protocol.js'
 
 /** A pid alone may have been reused; with the start time (clock ticks since boot, /proc/PID/stat field 22) it is one process. */
@@ -55,6 +55,8 @@ export interface RunRecord {
   readonly containment: ContainmentPlace
   /** It is kept by a monitor of its own. */
   readonly dedicated?: true
+  /** What the guardian does when the lease has run out; left out where everything is stopped at once. */
+  readonly onQuorumLoss?: QuorumLossPolicy
   readonly wanted: 'run' | 'stop'
   /** Highest restart number begun under this token. */
   readonly restartNumber: number
@@ -69,6 +71,12 @@ export interface RunRecord {
   /** How many failures were counted under this token: the next one's number is another. */
   readonly failures?: number
   readonly progress: { readonly [resource: ResourceName]: ResourceRecord }
+}
+
+/** Everything of it is up or was never started, and nothing is being changed: its processes may be made to stand still. */
+export function isCalm({ wanted, restarting, after = [], progress }: RunRecord): boolean {
+  const isAtRest = ({ touched, state }: ResourceRecord) => !touched || state === 'ONLINE'
+  return wanted === 'run' && restarting.length === 0 && after.length === 0 && Object.values(progress).every(isAtRest)
 }
 
 /** A record that cannot be read: its group is UNKNOWN here until the node's next boot. */

@@ -233,6 +233,7 @@ export class NodeAgent {
       node: view.self,
       boot: view.boot,
       deadline,
+      ...(holder.pinned.onQuorumLoss === undefined ? {} : { onQuorumLoss: holder.pinned.onQuorumLoss }),
       checkpoints,
       ...(holder.order.restart === null ? {} : { restart: holder.order.restart }),
       ...(holder.order.look === undefined ? {} : { look: holder.order.look }),

@@ -15,6 +15,11 @@ export type FailureAnswer =
   | { readonly kind: 'verdict'; readonly verdict: Verdict }
   | { readonly kind: 'left'; readonly rule: string; readonly text?: string; readonly candidates?: readonly Candidate[] }
 
+/** It would have the group leave its node, to run elsewhere. */
+function leaves({ action }: NamedRule, severity: FailureInput['severity']): boolean {
+  return (action === 'failover' && severity !== 'fatal') || action === 'standbyNode' || action === 'fence'
+}
+
 type FailureInput = NonNullable<HolderInput['failure']>
 
 export function judgeFailure(input: GroupInput, holder: HolderInput, failure: FailureInput): FailureAnswer {
@@ -39,6 +44,10 @@ export function judgeFailure(input: GroupInput, holder: HolderInput, failure: Fa
   })
   if (rule === undefined) return { kind: 'left', rule: 'no-rule', text: `${what}; no rule says what follows` }
   const by = byRule(rule)
+  if (input.braked !== undefined && leaves(rule, severity)) {
+    const text = `${what}; ${input.group} stays on ${holder.node}, for the brakes hold: ${input.braked}${by}; POST /v1/brakes/release lets them go`
+    return { kind: 'left', rule: 'brakes', text, candidates: table(input) }
+  }
   const again = `POST /v1/groups/${input.group}/clear to try it again`
   switch (rule.action) {
     case 'restart':

@@ -44,6 +44,10 @@ function judge(input: GroupInput): Verdict | undefined {
     const text = `${input.group} was stopped for its failures (${input.halted}); POST /v1/groups/${input.group}/clear to run it again`
     return held ? stopHeld(input, 'halted', text) : wait(input, 'halted', text)
   }
+  if (input.poisoned !== undefined) {
+    const text = `${input.group} rests: ${input.poisoned}; find out why, then POST /v1/groups/${input.group}/clear to run it again`
+    return held ? stopHeld(input, 'poison', text) : wait(input, 'poison', text)
+  }
   if (held) return judgeHeld(input, holder)
   return place(input)
 }

@@ -9,7 +9,7 @@ export interface CandidateInput {
   readonly boot: BootId | null
   /** The leader renews its lease and no case is open. */
   readonly alive: boolean
-  readonly duty: 'active' | 'standby' | 'draining' | 'leaving'
+  readonly duty: 'active' | 'standby' | 'draining' | 'leaving' | 'quarantined'
   readonly banned: string | null
   /** Why the state machine would refuse a grant; null when it would not (looked at with the holder out of the way). */
   readonly obstacle: string | null
@@ -78,6 +78,10 @@ export interface GroupInput {
   readonly failovers?: FailoverLimit & { readonly recent: number }
   /** Why it was stopped until a person clears it. */
   readonly halted?: string
+  /** Its starts were followed by the loss of nodes. */
+  readonly poisoned?: string
+  /** After a failure: why it is not to leave its node on its own now. */
+  readonly braked?: string
   readonly candidates: readonly CandidateInput[]
 }
 

@@ -2,6 +2,7 @@
 import type { BootId, GroupName, LogTime, NodeId } from '../../base/index.js'
 import {
   type BootRow,
+  brakesLevel,
   currentBoot,
   dependencyKindsLevel,
   freezesOf,
@@ -15,6 +16,7 @@ import {
   openCases,
   type PlannedDecision,
   type Reader,
+  whyHeld,
   whyNotGrantable,
 } from '../cluster/index.js'
 import { failureInput, failureToJudge, fenceObstacle, policyInput, restartInput } from './failure-input.js'
@@ -119,7 +121,9 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
     ...resourceRestartInput(group),
     waitingFor: group.waitingFor,
     ...(judged ? policyInput(group, holder, view.at) : {}),
+    ...(judged && level >= brakesLevel ? brakesInput(view, group) : {}),
     ...(group.halted === undefined ? {} : { halted: group.halted.reason }),
+    ...(group.poisoned === undefined ? {} : { poisoned: group.poisoned.reason }),
     candidates: group.definition.nodes.map((node, at) => candidateInput(view, shared, group, node, at + 1)),
   }
 }
@@ -135,6 +139,11 @@ function resourceRestartInput({ resourceRestart: asked, holder }: GroupRow): Pic
   if (asked === undefined || asked.sequence !== null || asked.token !== holder?.token) return {}
   const { resource, dependents, operation } = asked
   return { resourceRestart: { resource, operation, ...(dependents === undefined ? {} : { dependents }) } }
+}
+
+function brakesInput(view: PlannerView, group: GroupRow): Pick<GroupInput, 'braked'> {
+  const braked = whyHeld(view.state, group, view.at)
+  return braked === undefined ? {} : { braked }
 }
 
 /** Where all is well, what has changed can be taken on in place; else stopping and starting it all is the way out. */
@@ -163,10 +172,15 @@ function candidateInput(view: PlannerView, shared: Shared, group: GroupRow, node
     rank,
     boot: boot?.boot ?? null,
     alive: isAlive(view, shared, node),
-    duty: shared.nodes.get(node)?.away === undefined ? (shared.nodes.get(node)?.duty ?? 'active') : 'leaving',
+    duty: dutyOf(shared.nodes.get(node)),
     banned: ban !== undefined && ban.until > view.at ? `${group.name} failed there: ${ban.reason}` : null,
     obstacle: obstacle ?? null,
   }
+}
+
+function dutyOf(row: NodeRow | undefined): CandidateInput['duty'] {
+  if (row?.away !== undefined) return 'leaving'
+  return row?.quarantine === undefined ? (row?.duty ?? 'active') : 'quarantined'
 }
 
 function isAlive(view: PlannerView, shared: Shared, node: NodeId): boolean {

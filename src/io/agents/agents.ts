@@ -39,6 +39,9 @@ export interface Agents {
   begin(request: MethodRequest, deadline: BootInstant, onSpawned?: (process: ProcessIdentity) => void): Method
   /** Kills everything of the resource. False when something is left after `timeout` milliseconds. */
   kill(of: Whereabouts, timeout: number): Promise<boolean>
+  /** Has its service stand still, or go on. False where that could not be done. */
+  freeze(of: Whereabouts, timeout: number): Promise<boolean>
+  thaw(of: Whereabouts, timeout: number): Promise<boolean>
   /** With `learn`, finds the main processes itself and tells them. */
   watch(of: Whereabouts, processes: readonly ProcessIdentity[], learn: boolean): void
   unwatch(group: GroupName, resource: ResourceName): void
@@ -89,6 +92,8 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
       if (done) cell.remove()
       return done
     },
+    freeze: (of, timeout) => cellOf(of).freeze(timeout),
+    thaw: (of, timeout) => cellOf(of).thaw(timeout),
     watch: (of, processes, learn) => {
       const { group, resource } = of
       const key = cellName({ group, resource })

@@ -27,7 +27,14 @@ function cgroup2Cell(folder: string): Cell {
     },
     pids: (part) => pidsBelow(part === undefined ? folder : join(folder, part)),
     empty: () => !populated(folder),
-    kill: (timeout, part) => kill(part === undefined ? folder : join(folder, part), timeout),
+    kill: async (timeout, part) => {
+      const done = await kill(part === undefined ? folder : join(folder, part), timeout)
+      // What is killed dies in the freezer too; whoever comes into the cell next is not to stand still.
+      if (part !== 'action' && done) writeText(join(folder, 'service', 'cgroup.freeze'), '0')
+      return done
+    },
+    freeze: (timeout) => setFrozen(true, timeout),
+    thaw: (timeout) => setFrozen(false, timeout),
     watch: (onChange) => {
       const events = join(folder, 'cgroup.events')
       if (!existsSync(events)) return undefined
@@ -41,6 +48,18 @@ function cgroup2Cell(folder: string): Cell {
       }
     },
     remove: () => removeBelow(folder),
+  }
+
+  function setFrozen(frozen: boolean, timeout: number): Promise<boolean> {
+    const path = join(folder, 'service')
+    if (!existsSync(path)) return Promise.resolve(true)
+    const value = frozen ? '1' : '0'
+    const told = new RegExp(`^frozen ${value}$`, 'm')
+    return waitUntil(
+      () => writeText(join(path, 'cgroup.freeze'), value) && told.test(readText(join(path, 'cgroup.events')) ?? ''),
+      timeout,
+      1,
+    )
   }
 
   function kill(path: string, timeout: number): Promise<boolean> {

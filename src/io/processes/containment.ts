@@ -45,6 +45,10 @@ export interface Cell {
   empty(): boolean
   /** Kills everything in it, again and again until nothing is left. False when something still is after `timeout` milliseconds. */
   kill(timeout: number, part?: Part): Promise<boolean>
+  /** Has the part `service` stand still. False where it does not after `timeout` milliseconds, or nothing here can do that. */
+  freeze(timeout: number): Promise<boolean>
+  /** Has it go on. */
+  thaw(timeout: number): Promise<boolean>
   /** Calls back when the last process is gone (it may be called although some are left: look). Undefined where nothing tells. */
   watch(onChange: () => void): (() => void) | undefined
   /** Removes what was made for it, once it is empty. */

@@ -1,7 +1,7 @@
 /** Cgroup version 1 freezer: frozen processes cannot fork, so freeze, kill each, thaw leaves nothing behind. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { killActionsBelow, makeParts, pidsBelow, readText, removeBelow, waitUntil, writeText } from './cgroup-files.js'
+import { foldersIn, killActionsBelow, makeParts, pidsBelow, readText, removeBelow, waitUntil, writeText } from './cgroup-files.js'
 import { unescapeMount } from './cgroup2.js'
 import type { Cell, Containment } from './containment.js'
 import { identify, signalProcess } from './proc.js'
@@ -29,6 +29,8 @@ function freezerCell(folder: string): Cell {
     pids: (part) => pidsBelow(part === undefined ? folder : join(folder, part)),
     empty: () => pidsBelow(folder).length === 0,
     kill: (timeout, part) => killFrozen(part === undefined ? folder : join(folder, part), timeout),
+    freeze: (timeout) => setState(join(folder, 'service'), 'FROZEN', timeout),
+    thaw: (timeout) => setState(join(folder, 'service'), 'THAWED', timeout),
     watch: () => undefined,
     remove: () => removeBelow(folder),
   }
@@ -45,10 +47,18 @@ async function killFrozen(path: string, timeout: number): Promise<boolean> {
       const identity = identify(pid)
       if (identity !== undefined) signalProcess(identity, 'SIGKILL')
     }
+    // Also what was made to stand still before: a signal acts only on what goes on.
+    for (const name of foldersIn(path)) writeText(join(path, name, 'freezer.state'), 'THAWED')
     writeText(join(path, 'freezer.state'), 'THAWED')
     await waitUntil(() => pidsBelow(path).length === 0, Math.min(100, end - performance.now()))
   }
   return true
+}
+
+function setState(path: string, state: 'FROZEN' | 'THAWED', timeout: number): Promise<boolean> {
+  if (!existsSync(path)) return Promise.resolve(true)
+  const file = join(path, 'freezer.state')
+  return waitUntil(() => writeText(file, state) && readText(file)?.trim() === state, timeout, 1)
 }
 
 export function findFreezerMount(mountinfo: string): string | undefined {

@@ -39,6 +39,9 @@ function sweepCell(run: string, markers: CellMarkers): Cell {
     pids: (part) => find(part).map((found) => found.pid),
     empty: () => find().length === 0,
     kill: (timeout, part) => killSwept(() => find(part), timeout),
+    // One that is found and stopped may have had a child meanwhile that is not.
+    freeze: () => Promise.resolve(false),
+    thaw: () => Promise.resolve(true),
     watch: () => undefined,
     remove: () => {},
   }

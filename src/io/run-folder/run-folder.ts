@@ -10,7 +10,7 @@ import { type BootId, type BootInstant, bootInstant, type GroupName, type Token 
 import type { ProcessIdentity, RunRecord } from '../../core/monitor/index.js'
 import { checksum, makeFolder, readChecked, writeChecked } from './atomic-file.js'
 import { LeaseWriter, readLease } from './lease-file.js'
-import { deleteRunRecord, openTokens, type RunRecords, readRunRecords, writeRunRecord } from './run-records.js'
+import { deleteRunRecord, openTokens, type RunRecords, readRunRecord, readRunRecords, writeRunRecord } from './run-records.js'
 import { Seals } from './seals.js'
 
 /** `monitor@<group>` is the monitor that this group has of its own. */
@@ -24,6 +24,8 @@ export interface EmergencyMarker {
   readonly since: BootInstant
   readonly tokens: { readonly [group: GroupName]: Token }
   readonly phase: 'stopping' | 'cannot-verify' | 'stopped'
+  /** The watchdog is to reset the machine. */
+  readonly reset?: true
 }
 
 export interface RunFolder {
@@ -42,6 +44,7 @@ export interface RunFolder {
   writeRecord(record: RunRecord): void
   deleteRecord(group: GroupName, token: Token): void
   readRecords(): RunRecords
+  readRecord(group: GroupName, token: Token): RunRecord | undefined
   /** Groups that have a run record, readable or not. */
   openTokens(): ReadonlyMap<GroupName, Token>
   readonly seals: Seals
@@ -100,6 +103,7 @@ export function openRunFolder(path: string): RunFolder {
     writeRecord: (record) => writeRunRecord(records, record),
     deleteRecord: (group, token) => deleteRunRecord(records, group, token),
     readRecords: () => readRunRecords(records),
+    readRecord: (group, token) => readRunRecord(records, group, token),
     openTokens: () => openTokens(records),
     seals,
     writeEmergency: (marker) => writeChecked(emergency, marker),

@@ -32,6 +32,12 @@ export function readRunRecords(folder: string): RunRecords {
   return { readable, unreadable }
 }
 
+/** Undefined where it is missing or cannot be read. */
+export function readRunRecord(folder: string, group: GroupName, token: Token): RunRecord | undefined {
+  const file = readChecked(join(folder, `${group}@${token}`))
+  return file.kind === 'read' && isRecordOf(file.value, group, token) ? file.value : undefined
+}
+
 /** The open tokens, by the names of the files alone. */
 export function openTokens(folder: string): ReadonlyMap<GroupName, Token> {
   return new Map(namesIn(folder).map(splitName))

@@ -1,8 +1,8 @@
 /** What a leader wants done about silent nodes: asked, challenged, condemned, called off, let in again. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { bootInstant, type CaseId, effectiveSettings, type GroupName, instant, type NodeId } from '../../../src/base/index.js'
-import { type Conduct, conduct, type HeardGuardian } from '../../../src/core/arbiter/index.js'
+import { bootInstant, type CaseId, effectiveSettings, type GroupName, instant, type LogTime, type NodeId } from '../../../src/base/index.js'
+import { type Conduct, conduct, type HeardGuardian, type Sight } from '../../../src/core/arbiter/index.js'
 import { Detector, LeaseGiver } from '../../../src/core/detector/index.js'
 import type { GuardianAnswer } from '../../../src/core/guardian/index.js'
 import { Database, n1, n2, n3, nodes } from '../cluster/database.js'
@@ -18,6 +18,7 @@ class Leader {
   readonly guardians = new Map<NodeId, HeardGuardian>()
   readonly seen = new Map<CaseId, ReturnType<typeof instant>>()
   readonly ended = new Map<CaseId, ReturnType<typeof instant>>()
+  readonly sights = new Map<NodeId, Sight>()
   /** As members of the log. */
   answering = nodes
   private ids = 0
@@ -74,6 +75,13 @@ class Leader {
     return this
   }
 
+  /** What a node last said of whom it reaches both ways; of the others it has heard nothing for a second. */
+  sees(node: NodeId, ...mutual: NodeId[]): this {
+    const heard = Object.fromEntries(nodes.filter((one) => one !== node).map((one) => [one, mutual.includes(one) ? 10 : 1_000]))
+    this.sights.set(node, { age: 10, mutual, heard, oneLink: [] })
+    return this
+  }
+
   asked(node: NodeId): this {
     this.database.ok({
       kind: 'start-operation',
@@ -94,6 +102,7 @@ class Leader {
       self: n2,
       term: 1 as never,
       now: instant(this.now),
+      at: this.database.at as LogTime,
       since: instant(this.since),
       boot: bootInstant(this.now),
       state: this.database.state,
@@ -106,6 +115,7 @@ class Leader {
       voters: nodes,
       answering: this.answering,
       canReach: (from) => !this.cannotReach.includes(from),
+      sightOf: (node) => this.sights.get(node),
       freshId: () => `id${++this.ids}`,
     })
   }
@@ -360,6 +370,87 @@ describe('a condemned node', () => {
     stated.database.ok(stated.database.attemptResult(true))
     assert.deepEqual(stated.wants(), ['attempt 2 on by n2'])
   })
+})
+
+describe('a node that others hear', () => {
+  test('is no case where a voter reaches more than this leader: that one is to lead', () => {
+    const leader = new Leader().sees(n2, n3).sees(n3, n1, n2)
+    assert.deepEqual(leader.waits(230, n3).wants(), ['ask n1', 'lead to n3'])
+    leader.database.ok({ kind: 'leave', node: n3, operation: 'op', detail: 'x' })
+    assert.deepEqual(leader.wants(), ['ask n1', 'open a case of n1, arbiter n2'], 'not to one that leaves')
+  })
+
+  test('is one all the same when the lead has not gone there in time', () => {
+    const leader = new Leader().sees(n2, n3).sees(n3, n1, n2)
+    const long = settings.condemned + 3 * settings.electionTimeoutMax
+    assert.deepEqual(leader.waits(long, n3).wants(), ['ask n1', 'open a case of n1, arbiter n3'])
+  })
+
+  test('waits for another one of that kind whose removal leaves more, a lease at the longest', () => {
+    const leader = new Leader().sees(n1, n3).sees(n3, n1).sees(n2)
+    const opened = () => leader.wants().flatMap((one) => (one.startsWith('open a case') ? [one.slice(0, 17)] : []))
+    leader.waits(230)
+    assert.deepEqual(opened(), ['open a case of n3'])
+    leader.database.ok(leader.database.openCase(n3, 'c3', { arbiter: n2 }))
+    assert.deepEqual(opened(), [])
+    leader.waits(settings.lease + settings.condemned)
+    assert.deepEqual(opened(), ['open a case of n1'])
+  })
+
+  test('is one where nobody reaches more, and its case has the matrix', () => {
+    const leader = new Leader().sees(n2, n3).sees(n3, n2)
+    const wanted = leader.waits(230, n3).conduct().at(-1)
+    assert.ok(wanted?.kind === 'propose' && wanted.command.kind === 'open-case')
+    assert.deepEqual(wanted.command.dossier.matrix, {
+      n1: 'has said nothing',
+      n2: { saidMsAgo: 10, mutual: ['n3'], silentMs: { n1: 1_000, n3: 10 } },
+      n3: { saidMsAgo: 10, mutual: ['n2'], silentMs: { n1: 1_000, n2: 10 } },
+    })
+  })
+})
+
+describe('the brakes', () => {
+  const braked = () => {
+    const database = new Database().formedAt(4)
+    database.ok({ kind: 'patch-settings', patch: { causesMax: 1 } })
+    database.fenced(n3, 'c3')
+    database.ok({ kind: 'recover-case', caseId: 'c3' as CaseId, conclusion: 'over' })
+    database.boot(n3, 'n3-2')
+    const leader = new Leader(database)
+    leader.waits(230, n3)
+    database.ok(database.openCase(n1, 'c1', { arbiter: n3 }))
+    leader.seen.set('c1' as CaseId, instant(leader.now))
+    return leader
+  }
+
+  test('hold the attempt, and not the condemnation', () => {
+    assert.ok(braked().waits(80, n3).wants().includes('condemn'))
+  })
+
+  test('let it go when the window has passed, though nothing is written meanwhile', () => {
+    const leader = braked()
+    leader.database.ok({ kind: 'condemn', caseId: 'c1' as CaseId, attempt: null, reason: 'silent', answering: nodes })
+    assert.ok(
+      !leader
+        .waits(1_000, n3)
+        .wants()
+        .some((one) => one.startsWith('attempt')),
+    )
+    leader.database.at += 600_001
+    assert.ok(leader.wants().some((one) => one.startsWith('attempt 1 off')))
+  })
+})
+
+test('a quarantine that is over is ended', () => {
+  const database = new Database().formedAt(4)
+  database.ok({ kind: 'patch-settings', patch: { quarantineThreshold: 1, quarantineDuration: '10s' } })
+  database.fenced(n1)
+  database.ok({ kind: 'recover-case', caseId: 'c1' as CaseId, conclusion: 'over' })
+  database.boot(n1, 'n1-2')
+  const leader = new Leader(database)
+  assert.deepEqual(leader.wants(), [])
+  database.at += 10_000
+  assert.deepEqual(leader.wants(), ['end-quarantine'])
 })
 
 describe('a person’s request to fence', () => {

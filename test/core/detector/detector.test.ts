@@ -136,3 +136,33 @@ test('a guardian that answers takes its refusal back', () => {
   observer.detector.answers(n2, 'guardian')
   assert.equal(observer.waits(20).stage, 'MISSED')
 })
+
+test('of two links one falls silent: told, counted, and no stage changes', () => {
+  const detector = new Detector(n1, [n1, n2], instant(0), 2)
+  let now = 0
+  const run = (span: number, ...links: number[]) => {
+    for (const end = now + span; now < end; ) {
+      now += 10
+      for (const link of links) detector.heartbeat(n2, link, instant(now), true, 's1')
+      detector.tick(instant(now), settings)
+    }
+    const [report] = detector.report(instant(now))
+    return [report?.stage, report?.oneLink, report?.links.map(({ isDown, lost }) => `${isDown ? 'down' : 'up'} ${lost}`).join(', ')]
+  }
+  assert.deepEqual(run(500, 0, 1), ['HEALTHY', false, 'up 0, up 0'])
+  assert.deepEqual(run(290, 0), ['HEALTHY', false, 'up 0, up 0'])
+  assert.deepEqual(run(20, 0), ['HEALTHY', true, 'up 0, down 1'])
+  assert.deepEqual(run(20, 0, 1), ['HEALTHY', false, 'up 0, up 1'])
+  now += 5_000 // The observer stood still: that was not the links' silence.
+  assert.deepEqual(run(10, 0), ['HEALTHY', false, 'up 0, up 1'])
+  assert.deepEqual(run(400), ['CONDEMNED', false, 'down 1, down 2'])
+})
+
+test('a link over which nothing ever came is down once the node is heard over another', () => {
+  const detector = new Detector(n1, [n1, n2], instant(0), 2)
+  for (let now = 10; now <= 400; now += 10) {
+    detector.heartbeat(n2, 0, instant(now), true, 's1')
+    detector.tick(instant(now), settings)
+  }
+  assert.equal(detector.isOnOneLink(n2), true)
+})

@@ -39,6 +39,8 @@ class Script {
   now = 1_000
   deadline = 2_000
   open = new Map<GroupName, Token>()
+  policies = new Map<GroupName, 'freeze' | 'selfFence'>()
+  told: readonly GroupName[] = []
   seals = new Map<GroupName, Token>()
   answer: Extract<GuardianEffect, { kind: 'answer' }>['answer'] | undefined
 
@@ -52,7 +54,8 @@ class Script {
 
   look(now = this.now): string[] {
     this.now = now
-    return this.step({ kind: 'looked', deadline: bootInstant(this.deadline), open: new Map(this.open), seals: new Map(this.seals) })
+    const view = { open: new Map(this.open), seals: new Map(this.seals), policies: this.policies }
+    return this.step({ kind: 'looked', deadline: bootInstant(this.deadline), ...view })
   }
 
   done(action: number, outcome: 'done' | 'stopped' | 'running' | 'failed' | 'cancelled' = 'done'): string[] {
@@ -99,7 +102,11 @@ class Script {
         this.answer = effect.answer
         return []
       case 'tell-daemon':
+        this.told = Object.keys(effect.state.frozen ?? {}) as GroupName[]
         return []
+      case 'freeze':
+      case 'thaw':
+        return [`${effect.kind} ${effect.group}`]
       case 'log':
         return []
       default:
@@ -330,6 +337,165 @@ test('a statement names a part of many groups, those that were asked for, and fi
     assert.deepEqual(Object.keys(answer?.open ?? {}), (asked ?? names).slice(0, statementGroups))
     assert.ok(encode(answer).length <= payloadMax)
   }
+})
+
+describe('a group that is to stand still', () => {
+  const h = 'h' as GroupName
+  const still = (...others: GroupName[]) => {
+    const script = new Script()
+    script.look()
+    for (const group of [g, ...others]) script.open.set(group, one)
+    script.policies.set(g, 'freeze')
+    script.look()
+    shows(script.look(1_989), '')
+    return script
+  }
+  const frozen = (script: Script, done = true) => script.step({ kind: 'frozen', group: g, token: one, done, detail: 'because' })
+  const holds = (script: Script, token: number) =>
+    script.step({ kind: 'ordered', order: { kind: 'holds', tokens: { [g]: token as Token } } })
+
+  test('does so at the deadline, and is not called stopped', () => {
+    const script = still()
+    shows(script.look(1_990), 'freeze g')
+    shows(frozen(script), '')
+    shows(script.look(3_999), '')
+    assert.deepEqual([script.ask()?.emergency, script.ask()?.sealed, script.ask()?.open, script.told], ['none', {}, { g: 1 }, [g]])
+  })
+
+  test('goes on when the lease is back and the daemon says, under it, that this token is still the node’s', () => {
+    const script = still()
+    script.look(1_990)
+    frozen(script)
+    shows(holds(script, 1), '') // Not by a word without a lease.
+    script.deadline = 9_000
+    shows(script.look(2_500), '') // Not by the lease alone.
+    shows(holds(script, 2), '') // Not for another token.
+    shows(holds(script, 1), 'thaw g')
+    shows(holds(script, 1), '') // Once.
+    script.step({ kind: 'thawed', group: g, token: one, done: true })
+    shows(script.look(2_525), '')
+    assert.deepEqual(script.told, [])
+    shows(script.look(8_990), 'freeze g') // And stands still again with the next lease that ends.
+  })
+
+  test('is ended early enough when it does not come back: sealed, killed, then brought down in order and verified', () => {
+    const script = still()
+    script.look(1_990)
+    frozen(script)
+    shows(script.look(4_000), 'emergency stopping \n seal g 1 \n kill-monitors')
+    shows(script.step({ kind: 'monitors-killed', gone: true }), 'read-records')
+    shows(script.records(record({ ip: {}, db: {} })), '1 kill ip \n 2 kill db')
+    shows(script.killed(1), '')
+    shows(script.killed(2), '3 stop ip')
+    script.done(3)
+    shows(script.killed(4), '6 probe ip')
+    script.done(6, 'stopped')
+    script.done(5)
+    script.killed(7)
+    shows(script.done(8, 'stopped'), 'delete g \n emergency stopped')
+    assert.deepEqual([script.ask()?.emergency, script.ask()?.sealed], ['stopped', { g: 1 }])
+  })
+
+  test('and cannot is stopped at once like any other', () => {
+    const script = still()
+    script.look(1_990)
+    frozen(script, false)
+    shows(script.look(2_015), 'emergency stopping \n seal g 1 \n kill-monitors')
+  })
+
+  test('is not touched by the stop of the others, and joins it when its time is over', () => {
+    const script = still(h)
+    shows(script.look(1_990), 'freeze g \n emergency stopping \n seal h 1 \n kill-monitors')
+    frozen(script)
+    script.step({ kind: 'monitors-killed', gone: true })
+    const both = [record({ db: {} }), { ...record({ db: {} }), group: h }]
+    shows(script.records(...both), '1 stop db')
+    shows(script.look(4_000), 'seal g 1 \n read-records')
+    shows(script.records(...both), '2 kill db')
+    shows(script.killed(2), '3 stop db')
+    assert.equal(script.ask()?.emergency, 'stopping')
+    script.done(1)
+    script.killed(4)
+    shows(script.done(5, 'stopped'), 'delete h')
+    script.done(3)
+    script.killed(6)
+    shows(script.done(7, 'stopped'), 'delete g \n emergency stopped')
+  })
+
+  test('may stand still from an earlier guardian: it goes on by the daemon’s word, and is killed first if it has to end', () => {
+    const begun = (deadline: number) => {
+      const script = new Script()
+      script.open.set(g, one)
+      script.policies.set(g, 'freeze')
+      script.deadline = deadline
+      script.look()
+      return script
+    }
+    const returned = begun(9_000)
+    assert.deepEqual(returned.told, [g])
+    shows(holds(returned, 1), 'thaw g')
+    const gone = begun(9_000)
+    shows(gone.look(8_990), 'freeze g') // Once more, for nobody knows.
+    const late = begun(900)
+    late.now = 4_000
+    late.look()
+    late.step({ kind: 'monitors-killed', gone: true })
+    shows(late.records(record({ db: {} })), '1 kill db')
+  })
+
+  test('has no longer than the watchdog allows', () => {
+    const core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000, watchdogTimeout: 2_500 })
+    const view = { deadline: bootInstant(2_000), open: new Map([[g, one]]), seals: new Map(), policies: new Map([[g, 'freeze' as const]]) }
+    core.step({ kind: 'resumed', running: ['daemon', 'monitor'], emergency: undefined }, bootInstant(1_000))
+    const kinds = core.step({ kind: 'looked', ...view }, bootInstant(1_990)).map(({ kind }) => kind)
+    assert.ok(kinds.includes('kill-monitors') && !kinds.includes('freeze'), kinds.join())
+  })
+})
+
+describe('a group whose node is to be reset', () => {
+  const ended = (armed: boolean) => {
+    const core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000, watchdogTimeout: 2_000 })
+    const effects: GuardianEffect[] = []
+    const step = (event: GuardianEvent, now: number) => effects.push(...core.step(event, bootInstant(now)))
+    const look = (now: number, open: boolean, deadline = 2_000) =>
+      step(
+        {
+          kind: 'looked',
+          deadline: bootInstant(deadline),
+          open: new Map(open ? [[g, one]] : []),
+          seals: new Map(),
+          policies: new Map([[g, 'selfFence']]),
+        },
+        now,
+      )
+    step({ kind: 'resumed', running: ['daemon', 'monitor'], emergency: undefined }, 1_000)
+    look(1_000, true)
+    if (armed) step({ kind: 'watchdog', armed: true }, 1_001)
+    effects.length = 0
+    look(1_990, true)
+    step({ kind: 'monitors-killed', gone: true }, 2_000)
+    step({ kind: 'records', readable: [], unreadable: [] }, 2_000)
+    look(9_000, false, 60_000)
+    return { feeds: effects.filter(({ kind }) => kind === 'feed-watchdog').length, effects }
+  }
+
+  test('is stopped in the same time, and the watchdog is fed no more, even when nothing is left that runs', () => {
+    const { feeds, effects } = ended(true)
+    assert.equal(feeds, 0)
+    assert.ok(effects.some(({ kind }) => kind === 'seal'))
+    const left = effects.findLast((effect) => effect.kind === 'write-emergency')
+    assert.ok(left?.kind === 'write-emergency' && left.left.reset === true, 'a later guardian does not feed it either')
+    const core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000, watchdogTimeout: 2_000 })
+    core.step({ kind: 'resumed', running: [], emergency: left.left }, bootInstant(9_000))
+    const kinds = core.step({ kind: 'looked', deadline: bootInstant(60_000), open: new Map(), seals: new Map() }, bootInstant(9_000))
+    assert.ok(!kinds.some(({ kind }) => kind === 'feed-watchdog' || kind === 'clear-emergency'))
+  })
+
+  test('is only stopped where no watchdog is armed', () => {
+    const { feeds, effects } = ended(false)
+    assert.ok(feeds > 0)
+    assert.ok(effects.some(({ kind }) => kind === 'seal'))
+  })
 })
 
 describe('the watchdog', () => {

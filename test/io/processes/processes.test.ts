@@ -106,6 +106,37 @@ for (const kind of kinds) {
     await close()
   })
 
+  test(`${kind}: a service that stands still does nothing, goes on where it was, and can be killed`, async () => {
+    open()
+    const file = join(dir, `count-${kind}-${count}`)
+    writeFileSync(file, '')
+    const length = () => readFileSync(file).length
+    await spawnAction(request(`(while :; do echo x >> ${file}; sleep 0.01; done) & exit 0`, { part: 'service' })).done
+    assert.ok(await waitUntil(() => length() > 0, 5_000))
+    const [service] = cell.pids('service')
+    if (kind === 'sweep') {
+      assert.equal(await cell.freeze(1_000), false, 'nothing here can do that')
+      await close()
+      return
+    }
+    assert.ok(await cell.freeze(5_000))
+    const before = length()
+    await pause(200)
+    assert.equal(length(), before)
+    assert.ok(await cell.freeze(5_000), 'once more does no harm')
+    assert.ok(cell.pids('service').includes(service as number))
+    const beside = await spawnAction(request('echo beside')).done
+    assert.equal(beside.stdout, 'beside\n', 'what runs beside it does not stand still')
+    assert.ok(await cell.thaw(5_000))
+    assert.ok(await waitUntil(() => length() > before, 5_000))
+    assert.ok(await cell.freeze(5_000))
+    assert.ok(await cell.kill(5_000), 'killed while it stands still')
+    assert.ok(cell.empty())
+    const next = await spawnAction(request('echo again', { part: 'service' })).done
+    assert.equal(next.stdout, 'again\n', 'whoever comes next does not stand still')
+    await close()
+  })
+
   test(`${kind}: the cells of other resources are left alone`, async () => {
     open()
     const mine = cell
