@@ -42,62 +42,65 @@ async function guardian(config: NodeConfig): Promise<void> {
     import('./guardian/index.js'),
     import('./io/run-folder/index.js'),
   ])
-  let running: RunningGuardian | undefined
-  for (let waited = 0; running === undefined; waited++) {
-    try {
-      running = await runGuardian({
-        node: config.node,
-        boot: readBootId({ bootIdFile: config.bootIdFile }),
-        runDir: config.runDir,
-        logDir: config.logDir,
-        secret: config.secret,
-        guardian: { addresses: config.links.map((link) => link.host), port: config.guardianPort },
-        emergencyStop: config.emergencyStop,
-        ...(config.watchdog === undefined ? {} : { watchdog: config.watchdog.device }),
-        ...(config.watchdog?.trust === undefined ? {} : { watchdogTrust: config.watchdog.trust }),
-        daemonArgv: argv('daemon', config),
-        monitorArgv: argv('monitor', config),
-        containment: config.containment,
-      })
-    } catch (error) {
-      // Another guardian of this node holds the lock: that one guards.
-      if (!(error instanceof ClusterError) || error.code !== 'CONFLICT') throw error
-      if (isStartedByDaemon()) process.exit(0)
-      if (waited === 0) await standBy(config, error.message)
-    }
+  let guards: RunningGuardian
+  try {
+    guards = await runGuardian({
+      node: config.node,
+      boot: readBootId({ bootIdFile: config.bootIdFile }),
+      runDir: config.runDir,
+      logDir: config.logDir,
+      secret: config.secret,
+      guardian: { addresses: config.links.map((link) => link.host), port: config.guardianPort },
+      emergencyStop: config.emergencyStop,
+      ...(config.watchdog === undefined ? {} : { watchdog: config.watchdog.device }),
+      ...(config.watchdog?.trust === undefined ? {} : { watchdogTrust: config.watchdog.trust }),
+      daemonArgv: argv('daemon', config),
+      monitorArgv: argv('monitor', config),
+      containment: config.containment,
+    })
+  } catch (error) {
+    // Another guardian of this node holds the lock: that one guards.
+    if (!(error instanceof ClusterError) || error.code !== 'CONFLICT') throw error
+    if (isStartedByDaemon()) process.exit(0)
+    return standBy(config, error.message)
   }
-  const guards = running
-  // In the place of those for whom it stood by.
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.removeAllListeners(signal)
   process.on('SIGTERM', () => guards.terminate())
   process.on('SIGINT', () => guards.terminate())
-  process.on('SIGHUP', () => guards.handOver()) // An upgrade: the next guardian takes over what runs.
+  // An upgrade: the next guardian takes over what runs. Its status says to the service manager that there is to be one.
+  process.on('SIGHUP', () => void guards.handOver().then(() => process.exit(makesRoom)))
   await guards.ended
   process.exit(0)
 }
 
+/** Another one is to be started, with what is installed by then. */
+const makesRoom = 75
+
 /**
- * The service manager has started this guardian while another one guards: it goes on trying, so that the service manager goes on
- * having somebody to tell, and passes on what it is told.
+ * The service manager has started this guardian while another one guards: it stays, so that the service manager goes on having
+ * somebody to tell, passes on what it is told, and ends with the other one. It never guards itself: a fresh one does.
  */
 async function standBy(config: NodeConfig, why: string): Promise<void> {
   const [{ openRunFolder }, { isAlive, pause, signalProcess }] = await Promise.all([
     import('./io/run-folder/index.js'),
     import('./io/processes/index.js'),
   ])
-  process.stdout.write(`${why}: standing by\n`)
   const folder = openRunFolder(config.runDir)
-  for (const signal of ['SIGTERM', 'SIGINT'] as const)
-    process.on(signal, async () => {
-      const guards = folder.readPid('guardian')
-      if (guards !== undefined && guards.pid !== process.pid && signalProcess(guards, signal)) while (isAlive(guards)) await pause(100)
-      process.exit(0)
+  const guarding = folder.readPid('guardian')
+  process.stdout.write(`${why}: standing by\n`)
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      if (guarding !== undefined) signalProcess(guarding, signal)
     })
-  process.on('SIGHUP', () => {
-    const guards = folder.readPid('guardian')
-    if (guards !== undefined && guards.pid !== process.pid) signalProcess(guards, 'SIGHUP')
+  while (guarding !== undefined && isAlive(guarding)) await pause(standByInterval)
+  // After an orderly end of the node nothing of it is left, and nothing is to be started.
+  const isLeft = (['daemon', 'monitor'] as const).some((role) => {
+    const kept = folder.readPid(role)
+    return kept !== undefined && isAlive(kept)
   })
+  process.exit(isLeft || guarding === undefined ? makesRoom : 0)
 }
+
+const standByInterval = 100
 
 /** Each process of this node makes room for what is installed now; services run on. */
 async function upgrade(config: NodeConfig): Promise<void> {

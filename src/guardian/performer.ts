@@ -115,7 +115,10 @@ export class GuardianPerformer {
     if (record === undefined) return { done: false, detail: 'its run record cannot be read' }
     if (!isCalm(record)) return { done: false, detail: 'something of it is being started or stopped' }
     const stand = await Promise.all(placesOf(record).map((place) => this.#agents.freeze(place, freezeMax)))
-    return stand.every((done) => done) ? { done: true, detail: '' } : { done: false, detail: 'its processes cannot be frozen' }
+    if (stand.every((done) => done)) return { done: true, detail: '' }
+    // Nothing stays half frozen: the lease may be back by now, and a stop has to reach what it stops.
+    await Promise.all(placesOf(record).map((place) => this.#agents.thaw(place, freezeMax)))
+    return { done: false, detail: 'its processes cannot be frozen' }
   }
 
   async #thaw(group: GroupName, token: Token): Promise<boolean> {

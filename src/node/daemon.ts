@@ -1,7 +1,7 @@
 /** The daemon process: opens the real rooms, forms the cluster or finds it formed, and runs the node. */
 import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
-import { type BootId, ClusterError, type GroupName, type MemberId, type NodeId, type SessionId } from '../base/index.js'
+import { type BootId, ClusterError, type GroupName, type MemberId, type NodeId, type SessionId, type Token } from '../base/index.js'
 import { ClusterState, Formation, type FormationEffect, type FormationMessage, supportedLevel } from '../core/cluster/index.js'
 import type { ClusterQuestion, LookFound, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
@@ -260,11 +260,12 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       })
       send(id)
     })
-  const call = (program: Program): Promise<Called> =>
+  const call = (program: Program, of?: { readonly group: GroupName; readonly token: Token }): Promise<Called> =>
     askMonitor(calls, program.timeoutMs + 2_000, (callId) => {
       const { argv, environment, input = '', timeoutMs: timeout, workingDirectory, user } = program
       const where = { ...(workingDirectory === undefined ? {} : { workingDirectory }), ...(user === undefined ? {} : { user }) }
-      monitor.send({ kind: 'call', callId, argv, environment, input, ...where, hold: false, timeout })
+      const grant = of === undefined ? {} : { of }
+      monitor.send({ kind: 'call', callId, argv, environment, input, ...where, ...grant, hold: false, timeout })
     })
   const look: ResourceVerbsDoors['look'] = (order, timeoutMs, to) =>
     askMonitor(looks, timeoutMs, (lookId) => monitor.send({ kind: 'look', lookId, ...order }, to))

@@ -1502,10 +1502,14 @@ const leadersOwn: ReadonlySet<unknown> = new Set<Command['kind']>([
   'lease-proof',
   'end-quarantine',
   'see-links',
+  'guardian-proof',
+  'readmit',
+  'void-proof',
+  'count-former-lease',
 ])
 
 function isLeadersOwn(command: Command): boolean {
-  return leadersOwn.has(kindOf(command))
+  return command.kind === 'transaction' ? command.commands.some(isLeadersOwn) : leadersOwn.has(kindOf(command))
 }
 
 function deviceOrder(call: DeviceCall) {

@@ -1,5 +1,5 @@
 /** What people ask of a single resource where it runs: a probe at once, or an action. Asked of the node that holds its group. */
-import { type BootId, ClusterError, type GroupName, type NodeId, nearestName, type ResourceName } from '../base/index.js'
+import { type BootId, ClusterError, type GroupName, type NodeId, nearestName, type ResourceName, type Token } from '../base/index.js'
 import { maintenanceLevel, mayStillRun, type ResourceDefinition } from '../core/cluster/index.js'
 import { actionsOf, type LookFound, type MonitorOrder, type MonitorReport } from '../core/monitor/index.js'
 import { actionProgram } from '../io/agents/index.js'
@@ -25,7 +25,10 @@ export interface ResourceVerbsDoors {
   readonly runFolder: RunFolder
   readonly agents: OcfAgents
   readonly node: () => QuorateNode | undefined
-  readonly call: (program: Program) => Promise<Extract<MonitorReport, { kind: 'called' }>>
+  readonly call: (
+    program: Program,
+    of: { readonly group: GroupName; readonly token: Token },
+  ) => Promise<Extract<MonitorReport, { kind: 'called' }>>
   /** Of the monitor that the group `to` has of its own, else of the shared one. Errors: NO_QUORUM when it does not answer within so many milliseconds. */
   readonly look: (
     order: Omit<Extract<MonitorOrder, { kind: 'look' }>, 'kind' | 'lookId'>,
@@ -64,7 +67,11 @@ export class ResourceVerbs {
 
   /** Errors: CONFLICT, MIXED_VERSIONS, ACTION_NOT_FOUND, NO_QUORUM; what the agent's metadata are refused with. */
   async act({ group, resource, action, timeout: wanted }: Extract<Question, { kind: 'act' }>): Promise<ActionAnswer> {
-    const { definition, token } = this.held(group, resource)
+    const { definition, token, isDedicated } = this.held(group, resource)
+    if (isDedicated)
+      throw new ClusterError('NOT_YET', `actions of ${group}, which has a monitor of its own, come with a later version`, {
+        fix: 'run it on the node by hand, or take isolation back: it counts from the next start',
+      })
     const { self: node, boot, runFolder, agents } = this.doors
     const metadata = definition.type.startsWith('ocf:') ? await agents.metadata(definition.type) : undefined
     const known = actionsOf(definition, metadata)
@@ -80,7 +87,7 @@ export class ResourceVerbs {
         known.map(({ name }) => name),
       )
     this.held(group, resource) // The metadata may have taken a while.
-    const { outcome, code, stdout, stderr, elapsedMs } = await this.doors.call({ ...program, timeoutMs: timeout })
+    const { outcome, code, stdout, stderr, elapsedMs } = await this.doors.call({ ...program, timeoutMs: timeout }, { group, token })
     return {
       node,
       outcome,

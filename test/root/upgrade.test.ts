@@ -70,33 +70,34 @@ describe('an upgrade', () => {
     await loopback.settled()
   })
 
-  test('a guardian of the service manager beside one that guards stands by, passes on what it is told, and takes over', async () => {
+  test('a guardian of the service manager beside one that guards stands by, ends with it, and passes on what it is told', async () => {
     const { node } = await loopback.settled()
     const other = names.find((name) => name !== node) as string
     const supply = loopback.lab.power.get(other)
-    const [guards] = supply?.pidsIn('guardian') ?? []
-    const second = spawn(process.execPath, [mainScript, 'guardian', '--config', configOf(other)], { stdio: ['ignore', 'pipe', 'inherit'] })
-    try {
-      let said = ''
-      second.stdout.setEncoding('utf8').on('data', (text: string) => {
-        said += text
-      })
-      await waitFor('it to stand by', patience, async () => said.includes('standing by'))
-      process.kill(guards as number, 'SIGKILL')
-      await waitFor(
-        'it to take over',
-        patience,
-        async () => said.includes(`guardian of ${other} up`) && said.includes('adopted daemon and monitor'),
-      )
-      await loopback.settled()
-    } finally {
-      // As a service manager does: it ends, and the rest of its node with it, in order.
-      const ended = new Promise((resolve) => second.once('exit', resolve))
-      second.kill('SIGTERM')
-      await ended
-    }
+    const second = await standBy(other)
+    const [guards] = supply?.pidsIn('guardian').filter((pid) => pid !== second.pid) ?? []
+    process.kill(guards as number, 'SIGKILL')
+    assert.equal(await second.ended, 75, 'the service manager starts the next one')
+    await waitFor('the daemon to have started another', patience, async () => supply?.pidsIn('guardian').length === 1)
+    await loopback.settled()
+
+    const third = await standBy(other)
+    third.tell('SIGTERM')
+    assert.equal(await third.ended, 0, 'the node has ended in order, and is not to be started again')
     assert.deepEqual(pidsOf(other), { guardian: [], daemon: [], monitor: [] })
     await supply?.on()
     await loopback.settled()
   })
+
+  /** As a service manager starts it. */
+  async function standBy(node: string) {
+    const child = spawn(process.execPath, [mainScript, 'guardian', '--config', configOf(node)], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
+    let said = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+    })
+    await waitFor('it to stand by', patience, async () => said.includes('standing by'))
+    return { pid: child.pid, ended, tell: (signal: NodeJS.Signals) => child.kill(signal) }
+  }
 })

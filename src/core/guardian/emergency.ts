@@ -76,14 +76,14 @@ export class Emergency {
     this.#host.emit({ kind: 'read-records' })
   }
 
-  /** They stood still and must end now, like the rest. */
-  take(frozen: ReadonlyMap<GroupName, Token>, now: BootInstant) {
+  /** They were spared and must end now, like the rest; those that stand still are killed before anything else of them is touched. */
+  take(groups: ReadonlyMap<GroupName, Token>, now: BootInstant, { standsStill = true } = {}) {
     this.#now = now
-    for (const group of frozen.keys()) {
+    for (const group of groups.keys()) {
       this.#spared.delete(group)
-      this.#frozen.add(group)
+      if (standsStill) this.#frozen.add(group)
     }
-    this.#sealAll(frozen)
+    this.#sealAll(groups)
     if (this.#phase !== 'ending') return // They are among the records that are still to be read.
     this.#phase = 'reading'
     this.#host.emit({ kind: 'read-records' })

@@ -222,6 +222,7 @@ export class GuardianCore {
     this.#concludeEmergency(now)
     this.#freeze(now)
     this.#endFrozen(now)
+    if (this.#emergency !== undefined) this.#takeLeftOut(this.#emergency, now)
     if (this.#emergency === undefined) {
       const reason = this.#emergencyReason(now)
       if (reason !== undefined) this.#beginEmergency(reason, now)
@@ -284,7 +285,7 @@ export class GuardianCore {
     const open = new Map([...this.#view.open].filter(([group]) => !spared.has(group)))
     const tokens = Object.fromEntries(open)
     this.#emit({ kind: 'log', text: `emergency stop of ${open.size} groups: ${reason}` })
-    this.#haveReset(open)
+    this.#haveReset(open, now)
     const reset = this.#resetting ? { reset: true as const } : {}
     this.#emit({ kind: 'write-emergency', reason, left: { phase: 'stopping', tokens, ...reset } })
     this.#left = undefined
@@ -296,12 +297,28 @@ export class GuardianCore {
   }
 
   /** One of the groups wants its node reset where the lease is over: nothing has to be fed any more. */
-  #haveReset(ending: ReadonlyMap<GroupName, Token>) {
+  #haveReset(ending: ReadonlyMap<GroupName, Token>, now: BootInstant) {
+    if (this.#leaseHolds(now)) return // An orderly end leaves the machine as it is.
     const wants = [...ending.keys()].filter((group) => this.#view.policies?.get(group) === 'selfFence')
     if (wants.length === 0 || this.#resetting) return
     this.#resetting = this.#isArmed && this.#config.watchdogTimeout !== undefined
     const what = this.#resetting ? 'the watchdog is left to reset this machine' : 'no watchdog is armed, so that it is only stopped'
     this.#emit({ kind: 'log', text: `${what}, for ${wants.join(', ')}` })
+  }
+
+  /** What it spared because it was to stand still, and does not: it ends with the rest, within the same time. */
+  #takeLeftOut(emergency: Emergency, now: BootInstant) {
+    if (this.#leaseHolds(now)) return
+    const left = [...this.#view.open].filter(([group, token]) => !this.#frozen.has(group) && (emergency.tokens.get(group) ?? -1) < token)
+    if (left.length === 0) return
+    const taken = new Map(left)
+    this.#haveReset(taken, now)
+    emergency.take(taken, now, { standsStill: false })
+  }
+
+  /** Open, and not what an emergency stop has tried to end. */
+  get #hasUntried(): boolean {
+    return [...this.#view.open].some(([group, token]) => (this.#left?.tokens[group] ?? -1) < token)
   }
 
   // What stands still while it is not known whether the lease comes back.
@@ -502,6 +519,8 @@ export class GuardianCore {
         return
       case 'emergency':
         if (this.#emergency !== undefined) return
+        // It went on under a lease while the others were ended.
+        if (this.#hasUntried) return this.#beginEmergency('the guardian is stopping', now)
         this.#leaving = { step: 'done' }
         // Armed it stays where something could not be verified: nobody would be left to end it.
         if (this.#config.watchdogTimeout !== undefined && this.#isNothingOpen && !this.#resetting) this.#emit({ kind: 'disarm-watchdog' })

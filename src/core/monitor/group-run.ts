@@ -41,6 +41,8 @@ export class GroupRun {
   #restartNumber = 0
   #sequence: number
   #wanted: 'run' | 'stop' = 'run'
+  /** Programs that act under its grant beside its resources’ own methods. */
+  calls = 0
   /** The token that is sealed in the end: of the last stop order, which may be newer than the one that runs. */
   #ending: Token
   #hurried = false
@@ -101,6 +103,11 @@ export class GroupRun {
     return run
   }
 
+  /** It runs, or is to. */
+  get isWanted(): boolean {
+    return this.#wanted === 'run'
+  }
+
   get group() {
     return this.#start.group
   }
@@ -112,6 +119,7 @@ export class GroupRun {
   }
   /** Wanted stopped, and everything verified so. Only then may the token be called ended. */
   get finished(): boolean {
+    if (this.calls > 0) return false
     return this.#wanted === 'stop' && this.#every((run) => !run.touched && !run.busy)
   }
   /** Nothing more is being done: finished, or something of it could not be verified. */

@@ -126,8 +126,11 @@ export class MonitorCore {
         return this.#touch(event.group)?.resource(event.resource)?.onEnded(event.process, event.detail, now)
       case 'emptied':
         return this.#touch(event.group)?.resource(event.resource)?.onEmptied(now)
-      case 'called':
-        return this.#calls.onCalled(event)
+      case 'called': {
+        const group = this.#calls.onCalled(event)
+        if (group !== undefined) this.#countCalls(group)
+        return
+      }
       case 'woke':
         for (const [group, at] of this.#wakes) if (at <= now) this.#touched.add(group)
         return
@@ -155,7 +158,7 @@ export class MonitorCore {
         this.#deadline = bootInstant(Math.max(this.#deadline, order.deadline))
         return
       case 'call':
-        return this.#calls.order(order, now)
+        return this.#orderCall(order, now)
       case 'call-release':
         return now + bootClockGrain < order.deadline ? this.#calls.release(order.callId) : this.#calls.cancel(order.callId)
       case 'call-cancel':
@@ -226,6 +229,22 @@ export class MonitorCore {
     this.#answer(group)
   }
 
+  /** What acts under a grant needs it: it is counted as a part of the group, and ends with it. */
+  #orderCall(order: Extract<MonitorOrder, { kind: 'call' }>, now: BootInstant) {
+    const { of } = order
+    if (of === undefined) return this.#calls.order(order, now)
+    const run = this.#groups.get(of.group)
+    const holds = run?.token === of.token && run.isWanted && !this.#isSealed(of.group, of.token) && this.#mayStart(now)
+    if (!holds) return this.#calls.refuse(order.callId, `${of.group} does not run here under token ${of.token}`)
+    this.#calls.order(order, now)
+    this.#countCalls(of.group)
+  }
+
+  #countCalls(group: GroupName) {
+    const run = this.#touch(group)
+    if (run !== undefined) run.calls = this.#calls.countOf(group)
+  }
+
   #orderProbe(order: Extract<MonitorOrder, { kind: 'probe' }>) {
     const { group, probeId } = order
     const run = this.#groups.get(group)
@@ -286,6 +305,7 @@ export class MonitorCore {
   /** Ends a group that is done, else writes and reports what has changed of it. */
   #conclude(run: GroupRun, records: MonitorEffect[]) {
     const { group } = run
+    if (!run.isWanted) this.#calls.cancelOf(group)
     if (run.finished) {
       const report = run.report()
       this.#seal(group, report.token)

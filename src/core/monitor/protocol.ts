@@ -63,6 +63,8 @@ export type MonitorOrder =
       /** Under whom it runs (needs root). */
       readonly user?: string
       readonly hold: boolean
+      /** It acts under this grant: refused without it, and the group has not stopped before it has ended. */
+      readonly of?: { readonly group: GroupName; readonly token: Token }
       /** Milliseconds from start (from release, when held) until it is killed whole. */
       readonly timeout: number
     }

@@ -110,7 +110,7 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
             state: holder.report.state,
             failure,
             restartNumber: holder.order.restart?.number ?? 0,
-            ...((holder.order.look ?? 0) > (holder.report.looked ?? 0) ? { looking: true as const } : {}),
+            ...(isLooked(holder) ? { looking: true as const } : {}),
             ...failureInput(group, holder, failure),
             ...(judged && level >= dependencyKindsLevel ? restartInput(group, holder) : {}),
             ...(judged && holder !== null ? fenceObstacle(view.state, group, holder) : {}),
@@ -126,6 +126,11 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
     ...(group.poisoned === undefined ? {} : { poisoned: group.poisoned.reason }),
     candidates: group.definition.nodes.map((node, at) => candidateInput(view, shared, group, node, at + 1)),
   }
+}
+
+/** It is to be probed anew before anything is decided. Of what cannot be said nothing can be looked at: that is decided about as it is. */
+function isLooked({ order, report }: Holder): boolean {
+  return (order.look ?? 0) > (report.looked ?? 0) && report.state !== 'UNKNOWN'
 }
 
 function maintenanceInput(view: PlannerView, group: GroupRow): Pick<GroupInput, 'maintenance'> {

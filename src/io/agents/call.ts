@@ -11,6 +11,7 @@ export interface CallRequest {
   readonly workingDirectory?: string
   readonly user?: string
   readonly hold: boolean
+  readonly of?: { readonly group: string }
   readonly timeout: number
 }
 
@@ -33,7 +34,8 @@ export function beginCall(request: CallRequest, runFolder: RunFolder, containmen
   })
   // What a call leaves behind has no owner.
   const done = action.done.then(async (outcome) => {
-    await cell.kill(5_000)
+    // What acts under a grant counts as running until nothing of it is left.
+    while (!(await cell.kill(5_000)) && request.of !== undefined);
     cell.remove()
     return outcome
   })

@@ -403,6 +403,47 @@ describe('a group that is to stand still', () => {
     shows(script.look(2_015), 'emergency stopping \n seal g 1 \n kill-monitors')
   })
 
+  test('and cannot, beside others that are being stopped, joins them at once', () => {
+    const script = still(h)
+    shows(script.look(1_990), 'freeze g \n emergency stopping \n seal h 1 \n kill-monitors')
+    frozen(script, false)
+    shows(script.look(2_015), 'seal g 1')
+    script.step({ kind: 'monitors-killed', gone: true })
+    shows(script.records(record({ db: {} }), { ...record({ db: {} }), group: h }), '1 stop db \n 2 stop db')
+  })
+
+  test('and cannot, after the records of the others were read, is stopped within the same time', () => {
+    const script = still(h)
+    script.look(1_990)
+    script.step({ kind: 'monitors-killed', gone: true })
+    const both = [record({ db: {} }), { ...record({ db: {} }), group: h }]
+    shows(script.records(...both), '1 stop db')
+    frozen(script, false)
+    shows(script.look(2_015), 'seal g 1 \n read-records')
+    shows(script.records(...both), '2 stop db')
+  })
+
+  test('and goes on while the others are ended is not left behind when the guardian is told to stop', () => {
+    const script = still(h)
+    script.look(1_990)
+    frozen(script)
+    script.step({ kind: 'monitors-killed', gone: true })
+    shows(script.records(record({ db: {} }), { ...record({ db: {} }), group: h }), '1 stop db')
+    script.deadline = 60_000
+    script.look(2_500)
+    shows(holds(script, 1), 'thaw g')
+    script.step({ kind: 'thawed', group: g, token: one, done: true })
+    script.step({ kind: 'terminated' })
+    script.step({ kind: 'process-ended', role: 'daemon' })
+    script.look(2_600)
+    script.step({ kind: 'process-ended', role: 'monitor' })
+    script.look(2_700)
+    script.done(1)
+    script.killed(2)
+    shows(script.done(3, 'stopped'), 'delete h \n emergency stopped')
+    shows(script.look(2_800), 'clear-emergency \n emergency stopping \n seal g 1 \n kill-monitors')
+  })
+
   test('is not touched by the stop of the others, and joins it when its time is over', () => {
     const script = still(h)
     shows(script.look(1_990), 'freeze g \n emergency stopping \n seal h 1 \n kill-monitors')
@@ -489,6 +530,24 @@ describe('a group whose node is to be reset', () => {
     core.step({ kind: 'resumed', running: [], emergency: left.left }, bootInstant(9_000))
     const kinds = core.step({ kind: 'looked', deadline: bootInstant(60_000), open: new Map(), seals: new Map() }, bootInstant(9_000))
     assert.ok(!kinds.some(({ kind }) => kind === 'feed-watchdog' || kind === 'clear-emergency'))
+  })
+
+  test('is left alone by an orderly end under a lease', () => {
+    const core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000, watchdogTimeout: 2_000 })
+    const view = {
+      deadline: bootInstant(60_000),
+      open: new Map([[g, one]]),
+      seals: new Map(),
+      policies: new Map([[g, 'selfFence' as const]]),
+    }
+    const effects: GuardianEffect[] = []
+    const step = (event: GuardianEvent, now: number) => effects.push(...core.step(event, bootInstant(now)))
+    step({ kind: 'resumed', running: [], emergency: undefined }, 1_000)
+    step({ kind: 'watchdog', armed: true }, 1_001)
+    step({ kind: 'terminated' }, 1_002)
+    for (const at of [1_003, 1_004, 4_000, 7_000]) step({ kind: 'looked', ...view }, at)
+    const begun = effects.findLast((effect) => effect.kind === 'write-emergency')
+    assert.ok(begun?.kind === 'write-emergency' && begun.left.phase === 'stopping' && begun.left.reset === undefined)
   })
 
   test('is only stopped where no watchdog is armed', () => {

@@ -1,6 +1,6 @@
 import { test } from 'node:test'
 import { bootInstant } from '../../../src/base/index.js'
-import { agent, definitions, g, kept, Script, shows } from './script.js'
+import { agent, definitions, g, kept, Script, shows, token } from './script.js'
 
 const call = { kind: 'call', callId: 'c', argv: ['/bin/true'], environment: {}, input: '', hold: false, timeout: 1_000 } as const
 const called = { kind: 'called', callId: 'c', outcome: { outcome: 'exited', code: 0, stdout: '', stderr: '', elapsedMs: 1 } } as const
@@ -24,6 +24,22 @@ test('a held call is released once, never past its deadline, and ended when nobo
   const forgotten = new Script()
   forgotten.order({ ...call, hold: true })
   shows(forgotten.wake(200_000), 'call-cancel c')
+})
+
+test('what acts under a grant is a part of the group: refused without it, ended when it stops, and nothing is called stopped before', () => {
+  const acts = { ...call, of: { group: g, token: token(1) } }
+  const script = new Script()
+  shows(script.order(acts), 'called c failed-to-start')
+  script.run({ ip: agent() })
+  script.done(1)
+  shows(script.order({ ...acts, of: { group: g, token: token(2) } }), 'called c failed-to-start')
+  shows(script.order(acts), 'call c')
+  shows(script.stop(), 'record \n unwatch ip \n 2 stop ip \n call-cancel c \n says STOPPING ip=STOPPING')
+  script.done(2)
+  script.killed(3)
+  shows(script.done(4, 'stopped'), 'record \n says STOPPING ip=STOPPED')
+  shows(script.step(called), 'called c exited \n seal 1 \n delete record \n says STOPPED ip=STOPPED \n says sealed 1')
+  shows(script.order({ ...acts, callId: 'd' }), 'called d failed-to-start')
 })
 
 const probe = (resources: Parameters<typeof definitions>[0], probeId = 'p') =>
