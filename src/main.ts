@@ -104,7 +104,7 @@ const standByInterval = 100
 
 /** Each process of this node makes room for what is installed now; services run on. */
 async function upgrade(config: NodeConfig): Promise<void> {
-  const [{ replaceSoftware }, { openRunFolder }, { Client }] = await Promise.all([
+  const [{ replaceSoftware }, { openRunFolder, readBootId }, { Client }] = await Promise.all([
     import('./guardian/index.js'),
     import('./io/run-folder/index.js'),
     import('./cli/index.js'),
@@ -125,6 +125,7 @@ async function upgrade(config: NodeConfig): Promise<void> {
   const statusNow = async (): Promise<Shown | undefined> => ask('/v1/status?consistency=local')
   await replaceSoftware({
     runFolder: openRunFolder(config.runDir),
+    boot: readBootId({ bootIdFile: config.bootIdFile }),
     whyNotReady: async () => {
       const ready = (await ask('/readyz')) as { readonly missing: readonly string[] } | undefined
       if (ready === undefined) return 'its daemon does not answer, or knows no leader'

@@ -2,12 +2,13 @@
  * Puts what is installed now in the place of what runs: a node's monitor, daemon and guardian are ended one after the other, and
  * started again by each other. Services run on; the next is touched only when all is well again, within the lease of what runs.
  */
-import { ClusterError } from '../base/index.js'
+import { type BootId, ClusterError } from '../base/index.js'
 import { isAlive, pause, signalProcess } from '../io/processes/index.js'
 import type { ProcessRole, RunFolder } from '../io/run-folder/index.js'
 
 export interface ReplaceDoors {
   readonly runFolder: RunFolder
+  readonly boot: BootId
   /** Why the node is not well: its lease, its guardian, its monitor; undefined when it is. */
   whyNotReady(): Promise<string | undefined>
   /** Hands the lead to another node, if this one has it. */
@@ -16,11 +17,10 @@ export interface ReplaceDoors {
 }
 
 /** How each of them is asked to go for somebody who comes after it. */
-const farewells: readonly (readonly [ProcessRole, NodeJS.Signals])[] = [
-  ['monitor', 'SIGTERM'],
-  ['daemon', 'SIGHUP'],
-  ['guardian', 'SIGHUP'],
-]
+function farewells({ runFolder, boot }: ReplaceDoors): readonly (readonly [ProcessRole, NodeJS.Signals])[] {
+  const own = runFolder.readMonitors(boot).map((group) => [`monitor@${group}`, 'SIGTERM'] as const)
+  return [['monitor', 'SIGTERM'], ...own, ['daemon', 'SIGHUP'], ['guardian', 'SIGHUP']]
+}
 const lookEvery = 50
 /** For one of them to be gone, back, and known to the others, in milliseconds. */
 const patience = 60_000
@@ -34,7 +34,7 @@ export async function replaceSoftware(doors: ReplaceDoors): Promise<void> {
     throw new ClusterError('CONFLICT', `nothing was touched, for the node is not well: ${ill}`, {
       fix: 'quorate attention says what is missing',
     })
-  for (const [role, signal] of farewells) {
+  for (const [role, signal] of farewells(doors)) {
     const before = doors.runFolder.readPid(role)
     if (before === undefined || !isAlive(before))
       throw new ClusterError('CONFLICT', `the ${role} of this node is not running`, { fix: 'wait until the node is ONLINE, and try again' })

@@ -359,6 +359,9 @@ export class NodeAgent {
     const isFrozen = freezesOf(view.state, group).length > 0 || view.state.get('nodes', view.self)?.maintenance !== undefined
     if (!isCurrent || isFrozen || offlineProbeOf(group.definition).onFound !== 'stopExtra' || this.runsUnknown(group.name, undefined))
       return
+    // The log may be behind what the last look has found.
+    const { result: seen } = this.probes.get(this.probeIdOf(view, group, group.resourcesRevision)) ?? {}
+    if (seen !== undefined && seen.result !== 'running') return
     if (view.now - (this.ended.get(group.name) ?? Number.NEGATIVE_INFINITY) < endAgainAfter) return
     this.ended.set(group.name, view.now)
     effects.push({ kind: 'order', order: { kind: 'end-stray', group: group.name, resources: group.definition.resources } })
