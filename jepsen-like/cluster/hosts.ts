@@ -19,6 +19,8 @@ import { type Carrier, type Shapes, Wires } from './wires.js'
 const holdMax = 45
 /** A command on a host may take so long, in milliseconds. */
 const commandMax = 25_000
+/** How long a cluster is waited for that is not well at first, in milliseconds. */
+const wellMax = 10_000
 /** Other programs of the host see its clock too. In seconds. */
 const clockMax = 3_600
 
@@ -82,10 +84,9 @@ export class HostsCluster implements Cluster {
   }
 
   async #check(confirm: (name: string) => Promise<string | undefined>): Promise<void> {
-    const answer = await this.ask('GET', '/v1/status')
-    const { name, nodes = [], groups = [] } = answer.body as Status
-    if (answer.status !== 200 || name === undefined)
-      throw new Error(`no node answers (the last said ${answer.status}): look at \`api\`, \`socket\` and \`on\` of the nodes`)
+    const answers = await Promise.all(this.#file.nodes.map((node) => this.#greet(node)))
+    const answer = answers[0] as ApiAnswer
+    const { name = '', nodes = [], groups = [] } = answer.body as Status
     const wrong = await confirm(name)
     if (wrong !== undefined) throw new Error(wrong)
     const known = new Set(nodes.map((node) => node.name))
@@ -97,13 +98,26 @@ export class HostsCluster implements Cluster {
       )
     if (this.group !== undefined && !groups.some((group) => group.name === this.group))
       throw new Error(`there is no group ${this.group}, only ${groups.map((group) => group.name).join(', ') || 'none at all'}`)
-    const ill = await this.isWell()
+    // One bad moment is none yet.
+    let ill = await this.isWell()
+    for (const end = performance.now() + wellMax; ill !== undefined && performance.now() < end; ill = await this.isWell()) await pause(1_000)
     if (ill !== undefined) throw new Error(`the cluster is not well, so nothing is broken in it: ${ill}`)
-    for (const node of this.#file.nodes) {
-      const said = await this.#onHost(node, 'echo reached').catch((error: Error) => error.message)
-      if (!said.includes('reached')) throw new Error(`${node.name}: its host is not reached by \`${node.way.join(' ')}\`: ${said}`)
-    }
     this.#firstRevision = Number(answer.headers['quorate-index'] ?? 0)
+  }
+
+  /** Its host, and its API. */
+  async #greet(node: HostNode): Promise<ApiAnswer> {
+    const said = await this.#onHost(node, 'echo reached').catch((error: Error) => error.message)
+    if (!said.includes('reached')) throw new Error(`${node.name}: its host is not reached by \`${node.way.join(' ')}\`: ${said}`)
+    const answer = await this.api(node.name).call('GET', '/v1/status', undefined, { timeoutMs: commandMax })
+    if (answer.status === 200) return answer
+    throw new Error(
+      answer.status !== 0
+        ? `${node.name}: its API says ${answer.status} ${answer.body.detail ?? ''}`
+        : node.api === undefined
+          ? `${node.name}: its API does not answer at ${node.socket} on its host, asked there by \`${this.#file.node}\`: see \`socket\`, \`node\` and \`api\``
+          : `${node.name}: its API does not answer at ${node.api.origin}: see \`api\``,
+    )
   }
 
   get firstRevision(): number {
@@ -170,7 +184,10 @@ export class HostsCluster implements Cluster {
 
   async isWell(): Promise<string | undefined> {
     const ask = (path: string) => (name: string) => this.api(name).call('GET', path, undefined, { timeoutMs: 4_000 })
-    const seen = (await Promise.all(this.names.map(ask('/v1/status')))).map(({ body }) => body as Status)
+    const answers = await Promise.all(this.names.map(ask('/v1/status')))
+    const silent = answers.findIndex(({ status }) => status === 0)
+    if (silent >= 0) return `${this.names[silent]} does not answer`
+    const seen = answers.map(({ body }) => body as Status)
     const ill = illOf(this.names, seen, (await this.ask('GET', '/v1/cases')).body)
     if (ill !== undefined) return ill
     const group = seen[0]?.groups?.find(({ state, intent }) => state !== (intent ?? 'ONLINE'))

@@ -149,6 +149,17 @@ export class OwnCluster implements Cluster {
     return this.#nodeOf(node).prefix ?? []
   }
 
+  /** The same for the client's machine. */
+  get clientPrefix(): readonly string[] {
+    return this.#network?.prefix('client') ?? []
+  }
+
+  /** What the others hear of it, and the API on its own machine. */
+  placeOf(node: string): { readonly address: string; readonly port: number; readonly guardianPort: number; readonly socket: string } {
+    const { address, port, guardianPort } = this.#nodeOf(node)
+    return { address, port, guardianPort, socket: join(this.home, 'run', node, 'api.sock') }
+  }
+
   #nodeOf(node: string): LabNode {
     return this.#lab.nodes.find(({ name }) => name === node) as LabNode
   }
