@@ -100,7 +100,8 @@ export class HostsCluster implements Cluster {
       throw new Error(`there is no group ${this.group}, only ${groups.map((group) => group.name).join(', ') || 'none at all'}`)
     // One bad moment is none yet.
     let ill = await this.isWell()
-    for (const end = performance.now() + wellMax; ill !== undefined && performance.now() < end; ill = await this.isWell()) await pause(1_000)
+    for (const end = performance.now() + wellMax; ill !== undefined && performance.now() < end; ill = await this.isWell())
+      await pause(1_000)
     if (ill !== undefined) throw new Error(`the cluster is not well, so nothing is broken in it: ${ill}`)
     this.#firstRevision = Number(answer.headers['quorate-index'] ?? 0)
   }
@@ -423,10 +424,13 @@ function run([program, ...args]: readonly string[]): Promise<string> {
       clearTimeout(timer)
       reject(error)
     })
-    child.once('close', (status) => {
+    const over = (): void => {
       clearTimeout(timer)
-      if (status === 0) resolve(said.trim())
-      else reject(new Error((complained.trim() || `it ended with ${status}`).replaceAll(/\s+/g, ' ').slice(0, 300)))
-    })
+      if (child.exitCode === 0) resolve(said.trim())
+      else reject(new Error((complained.trim() || `it ended with ${child.exitCode}`).replaceAll(/\s+/g, ' ').slice(0, 300)))
+    }
+    child.once('close', over)
+    // What it left running in the background, such as a shared ssh connection, may hold its output open.
+    child.once('exit', () => setTimeout(over, 1_000))
   })
 }

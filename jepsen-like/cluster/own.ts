@@ -144,14 +144,9 @@ export class OwnCluster implements Cluster {
     }
   }
 
-  /** Put before a command to run it where the node does. */
-  prefixOf(node: string): readonly string[] {
-    return this.#nodeOf(node).prefix ?? []
-  }
-
-  /** The same for the client's machine. */
-  get clientPrefix(): readonly string[] {
-    return this.#network?.prefix('client') ?? []
+  /** Put before a command to run it on a machine of the network: a node's, or the client's. */
+  machine(name: string): readonly string[] {
+    return this.#network?.prefix(name) ?? []
   }
 
   /** What the others hear of it, and the API on its own machine. */
@@ -330,7 +325,8 @@ export class OwnCluster implements Cluster {
       renameSync(`${program}.new`, program)
       rmSync(`${program}.old`, { recursive: true, force: true })
     }
-    const words = [...this.prefixOf(node), process.execPath, this.#mainOf(node), 'upgrade', '--config', this.configOf(node)]
+    const { prefix = [] } = this.#nodeOf(node)
+    const words = [...prefix, process.execPath, this.#mainOf(node), 'upgrade', '--config', this.configOf(node)]
     return new Promise((resolve) => {
       execFile(words[0] as string, words.slice(1), { timeout: timeoutMs }, (error, stdout, stderr) =>
         resolve({ done: error === null, text: `${stdout}${stderr}`.trim() }),

@@ -25,6 +25,7 @@ before(async () => {
   for (const key of ['host', 'user']) execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(keys, key)])
   for (const name of cluster.names) await startSshd(name)
   writeFileSync(join(keys, 'config'), clientConfig())
+  for (const name of cluster.names) ssh(name, 'true')
   await waitUntilWell(cluster)
   runs = hostsRuns(
     {
@@ -41,11 +42,12 @@ before(async () => {
       group: 'owner',
       service: { url: `http://${cluster.serviceAddress}:${cluster.servicePort}/`, who: { json: 'node' }, journal: cluster.journal },
     },
-    cluster.clientPrefix,
+    cluster.machine('client'),
   )
 })
 after(async () => {
   runs?.close()
+  for (const name of cluster?.names ?? []) if (existsSync(join(keys, cluster.placeOf(name).address))) ssh(name, '-O', 'exit')
   for (const daemon of daemons) daemon.kill()
   await cluster?.close()
   cluster?.remove()
@@ -74,7 +76,7 @@ async function startSshd(name: string): Promise<void> {
       '',
     ].join('\n'),
   )
-  const [program, ...args] = [...cluster.prefixOf(name), '/usr/sbin/sshd', '-D', '-e', '-f', path]
+  const [program, ...args] = [...cluster.machine(name), '/usr/sbin/sshd', '-D', '-e', '-f', path]
   const daemon = spawn(program as string, args, { stdio: ['ignore', 'ignore', 'pipe'] })
   daemons.push(daemon)
   let said = ''
@@ -98,14 +100,28 @@ function clientConfig(): string {
     `UserKnownHostsFile ${known}`,
     'StrictHostKeyChecking yes',
     'BatchMode yes',
-    'ConnectTimeout 15',
+    'KexAlgorithms curve25519-sha256',
+    // One connection to each host, for all commands.
+    'ControlMaster auto',
+    `ControlPath ${join(keys, '%h')}`,
+    'ControlPersist yes',
     '',
   ].join('\n')
 }
 
+/** From the client's machine. Options come before the host. */
+function ssh(name: string, ...words: readonly string[]): void {
+  const host = `root@${cluster.placeOf(name).address}`
+  const [program, ...args] = [...cluster.machine('client'), 'ssh', '-F', join(keys, 'config')]
+  execFileSync(program as string, [...args, ...(words[0] === '-O' ? [...words, host] : [host, ...words])], {
+    stdio: 'ignore',
+    timeout: 60_000,
+  })
+}
+
 /** What the node's kernel drops. */
 function filters(name: string): string {
-  const [program, ...args] = [...cluster.prefixOf(name), 'nft', 'list', 'tables']
+  const [program, ...args] = [...cluster.machine(name), 'nft', 'list', 'tables']
   return execFileSync(program as string, args, { encoding: 'utf8' })
 }
 
