@@ -20,7 +20,7 @@ const holdMax = 45
 /** A command on a host may take so long, in milliseconds. */
 const commandMax = 25_000
 /** How long a cluster is waited for that is not well at first, in milliseconds. */
-const wellMax = 10_000
+const wellMax = 60_000
 /** Other programs of the host see its clock too. In seconds. */
 const clockMax = 3_600
 
@@ -184,7 +184,7 @@ export class HostsCluster implements Cluster {
   }
 
   async isWell(): Promise<string | undefined> {
-    const ask = (path: string) => (name: string) => this.api(name).call('GET', path, undefined, { timeoutMs: 4_000 })
+    const ask = (path: string) => (name: string) => this.api(name).call('GET', path, undefined, { timeoutMs: 8_000 })
     const answers = await Promise.all(this.names.map(ask('/v1/status')))
     const silent = answers.findIndex(({ status }) => status === 0)
     if (silent >= 0) return `${this.names[silent]} does not answer`

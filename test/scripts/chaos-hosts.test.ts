@@ -62,6 +62,20 @@ test('a short run by `sh -c`: nothing contradicts, and nothing is left of it', a
   await assertTidy(cluster)
 })
 
+test('not well for too long: nothing more is broken, and the run ends', async () => {
+  const args = ['--confirm', 'chaos', '--seed', seed, '--seconds', '300', '--nemesis', 'none', '--workload', 'register', '--unwell', '0.1']
+  let isLost = false
+  const done = await runs.run(args, (out) => {
+    if (!isLost && /^seed \d+: register under none/m.test(out)) {
+      isLost = true
+      void cluster.power('n3').off()
+    }
+    if (out.includes('nothing more is broken') && !cluster.power('n3').isOn()) void cluster.power('n3').on()
+  })
+  assert.match(done.out, /nothing more is broken: not well for 6 s: n3 /)
+  assertJudged(done, ['convergence', 'leaks'])
+})
+
 test('what is wrong with a file is told', () => {
   const api = 'http://10.0.0.1:7480'
   for (const [value, reason] of [
