@@ -19,6 +19,8 @@ import { type Carrier, type Shapes, Wires } from './wires.js'
 const holdMax = 45
 /** A command on a host may take so long, in milliseconds. */
 const commandMax = 25_000
+/** The first one, which may have to open the way. */
+const greetMax = 75_000
 /** How long a cluster is waited for that is not well at first, in milliseconds. */
 const wellMax = 60_000
 /** Other programs of the host see its clock too. In seconds. */
@@ -108,9 +110,9 @@ export class HostsCluster implements Cluster {
 
   /** Its host, and its API. */
   async #greet(node: HostNode): Promise<ApiAnswer> {
-    const said = await this.#onHost(node, 'echo reached').catch((error: Error) => error.message)
+    const said = await run([...node.way, 'echo reached'], greetMax).catch((error: Error) => error.message)
     if (!said.includes('reached')) throw new Error(`${node.name}: its host is not reached by \`${node.way.join(' ')}\`: ${said}`)
-    const answer = await this.api(node.name).call('GET', '/v1/status', undefined, { timeoutMs: commandMax })
+    const answer = await this.api(node.name).call('GET', '/v1/status', undefined, { timeoutMs: greetMax })
     if (answer.status === 200) return answer
     throw new Error(
       answer.status !== 0
@@ -402,7 +404,7 @@ function fieldOf(text: string, name: string): unknown {
 }
 
 /** What it said; rejects with what it complained of. In a group of its own: a Ctrl-C for the harness must not end an undo. */
-function run([program, ...args]: readonly string[]): Promise<string> {
+function run([program, ...args]: readonly string[], most = commandMax): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(program as string, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     let [said, complained] = ['', '']
@@ -413,13 +415,13 @@ function run([program, ...args]: readonly string[]): Promise<string> {
       complained += text
     })
     const timer = setTimeout(() => {
-      complained += ` no end after ${commandMax / 1_000} s`
+      complained += ` no end after ${most / 1_000} s`
       try {
         process.kill(-(child.pid as number), 'SIGKILL')
       } catch {
         // It has just ended.
       }
-    }, commandMax)
+    }, most)
     child.once('error', (error) => {
       clearTimeout(timer)
       reject(error)
