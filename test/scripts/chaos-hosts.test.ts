@@ -73,7 +73,8 @@ test('not well for too long: nothing more is broken, and the run ends', async ()
     if (out.includes('nothing more is broken') && !cluster.power('n3').isOn()) void cluster.power('n3').on()
   })
   assert.match(done.out, /nothing more is broken: not well for 6 s: n3 /)
-  assertJudged(done, ['convergence', 'leaks'])
+  // That requests fail while the harness itself has broken nothing is told, rightly ("calm"), so the status is not looked at.
+  for (const judge of ['convergence', 'leaks']) assert.equal(done.verdicts.find((one) => one.judge === judge)?.valid, true, done.out)
 })
 
 test('what is wrong with a file is told', () => {
