@@ -59,7 +59,7 @@ describe('between two hosts', () => {
     }
     run('cut-link', 'b', '--peer', '10.86.0.9', ...here)
     assert.equal(answered(20), 20, 'another peer was meant')
-    run('cut-link', 'b', '--peer', '10.86.0.9,fe80::9,10.86.0.1', '--for', '2', ...here)
+    run('cut-link', 'b', '--peer', '10.86.0.9,fe80::9,10.86.0.1', '--for', '10', ...here)
     assert.equal(answered(20), 0)
     await waitFor('it to end by itself', 30_000, async () => answered(5) === 5)
   })
