@@ -10,6 +10,10 @@ export interface Kept {
   /** Gives the same schedule again. */
   readonly command: string
   readonly nodes: number
+  /** Where they are not n1, n2 and so on. */
+  readonly names?: readonly string[]
+  /** Of the service, where it is not the harness's own. */
+  readonly group?: string
   readonly seconds: number
   readonly seed: number
   readonly workloads: readonly string[]

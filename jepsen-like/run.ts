@@ -1,20 +1,22 @@
 /**
  * `npm run chaos -- --minutes 10`: real daemons, real faults, clients that note what they saw, and judges.
  *
- * The exit status is 0 where nothing contradicts, 1 where something does, 2 where nothing could be judged, 64 for wrong arguments.
+ * The exit status is 0 where nothing contradicts, 1 where something does, 2 where nothing could be judged, 64 for wrong arguments and
+ * for a cluster of somebody's own that is not to be broken now.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { createInterface } from 'node:readline/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Arena } from './cluster/index.js'
-import { Cluster, groupName } from './cluster/index.js'
+import { type Cluster, groupName, HostsCluster, type HostsFile, OwnCluster, readHosts, standing } from './cluster/index.js'
 import { chooseFaults, type Fault, faults } from './faults/index.js'
 import { completed, type JudgeOptions, judgeRun, type RunRecord, type Verdict } from './judges/index.js'
 import { type Kept, readRun, writeRun } from './kept.js'
 import { type IndexRow, indexOf, pageOf, verdictOf } from './report/html.js'
 import { planOf, play } from './runner.js'
-import { chooseWorkloads, defaultWorkloads, type Workload, workloads } from './workloads/index.js'
+import { chooseWorkloads, defaultWorkloads, hostsWorkloads, type Workload, workloads } from './workloads/index.js'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 
@@ -33,8 +35,12 @@ npm run chaos -- list                workloads and faults
   --profile P        normal (unless given), fast or slow
   --lanes N          faults side by side (2 with "mixed", else 1)
   --rest A-B         seconds between two faults of a lane (3-9)
-  --from FOLDER        nodes begin with the program of this checkout, compiled, of an earlier version (root); with the fault
+  --from FOLDER      nodes begin with the program of this checkout, compiled, of an earlier version (root); with the fault
                        "upgrade" they come to this one’s
+  --hosts FILE       a cluster of your own, as the file says (docs/chaos.md): nothing is raised; without --nodes, --arena, --wires,
+                     --profile and --from. --workload: ${hostsWorkloads.join(',')}
+  --confirm NAME     the name of that cluster; without it you are asked
+  --unwell N         minutes without being well, after which nothing more is broken in it (2)
   --out FOLDER       where runs are kept (.chaos)
   --dry              prints the schedule and does nothing`
 
@@ -53,6 +59,13 @@ export interface Asked {
   readonly rest: readonly [number, number]
   readonly out: string
   readonly dry: boolean
+  /** A cluster of somebody's own. */
+  readonly hosts?: {
+    readonly path: string
+    readonly file: HostsFile
+    readonly confirm: string | undefined
+    readonly unwellMax: number
+  }
   /** A checkout whose program the nodes begin with. */
   readonly from?: string
   /** For planted bugs: another program. */
@@ -87,7 +100,15 @@ async function main(args: readonly string[]): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ending.abort())
   let worst = 0
   for (let run = 0; run < asked.runs && !ending.signal.aborted; run++) {
-    const { verdicts, folder } = await runOnce({ ...asked, seed: asked.seed + run }, say, ending.signal)
+    let done: Awaited<ReturnType<typeof runOnce>>
+    try {
+      done = await runOnce({ ...asked, seed: asked.seed + run }, say, ending.signal)
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      process.stderr.write(`refused: ${error.message}\n`)
+      return 64
+    }
+    const { verdicts, folder } = done
     print(verdicts)
     say(`report: ${join(folder, 'report.html')}`)
     worst = Math.max(worst, { valid: 0, unknown: 0.5, invalid: 1 }[verdictOf(verdicts)])
@@ -100,9 +121,12 @@ export function endStanding(events: readonly string[] = ['uncaughtException', 'S
   for (const event of events)
     process.once(event, (reason: unknown) => {
       process.stderr.write(`${reason instanceof Error ? reason.stack : reason}\n`)
-      void Promise.all([...Cluster.standing].map((cluster) => cluster.close())).finally(() => process.exit(70))
+      void Promise.all([...standing].map((cluster) => cluster.close())).finally(() => process.exit(70))
     })
 }
+
+/** Nothing was broken, for the reason given. */
+class Refusal extends Error {}
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
@@ -113,23 +137,28 @@ export async function runOnce(
   signal?: AbortSignal,
 ): Promise<{ readonly verdicts: readonly Verdict[]; readonly record: RunRecord; readonly folder: string }> {
   const began = new Date()
+  // Before a folder is made: what is refused leaves none.
+  const held = asked.hosts === undefined ? undefined : await holdHosts(asked, asked.hosts, began)
   const name = `${began.toISOString().slice(0, 19).replaceAll(':', '')}-seed-${asked.seed}`
   const folder = join(asked.out, name)
   mkdirSync(folder, { recursive: true })
   tell(
-    `seed ${asked.seed}: ${asked.workloads.map((workload) => workload.name).join(',')} under ${asked.nemesis}, ${asked.nodes} nodes, ${asked.seconds} s`,
+    `seed ${asked.seed}: ${asked.workloads.map((workload) => workload.name).join(',')} under ${asked.nemesis}, ${namesOf(asked).length} nodes, ${asked.seconds} s`,
   )
-  const record = await play({ ...toOptions(asked), keep: join(folder, 'nodes'), say: tell, ...(signal === undefined ? {} : { signal }) })
+  const options = toOptions(asked)
+  const hold = held === undefined ? options.hold : async () => held
+  const record = await play({ ...options, hold, keep: join(folder, 'nodes'), say: tell, ...(signal === undefined ? {} : { signal }) })
   const kept: Kept = {
     began: began.toISOString(),
     command: commandOf(asked),
-    nodes: asked.nodes,
+    nodes: namesOf(asked).length,
+    ...(asked.hosts === undefined ? {} : { names: namesOf(asked), group: asked.hosts.file.group ?? '' }),
     seconds: asked.seconds,
     seed: asked.seed,
     workloads: asked.workloads.map((workload) => workload.name),
   }
   writeRun(folder, kept, record, asked.workloads)
-  const verdicts = judgeRun(record, judgeOptions(asked.workloads, asked.wellBound))
+  const verdicts = judgeRun(record, judgeOptions(asked.workloads, kept.group, asked.wellBound))
   report(folder, kept, record, verdicts)
   return { verdicts, record, folder }
 }
@@ -154,30 +183,65 @@ function toOptions(asked: Asked) {
   return {
     seed,
     duration: seconds * 1_000,
-    cluster: {
-      arena,
-      nodes,
-      profile,
-      wires,
-      ...(program === undefined ? {} : { main: program }),
-      ...(from === undefined ? {} : { from }),
-      ...(settings === undefined ? {} : { settings }),
+    nodes: namesOf(asked),
+    hold: (tell: (text: string) => void): Promise<Cluster> => {
+      tell(`raising ${nodes} nodes (${arena}) …`)
+      return OwnCluster.raise({
+        arena,
+        nodes,
+        profile,
+        wires,
+        say: tell,
+        ...(program === undefined ? {} : { main: program }),
+        ...(from === undefined ? {} : { from }),
+        ...(settings === undefined ? {} : { settings }),
+      })
     },
     workloads: chosen,
     faults: wanted,
     lanes,
     rest,
     wellBound,
+    ...(asked.hosts === undefined ? {} : { unwellMax: asked.hosts.unwellMax }),
   }
 }
 
-function judgeOptions(chosen: readonly Workload[], wellBound = wellBoundUsual): JudgeOptions {
-  return { workloads: chosen, group: groupName, takeoverBound, wellBound, limit: 60 }
+function namesOf({ hosts, nodes }: Asked): readonly string[] {
+  return hosts?.file.nodes.map(({ name }) => name) ?? Array.from({ length: nodes }, (_, at) => `n${at + 1}`)
 }
 
-function commandOf({ seconds, seed, workloads: chosen, nemesis, nodes, arena, wires, profile, lanes, rest }: Asked): string {
+/** Takes hold of a cluster of somebody's own, if it is the one that is meant. */
+async function holdHosts(asked: Asked, { file, confirm }: NonNullable<Asked['hosts']>, began: Date): Promise<Cluster> {
+  try {
+    return await HostsCluster.open(file, `chaos-${asked.seed}-${began.getTime().toString(36)}`, async (name) => {
+      const typed = confirm ?? (process.stdin.isTTY ? await typedName(name) : undefined)
+      if (typed === undefined) return `this breaks the cluster ${name} on purpose: --confirm ${name}`
+      return typed === name ? undefined : `the cluster is ${name}, not ${typed}: --confirm ${name}, where that is the one you mean`
+    })
+  } catch (error) {
+    throw new Refusal((error as Error).message)
+  }
+}
+
+async function typedName(name: string): Promise<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout })
+  try {
+    return (await terminal.question(`This breaks the cluster ${name} on purpose. Its name, to go on: `)).trim()
+  } finally {
+    terminal.close()
+  }
+}
+
+function judgeOptions(chosen: readonly Workload[], group = groupName, wellBound = wellBoundUsual): JudgeOptions {
+  return { workloads: chosen, group, takeoverBound, wellBound, limit: 60 }
+}
+
+function commandOf({ hosts, seconds, seed, workloads: chosen, nemesis, nodes, arena, wires, profile, lanes, rest }: Asked): string {
   const names = chosen.map(({ name }) => name).join(',')
-  return `npm run chaos -- --seconds ${seconds} --seed ${seed} --workload ${names} --nemesis ${nemesis} --nodes ${nodes} --arena ${arena} --wires ${wires} --profile ${profile} --lanes ${lanes} --rest ${rest.map((ms) => ms / 1_000).join('-')}`
+  const storm = `--seconds ${seconds} --seed ${seed} --workload ${names} --nemesis ${nemesis}`
+  const pace = `--lanes ${lanes} --rest ${rest.map((ms) => ms / 1_000).join('-')}`
+  if (hosts !== undefined) return `npm run chaos -- --hosts ${hosts.path} ${storm} ${pace}`
+  return `npm run chaos -- ${storm} --nodes ${nodes} --arena ${arena} --wires ${wires} --profile ${profile} ${pace}`
 }
 
 function report(folder: string, kept: Kept, record: RunRecord, verdicts: readonly Verdict[]): void {
@@ -185,7 +249,7 @@ function report(folder: string, kept: Kept, record: RunRecord, verdicts: readonl
     join(folder, 'results.json'),
     `${JSON.stringify({ ...kept, verdict: verdictOf(verdicts), figures: figuresOf(record, verdicts), verdicts }, undefined, 1)}\n`,
   )
-  const nodes = Array.from({ length: kept.nodes }, (_, at) => `n${at + 1}`)
+  const nodes = kept.names ?? Array.from({ length: kept.nodes }, (_, at) => `n${at + 1}`)
   const facts = {
     began: kept.began,
     'double starts': String(figuresOf(record, verdicts).doubles),
@@ -236,7 +300,7 @@ function check(folders: readonly string[]): number {
     const { kept, record } = readRun(folder)
     const chosen = chooseWorkloads(kept.workloads)
     if (typeof chosen === 'string') throw new Error(`${folder}: there is no workload "${chosen}"`)
-    const verdicts = judgeRun(record, judgeOptions(chosen))
+    const verdicts = judgeRun(record, judgeOptions(chosen, kept.group))
     report(resolve(folder), kept, record, verdicts)
     say(folder)
     print(verdicts)
@@ -274,11 +338,18 @@ export function parse(args: readonly string[]): Asked | string {
         rest: text,
         out: text,
         from: text,
+        hosts: text,
+        confirm: text,
+        unwell: text,
         dry: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
     })
-    const number = (name: 'minutes' | 'seconds' | 'runs' | 'seed' | 'nodes' | 'lanes', fallback: number, least: number): number => {
+    const number = (
+      name: 'minutes' | 'seconds' | 'runs' | 'seed' | 'nodes' | 'lanes' | 'unwell',
+      fallback: number,
+      least: number,
+    ): number => {
       const value = Number(values[name] ?? fallback)
       if (!Number.isFinite(value) || value < least) throw new Error(`--${name} is a number from ${least} up, not ${values[name]}`)
       return value
@@ -288,7 +359,13 @@ export function parse(args: readonly string[]): Asked | string {
       if (!words.includes(value)) throw new Error(`--${name} is one of ${words.join(', ')}, not ${value}`)
       return value
     }
-    const chosen = chooseWorkloads((values.workload ?? defaultWorkloads.join()).split(','))
+    const isOfHosts = values.hosts !== undefined
+    const foreign = (['nodes', 'arena', 'wires', 'profile', 'from'] as const).find((name) => isOfHosts && values[name] !== undefined)
+    if (foreign !== undefined) return `--${foreign} is for clusters that are raised, not for those of --hosts`
+    const own = (['confirm', 'unwell'] as const).find((name) => !isOfHosts && values[name] !== undefined)
+    if (own !== undefined) return `--${own} goes with --hosts`
+    const words = (values.workload ?? (isOfHosts ? hostsWorkloads : defaultWorkloads).join()).split(',')
+    const chosen = chooseWorkloads(words, isOfHosts)
     if (typeof chosen === 'string') return `there is no workload "${chosen}"; "list" shows them`
     const nemesis = values.nemesis ?? 'mixed'
     const wanted = chooseFaults(nemesis.split(','))
@@ -313,11 +390,21 @@ export function parse(args: readonly string[]): Asked | string {
       arena,
       wires: oneOf('wires', ['filter', 'relay']),
       profile: oneOf('profile', ['normal', 'fast', 'slow']),
-      lanes: number('lanes', nemesis.split(',').includes('mixed') ? 2 : 1, 1),
+      lanes: number('lanes', nemesis.split(',').includes('mixed') && !isOfHosts ? 2 : 1, 1),
       rest: [Number(rest[1]) * 1_000, Number(rest[2]) * 1_000],
       out: resolve(values.out ?? join(root, '.chaos')),
       dry: values.dry === true,
       ...(values.from === undefined ? {} : { from: resolve(values.from) }),
+      ...(values.hosts === undefined
+        ? {}
+        : {
+            hosts: {
+              path: values.hosts,
+              file: readHosts(values.hosts),
+              confirm: values.confirm,
+              unwellMax: number('unwell', 2, 0.1) * 60_000,
+            },
+          }),
     }
   } catch (error) {
     return (error as Error).message

@@ -6,7 +6,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import type { Json } from './checkers/index.js'
-import { Cluster, type ClusterOptions, pause, waitUntil } from './cluster/index.js'
+import { type Cluster, pause, waitUntil } from './cluster/index.js'
 import { bandsOf, type Operation, type PlannedFault, planFaults, type RunEvent } from './core/index.js'
 import type { Fault } from './faults/index.js'
 import type { Note, Pressure, RunRecord, SeenEvent, Stall } from './judges/index.js'
@@ -16,7 +16,10 @@ export interface RunOptions {
   readonly seed: number
   /** Of clients and faults, in milliseconds. */
   readonly duration: number
-  readonly cluster: Omit<ClusterOptions, 'say'>
+  /** Names of the nodes, in the order in which they are drawn. */
+  readonly nodes: readonly string[]
+  /** Raises the cluster under test, or takes hold of it. */
+  readonly hold: (say: (text: string) => void) => Promise<Cluster>
   readonly workloads: readonly Workload[]
   readonly faults: readonly Fault[]
   /** Faults side by side. */
@@ -25,6 +28,8 @@ export interface RunOptions {
   readonly rest: readonly [number, number]
   /** How long the cluster may take to be well in the end. */
   readonly wellBound: number
+  /** After so many milliseconds without being well, nothing more is broken; undefined: the run goes on. */
+  readonly unwellMax?: number
   /** Where logs and journals are kept; undefined: they go with the run. */
   readonly keep?: string
   readonly say: (text: string) => void
@@ -39,37 +44,32 @@ const tail = 4_000
 export function planOf({
   seed,
   duration,
-  cluster,
+  nodes,
   faults,
   lanes,
   rest,
-}: Pick<RunOptions, 'seed' | 'duration' | 'cluster' | 'faults' | 'lanes' | 'rest'>): readonly PlannedFault[] {
-  const nodes = Array.from({ length: cluster.nodes }, (_, at) => `n${at + 1}`)
+}: Pick<RunOptions, 'seed' | 'duration' | 'nodes' | 'faults' | 'lanes' | 'rest'>): readonly PlannedFault[] {
   return planFaults({ seed, nodes, kinds: faults, from: lead, to: Math.max(lead, duration - tail), rest, lanes })
 }
 
 export async function play(options: RunOptions): Promise<RunRecord> {
-  const { say } = options
-  say(`raising ${options.cluster.nodes} nodes (${options.cluster.arena}) …`)
-  const cluster = await Cluster.raise({ ...options.cluster, say })
+  const cluster = await options.hold(options.say)
   try {
     return await playOn(cluster, options)
   } catch (error) {
     if (options.keep !== undefined) cluster.keep(options.keep)
     throw error
   } finally {
-    await cluster.close().catch(() => undefined)
+    const left = await cluster.close().catch((error: Error) => [error.message])
+    for (const one of left) options.say(`left behind: ${one}`)
     cluster.remove()
   }
 }
 
 async function playOn(cluster: Cluster, options: RunOptions): Promise<RunRecord> {
-  const { say, seed, duration, workloads } = options
-  const wanted = options.faults.filter((fault) => {
-    const why = fault.lacks?.(cluster)
-    if (why !== undefined) say(`without ${fault.name}: ${why}`)
-    return why === undefined
-  })
+  const { say, seed, duration } = options
+  const wanted = possible(options.faults, cluster, say)
+  const workloads = possible(options.workloads, cluster, say)
   const plan = planOf({ ...options, faults: wanted })
   const recorder = new Recorder()
   const lag = new Lag(recorder)
@@ -77,7 +77,8 @@ async function playOn(cluster: Cluster, options: RunOptions): Promise<RunRecord>
   const followers = workloads.some(({ name }) => name === 'events')
     ? cluster.names.map((node) => new Follower(cluster, node, (event) => recorder.see(node, event)))
     : []
-  const signal = options.signal ?? new AbortController().signal
+  const guard = guarded(cluster, options, recorder)
+  const { signal } = guard
 
   const clients = workloads.flatMap((workload) =>
     Array.from({ length: workload.clients(cluster.names.length) }, (_, at) => {
@@ -99,7 +100,9 @@ async function playOn(cluster: Cluster, options: RunOptions): Promise<RunRecord>
   )
   await Promise.all(lanes)
   await Promise.all(working)
-  await calmDown(cluster, recorder)
+  guard.end()
+  const unhealed = await calmDown(cluster, recorder, true)
+  for (const one of unhealed) say(`not healed: ${one}`)
   if (workloads.some(({ name }) => name === 'operators')) await undoOperators(cluster)
 
   const faultsEnded = recorder.now()
@@ -124,24 +127,23 @@ async function playOn(cluster: Cluster, options: RunOptions): Promise<RunRecord>
   lag.end()
   for (const { client } of clients) client.close?.()
   const ended = recorder.now()
-  const notes = readNotes(cluster.journal, recorder.began)
-  const grown = cluster
-    .openFiles()
-    .flatMap(({ node, open }) => (open > 200 ? [`the daemon of ${node} has ${open} open files when all is quiet`] : []))
+  const notes = cluster.journal === undefined ? [] : readNotes(cluster.journal, recorder.began)
+  const left = [...(await cluster.tidy()), ...cluster.grown()]
   if (options.keep !== undefined) cluster.keep(options.keep)
   const running = await cluster.close()
   return {
     events: recorder.events,
     bands: bandsOf(recorder.events),
     mayStop: new Set(options.faults.filter(({ mayStop }) => mayStop).map(({ name }) => name)),
-    notes,
+    // What was there before the run is another one's.
+    notes: cluster.own === undefined ? notes.filter(({ at }) => at >= 0) : notes,
     streams: recorder.streams,
     finals,
     faultsEnded,
     wellAfter,
     notWell,
     ended,
-    leaks: [...running.map((node) => `processes of ${node}`), ...grown],
+    leaks: [...new Set([...unhealed, ...left, ...running])],
     stalls: lag.stalls,
     pressure: lag.pressure,
   }
@@ -238,16 +240,61 @@ async function breakThings(
   }
 }
 
-/** Takes back whatever a fault may have left. */
-async function calmDown(cluster: Cluster, recorder: Recorder): Promise<void> {
-  await cluster.wires
-    .clear()
-    .catch((error: Error) => recorder.note({ process: 'nemesis', type: 'info', f: 'not-cleared', value: { error: error.message } }))
-  for (const node of cluster.names) {
-    cluster.shim(node)?.clear()
-    cluster.setDevice(node, 'honest')
-    cluster.power(node).resume()
-    if (!cluster.power(node).isOn()) await cluster.power(node).on()
+/** Takes back whatever a fault may have left. Answers what could not be. */
+async function calmDown(cluster: Cluster, recorder: Recorder, isLast = false): Promise<readonly string[]> {
+  const left = await cluster.calm(isLast)
+  if (left.length > 0) recorder.note({ process: 'nemesis', type: 'info', f: 'not-cleared', value: { left } as unknown as Json })
+  return left
+}
+
+/** Those that this cluster can have; of the others it is said why not. */
+function possible<Kind extends { readonly name: string; readonly lacks?: (cluster: Cluster) => string | undefined }>(
+  kinds: readonly Kind[],
+  cluster: Cluster,
+  say: (text: string) => void,
+): readonly Kind[] {
+  const without = new Map<string, string[]>()
+  const wanted = kinds.filter((kind) => {
+    const why = kind.lacks?.(cluster)
+    if (why !== undefined) without.set(why, [...(without.get(why) ?? []), kind.name])
+    return why === undefined
+  })
+  for (const [why, names] of without) say(`without ${names.join(', ')}: ${why}`)
+  return wanted
+}
+
+/** Ends clients and faults where the run is told to end, or where the cluster has not been well for too long. */
+function guarded(
+  cluster: Cluster,
+  { signal, unwellMax, say }: RunOptions,
+  recorder: Recorder,
+): { readonly signal: AbortSignal; readonly end: () => void } {
+  const stopping = new AbortController()
+  const stop = (why: string): void => {
+    if (stopping.signal.aborted) return
+    say(`nothing more is broken: ${why}`)
+    recorder.note({ process: 'nemesis', type: 'info', f: 'stopped', value: { why } })
+    stopping.abort()
+  }
+  const told = (): void => stop('told to end')
+  if (signal?.aborted === true) told()
+  signal?.addEventListener('abort', told)
+  let isOver = false
+  void (async () => {
+    let wellAt = recorder.now()
+    while (unwellMax !== undefined && !isOver) {
+      const why = await cluster.isWell()
+      if (why === undefined) wellAt = recorder.now()
+      else if (!isOver && recorder.now() - wellAt > unwellMax) stop(`not well for ${Math.round(unwellMax / 1_000)} s: ${why}`)
+      await pause(1_000)
+    }
+  })()
+  return {
+    signal: stopping.signal,
+    end: () => {
+      isOver = true
+      signal?.removeEventListener('abort', told)
+    },
   }
 }
 

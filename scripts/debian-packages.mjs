@@ -22,6 +22,8 @@ export const packages = [
   ['iputils-arping', 'duplicate check and announcement of addresses'],
   ['psmisc', 'fuser, which agents call'],
   ['kmod', 'the software watchdog'],
+  ['openssh-server', 'the way to the hosts of a cluster that is broken on purpose; a test starts it for itself'],
+  ['openssh-client', 'the same'],
 ]
 
 const policy = '/usr/sbin/policy-rc.d'

@@ -15,7 +15,14 @@ export interface ApiOptions {
   readonly timeoutMs?: number
 }
 
-export class Api {
+export interface Api {
+  call(method: string, path: string, body?: unknown, options?: ApiOptions): Promise<ApiAnswer>
+  /** Lines of an endless answer, until it ends; of a refusal none. Resolves with its status; 0 where there was none. */
+  lines(path: string, onLine: (line: string) => void, signal: AbortSignal): Promise<number>
+  close(): void
+}
+
+export class HttpApi implements Api {
   readonly #target: { readonly socketPath: string } | { readonly host: string; readonly port: number }
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 64 })
 
@@ -50,7 +57,6 @@ export class Api {
     })
   }
 
-  /** Lines of an endless answer, until it ends; of a refusal none. Resolves with its status; 0 where there was none. */
   lines(path: string, onLine: (line: string) => void, signal: AbortSignal): Promise<number> {
     return new Promise((resolve) => {
       const asked = request({ ...this.#target, path, headers: { accept: 'application/x-ndjson' }, agent: false, signal }, (answer) => {
@@ -76,7 +82,7 @@ export class Api {
   }
 }
 
-function parse(text: string): Readonly<Record<string, unknown>> {
+export function parse(text: string): Readonly<Record<string, unknown>> {
   try {
     return JSON.parse(text) as Record<string, unknown>
   } catch {

@@ -24,9 +24,13 @@ export interface Impairment extends Partial<Omit<Shape, 'loss'>> {
 }
 
 /** By `from>to`, the worst of what is asked for. */
-type Shapes = ReadonlyMap<string, Shape>
+export type Shapes = ReadonlyMap<string, Shape>
 
-interface Carrier {
+export interface Carrier {
+  /** Why nothing can be cut; undefined where it can. */
+  readonly lacks?: string
+  /** Whether it takes part of a second or less. */
+  readonly isQuick?: boolean
   /** Whether packets can be late, overtake each other, and come twice. */
   readonly canDelay: boolean
   apply(shapes: Shapes): Promise<void>
@@ -39,6 +43,14 @@ export class Wires {
 
   constructor(carrier: Carrier) {
     this.#carrier = carrier
+  }
+
+  get lacks(): string | undefined {
+    return this.#carrier.lacks
+  }
+
+  get isQuick(): boolean {
+    return this.#carrier.isQuick ?? true
   }
 
   get canDelay(): boolean {

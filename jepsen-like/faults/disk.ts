@@ -1,31 +1,35 @@
 /** Disks that are slow, full, broken, spoilt or gone. */
-import { type Cluster, type Faults, flipBit, groupName, waitUntil } from '../cluster/index.js'
-import { drawTarget, type Fault, type Injected, nodeOf } from './fault.js'
+import { type Faults, flipBit, groupName, type OwnCluster, waitUntil } from '../cluster/index.js'
+import { drawTarget, type Fault, type Injected, nodeOf, onOwn } from './fault.js'
 
-const lacks = (cluster: Cluster): string | undefined => (cluster.hasShim ? undefined : 'faulty disks need a C compiler')
+const lacks = (own: OwnCluster): string | undefined => (own.hasShim ? undefined : 'faulty disks need a C compiler')
 
-function faulty(name: string, does: string, faults: Faults, more: Partial<Fault> = {}): Fault {
+const shape = (name: string, does: string): Omit<Fault, 'inject'> => ({
+  name,
+  family: 'disk',
+  does,
+  lasts: [1_500, 9_000],
+  takesAway: true,
+  mayStop: true,
+  draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
+})
+
+function faulty(name: string, does: string, faults: Faults, lasts: Fault['lasts'] = [1_500, 9_000]): Fault {
   const none = Object.fromEntries(Object.keys(faults).map((key) => [key, undefined]))
-  return {
-    name,
-    family: 'disk',
-    does,
-    lasts: [1_500, 9_000],
-    takesAway: true,
-    mayStop: true,
+  return onOwn({
+    ...shape(name, does),
+    lasts,
     lacks,
-    draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
     inject: async (cluster, detail) => {
       const node = await nodeOf(cluster, (detail as { readonly target: string }).target)
       cluster.shim(node)?.set(faults)
       return { met: { node }, heal: async () => cluster.shim(node)?.set(none) }
     },
-    ...more,
-  }
+  })
 }
 
 /** A new disk in the machine: it joins as a new member. */
-async function replaceDisk(cluster: Cluster, node: string): Promise<void> {
+async function replaceDisk(cluster: OwnCluster, node: string): Promise<void> {
   // Only one at a time may lose what it has: the spoilt one waits for one that is just coming back.
   const others = cluster.names.filter((name) => name !== node)
   await waitUntil('the others to vote', 60_000, () => cluster.areVoters(others)).catch(() => undefined)
@@ -34,8 +38,8 @@ async function replaceDisk(cluster: Cluster, node: string): Promise<void> {
   await cluster.power(node).on()
 }
 
-const spoilt: Fault = {
-  ...faulty('disk-rot', 'a node is switched off, one bit of its log is turned over, and it is switched on; later it gets a new disk', {}),
+const spoilt = onOwn({
+  ...shape('disk-rot', 'a node is switched off, one bit of its log is turned over, and it is switched on; later it gets a new disk'),
   lasts: [5_000, 9_000],
   draw: (random, nodes) => ({ target: drawTarget(random, nodes), share: random.next() }),
   inject: async (cluster, detail) => {
@@ -48,10 +52,10 @@ const spoilt: Fault = {
     await cluster.power(node).on()
     return { met: { node, offset: flipped?.offset ?? null }, heal: () => replaceDisk(cluster, node) }
   },
-}
+})
 
-const lost: Fault = {
-  ...faulty('disk-lost', 'a node is switched off, gets an empty disk, and is switched on', {}),
+const lost = onOwn({
+  ...shape('disk-lost', 'a node is switched off, gets an empty disk, and is switched on'),
   lasts: [6_000, 10_000],
   inject: async (cluster, detail) => {
     const node = await nodeOf(cluster, (detail as { readonly target: string }).target)
@@ -59,22 +63,22 @@ const lost: Fault = {
     await replaceDisk(cluster, node)
     return { met: { node }, heal: async () => undefined }
   },
-}
+})
 
 /** For real: other programs' files take what was left, and every write of the node meets that. */
 const brimful: Fault = {
-  ...faulty('disk-brim', 'the small file system of one node is filled to the last byte, and room is made again', {}),
+  ...shape('disk-brim', 'the file system of one node’s data is filled to the last byte, and room is made again'),
   lasts: [1_500, 12_000],
-  lacks: (cluster) => (cluster.hasSmallDisks ? undefined : 'file systems are mounted by root'),
+  lacks: (cluster) => cluster.noFullDisks,
   inject: async (cluster, detail) => {
     const node = await nodeOf(cluster, (detail as { readonly target: string }).target)
-    const bytes = cluster.fillDisk(node)
-    return { met: { node, bytes }, heal: async () => cluster.emptyDisk(node) }
+    const bytes = await cluster.fillDisk(node)
+    return { met: { node, ...(bytes === undefined ? {} : { bytes }) }, heal: () => cluster.emptyDisk(node) }
   },
 }
 
 /** Taken out of the cluster after it has left, it comes back with an empty disk: as a new member, learner first. */
-const replaced: Fault = {
+const replaced = onOwn({
   name: 'member-replaced',
   family: 'change',
   does: 'a node leaves and its member is taken out; with an empty disk it joins again',
@@ -108,10 +112,10 @@ const replaced: Fault = {
       },
     }
   },
-}
+})
 
 /** It was asked to leave and may have, or may not: switched off and on it comes back in any case. */
-async function comesBack(cluster: Cluster, node: string): Promise<void> {
+async function comesBack(cluster: OwnCluster, node: string): Promise<void> {
   await cluster.power(node).off()
   await cluster.power(node).on()
 }
@@ -123,7 +127,7 @@ function spared(node: string): Injected {
 
 export const diskFaults: readonly Fault[] = [
   faulty('disk-slow', 'each sync of one node takes 300 ms', { syncDelayMs: 300 }),
-  faulty('disk-hang', 'each sync of one node takes five seconds', { syncDelayMs: 5_000 }, { lasts: [4_000, 12_000] }),
+  faulty('disk-hang', 'each sync of one node takes five seconds', { syncDelayMs: 5_000 }, [4_000, 12_000]),
   faulty('disk-crawl', 'each write of one node takes 40 ms', { writeDelayMs: 40 }),
   faulty('disk-full', 'the disk of one node is full', { writeError: 28 }),
   faulty('disk-fail', 'syncs of one node fail', { syncError: 5 }),

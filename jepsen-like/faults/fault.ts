@@ -1,6 +1,6 @@
 /** A fault and how it is healed. */
 import type { Json } from '../checkers/index.js'
-import type { Cluster } from '../cluster/index.js'
+import type { Cluster, OwnCluster } from '../cluster/index.js'
 import type { FaultKind, Random } from '../core/index.js'
 
 export interface Fault extends FaultKind {
@@ -9,6 +9,8 @@ export interface Fault extends FaultKind {
   readonly does: string
   /** It may end the service where it runs, or have a node fenced. Of one that may not, the service must take no notice. */
   readonly mayStop: boolean
+  /** Too much to come unless it is named: not among "mixed", nor by its family. */
+  readonly onlyByName?: true
   /** Why this cluster cannot have it; undefined where it can. */
   readonly lacks?: (cluster: Cluster) => string | undefined
   /** `id` is the fault's own, under which it asks for impairments of the wires. */
@@ -38,3 +40,17 @@ export async function nodeOf(cluster: Cluster, target: Target): Promise<string> 
 }
 
 export const healed = async (): Promise<void> => undefined
+
+interface OwnFault extends Omit<Fault, 'lacks' | 'inject'> {
+  readonly lacks?: (own: OwnCluster) => string | undefined
+  readonly inject: (own: OwnCluster, detail: Json, id: number) => Promise<Injected>
+}
+
+/** Needs what only a cluster of the harness's own has. */
+export function onOwn({ lacks, inject, ...fault }: OwnFault): Fault {
+  return {
+    ...fault,
+    lacks: ({ own }) => (own === undefined ? 'only a cluster of the harness’s own has that' : lacks?.(own)),
+    inject: ({ own }, detail, id) => inject(own as OwnCluster, detail, id),
+  }
+}

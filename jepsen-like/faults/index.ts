@@ -10,12 +10,14 @@ export type { Fault, Injected } from './fault.js'
 
 export const faults: readonly Fault[] = [...processFaults, ...networkFaults, ...diskFaults, ...otherFaults]
 
-/** By names and families, or `mixed` for all and `none`; the text of what is unknown. */
+/** By names and families, or `mixed` for all that need not be named, and `none`; the text of what is unknown. */
 export function chooseFaults(words: readonly string[]): readonly Fault[] | string {
   const chosen = new Set<Fault>()
   for (const word of words) {
     if (word === 'none') continue
-    const found = faults.filter(({ name, family }) => word === 'mixed' || name === word || family === word)
+    const found = faults.filter(
+      ({ name, family, onlyByName = false }) => name === word || (!onlyByName && (word === 'mixed' || family === word)),
+    )
     if (found.length === 0) return word
     for (const fault of found) chosen.add(fault)
   }

@@ -20,6 +20,8 @@ function between(
   )
 }
 
+const lacksWires = ({ wires }: Cluster): string | undefined => wires.lacks
+
 interface Shape {
   readonly name: string
   readonly family: string
@@ -39,9 +41,8 @@ function fault({ name, family, does, needsRelay = false, mayStop = true, draw, s
     takesAway: true,
     mayStop,
     draw,
-    ...(needsRelay
-      ? { lacks: (cluster: Cluster) => (cluster.wires.canDelay ? undefined : 'only a relay can delay packets: --wires relay') }
-      : {}),
+    lacks: (cluster) =>
+      lacksWires(cluster) ?? (needsRelay && !cluster.wires.canDelay ? 'only a relay can delay packets: --wires relay' : undefined),
     inject: async (cluster, detail, id) => {
       const impairments = await shape(cluster, detail as never)
       await cluster.wires.set(id, impairments)
@@ -120,6 +121,7 @@ export const networkFaults: readonly Fault[] = [
   {
     ...alone('cut-flap', '', 'both'),
     does: 'one node is cut off and connected again several times a second or slower',
+    lacks: (cluster) => lacksWires(cluster) ?? (cluster.wires.isQuick ? undefined : 'commands on hosts are too slow for it'),
     draw: (random, nodes) => ({ target: drawTarget(random, nodes), every: random.pick([120, 300, 900, 2_000]) }),
     inject: async (cluster, detail, id) => {
       const { target: wanted, every } = detail as { readonly target: string; readonly every: number }

@@ -1,9 +1,8 @@
 /** Clocks, fence devices, crowds at the API, and changes that people make in the midst of it. */
 import { connect, type Socket } from 'node:net'
-import type { Cluster, DeviceMode } from '../cluster/index.js'
-import { drawTarget, type Fault, healed, nodeOf } from './fault.js'
+import type { DeviceMode, Undo } from '../cluster/index.js'
+import { drawTarget, type Fault, healed, nodeOf, onOwn } from './fault.js'
 
-const needsShim = (cluster: Cluster): string | undefined => (cluster.hasShim ? undefined : 'wrong clocks need a C compiler')
 const hour = 3_600_000
 
 const jumped: Fault = {
@@ -13,7 +12,7 @@ const jumped: Fault = {
   lasts: [2_000, 9_000],
   takesAway: false,
   mayStop: false,
-  lacks: needsShim,
+  lacks: (cluster) => cluster.noWrongClocks,
   draw: (random, nodes) => ({
     target: random.chance(0.25) ? 'all' : drawTarget(random, nodes),
     by: random.pick([-2 * 365 * 24 * hour, -hour, -1_500, 1_500, hour, 2 * 365 * 24 * hour]),
@@ -21,24 +20,30 @@ const jumped: Fault = {
   inject: async (cluster, detail) => {
     const { target, by } = detail as { readonly target: string; readonly by: number }
     const nodes = target === 'all' ? [...cluster.names] : [await nodeOf(cluster, target)]
-    for (const node of nodes) cluster.shim(node)?.set({ clockOffsetMs: by })
+    const undo: Undo[] = []
+    const met: Record<string, number> = {}
+    for (const node of nodes) {
+      const jumped = await cluster.jumpClock(node, by)
+      met[node] = jumped.by
+      undo.push(jumped.undo)
+    }
     return {
-      met: { nodes },
+      met: { by: met },
       heal: async () => {
-        for (const node of nodes) cluster.shim(node)?.set({ clockOffsetMs: undefined })
+        for (const one of undo) await one()
       },
     }
   },
 }
 
-const drifting: Fault = {
+const drifting = onOwn({
   name: 'clock-drift',
   family: 'clock',
   does: 'the wall clock of one node runs at half or twice its speed',
   lasts: [3_000, 12_000],
   takesAway: false,
   mayStop: false,
-  lacks: needsShim,
+  lacks: (own) => own.noWrongClocks,
   draw: (random, nodes) => ({ target: drawTarget(random, nodes), rate: random.pick([-500_000, 100_000, 1_000_000]) }),
   inject: async (cluster, detail) => {
     const { target, rate } = detail as { readonly target: string; readonly rate: number }
@@ -46,11 +51,11 @@ const drifting: Fault = {
     cluster.shim(node)?.set({ clockRatePpm: rate })
     return { met: { node }, heal: async () => cluster.shim(node)?.set({ clockRatePpm: undefined }) }
   },
-}
+})
 
 /** Only something where a node is lost at the same time. */
 function device(mode: DeviceMode, does: string): Fault {
-  return {
+  return onOwn({
     name: `device-${mode}`,
     family: 'device',
     does,
@@ -69,12 +74,12 @@ function device(mode: DeviceMode, does: string): Fault {
         },
       }
     },
-  }
+  })
 }
 
 /** The node that runs the service is cut off and must be fenced, with a device that does not do what it should. */
 function cutWith(mode: DeviceMode): Fault {
-  return {
+  return onOwn({
     name: `cut-device-${mode}`,
     family: 'device',
     does: `the node that runs the service is cut off, and its fence device is ${mode}`,
@@ -101,7 +106,7 @@ function cutWith(mode: DeviceMode): Fault {
         },
       }
     },
-  }
+  })
 }
 
 const flooded: Fault = {
@@ -111,12 +116,13 @@ const flooded: Fault = {
   lasts: [3_000, 9_000],
   takesAway: false,
   mayStop: false,
-  lacks: (cluster) => (cluster.arena === 'loopback' ? undefined : 'it needs the API on this machine’s own loopback'),
+  lacks: (cluster) =>
+    cluster.names.every((node) => cluster.apiAddress(node) !== undefined) ? undefined : 'this process does not reach the APIs by TCP',
   draw: (random, nodes) => ({ target: drawTarget(random, nodes), connections: random.pick([100, 300, 600]) }),
   inject: async (cluster, detail) => {
     const { target, connections } = detail as { readonly target: string; readonly connections: number }
     const node = await nodeOf(cluster, target)
-    const { host, port } = cluster.apiAddress(node)
+    const { host, port } = cluster.apiAddress(node) as { readonly host: string; readonly port: number }
     const sockets: Socket[] = []
     for (let at = 0; at < connections; at++) {
       const socket = connect({ host, port })
@@ -145,7 +151,25 @@ const transferred: Fault = {
   },
 }
 
-const reconfigured: Fault = {
+/** By its fence device, through the API, as an operator would; the device turns it on again. */
+const fenced: Fault = {
+  name: 'fence-node',
+  family: 'fence',
+  does: 'a node is cut off by its fence device, as an operator would have it; only when it is named',
+  lasts: [8_000, 15_000],
+  takesAway: true,
+  mayStop: true,
+  onlyByName: true,
+  draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
+  inject: async (cluster, detail) => {
+    const node = await nodeOf(cluster, (detail as { readonly target: string }).target)
+    const other = cluster.names.find((name) => name !== node)
+    const { status, body } = await cluster.ask('POST', `/v1/nodes/${node}/fence?wait=20s`, { node, reason: 'a chaos run' }, other)
+    return { met: { node, status, ...(status < 300 ? {} : { code: String(body.code ?? '') }) }, heal: healed }
+  },
+}
+
+const reconfigured = onOwn({
   name: 'settings',
   family: 'change',
   does: 'the profile is changed, and changed back',
@@ -164,7 +188,7 @@ const reconfigured: Fault = {
       heal: async () => void (await cluster.ask('PATCH', '/v1/settings', { profile: before })),
     }
   },
-}
+})
 
 export const otherFaults: readonly Fault[] = [
   jumped,
@@ -178,5 +202,6 @@ export const otherFaults: readonly Fault[] = [
   cutWith('refuse'),
   flooded,
   transferred,
+  fenced,
   reconfigured,
 ]

@@ -1,23 +1,8 @@
 /** Processes and whole nodes that die, stand still, or start again. */
-import { spawn } from 'node:child_process'
-import { availableParallelism } from 'node:os'
-import { type Cluster, pause, type Role } from '../cluster/index.js'
-import { drawTarget, type Fault, healed, type Injected, nodeOf } from './fault.js'
+import { type OwnCluster, pause, type Role } from '../cluster/index.js'
+import { drawTarget, type Fault, healed, nodeOf, onOwn } from './fault.js'
 
 type Detail = { readonly target: string; readonly seconds?: number; readonly times?: number }
-
-function signal(pids: readonly number[], name: NodeJS.Signals): number {
-  let told = 0
-  for (const pid of pids) {
-    try {
-      process.kill(pid, name)
-      told++
-    } catch {
-      // It has ended by itself.
-    }
-  }
-  return told
-}
 
 function killed(role: Role, always?: 'holder'): Fault {
   return {
@@ -35,14 +20,13 @@ function killed(role: Role, always?: 'holder'): Fault {
       for (let time = 0; time < times; time++) {
         // One death is not to be noticed; two within a lease are a node that is lost.
         if (time > 0) await pause(4_500)
-        met += signal(cluster.pids(node, role), 'SIGKILL')
+        met += await cluster.kill(node, role)
       }
       return { met: { node, killed: met }, heal: healed }
     },
   }
 }
 
-/** As an upgrade does: guardian and daemon make room for the next one (SIGHUP), the monitor goes in order (SIGTERM). */
 function restarted(role: Role): Fault {
   return {
     name: `restart-${role}`,
@@ -54,8 +38,7 @@ function restarted(role: Role): Fault {
     draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
     inject: async (cluster, detail) => {
       const node = await nodeOf(cluster, (detail as Detail).target)
-      const told = signal(cluster.pids(node, role), role === 'monitor' ? 'SIGTERM' : 'SIGHUP')
-      return { met: { node, told }, heal: healed }
+      return { met: { node, told: await cluster.restart(node, role) }, heal: healed }
     },
   }
 }
@@ -63,7 +46,7 @@ function restarted(role: Role): Fault {
 /** How long one may take beside other faults, in milliseconds. */
 const upgradeMax = 40_000
 
-const upgraded: Fault = {
+const upgraded = onOwn({
   name: 'upgrade',
   family: 'restart',
   does: 'monitor, daemon and guardian of a node make room for the program of this checkout, by `quorate upgrade`',
@@ -77,9 +60,9 @@ const upgraded: Fault = {
     const { done, text } = await cluster.upgrade(node, upgradeMax)
     return { met: { node, done, ...(done ? {} : { text: text.slice(-300) }) }, heal: healed }
   },
-}
+})
 
-const reborn: Fault = {
+const reborn = onOwn({
   name: 'clock-uptime',
   family: 'clock',
   does: 'a node is switched off, and on again with clocks that count since another boot, up to weeks apart',
@@ -99,7 +82,7 @@ const reborn: Fault = {
     await cluster.power(node).on()
     return { met: { node }, heal: () => turnOn(cluster, [node]) }
   },
-}
+})
 
 function paused(role: Role): Fault {
   return {
@@ -112,14 +95,12 @@ function paused(role: Role): Fault {
     draw: (random, nodes) => ({ target: drawTarget(random, nodes) }),
     inject: async (cluster, detail) => {
       const node = await nodeOf(cluster, (detail as Detail).target)
-      const pids = cluster.pids(node, role)
-      signal(pids, 'SIGSTOP')
-      return { met: { node, pids: [...pids] }, heal: async () => void signal(pids, 'SIGCONT') }
+      return { met: { node }, heal: await cluster.pause(node, role) }
     },
   }
 }
 
-const crashed: Fault = {
+const crashed = onOwn({
   name: 'crash-node',
   family: 'crash',
   does: 'everything of a node is killed and its unsynced data is lost; its fence device turns it on again, if nobody else does',
@@ -132,9 +113,9 @@ const crashed: Fault = {
     cluster.power(node).crash()
     return { met: { node }, heal: () => turnOn(cluster, [node]) }
   },
-}
+})
 
-const poweredOff: Fault = {
+const poweredOff = onOwn({
   name: 'power-node',
   family: 'crash',
   does: 'a node is switched off and left so for a while',
@@ -147,9 +128,9 @@ const poweredOff: Fault = {
     await cluster.power(node).off()
     return { met: { node }, heal: () => turnOn(cluster, [node]) }
   },
-}
+})
 
-const poweredAll: Fault = {
+const poweredAll = onOwn({
   name: 'power-all',
   family: 'crash',
   does: 'all nodes lose power at once, and come back',
@@ -163,9 +144,9 @@ const poweredAll: Fault = {
     for (const name of cluster.names) await cluster.power(name).on()
     return { met: { nodes: [...cluster.names] }, heal: () => turnOn(cluster, cluster.names) }
   },
-}
+})
 
-const majorityLost: Fault = {
+const majorityLost = onOwn({
   name: 'power-majority',
   family: 'crash',
   does: 'a majority of the nodes loses power and comes back after a while',
@@ -178,13 +159,13 @@ const majorityLost: Fault = {
     await Promise.all(nodes.map((name) => cluster.power(name).off()))
     return { met: { nodes: [...nodes] }, heal: () => turnOn(cluster, nodes) }
   },
-}
+})
 
-async function turnOn(cluster: Cluster, nodes: readonly string[]): Promise<void> {
+async function turnOn(cluster: OwnCluster, nodes: readonly string[]): Promise<void> {
   for (const node of nodes) if (!cluster.power(node).isOn()) await cluster.power(node).on()
 }
 
-const pausedNode: Fault = {
+const pausedNode = onOwn({
   name: 'pause-node',
   family: 'pause',
   does: 'everything of a node stands still and goes on later, as a virtual machine does that is moved',
@@ -203,20 +184,20 @@ const pausedNode: Fault = {
       },
     }
   },
-}
+})
 
 const starved: Fault = {
   name: 'cpu',
   family: 'cpu',
-  does: 'programs that only compute take the processors of this machine',
+  does: 'programs that only compute take the processors of this machine, or of one host',
   lasts: [3_000, 10_000],
   takesAway: false,
   mayStop: true,
-  draw: (random) => ({ share: random.between(1, 3) }),
-  inject: async (_cluster, detail): Promise<Injected> => {
-    const count = availableParallelism() * (detail as { readonly share: number }).share
-    const busy = Array.from({ length: count }, () => spawn(process.execPath, ['-e', 'for(;;){}'], { stdio: 'ignore' }))
-    return { met: { programs: count }, heal: async () => void busy.map((child) => child.kill('SIGKILL')) }
+  draw: (random, nodes) => ({ target: random.pick(nodes), share: random.between(1, 3) }),
+  inject: async (cluster, detail) => {
+    const { target, share } = detail as { readonly target: string; readonly share: number }
+    const node = await nodeOf(cluster, target)
+    return { met: { node, programs: share }, heal: await cluster.burn(node, share) }
   },
 }
 

@@ -1,7 +1,17 @@
 /** Verdicts on a run, from its record alone: whoever has the files can judge again. */
 import { checkLinearizable, type Header, type HistoryEvent, type Json } from '../checkers/index.js'
 import { calm, convergence, events, faultless, leaks, once } from './others.js'
-import { checkpoints, gaps, noLateOwner, noNeedlessAction, oneOwner, proofBeforeGrant, takeovers } from './owner.js'
+import {
+  addressGaps,
+  checkpoints,
+  gaps,
+  noLateOwner,
+  noNeedlessAction,
+  oneAnswerer,
+  oneOwner,
+  proofBeforeGrant,
+  takeovers,
+} from './owner.js'
 import type { Judge, RunRecord, Verdict } from './record.js'
 
 export { type Copy, copiesOf } from './owner.js'
@@ -40,6 +50,8 @@ export function judgeRun(record: RunRecord, options: JudgeOptions): readonly Ver
     checkpoints,
     takeovers: takeovers(options.takeoverBound),
     gaps: gaps(options.wellBound),
+    'address-gaps': addressGaps(options.wellBound),
+    'one-answerer': oneAnswerer(options.group),
     'no-needless-action': noNeedlessAction,
     'proof-before-grant': proofBeforeGrant(options.group),
     events,

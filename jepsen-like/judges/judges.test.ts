@@ -28,7 +28,8 @@ const owner = {
   name: 'owner',
   judges: ['one-owner', 'no-late-owner', 'checkpoints', 'takeovers', 'gaps', 'no-needless-action', 'proof-before-grant'],
 }
-const workloads = [register, owner, { name: 'events', judges: ['events'] }, { name: 'idempotent', judges: ['once'] }]
+const address = { name: 'address', judges: ['address-gaps', 'one-answerer'] }
+const workloads = [register, owner, address, { name: 'events', judges: ['events'] }, { name: 'idempotent', judges: ['once'] }]
 
 function verdict(judge: string, record: Partial<RunRecord>): Verdict {
   const all = judgeRun({ ...empty, ...record }, { workloads, group: 'owner', takeoverBound: 10_000, wellBound: 30_000, limit: 5 })
@@ -57,6 +58,11 @@ const op = (
 ]
 const answer = (at: number, token: number, count: number, left: number): readonly RunEvent[] =>
   op('owner-0', 'owner', 'ask', at, at + 5, undefined, 'ok', { node: `n${token}`, token, pid: token, count, left })
+const answered = (at: number, node: string | null): readonly RunEvent[] =>
+  op('address-0', 'address', 'ask', at, at + 5, undefined, 'ok', { node })
+const granted = (...revisions: readonly number[]) => ({
+  n1: revisions.map((revision) => seen(revision, 'decision.grant', { subject: 'owner' })),
+})
 const crash: Band = { fault: 'crash-node', lane: 0, detail: {}, from: 5_000, to: 9_000 }
 const seen = (revision: number, kind: string, more: Partial<SeenEvent> = {}): SeenEvent => ({
   revision,
@@ -127,6 +133,28 @@ const cases: Readonly<Record<string, Case>> = {
       'a node is challenged for no reason': { notes: copy('n1', 1, 0, 5_000), streams: { n1: [seen(4_000, 'case.opened')] } },
     },
     nothing: {},
+  },
+  'address-gaps': {
+    well: {
+      events: [...answered(0, null), ...answered(40_000, null), ...answered(40_100, null)],
+      bands: [{ ...crash, from: 5_000, to: 30_000 }],
+    },
+    ill: { 'silence while nothing is broken': { events: [...answered(0, null), ...answered(40_000, null)] } },
+    nothing: { events: answered(0, null) },
+  },
+  'one-answerer': {
+    well: { events: [...answered(0, 'n1'), ...answered(100, null), ...answered(200, 'n2'), ...answered(300, 'n1')], finals: granted(3, 5) },
+    ill: {
+      'two answer in turn after one grant': {
+        events: [...answered(0, 'n1'), ...answered(100, 'n2'), ...answered(200, 'n1')],
+        finals: granted(3),
+      },
+      'somebody else answers, and the grant was of another group': {
+        events: [...answered(0, 'n1'), ...answered(100, 'n2')],
+        finals: { n1: [seen(1, 'decision.grant', { subject: 'web' })] },
+      },
+    },
+    nothing: { events: [...answered(0, null), ...answered(100, null)], finals: granted(3) },
   },
   'proof-before-grant': {
     well: {

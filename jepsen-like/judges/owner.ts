@@ -161,38 +161,75 @@ export const takeovers: (boundMs: number) => Judge = (boundMs) => (record) => {
 }
 
 /** When nothing is broken any more, the service answers again within the bound. */
-export const gaps: (boundMs: number) => Judge = (boundMs) => (record) => {
-  const judge = 'gaps'
-  const times = answers(record)
-    .map(({ to }) => to)
-    .toSorted((a, b) => a - b)
-  if (times.length < 2) return { judge, valid: 'unknown', text: 'the service hardly answered' }
-  let longest = 0
-  const bad: Json[] = []
-  for (const [at, time] of times.entries()) {
-    const next = times[at + 1]
-    if (next === undefined) break
-    longest = Math.max(longest, next - time)
-    // Of the gap, what lies after the last fault that touches it.
-    const since = record.bands.reduce(
-      (most, { from, to }) => (from < next && to > time - boundMs ? Math.max(most, Math.min(to, next)) : most),
-      time,
-    )
-    if (next - since > boundMs && !record.stalls.some((stall) => stall.at > since && stall.at < next && stall.ms > 1_000))
-      bad.push({ from: time, to: next, calmSince: since })
-  }
-  const figures = { longestMs: Math.round(longest), answers: times.length }
-  const isOperated = record.events.some(({ workload }) => workload === 'operators')
-  if (bad.length > 0 && !isOperated)
-    return {
-      judge,
-      valid: false,
-      text: `the service did not answer for more than ${boundMs} ms while nothing was broken`,
-      offending: bad.slice(0, offendingMax),
-      figures,
+export const gaps: (boundMs: number) => Judge = (boundMs) => gapsOf('gaps', 'owner', boundMs)
+
+/** The same for a service of any kind. */
+export const addressGaps: (boundMs: number) => Judge = (boundMs) => gapsOf('address-gaps', 'address', boundMs)
+
+const gapsOf =
+  (judge: string, workload: string, boundMs: number): Judge =>
+  (record) => {
+    const times = completed(record.events, workload)
+      .filter(({ type }) => type === 'ok')
+      .map(({ to }) => to)
+      .toSorted((a, b) => a - b)
+    if (times.length < 2) return { judge, valid: 'unknown', text: 'the service hardly answered' }
+    let longest = 0
+    const bad: Json[] = []
+    for (const [at, time] of times.entries()) {
+      const next = times[at + 1]
+      if (next === undefined) break
+      longest = Math.max(longest, next - time)
+      // Of the gap, what lies after the last fault that touches it.
+      const since = record.bands.reduce(
+        (most, { from, to }) => (from < next && to > time - boundMs ? Math.max(most, Math.min(to, next)) : most),
+        time,
+      )
+      if (next - since > boundMs && !record.stalls.some((stall) => stall.at > since && stall.at < next && stall.ms > 1_000))
+        bad.push({ from: time, to: next, calmSince: since })
     }
-  return { judge, valid: true, text: `longest time without an answer ${figures.longestMs} ms`, figures }
-}
+    const figures = { longestMs: Math.round(longest), answers: times.length }
+    const isOperated = record.events.some(({ workload }) => workload === 'operators')
+    if (bad.length > 0 && !isOperated)
+      return {
+        judge,
+        valid: false,
+        text: `the service did not answer for more than ${boundMs} ms while nothing was broken`,
+        offending: bad.slice(0, offendingMax),
+        figures,
+      }
+    return { judge, valid: true, text: `longest time without an answer ${figures.longestMs} ms`, figures }
+  }
+
+/**
+ * At the address of the group somebody else answers only after a grant: there are not more changes of who answers than grants. Of a
+ * service that does not say who it is, nothing can be said.
+ */
+export const oneAnswerer: (group: string) => Judge =
+  (group) =>
+  ({ events, finals }) => {
+    const judge = 'one-answerer'
+    const said = completed(events, 'address').flatMap(({ type, value, from, to }) => {
+      const node = type === 'ok' ? ((value as { readonly node?: string | null } | undefined)?.node ?? undefined) : undefined
+      return node === undefined ? [] : [{ node, from, to }]
+    })
+    const changes = said.filter(({ node }, at) => at > 0 && said[at - 1]?.node !== node)
+    const longest = Object.values(finals).toSorted((a, b) => b.length - a.length)[0]
+    const figures = { answers: said.length, changes: changes.length }
+    if (said.length === 0) return { judge, valid: 'unknown', text: 'no answer said who gave it', figures }
+    if (longest === undefined) return { judge, valid: 'unknown', text: 'no journal could be read', figures }
+    const grants = longest.filter(({ kind, subject }) => kind === 'decision.grant' && subject === group).length
+    if (changes.length > grants)
+      return {
+        judge,
+        valid: false,
+        text: `who answered changed ${changes.length} times, with ${grants} grants of the group`,
+        offending: changes.slice(0, offendingMax).map(({ node, from, to }) => ({ node, from, to })),
+        figures,
+      }
+    if (changes.length === 0) return { judge, valid: 'unknown', text: 'one node answered all the time', figures }
+    return { judge, valid: true, text: `who answered changed ${changes.length} times, with ${grants} grants of the group`, figures }
+  }
 
 const settling = 20_000
 

@@ -18,7 +18,7 @@ export const events: Workload = {
   open: ({ cluster, node }) => ({
     async perform({ key, value }) {
       const about = cluster.names[(key as number) % cluster.names.length] as string
-      const answer = await cluster.api(node).call('PATCH', `/v1/nodes/${about}`, { attributes: { chaos: value } })
+      const answer = await cluster.api(node).call('PATCH', `/v1/nodes/${about}`, { attributes: { [cluster.prefix]: value } })
       return changed(answer, { about, revision: Number(answer.body.revision ?? 0) })
     },
   }),
@@ -49,7 +49,7 @@ export class Follower {
       // A revision may have several events: the last one is asked for again, and what is known of it passed over.
       const known = last
       await cluster.api(this.node).lines(
-        `/v1/events?from=${known?.revision ?? 0}`,
+        `/v1/events?from=${known?.revision ?? cluster.firstRevision}`,
         (line) => {
           const event = JSON.parse(line) as Partial<Seen>
           if (event.revision === undefined || event.number === undefined) return
@@ -69,11 +69,11 @@ export class Follower {
   }
 }
 
-/** All that a node's journal keeps. Undefined where it did not answer. */
+/** All that a node's journal keeps of the run. Undefined where it did not answer. */
 export async function allEvents(cluster: Cluster, node: string): Promise<readonly Readonly<Record<string, unknown>>[] | undefined> {
   const found: Record<string, unknown>[] = []
   const status = await cluster
     .api(node)
-    .lines('/v1/events?from=0&follow=false', (line) => found.push(JSON.parse(line)), AbortSignal.timeout(20_000))
+    .lines(`/v1/events?from=${cluster.firstRevision}&follow=false`, (line) => found.push(JSON.parse(line)), AbortSignal.timeout(20_000))
   return status === 200 ? found : undefined
 }

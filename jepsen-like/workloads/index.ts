@@ -13,11 +13,14 @@ export const workloads: readonly Workload[] = [...storeWorkloads, ...serviceWork
 /** What runs unless something else is asked for. Operators are on their own: what they do looks like a fault. */
 export const defaultWorkloads = ['register', 'kv', 'append', 'set', 'idempotent', 'owner', 'events'] as const
 
-/** `all` is every one; the text of what is unknown. */
-export function chooseWorkloads(words: readonly string[]): readonly Workload[] | string {
+/** Of these, on a cluster of somebody's own, those for which it has what they need. */
+export const hostsWorkloads = [...defaultWorkloads, 'address'] as const
+
+/** `all` is every one, with `gentle` but for those that must be named; the text of what is unknown. */
+export function chooseWorkloads(words: readonly string[], gentle = false): readonly Workload[] | string {
   const chosen = new Set<Workload>()
   for (const word of words) {
-    const found = workloads.filter(({ name }) => word === 'all' || word === name)
+    const found = workloads.filter(({ name, onlyByName = false }) => word === name || (word === 'all' && !(gentle && onlyByName)))
     if (found.length === 0) return word
     for (const workload of found) chosen.add(workload)
   }

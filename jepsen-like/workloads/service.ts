@@ -1,12 +1,15 @@
 /** Workloads over the group and its service: who answers at its address, moves, and what operators do all day. */
-import { type Cluster, groupName } from '../cluster/index.js'
+import type { Cluster } from '../cluster/index.js'
 import { every, random, stagger } from '../core/index.js'
 import { type Client, changed, type Workload } from './workload.js'
+
+const lacksGroup = ({ group }: Cluster): string | undefined => (group === undefined ? 'no group is named' : undefined)
 
 /** Asks at the service's address at a steady rhythm; its answers say which copy gave them. */
 export const owner: Workload = {
   name: 'owner',
   does: 'a service with a journal and a kernel’s lock, asked at its address all the time: who answers, gaps, hand-over of checkpoints',
+  lacks: (cluster) => (cluster.hasJournalService ? undefined : 'the service is not the journal service of the harness'),
   clients: () => 1,
   generator: (seed) =>
     stagger(
@@ -24,9 +27,32 @@ export const owner: Workload = {
   judges: ['one-owner', 'no-late-owner', 'checkpoints', 'takeovers', 'gaps', 'no-needless-action', 'proof-before-grant'],
 }
 
+/** The same for a service of any kind. */
+export const address: Workload = {
+  name: 'address',
+  does: 'any service, asked at its address all the time: gaps, and who answers where it says so',
+  lacks: (cluster) => (cluster.hasAddress ? undefined : 'no address of a service is named'),
+  clients: () => 1,
+  generator: (seed) =>
+    stagger(
+      50,
+      seed,
+      'address',
+      every(() => ({ f: 'ask' })),
+    ),
+  open: ({ cluster }) => ({
+    async perform() {
+      const answer = await cluster.askAddress(1_000)
+      return answer === undefined ? { type: 'fail', error: 'no answer' } : { type: 'ok', value: { ...answer } }
+    },
+  }),
+  judges: ['address-gaps', 'one-answerer'],
+}
+
 export const switchover: Workload = {
   name: 'switchover',
   does: 'the group is moved from node to node',
+  lacks: lacksGroup,
   clients: () => 1,
   generator: (seed) =>
     stagger(
@@ -38,10 +64,11 @@ export const switchover: Workload = {
   open: ({ cluster, node }) => ({
     async perform({ value }) {
       const to = cluster.names[(value as number) % cluster.names.length] as string
-      const answer = await cluster.api(node).call('POST', `/v1/groups/${groupName}/move?wait=5s`, { to })
+      const answer = await cluster.api(node).call('POST', `/v1/groups/${cluster.group}/move?wait=5s`, { to })
       return changed(answer, { to, status: String(answer.body.status ?? '') })
     },
   }),
+  judges: ['proof-before-grant'],
 }
 
 type Act = (cluster: Cluster, node: string) => readonly [path: string, body: unknown]
@@ -50,18 +77,20 @@ type Act = (cluster: Cluster, node: string) => readonly [path: string, body: unk
 const acts: Readonly<Record<string, Act>> = {
   standby: (_cluster, node) => [`/v1/nodes/${node}/standby`, {}],
   activate: (_cluster, node) => [`/v1/nodes/${node}/activate`, {}],
-  'group-offline': () => [`/v1/groups/${groupName}/offline`, {}],
-  'group-online': () => [`/v1/groups/${groupName}/online`, {}],
-  'group-restart': () => [`/v1/groups/${groupName}/restart`, {}],
-  freeze: () => [`/v1/groups/${groupName}/freeze`, { for: '4s', owner: 'chaos', reason: 'a chaos run' }],
-  unfreeze: () => [`/v1/groups/${groupName}/unfreeze`, {}],
-  clear: () => [`/v1/groups/${groupName}/clear`, {}],
+  'group-offline': (cluster) => [`/v1/groups/${cluster.group}/offline`, {}],
+  'group-online': (cluster) => [`/v1/groups/${cluster.group}/online`, {}],
+  'group-restart': (cluster) => [`/v1/groups/${cluster.group}/restart`, {}],
+  freeze: (cluster) => [`/v1/groups/${cluster.group}/freeze`, { for: '4s', owner: 'chaos', reason: 'a chaos run' }],
+  unfreeze: (cluster) => [`/v1/groups/${cluster.group}/unfreeze`, {}],
+  clear: (cluster) => [`/v1/groups/${cluster.group}/clear`, {}],
   'clear-node': (_cluster, node) => [`/v1/nodes/${node}/clear`, {}],
 }
 
 export const operators: Workload = {
   name: 'operators',
   does: 'standby and back, offline and online, restart, freeze, clear, in any order',
+  onlyByName: true,
+  lacks: lacksGroup,
   clients: () => 2,
   generator: (seed, client) =>
     stagger(
@@ -82,7 +111,7 @@ export const operators: Workload = {
 /** What operators may have left undone. */
 export async function undoOperators(cluster: Cluster): Promise<void> {
   for (const node of cluster.names) await cluster.ask('POST', `/v1/nodes/${node}/activate`, {})
-  for (const verb of ['unfreeze', 'clear', 'online']) await cluster.ask('POST', `/v1/groups/${groupName}/${verb}`, {})
+  for (const verb of ['unfreeze', 'clear', 'online']) await cluster.ask('POST', `/v1/groups/${cluster.group}/${verb}`, {})
 }
 
-export const serviceWorkloads: readonly Workload[] = [owner, switchover, operators]
+export const serviceWorkloads: readonly Workload[] = [owner, address, switchover, operators]

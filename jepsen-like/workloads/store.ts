@@ -1,16 +1,17 @@
 /** Workloads over the store of small values. Values are new each time: so the histories can be judged without search. */
 import type { Json } from '../checkers/index.js'
+import type { Cluster } from '../cluster/index.js'
 import { type Generator, mix, type Operation, random, stagger } from '../core/index.js'
 import { type Client, type ClientOptions, changed, codeOf, unread, type Workload } from './workload.js'
 
 const rhythm = 100
-const pathOf = (key: string): string => `/v1/store/chaos/${key}`
+const pathOf = ({ prefix }: Cluster, key: string): string => `/v1/store/${prefix}/${key}`
 
 /** Every other client is impatient: the fate of what it asked for is then often unknown. */
 const patienceOf = (process: string): string => (Number(process.split('-').at(-1)) % 2 === 1 ? '?timeout=700ms' : '')
 
 async function readValue({ cluster, node }: ClientOptions, key: string) {
-  const answer = await cluster.api(node).call('GET', pathOf(key))
+  const answer = await cluster.api(node).call('GET', pathOf(cluster, key))
   if (answer.status === 404) return { answer, found: true, value: null as Json, revision: 0 }
   return { answer, found: answer.status === 200, value: (answer.body.value ?? null) as Json, revision: Number(answer.body.revision ?? 0) }
 }
@@ -42,8 +43,8 @@ function registerClient(name: string, options: ClientOptions): Client {
       const [old, wanted] = f === 'cas' ? (value as readonly [Json, Json]) : [undefined, value as Json]
       const headers = f === 'cas' ? precondition(revisions.get(old as Json) ?? 0) : {}
       const answer = isDelete
-        ? await cluster.api(node).call('DELETE', `${pathOf(path)}${patience}`)
-        : await cluster.api(node).call('PUT', `${pathOf(path)}${patience}`, { value: wanted }, { headers })
+        ? await cluster.api(node).call('DELETE', `${pathOf(cluster, path)}${patience}`)
+        : await cluster.api(node).call('PUT', `${pathOf(cluster, path)}${patience}`, { value: wanted }, { headers })
       // To remove what is not there is to write that nothing is there.
       return isDelete && answer.status === 404 ? { type: 'ok' } : changed(answer)
     },
@@ -103,7 +104,9 @@ export const append: Workload = {
         if (f === 'read') return { type: 'ok', value: list as Json }
         const { cluster, node } = options
         const headers = precondition(read.revision)
-        const answer = await cluster.api(node).call('PUT', pathOf(`append/${key}`), { value: [...list, value as Json] }, { headers })
+        const answer = await cluster
+          .api(node)
+          .call('PUT', pathOf(cluster, `append/${key}`), { value: [...list, value as Json] }, { headers })
         if (answer.status !== 412 || attempt === appendTries) return changed(answer)
       }
     },
@@ -130,10 +133,10 @@ export const set: Workload = {
   open: ({ cluster, node, process }) => ({
     async perform({ f, key, value }) {
       if (f === 'add') {
-        const answer = await cluster.api(node).call('PUT', `${pathOf(`set/${key}/${value}`)}${patienceOf(process)}`, { value: 1 })
+        const answer = await cluster.api(node).call('PUT', `${pathOf(cluster, `set/${key}/${value}`)}${patienceOf(process)}`, { value: 1 })
         return changed(answer)
       }
-      const prefix = `chaos/set/${key}/`
+      const prefix = `${cluster.prefix}/set/${key}/`
       const answer = await cluster.api(node).call('GET', `/v1/store?prefix=${encodeURIComponent(prefix)}&limit=1000`)
       if (answer.status !== 200) return unread(answer)
       const items = answer.body.items as readonly { readonly key: string }[]
@@ -174,8 +177,8 @@ export const transactions: Workload = {
       const asked = value as readonly (readonly [string, string, Json])[]
       const operations = asked.map(([kind, key, written]) =>
         kind === 'w'
-          ? { kind: 'put', key: `chaos/transactions/${key}`, value: written }
-          : { kind: 'get', key: `chaos/transactions/${key}` },
+          ? { kind: 'put', key: `${cluster.prefix}/transactions/${key}`, value: written }
+          : { kind: 'get', key: `${cluster.prefix}/transactions/${key}` },
       )
       const answer = await cluster.api(node).call('POST', '/v1/store', { operations })
       if (answer.status !== 200) return changed(answer)
@@ -221,7 +224,7 @@ export const idempotent: Workload = {
     const send = (at: number, key: string, value: Json, id: string, timeoutMs: number) =>
       cluster
         .api(others[at % others.length] as string)
-        .call('PUT', pathOf(`idempotent/${key}`), { value }, { headers: { 'idempotency-key': id }, timeoutMs })
+        .call('PUT', pathOf(cluster, `idempotent/${key}`), { value }, { headers: { 'idempotency-key': id }, timeoutMs })
     return {
       async perform({ f, key, value }) {
         if (f === 'read') {
@@ -235,7 +238,7 @@ export const idempotent: Workload = {
           if (answer.status !== 200) return unread(answer)
           return { type: 'ok', value: { id: chosen.id, revisions: [chosen.revision, Number(answer.body.revision)] } }
         }
-        const id = `${process}-${value}-${key}`
+        const id = `${cluster.prefix}-${process}-${value}-${key}`
         const revisions: number[] = []
         let mayBeDone = false
         let error = ''

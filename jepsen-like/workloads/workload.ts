@@ -20,6 +20,10 @@ export interface ClientOptions {
 export interface Workload {
   readonly name: string
   readonly does: string
+  /** Too much for a cluster with work to do unless it is named. */
+  readonly onlyByName?: true
+  /** Why it has nothing to do with this cluster; undefined where it has. */
+  readonly lacks?: (cluster: Cluster) => string | undefined
   /** Clients; each asks one node, in turn. */
   readonly clients: (nodes: number) => number
   readonly generator: (seed: number, client: number) => Generator

@@ -64,6 +64,15 @@ on_host() {
   "$@" </dev/null
 }
 
+# Addresses with commas between them, from $peer, as nft takes them: $peers4 and $peers6.
+split_peers() {
+  case $peer in *[!0-9a-fA-F.:,]*) wrong "--peer is an address, or several with commas between them, not $peer" ;; esac
+  peers4='' peers6=''
+  for address in $(echo "$peer" | tr , ' '); do
+    case $address in *:*) peers6="$peers6${peers6:+, }$address" ;; *) peers4="$peers4${peers4:+, }$address" ;; esac
+  done
+}
+
 # The node's processes in a role: the command line ends with its config file.
 pids_of() {
   echo "pgrep -f -- '([q]uorate(\\.js)?|[m]ain\\.js) $1 --config $config\$'"
@@ -77,7 +86,13 @@ mark_of() {
 # Does it, after having made sure that it is undone. Arguments: what does it, what takes it back.
 do_for() {
   on_host "$(mark_of); id=\$\$-\$(date +%s%N); echo \$id >\"\$mark\"
-    ( sleep $for; [ \"\$(cat \"\$mark\" 2>/dev/null)\" = \"\$id\" ] || exit; rm -f \"\$mark\"; $2 ) </dev/null >/dev/null 2>&1 &
+    ( left=$for
+      while [ \$left -gt 0 ]; do
+        sleep 1
+        [ \"\$(cat \"\$mark\" 2>/dev/null)\" = \"\$id\" ] || exit
+        left=\$((left - 1))
+      done
+      rm -f \"\$mark\"; $2 ) </dev/null >/dev/null 2>&1 &
     $1" || fail "it could not be done on $node"
 }
 

@@ -59,7 +59,7 @@ describe('between two hosts', () => {
     }
     run('cut-link', 'b', '--peer', '10.86.0.9', ...here)
     assert.equal(answered(20), 20, 'another peer was meant')
-    run('cut-link', 'b', '--peer', '10.86.0.1', '--for', '2', ...here)
+    run('cut-link', 'b', '--peer', '10.86.0.9,fe80::9,10.86.0.1', '--for', '10', ...here)
     assert.equal(answered(20), 0)
     await waitFor('it to end by itself', 30_000, async () => answered(5) === 5)
   })
@@ -70,6 +70,11 @@ describe('between two hosts', () => {
     assert.ok(came > 100 && came < 300, `${came} of 400`)
     run('lose-packets', 'b', '--undo', ...here)
     assert.equal(answered(50), 50)
+    run('lose-packets', 'b', '--percent', '100', '--peer', '10.86.0.9,fe80::9', ...here)
+    assert.equal(answered(20), 20, 'other peers were meant')
+    run('lose-packets', 'b', '--percent', '100', '--peer', '10.86.0.9,10.86.0.1', ...here)
+    assert.equal(answered(20), 0)
+    run('lose-packets', 'b', '--undo', ...here)
   })
 })
 

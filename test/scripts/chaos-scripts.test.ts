@@ -57,6 +57,8 @@ test('each script says what it does and how it is undone, and refuses what it do
   for (const [script, ...args] of [
     ['kill-process', 'n1', '--rule', 'daemon'],
     ['kill-process', 'n1', '--role', 'king'],
+    ['kill-process', 'n1', '--signal', 'STOP'],
+    ['cut-link', 'n1', '--peer', 'n2'],
     ['pause-process', 'n1', '--for', 'long'],
     ['cut-link', 'n1', '--peer', '$(reboot)'],
     ['cut-link', 'n1;reboot'],
