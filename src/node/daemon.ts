@@ -12,6 +12,7 @@ import { openGuardianLink } from '../io/guardian-link/index.js'
 import { openMonitorLink } from '../io/monitor-link/index.js'
 import type { NodeConfig } from '../io/node-file/index.js'
 import { openPeers } from '../io/peers/index.js'
+import { signalProcess } from '../io/processes/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
 import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
 import { answerAgent } from './agent-questions.js'
@@ -55,6 +56,10 @@ export interface DaemonDoors {
 const formationInterval = 100
 const joinInterval = 1_000
 const guardianSilence = 1_000
+/** Longer than anything that a monitor may have to do at once, such as the start of very many services. */
+const monitorSilence = 10_000
+/** In ticks. */
+const monitorAskedEvery = Math.round(1_000 / tickInterval)
 const turnedAwayKept = 20
 const guardianKeysMax = 64
 
@@ -156,13 +161,21 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   })
   const monitor = openMonitorLink(run.socket('monitor'), {
     onReport: (report) => {
+      monitorSilentTicks = 0
+      if (report.kind === 'here') {
+        monitorAnswers = true
+        return
+      }
       if (report.kind === 'asked') return void answerMonitor(report.askId, report.question)
       if (report.kind === 'called') calls.get(report.callId)?.(report)
       monitorReport(report)
     },
-    onConnected: () => undefined,
+    onConnected: () => {
+      monitorSilentTicks = 0
+    },
     onDisconnected: () => {
       hello = undefined
+      monitorAnswers = false
       node?.monitorDisconnected()
     },
   })
@@ -181,6 +194,9 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     if (report.kind === 'hello') hello = report
     node?.monitorReport(report)
   }
+  let monitorSilentTicks = 0
+  /** It has answered once on this connection: one of an earlier version never does. */
+  let monitorAnswers = false
   let guardianSilentTicks = 0
   let guardianState: Parameters<QuorateNode['guardianReported']>[0]
   const guardian = openGuardianLink(run.socket('guardian'), {
@@ -234,6 +250,15 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       node?.guardianReported(undefined)
       log('warn', 'the guardian is silent: starting it again')
       startGuardian(doors.guardianArgv, config.logDir, run)
+    }
+    // Nobody watches the services meanwhile, and no fence agent would run. The guardian starts the next one, which takes over what runs.
+    if (++monitorSilentTicks % monitorAskedEvery === 0 && monitor.connected) monitor.send({ kind: 'are-you-there' })
+    if (monitorSilentTicks * tickInterval > monitorSilence) {
+      monitorSilentTicks = 0
+      if (!monitorAnswers || !monitor.connected) return
+      log('warn', `the monitor has said nothing for ${monitorSilence / 1_000} s: it is ended, and started again`)
+      const hung = run.readPid('monitor')
+      if (hung !== undefined) signalProcess(hung, 'SIGKILL')
     }
   }, tickInterval)
 

@@ -34,6 +34,12 @@ export interface GuardianCoreConfig {
 
 /** A daemon that has not said `alive` for so long does not count as up. */
 const aliveFor = 1_000
+/**
+ * A daemon that was heard and then says nothing for so long hangs: it is ended, and the next one takes its place. Longer than anything
+ * that it may have to do at once. Counted in looks, each for no more than `lookMax`: what this process slept through is not its silence.
+ */
+const daemonSilence = 10_000
+const lookMax = 100
 /** What could not be verified is tried again so often, while the lease is gone. */
 const retryAfter = 10_000
 /** The daemon hears from a guardian that is well at least so often. */
@@ -53,6 +59,9 @@ export class GuardianCore {
   #leftAt = bootInstant(0)
   #daemonLeaves = false
   #lastAlive: BootInstant | undefined
+  /** Milliseconds of looks since then. */
+  #silence = 0
+  #lookedAt = bootInstant(0)
   #leaving: Leaving | undefined
   #told = ''
   #toldAt = bootInstant(0)
@@ -126,6 +135,7 @@ export class GuardianCore {
     switch (order.kind) {
       case 'alive':
         this.#lastAlive = now
+        this.#silence = 0
         this.#daemonLeaves = false
         return
       case 'daemon-leaving':
@@ -147,9 +157,21 @@ export class GuardianCore {
       if (reason !== undefined) this.#beginEmergency(reason, now)
       else this.#forgetEmergency(now)
     }
+    this.#countSilence(now)
     if (this.#leaving !== undefined) return this.#goOnLeaving(now, this.#leaving)
     if (this.#emergency === undefined && this.#kept.monitor.takeDue(now)) this.#emit({ kind: 'spawn', role: 'monitor' })
     if (!this.#daemonLeaves && this.#kept.daemon.takeDue(now)) this.#emit({ kind: 'spawn', role: 'daemon' })
+  }
+
+  /** Its own end touches no service: the next one goes on with the lease, or comes back to a node whose lease has run out. */
+  #countSilence(now: BootInstant) {
+    this.#silence += Math.min(lookMax, now - this.#lookedAt)
+    this.#lookedAt = now
+    if (this.#leaving !== undefined || this.#daemonLeaves || !this.#kept.daemon.up || this.#lastAlive === undefined) return
+    if (this.#silence < daemonSilence) return
+    this.#silence = 0
+    this.#emit({ kind: 'log', text: `the daemon has said nothing for ${daemonSilence / 1_000} s: it is ended, and started again` })
+    this.#emit({ kind: 'signal', role: 'daemon', signal: 'SIGKILL' })
   }
 
   // The lease, and what happens at its end.

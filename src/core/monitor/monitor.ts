@@ -149,6 +149,8 @@ export class MonitorCore {
         return this.#calls.cancel(order.callId)
       case 'answered':
         return // Taken by whoever asked: it decides nothing.
+      case 'are-you-there':
+        return this.#emit({ kind: 'report', report: { kind: 'here' } })
       default:
         return unreachable(order)
     }

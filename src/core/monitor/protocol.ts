@@ -52,6 +52,8 @@ export type MonitorOrder =
   | { readonly kind: 'answered'; readonly askId: string; readonly answer: ClusterAnswer | null; readonly problem?: string }
   /** The lease was renewed: runs in progress may go on spawning until this reading of the boot clock. */
   | { readonly kind: 'deadline'; readonly deadline: BootInstant }
+  /** Answered with `here`, by a monitor that knows it: one that is silent hangs. */
+  | { readonly kind: 'are-you-there' }
 
 /** What an agent asks of the cluster. Attributes that last are kept by it. */
 export type ClusterQuestion = { readonly kind: 'sight' } | Pick<AttributeRequest, 'kind' | 'act' | 'scope' | 'node' | 'set' | 'name'>
@@ -107,6 +109,7 @@ export interface ResourceFailure {
 export type MonitorReport =
   /** An agent wants to know, or to have kept, what only the cluster can. Answered with `answered`. */
   | { readonly kind: 'asked'; readonly askId: string; readonly question: ClusterQuestion }
+  | { readonly kind: 'here' }
   | {
       readonly kind: 'hello'
       readonly boot: BootId

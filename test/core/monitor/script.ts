@@ -195,6 +195,8 @@ function showOther(report: Exclude<Extract<MonitorEffect, { kind: 'report' }>['r
       return `called ${report.callId} ${report.outcome}`
     case 'asked':
       return `asked ${report.askId}`
+    case 'here':
+      return 'here'
   }
 }
 
