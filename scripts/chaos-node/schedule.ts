@@ -41,7 +41,7 @@ const doubleShare = 0.3
 /** Of the stops, those that last longer than a lease. */
 const longShare = 0.06
 /** Longer than a lease of the stand, and not so long that it only waits. */
-const longest = [8_500, 11_000] as const
+const longest = [12_500, 15_000] as const
 
 export function planActions(seed: number, count: number, groups: Groups): readonly Action[] {
   const random = new Random(seed)
