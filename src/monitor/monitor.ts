@@ -143,7 +143,17 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   }
 }
 
-const orderKinds: readonly MonitorOrder['kind'][] = ['run', 'stop', 'probe', 'call', 'call-release', 'call-cancel', 'answered', 'deadline', 'are-you-there']
+const orderKinds: readonly MonitorOrder['kind'][] = [
+  'run',
+  'stop',
+  'probe',
+  'call',
+  'call-release',
+  'call-cancel',
+  'answered',
+  'deadline',
+  'are-you-there',
+]
 
 /** A newer daemon may know orders that this monitor does not: those are passed over. */
 function isOrder(message: unknown): message is MonitorOrder {

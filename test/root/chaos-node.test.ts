@@ -14,5 +14,7 @@ test('one node under kills, stops and hangs of its processes: control, no needle
   const result = await storm({ seed, count: 25, third: 86, minutes: 8 }, () => {})
   assert.deepEqual(result.problems, [], `seed ${seed}: ${JSON.stringify(result, null, 1)}`)
   assert.ok(result.actions > 0)
-  context.diagnostic(`${result.actions} actions in ${result.seconds} s, ${JSON.stringify(result.verdict.starts)}, recovery ${JSON.stringify(result.recovery)}`)
+  context.diagnostic(
+    `${result.actions} actions in ${result.seconds} s, ${JSON.stringify(result.verdict.starts)}, recovery ${JSON.stringify(result.recovery)}`,
+  )
 })

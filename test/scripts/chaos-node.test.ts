@@ -27,7 +27,10 @@ describe('the judge', () => {
     })
   const run = (name: string, from: number, to: number): readonly Note[] => [
     { at: from, what: 'start', run: name, token: 1 },
-    ...Array.from({ length: Math.floor((to - from) / 100) }, (_, index): Note => ({ at: from + (index + 1) * 100, what: 'beat', run: name, token: 1 })),
+    ...Array.from(
+      { length: Math.floor((to - from) / 100) },
+      (_, index): Note => ({ at: from + (index + 1) * 100, what: 'beat', run: name, token: 1 }),
+    ),
   ]
   const hit = (kind: Hit['kind'], at: number, group: string | undefined, method?: string): Hit => ({ kind, at, group, method, action: 1 })
   const seen = (journal: readonly Note[], more: Partial<Seen> = {}): Seen => ({
