@@ -11,6 +11,7 @@ import { measureDeaths } from './resources/deaths.js'
 import { measureFailover } from './resources/failover.js'
 import { help, readOptions } from './resources/options.js'
 import { type Measured, table } from './resources/report.js'
+import { Stage } from './resources/stage.js'
 import { measureStarts } from './resources/starts.js'
 import { measureUse } from './resources/use.js'
 
@@ -31,6 +32,9 @@ const parts: Readonly<Record<string, () => Promise<readonly Measured[]>>> = {
   use: () => measureUse(options.sizes, options.seconds, say),
   failover: () => measureFailover(options.failovers, options.runs, say),
 }
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void Promise.all([...Stage.standing].map((stage) => stage.close())).finally(() => process.exit(130)))
+
 const loadBefore = loadavg()[0] as number
 const rows: Measured[] = []
 for (const name of options.only) rows.push(...(await (parts[name] as () => Promise<readonly Measured[]>)()))

@@ -1,6 +1,4 @@
 /** Figures of all parts, as a table. */
-import { figures } from '../watch.js'
-
 export interface Measured {
   readonly part: string
   readonly what: string
@@ -22,8 +20,9 @@ export function table(rows: readonly Measured[]): string {
   ].join('\n')
 }
 
+/** Seconds and shares of a core need their decimals. */
 function rounded(values: readonly number[]) {
-  const { count, min, median, max } = figures(values)
-  const short = (value: number): number => Math.round(value * 100) / 100
-  return { count, min: short(min), median: short(median), max: short(max) }
+  const sorted = [...values].sort((a, b) => a - b)
+  const at = (index: number): number => Math.round((sorted[index] ?? Number.NaN) * 100) / 100
+  return { count: sorted.length, min: at(0), median: at(Math.floor((sorted.length - 1) / 2)), max: at(sorted.length - 1) }
 }

@@ -43,6 +43,9 @@ export class Stage {
   readonly home: string
   readonly #program: string
 
+  /** Those that stand: whoever is interrupted still ends them. */
+  static readonly standing = new Set<Stage>()
+
   static async raise(): Promise<Stage> {
     const home = mkdtempSync(join(tmpdir(), 'qr-'))
     const addresses = names.map((_, at) => `127.86.0.${at + 1}`)
@@ -70,6 +73,7 @@ export class Stage {
   }
 
   private constructor(lab: Lab, home: string) {
+    Stage.standing.add(this)
     this.lab = lab
     this.home = home
     for (const folder of [...names, 'noted']) mkdirSync(join(home, 'light', folder), { recursive: true })
@@ -157,6 +161,7 @@ export class Stage {
   }
 
   async close(): Promise<void> {
+    Stage.standing.delete(this)
     await this.lab.close()
     rmSync(this.home, { recursive: true, force: true })
   }

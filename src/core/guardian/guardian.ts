@@ -32,6 +32,14 @@ export interface GuardianCoreConfig {
   readonly watchdogProves?: boolean
 }
 
+/** What the daemon is told of tokens, with a number that changes with it. */
+interface TokensTold extends Pick<GuardianState, 'sealed' | 'open'> {
+  readonly number: number
+  readonly text: string
+  /** The reading that it was made from. */
+  readonly from: Pick<RunFolderView, 'open' | 'seals'>
+}
+
 /** A daemon that has not said `alive` for so long does not count as up. */
 const aliveFor = 1_000
 /**
@@ -64,6 +72,7 @@ export class GuardianCore {
   #lookedAt = bootInstant(0)
   #leaving: Leaving | undefined
   #told = ''
+  #tokens: TokensTold | undefined
   #toldAt = bootInstant(0)
   #fedAt = Number.NEGATIVE_INFINITY
   /** The device is open, and took what it was last fed. */
@@ -285,20 +294,32 @@ export class GuardianCore {
 
   /** At every change, and now and then without one: a guardian that hangs keeps its connection but falls silent. */
   #tellDaemon(now: BootInstant) {
+    const { number, sealed, open } = this.#tokensTold()
     const state: GuardianState = {
       kind: 'guardian-state',
       emergency: this.#emergencyState(),
-      sealed: this.#sealed(),
-      open: Object.fromEntries(this.#view.open),
+      sealed,
+      open,
       monitorUp: this.#kept.monitor.up,
       watchdogTimeout: this.#isArmed && this.#config.watchdogProves !== false ? (this.#config.watchdogTimeout ?? null) : null,
       emergencyStop: this.#config.emergencyStop,
     }
-    const told = JSON.stringify(state)
+    const told = `${number} ${state.emergency} ${state.monitorUp} ${state.watchdogTimeout}`
     if (told === this.#told && now - this.#toldAt < tellEvery) return
     this.#told = told
     this.#toldAt = now
     this.#emit({ kind: 'tell-daemon', state })
+  }
+
+  /** Made anew only when the run folder was read anew: with a thousand groups it is most of what a look costs. */
+  #tokensTold(): TokensTold {
+    const { open, seals } = this.#view
+    if (this.#tokens?.from.open === open && this.#tokens.from.seals === seals) return this.#tokens
+    const said = { sealed: this.#sealed(), open: Object.fromEntries(open) as GuardianState['open'] }
+    const text = JSON.stringify(said)
+    const number = (this.#tokens?.number ?? 0) + (text === this.#tokens?.text ? 0 : 1)
+    this.#tokens = { number, text, from: { open, seals }, ...said }
+    return this.#tokens
   }
 
   // The orderly end of the guardian: the daemon leaves, then the monitor, then what still runs is ended.
