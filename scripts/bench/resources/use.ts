@@ -29,6 +29,7 @@ async function use(stage: Stage, size: number, seconds: number, say: (text: stri
   const what = size === 0 ? 'no resources' : `${size} resources`
   const cpu = [...pids].map(([role, own]) => ({ role, value: (100 * (cpuOf(own) - (before.get(role) as number))) / elapsed }))
   const memory = [...pids].map(([role, own]) => ({ role, value: memoryOf(own).pss }))
+  const resident = memoryOf([...pids.values()].flat()).rss
   const sum = (values: readonly { readonly value: number }[]): number => values.reduce((total, { value }) => total + value, 0)
   say(`use with ${what}: ${sum(cpu).toFixed(1)} % of a core, ${sum(memory)} MiB`)
   const row = (name: string, unit: Measured['unit'], value: number): Measured => ({
@@ -42,5 +43,6 @@ async function use(stage: Stage, size: number, seconds: number, say: (text: stri
     ...cpu.map(({ role, value }) => row(role, '% of a core', value)),
     ...memory.map(({ role, value }) => row(role, 'MiB', value)),
     size === 0 ? { ...total, wanted: wantedMemory } : total,
+    row('all three, what they share with others counted in each', 'MiB', resident),
   ]
 }
