@@ -40,6 +40,8 @@ export interface Seen {
 export interface Verdict {
   /** Services that ran although the lease and the emergency stop were over. */
   readonly outOfControl: readonly string[]
+  /** The same, where the stand itself stood still for so long just before: nobody can tell. */
+  readonly undecided: readonly string[]
   /** Services that were started again although nothing was done to them and the lease was kept. */
   readonly needless: readonly string[]
   /** How many starts there were, and why they were in order. */
@@ -59,6 +61,9 @@ const agentsAddUp = 30_000
 /** How long the consequences of a hit may take to begin. */
 const consequence = 15_000
 
+/** The watchdog that is stood in for is as late as whoever looks: what ran late by no more than that cannot be laid to the node. */
+const stallsCount = 5_000
+
 export function judge(seen: Seen): Verdict {
   const starts = { first: 0, hit: 0, agents: 0, lease: 0, power: 0 }
   const needless: string[] = []
@@ -69,7 +74,7 @@ export function judge(seen: Seen): Verdict {
       else starts[why]++
     }
   }
-  return { outOfControl: outOfControl(seen), needless, starts, ...leaseOf(seen) }
+  return { ...lateOnes(seen), needless, starts, ...leaseOf(seen) }
 }
 
 function describe({ hits }: Seen, group: string, { note, before }: Restart): string {
@@ -119,13 +124,13 @@ function ranOut(looks: readonly Look[], from: number, to: number): boolean {
   })
 }
 
-function outOfControl({ looks, journals, emergencyStop }: Seen): readonly string[] {
+function lateOnes({ looks, journals, emergencyStop }: Seen): Pick<Verdict, 'outOfControl' | 'undecided'> {
   /** The worst of each time that the lease was over, by who ran: one that lasts is one. */
-  const worst = new Map<string, number>()
+  const worst = new Map<string, { readonly over: number; readonly stall: number }>()
   const late = (who: string, at: number, deadline: number): void => {
     const over = at - deadline - emergencyStop
     const key = `${who}, after a lease that ended at ${deadline}`
-    if (over > grain) worst.set(key, Math.max(worst.get(key) ?? 0, over))
+    if (over > Math.max(grain, worst.get(key)?.over ?? 0)) worst.set(key, { over, stall: longestGap(looks, at - stallsCount, at) })
   }
   for (const { at, deadline, running } of looks) for (const group of running) late(`${group} ran`, at, deadline)
   for (const [group, notes] of journals) {
@@ -137,7 +142,20 @@ function outOfControl({ looks, journals, emergencyStop }: Seen): readonly string
       if (deadline !== undefined) late(`${group} noted something`, at, deadline)
     }
   }
-  return [...worst].map(([what, over]) => `${what}: ${over} ms after the emergency stop should have been over`)
+  const told = (undecided: boolean): readonly string[] =>
+    [...worst].flatMap(([what, { over, stall }]) =>
+      undecided === over <= stall
+        ? [`${what}: ${over} ms after the emergency stop should have been over (nobody looked for ${stall} ms)`]
+        : [],
+    )
+  return { outOfControl: told(false), undecided: told(true) }
+}
+
+function longestGap(looks: readonly Look[], from: number, to: number): number {
+  return looks.reduce((longest, { at }, index) => {
+    const before = looks[index - 1]?.at ?? at
+    return at < from || before > to ? longest : Math.max(longest, at - before)
+  }, 0)
 }
 
 function leaseOf({ looks, emergencyStop }: Seen): Pick<Verdict, 'leastMargin' | 'leasesLost' | 'longestBlindness'> {

@@ -50,6 +50,13 @@ describe('the judge', () => {
     assert.match(late.join('\n'), /a ran.*: 400 ms after.*\na noted something.*: 500 ms after/)
   })
 
+  test('where the stand itself stood still for so long, nobody can tell', () => {
+    const stalled = looks(10_000, 18_400).filter(({ at }) => at < 17_000 || at > 18_300)
+    const verdict = judge(seen(run('1', 0, 18_300), { looks: stalled }))
+    assert.deepEqual(verdict.outOfControl, [])
+    assert.ok(verdict.undecided.length > 0)
+  })
+
   test('a start without any cause is needless', () => {
     const twice = [...run('1', 0, 5_000), ...run('2', 5_300, 9_000)]
     assert.equal(judge(seen(twice)).needless.length, 1)
