@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pause, request, waitFor } from '../lib/http.js'
+import { readCopies } from '../lib/journal.js'
 import { freePort, type Lab, type LabNode, makeLab, projectRoot } from '../lib/lab.js'
 import { makeNetwork, type Network } from '../lib/netns.js'
 import { Watch } from './watch.js'
@@ -161,4 +162,17 @@ export async function placeLead(arena: Arena, atHolder: boolean): Promise<{ read
     await pause(500)
   }
   throw new Error('the lead could not be placed')
+}
+
+/** The service's process is killed: the gap that the client sees, and of it the program's own start. */
+export async function serviceDeath(arena: Arena): Promise<{ readonly gap: number; readonly own: number | undefined }> {
+  await settled(arena)
+  const copy = readCopies(arena.journal).at(-1)
+  if (copy === undefined) throw new Error('the service has no journal')
+  const since = Date.now()
+  // Its pid as this process sees it, whatever namespace it lives in.
+  for (const pid of arena.lab.power.get(copy.node)?.pidsOf('app.mjs') ?? []) process.kill(pid, 'SIGKILL')
+  await pause(30)
+  const back = await arena.watch.until(Date.now(), () => true, 60_000)
+  return { gap: arena.watch.longestGap(since, back.at), own: readCopies(arena.journal).at(-1)?.startTook }
 }

@@ -7,9 +7,8 @@
  *
  * Of a move, and of a death, the service's own time is told apart: what its program took to stop and to open its port.
  */
-import { pause } from '../lib/http.js'
 import { overlaps, readCopies } from '../lib/journal.js'
-import { type Arena, names, openArena, placeLead, settled } from './arena.js'
+import { type Arena, names, openArena, placeLead, serviceDeath, settled } from './arena.js'
 import { type Figures, figures } from './watch.js'
 
 if (process.argv.includes('--help')) {
@@ -129,23 +128,6 @@ async function move(arena: Arena): Promise<Run> {
   const startTook = copies.findLast((copy) => copy.node === to)?.startTook
   const own = stopTook === undefined || startTook === undefined ? undefined : stopTook + startTook
   return { gap: arena.watch.longestGap(since, back.at), own }
-}
-
-async function serviceDeath(arena: Arena): Promise<Run> {
-  await settled(arena)
-  const copy = readCopies(arena.journal).at(-1)
-  if (copy === undefined) throw new Error('the service has no journal')
-  const since = Date.now()
-  killService(arena, copy.node)
-  await pause(30)
-  const back = await arena.watch.until(Date.now(), () => true, 60_000)
-  return { gap: arena.watch.longestGap(since, back.at), own: readCopies(arena.journal).at(-1)?.startTook }
-}
-
-/** The service's pid as this process sees it, whatever namespace it lives in. */
-function killService(arena: Arena, node: string): void {
-  const pids = arena.lab.power.get(node)?.pidsOf('app.mjs') ?? []
-  for (const pid of pids) process.kill(pid, 'SIGKILL')
 }
 
 function print(): void {

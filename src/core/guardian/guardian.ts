@@ -33,8 +33,22 @@ export interface GuardianCoreConfig {
   readonly watchdogProves?: boolean
 }
 
+/** What the daemon is told of tokens, with a number that changes with it. */
+interface TokensTold extends Pick<GuardianState, 'sealed' | 'open'> {
+  readonly number: number
+  readonly text: string
+  /** The reading that it was made from. */
+  readonly from: Pick<RunFolderView, 'open' | 'seals'>
+}
+
 /** A daemon that has not said `alive` for so long does not count as up. */
 const aliveFor = 1_000
+/**
+ * A daemon that was heard and then says nothing for so long hangs: it is ended, and the next one takes its place. Longer than anything
+ * that it may have to do at once. Counted in looks, each for no more than `lookMax`: what this process slept through is not its silence.
+ */
+const daemonSilence = 10_000
+const lookMax = 100
 /** What could not be verified is tried again so often, while the lease is gone. */
 const retryAfter = 10_000
 /** The daemon hears from a guardian that is well at least so often. */
@@ -70,8 +84,12 @@ export class GuardianCore {
   #leftAt = bootInstant(0)
   #daemonLeaves = false
   #lastAlive: BootInstant | undefined
+  /** Milliseconds of looks since then. */
+  #silence = 0
+  #lookedAt = bootInstant(0)
   #leaving: Leaving | undefined
   #told = ''
+  #tokens: TokensTold | undefined
   #toldAt = bootInstant(0)
   #fedAt = Number.NEGATIVE_INFINITY
   readonly #frozen = new Map<GroupName, Frozen>()
@@ -197,6 +215,7 @@ export class GuardianCore {
     switch (order.kind) {
       case 'alive':
         this.#lastAlive = now
+        this.#silence = 0
         this.#daemonLeaves = false
         return
       case 'daemon-leaving':
@@ -228,10 +247,22 @@ export class GuardianCore {
       if (reason !== undefined) this.#beginEmergency(reason, now)
       else this.#forgetEmergency(now)
     }
+    this.#countSilence(now)
     if (this.#leaving !== undefined) return this.#goOnLeaving(now, this.#leaving)
     if (this.#emergency === undefined && this.#kept.monitor.takeDue(now)) this.#emit({ kind: 'spawn', role: 'monitor' })
     if (this.#emergency === undefined) this.#keepOwnMonitors(now)
     if (!this.#daemonLeaves && this.#kept.daemon.takeDue(now)) this.#emit({ kind: 'spawn', role: 'daemon' })
+  }
+
+  /** Its own end touches no service: the next one goes on with the lease, or comes back to a node whose lease has run out. */
+  #countSilence(now: BootInstant) {
+    this.#silence += Math.min(lookMax, now - this.#lookedAt)
+    this.#lookedAt = now
+    if (this.#leaving !== undefined || this.#daemonLeaves || !this.#kept.daemon.up || this.#lastAlive === undefined) return
+    if (this.#silence < daemonSilence) return
+    this.#silence = 0
+    this.#emit({ kind: 'log', text: `the daemon has said nothing for ${daemonSilence / 1_000} s: it is ended, and started again` })
+    this.#emit({ kind: 'signal', role: 'daemon', signal: 'SIGKILL' })
   }
 
   // The lease, and what happens at its end.
@@ -475,11 +506,12 @@ export class GuardianCore {
 
   /** At every change, and now and then without one: a guardian that hangs keeps its connection but falls silent. */
   #tellDaemon(now: BootInstant) {
+    const { number, sealed, open } = this.#tokensTold()
     const state: GuardianState = {
       kind: 'guardian-state',
       emergency: this.#emergencyState(),
-      sealed: this.#sealed(),
-      open: Object.fromEntries(this.#view.open),
+      sealed,
+      open,
       monitorUp: this.#kept.monitor.up,
       watchdogTimeout:
         this.#isArmed && !this.#resetting && this.#config.watchdogProves !== false ? (this.#config.watchdogTimeout ?? null) : null,
@@ -487,11 +519,22 @@ export class GuardianCore {
       level: supportedLevel,
       ...(this.#frozen.size === 0 ? {} : { frozen: Object.fromEntries([...this.#frozen].map(([group, { token }]) => [group, token])) }),
     }
-    const told = JSON.stringify(state)
+    const told = `${number} ${state.emergency} ${state.monitorUp} ${state.watchdogTimeout} ${JSON.stringify(state.frozen)}`
     if (told === this.#told && now - this.#toldAt < tellEvery) return
     this.#told = told
     this.#toldAt = now
     this.#emit({ kind: 'tell-daemon', state })
+  }
+
+  /** Made anew only when the run folder was read anew: with a thousand groups it is most of what a look costs. */
+  #tokensTold(): TokensTold {
+    const { open, seals } = this.#view
+    if (this.#tokens?.from.open === open && this.#tokens.from.seals === seals) return this.#tokens
+    const said = { sealed: this.#sealed(), open: Object.fromEntries(open) as GuardianState['open'] }
+    const text = JSON.stringify(said)
+    const number = (this.#tokens?.number ?? 0) + (text === this.#tokens?.text ? 0 : 1)
+    this.#tokens = { number, text, from: { open, seals }, ...said }
+    return this.#tokens
   }
 
   // The orderly end of the guardian: the daemon leaves, then the monitor, then what still runs is ended.

@@ -691,3 +691,37 @@ describe('monitors that groups have of their own', () => {
     assert.deepEqual(leaving.look(1_900), ['exit'])
   })
 })
+
+describe('a daemon that says nothing any more', () => {
+  const looks = (script: Script, until: number): string[] => {
+    const lines: string[] = []
+    for (let now = script.now + 25; now <= until; now += 25) lines.push(...script.look(now))
+    return lines
+  }
+
+  test('is ended after ten seconds, once, and started again at its end', () => {
+    const script = new Script()
+    script.look()
+    script.step({ kind: 'ordered', order: { kind: 'alive' } })
+    shows(looks(script, 10_950), '')
+    shows(looks(script, 11_000), 'SIGKILL to daemon')
+    shows(looks(script, 12_000), '')
+    script.step({ kind: 'process-ended', role: 'daemon' })
+    shows(looks(script, 12_025), 'spawn daemon')
+    script.step({ kind: 'process-up', role: 'daemon' })
+    shows(looks(script, 40_000), '') // It has not said anything yet: it may have much to read first.
+  })
+
+  test('is left alone while it speaks, while it leaves, and for the time that the guardian itself slept', () => {
+    const script = new Script()
+    script.look()
+    for (let second = 2; second < 30; second++) {
+      script.step({ kind: 'ordered', order: { kind: 'alive' } })
+      shows(looks(script, second * 1_000), '')
+    }
+    shows(script.look(90_000), '')
+    shows(looks(script, 98_000), '')
+    script.step({ kind: 'ordered', order: { kind: 'daemon-leaving' } })
+    shows(looks(script, 120_000), '')
+  })
+})
