@@ -9,6 +9,11 @@ import type { NodeConfig } from './io/node-file/index.js'
 const self = fileURLToPath(import.meta.url)
 const processes: Readonly<Record<string, (config: NodeConfig) => Promise<void>>> = { guardian, daemon, monitor, recover, upgrade }
 
+/** Another one is to be started, with what is installed by then. */
+const makesRoom = 75
+/** How often one that stands by looks, in milliseconds. */
+const standByInterval = 100
+
 const [, , command, ...rest] = process.argv
 const run = command === undefined ? undefined : processes[command]
 if (run !== undefined && !rest.includes('--help')) {
@@ -72,9 +77,6 @@ async function guardian(config: NodeConfig): Promise<void> {
   process.exit(0)
 }
 
-/** Another one is to be started, with what is installed by then. */
-const makesRoom = 75
-
 /**
  * The service manager has started this guardian while another one guards: it stays, so that the service manager goes on having
  * somebody to tell, passes on what it is told, and ends with the other one. It never guards itself: a fresh one does.
@@ -99,8 +101,6 @@ async function standBy(config: NodeConfig, why: string): Promise<void> {
   })
   process.exit(isLeft || guarding === undefined ? makesRoom : 0)
 }
-
-const standByInterval = 100
 
 /** Each process of this node makes room for what is installed now; services run on. */
 async function upgrade(config: NodeConfig): Promise<void> {

@@ -233,7 +233,7 @@ export const plants: readonly Plant[] = [
   {
     name: 'lease-not-obeyed',
     mistake: 'a guardian does not end what runs when the lease is over',
-    changes: [{ file: 'core/guardian/guardian.js', from: 'if (this.#leaseHolds(now) || this.#view.open.size === 0)', to: 'if (true)' }],
+    changes: [{ file: 'core/guardian/guardian.js', from: 'const due = this.#leaseHolds(now) ?', to: 'const due = true ?' }],
     workloads: ['owner'],
     nemesis: ['cut-device-refuse'],
     judges: ['one-owner'],
@@ -296,8 +296,8 @@ export const plants: readonly Plant[] = [
     changes: [
       {
         file: 'core/guardian/guardian.js',
-        from: 'return this.#kept[event.role].onEnded(now);',
-        to: "return event.role === 'daemon' ? undefined : this.#kept[event.role].onEnded(now);",
+        from: 'return this.#supervisionOf(event.role).onEnded(now);',
+        to: "return event.role === 'daemon' ? undefined : this.#supervisionOf(event.role).onEnded(now);",
       },
     ],
     workloads: ['owner'],
