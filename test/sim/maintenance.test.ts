@@ -232,12 +232,15 @@ test('freezes, maintenance and restarts of single resources at any moment, among
       world.scheduler.after(3_000, clear)
     }
     clear()
-    world.until(`seed ${seed}: all runs`, () => world.isSettled(), 150_000)
+    // What was asked for last may have been ordered just now.
+    const isRestarting = () =>
+      [...(world.leader?.daemon?.node?.state.rows('operations') ?? [])].some(
+        ([, { kind, status }]) => kind === 'restart-resource' && status === 'running',
+      )
+    world.until(`seed ${seed}: all runs`, () => world.isSettled() && !isRestarting(), 150_000)
     const state = world.leader?.daemon?.node?.state
     for (const [, { rule }] of state?.rows('decisions') ?? []) rules.set(rule, (rules.get(rule) ?? 0) + 1)
     for (const [, { kind }] of state?.rows('journal') ?? []) events.set(kind, (events.get(kind) ?? 0) + 1)
-    for (const [, { id, kind, status }] of state?.rows('operations') ?? [])
-      assert.ok(kind !== 'restart-resource' || status !== 'running', `seed ${seed}: ${id} has ended`)
     world.close()
   }
   context.diagnostic([...rules].map(([rule, count]) => `${rule} ${count}`).join(', '))
