@@ -34,7 +34,9 @@ async function registered(level: number): Promise<void> {
 let cases = 0
 /** Lost, and proved by its guardian to have stopped what it held; all in one entry. */
 async function lost(name: string): Promise<void> {
-  const { boot, config, node } = bench.daemon(name)
+  const { boot, config } = bench.daemon(name)
+  // As the leader knows it: others may be behind.
+  const { node } = bench.daemon(bench.daemon().node?.status.leader)
   const caseId = `c-${name}-${++cases}` as never
   const nonce = `nonce-${cases}`
   const held = [...(node?.state.rows('groups') ?? [])].flatMap(([, row]) =>
