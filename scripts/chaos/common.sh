@@ -73,9 +73,9 @@ split_peers() {
   done
 }
 
-# The node's processes in a role: the command line ends with its config file.
+# The node's processes in a role: the command line begins with the interpreter, not with who started it, and ends with its config file.
 pids_of() {
-  echo "pgrep -f -- '([q]uorate(\\.js)?|[m]ain\\.js) $1 --config $config\$'"
+  echo "pgrep -f -- '^[^ ]*node( --[^ ]+)* [^ ]*(quorate(\\.js)?|main\\.js) $1 --config $config\$'"
 }
 
 # A file on the host that says which application of this script is in force: an older one's end does not end a newer one.
