@@ -18,8 +18,13 @@ const [, , command, ...rest] = process.argv
 const run = command === undefined ? undefined : processes[command]
 if (run !== undefined && !rest.includes('--help')) {
   try {
-    const { readNodeConfig } = await import('./io/node-file/index.js')
-    await run(readNodeConfig(configPath(rest)))
+    const [{ readNodeConfig }, { closeInherited }] = await Promise.all([
+      import('./io/node-file/index.js'),
+      import('./io/processes/index.js'),
+    ])
+    const config = readNodeConfig(configPath(rest))
+    closeInherited(config.dataDir)
+    await run(config)
   } catch (error) {
     fail(error)
   }

@@ -1,6 +1,7 @@
 /** The whole software of a node is replaced while its service is asked all the time; and what the service manager keeps stands by. */
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
@@ -73,6 +74,11 @@ describe('an upgrade', () => {
     process.kill(guards as number, 'SIGKILL')
     assert.equal(await second.ended, 75, 'the service manager starts the next one')
     await waitFor('the daemon to have started another', patience, async () => supply?.pidsIn('guardian').length === 1)
+    await waitFor('it to have let go of the files of the daemon that started it', patience, async () => {
+      const [pid] = supply?.pidsIn('guardian') ?? []
+      const open = readdirSync(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`))
+      return open.every((path) => !path.startsWith(join(loopback.lab.home, other, 'data')))
+    })
     await loopback.settled()
 
     const third = await standBy(other)
@@ -95,3 +101,11 @@ describe('an upgrade', () => {
     return { pid: child.pid, ended, tell: (signal: NodeJS.Signals) => child.kill(signal) }
   }
 })
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return '' // It was closed meanwhile.
+  }
+}

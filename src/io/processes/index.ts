@@ -3,6 +3,7 @@ export { type Action, type ActionOutcome, type ActionRequest, spawnAction } from
 export { pause, waitUntil } from './cgroup-files.js'
 export { type Cell, type CellLimits, type CellMarkers, type Containment, callPrefix, type Part } from './containment.js'
 export { DeathWatch } from './death-watch.js'
+export { closeInherited } from './inherited.js'
 export {
   allContainments,
   type ContainmentPreference,
