@@ -84,7 +84,7 @@ describe('an upgrade', () => {
     const third = await standBy(other)
     third.tell('SIGTERM')
     assert.equal(await third.ended, 0, 'the node has ended in order, and is not to be started again')
-    assert.deepEqual(pidsOf(other), { guardian: [], daemon: [], monitor: [] })
+    await waitFor('nothing of it to be left', patience, async () => roles.every((role) => supply?.pidsIn(role).length === 0))
     await supply?.on()
     await loopback.settled()
   })
