@@ -15,6 +15,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statfsSync,
@@ -314,6 +315,16 @@ export class OwnCluster implements Cluster {
     const data = join(this.home, node, 'data')
     for (const name of existsSync(data) ? readdirSync(data) : []) rmSync(join(data, name), { recursive: true, force: true })
     mkdirSync(data, { recursive: true })
+  }
+
+  /** With it a node that belongs no more is taken in again; without one it is not. The node is off. */
+  async invite(node: string, through: string | undefined): Promise<void> {
+    const { body } = await this.ask('POST', '/v1/members', { node }, through)
+    const { invitation } = body as { readonly invitation?: string }
+    if (invitation === undefined) return // Another of its members is there: it is expected as it is.
+    const { word } = JSON.parse(Buffer.from(invitation, 'base64url').toString()) as { readonly word: string }
+    const file = readFileSync(this.configOf(node), 'utf8').replace(/^ {2}invitation: .*\n/m, '')
+    writeFileSync(this.configOf(node), `${file.trimEnd()}\n  invitation: ${word}\n`)
   }
 
   /** The program of this checkout takes the place of what the node runs, by `quorate upgrade`. Answers what that said. */

@@ -81,7 +81,7 @@ const brimful: Fault = {
 const replaced = onOwn({
   name: 'member-replaced',
   family: 'change',
-  does: 'a node leaves and its member is taken out; with an empty disk it joins again',
+  does: 'a node leaves and its member is taken out; invited, it joins again with an empty disk',
   lasts: [4_000, 10_000],
   takesAway: true,
   mayStop: true,
@@ -105,6 +105,7 @@ const replaced = onOwn({
       heal: async () => {
         await cluster.power(node).off()
         if (await cluster.areVoters(others)) cluster.newDisk(node)
+        if (own.length > 0) await cluster.invite(node, others[0])
         await cluster.power(node).on()
         // Taken in again, it has to be told its devices and its groups once more.
         await waitUntil(`${node} to be known again`, 60_000, () => cluster.fence(node)).catch(() => undefined)

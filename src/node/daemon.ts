@@ -288,7 +288,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     if (guardianState !== undefined) started.guardianReported(guardianState)
     return started
   }
-  const formation = form(config, restored, store, (to, frame) => peers.send(to, frame))
+  const formation = form(doors, restored, store, (to, frame) => peers.send(to, frame))
   forming = formation
   const formed = formation.done.then(startNode)
   formed.catch(doors.fatal)
@@ -329,8 +329,7 @@ type Joined = Extract<Frame, { kind: 'joined' }>
 type Forming = ReturnType<typeof form>
 
 /** Runs the formation until the identity is known; a formed member goes on telling stragglers. */
-function form(config: NodeConfig, restored: Restored, store: Store, send: (to: NodeId, frame: Frame) => void) {
-  const { identity } = restored
+function form({ config, log }: DaemonDoors, { identity }: Restored, store: Store, send: (to: NodeId, frame: Frame) => void) {
   const found =
     identity === undefined || identity.phase === 'quarantined' || identity.phase === 'recovering'
       ? undefined
@@ -354,6 +353,7 @@ function form(config: NodeConfig, restored: Restored, store: Store, send: (to: N
     fail = reject
   })
   let askedAt = 0
+  let refusal: string | undefined
   const write = (written: Identity): void => {
     store.writeIdentity(written).then(() => {
       perform(formation.written())
@@ -380,8 +380,11 @@ function form(config: NodeConfig, restored: Restored, store: Store, send: (to: N
         case 'write-joined':
           write({ clusterId: effect.clusterId, memberId: effect.member, node: config.node, phase: 'formed', voters: [] })
           break
-        case 'formed':
         case 'refused':
+          if (effect.text !== refusal) log('warn', `not taken in: ${effect.text}`)
+          refusal = effect.text
+          break
+        case 'formed':
           break
       }
     }

@@ -103,8 +103,9 @@ export class Formation {
   }): readonly FormationEffect[] {
     if (this.phase !== 'empty' || this.writing !== null) return []
     if (answer.refused !== undefined) {
+      const isNews = answer.refused !== this.refusedToJoin
       this.refusedToJoin = answer.refused
-      return []
+      return isNews ? [{ kind: 'refused', text: answer.refused }] : []
     }
     this.writing = 'formed'
     this.joining = { clusterId: answer.clusterId, member: answer.member }
