@@ -338,11 +338,14 @@ export class OwnCluster implements Cluster {
     }
     const { prefix = [] } = this.#nodeOf(node)
     const words = [...prefix, process.execPath, this.#mainOf(node), 'upgrade', '--config', this.configOf(node)]
-    return new Promise((resolve) => {
+    const told = await new Promise<{ done: boolean; text: string }>((resolve) => {
       execFile(words[0] as string, words.slice(1), { timeout: timeoutMs }, (error, stdout, stderr) =>
         resolve({ done: error === null, text: `${stdout}${stderr}`.trim() }),
       )
     })
+    // Once every node knows them, they would hold.
+    if (told.done && this.#isUpgradable) await this.#easeBrakes()
+    return told
   }
 
   async members(): Promise<readonly Member[]> {
@@ -402,8 +405,8 @@ export class OwnCluster implements Cluster {
   async #configure({ profile, settings = {} }: ClusterOptions, nodes: readonly LabNode[]): Promise<void> {
     for (const name of this.names) await this.#must('PATCH', `/v1/nodes/${name}`, { fencing: this.#fencing(name) })
     // Nodes are lost without end here, and by no fault of the group.
-    const lenient = { fencingMax: 1_000, causesMax: 1_000, poisonWindow: '0s', quarantineThreshold: 0 }
-    await this.#must('PATCH', '/v1/settings', { profile, ...lenient, journalEvents: 100_000, ...settings })
+    await this.#must('PATCH', '/v1/settings', { profile, fencingMax: 1_000, journalEvents: 100_000, ...settings })
+    if (!(await this.#easeBrakes()) && !this.#isUpgradable) throw new Error('the brakes could not be eased')
     const apis = nodes.map((node) => `${node.name}=http://${node.address}:${node.apiPort}`).join()
     const service = join(projectRoot, 'jepsen-like/cluster')
     await this.#must('PUT', `/v1/groups/${groupName}`, {
@@ -448,6 +451,12 @@ export class OwnCluster implements Cluster {
   }
 
   /** Says the same when it is repeated, so an election meanwhile does no harm. */
+  /** False where the program is of a version before there were brakes on causes, POISON and quarantine. */
+  async #easeBrakes(): Promise<boolean> {
+    const lenient = { causesMax: 1_000, poisonWindow: '0s', quarantineThreshold: 0 }
+    return (await this.ask('PATCH', '/v1/settings', lenient)).status === 200
+  }
+
   async #must(method: string, path: string, body: unknown): Promise<void> {
     await waitUntil(`${method} ${path}`, 30_000, async () => {
       const answer = await this.ask(method, path, body)

@@ -49,6 +49,7 @@ export async function openBench(definition: ResourceDefinition, name: string): P
     path: runFolder.socket('commands'),
     node,
     attributes: openAttributes(runFolder, boot),
+    scored: () => undefined,
     ask: () => false,
   })
   const cell = containment.cell(cellName({ group, resource }), markersOf({ group, resource }))

@@ -62,6 +62,12 @@ export function isName(value: string): boolean {
   return namePattern.test(value) && !(value in {})
 }
 
+/** As `isName`; or a part of a scalable group, which nobody writes: its name, a colon, and a node or `primary`. */
+export function isGroupName(value: string): boolean {
+  const parts = value.split(':')
+  return parts.length <= 2 && parts.every(isName)
+}
+
 function named<Name extends string>(value: string, what: string): Brand<string, Name> {
   if (!isName(value)) {
     throw new ClusterError('INVALID_NAME', `"${value.slice(0, 80)}" cannot name a ${what}`, {

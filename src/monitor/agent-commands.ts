@@ -16,7 +16,9 @@ import {
   type MonitorOrder,
   needsCluster,
   parseAgentCommand,
+  readScore,
   said,
+  scoredResource,
 } from '../core/monitor/index.js'
 import type { Attributes } from './attributes.js'
 
@@ -25,6 +27,8 @@ export interface AgentCommandsWorld {
   readonly node: string
   readonly attributes: Attributes
   /** False when no daemon is connected. */
+  /** The copy of that group and resource would do so well as the primary; undefined where that was taken back. */
+  readonly scored: (group: string, resource: string, score: number | undefined) => void
   readonly ask: (askId: string, question: ClusterQuestion) => boolean
 }
 
@@ -65,9 +69,7 @@ export async function serveAgentCommands(world: AgentCommandsWorld): Promise<Age
         socket.destroy()
         return
       }
-      void answer(call.argv, call.instance).then(({ status, out, error }) =>
-        socket.end(`${status} ${Buffer.byteLength(out)}\n${out}${error}`),
-      )
+      void answer(call).then(({ status, out, error }) => socket.end(`${status} ${Buffer.byteLength(out)}\n${out}${error}`))
     })
   })
   rmSync(world.path, { force: true })
@@ -89,11 +91,11 @@ export async function serveAgentCommands(world: AgentCommandsWorld): Promise<Age
       }),
   }
 
-  async function answer(argv: readonly string[], instance: string): Promise<AgentAnswer> {
+  async function answer({ argv, instance, group }: AgentCall): Promise<AgentAnswer> {
     const request = parseAgentCommand(argv, instance)
     if (request.kind === 'refused') return request.answer
     if (request.kind === 'node-name') return said(`${world.node}\n`)
-    if (request.kind === 'attribute' && !needsCluster(request)) return ofThisBoot(request)
+    if (request.kind === 'attribute' && !needsCluster(request)) return ofThisBoot(request, group)
     const question: ClusterQuestion = request.kind === 'attribute' ? request : { kind: 'sight' }
     const { answer: found, problem } = await askCluster(question)
     if (found === null) return { status: agentExit.unavailable, out: '', error: `${argv[0]}: ${problem ?? 'the cluster did not answer'}\n` }
@@ -102,13 +104,15 @@ export async function serveAgentCommands(world: AgentCommandsWorld): Promise<Age
     return found.kind === 'sight' ? answerCluster(request, world.node, found) : said('')
   }
 
-  function ofThisBoot(request: Extract<AgentRequest, { kind: 'attribute' }>): AgentAnswer {
+  function ofThisBoot(request: Extract<AgentRequest, { kind: 'attribute' }>, group: string): AgentAnswer {
     const { act, name, node = world.node } = request
     if (node !== world.node)
       return { status: agentExit.unimplemented, out: '', error: `what ${node} notes down until its next boot is known there only\n` }
     if (act.kind === 'delete') world.attributes.delete(name)
     if (act.kind === 'set' && !world.attributes.set(name, act.value))
       return { status: agentExit.error, out: '', error: 'too many attributes are noted down on this node\n' }
+    const scored = scoredResource(name)
+    if (scored !== undefined && act.kind !== 'get') world.scored(group, scored, act.kind === 'set' ? readScore(act.value) : undefined)
     return answerAttribute(request, node, world.attributes.get(name))
   }
 
@@ -127,17 +131,23 @@ export async function serveAgentCommands(world: AgentCommandsWorld): Promise<Age
   }
 }
 
+interface AgentCall {
+  readonly argv: readonly string[]
+  readonly instance: string
+  readonly group: string
+}
+
 /** `<length>\n`, then resource, group, token and the words of the call, each ended by a NUL but the last. */
-function readCall(bytes: Buffer): { readonly argv: readonly string[]; readonly instance: string } | 'incomplete' | undefined {
+function readCall(bytes: Buffer): AgentCall | 'incomplete' | undefined {
   const end = bytes.indexOf(0x0a)
   if (end < 0) return bytes.length > 16 ? undefined : 'incomplete'
   const head = bytes.subarray(0, end).toString('latin1')
   const length = /^\d{1,6}$/.test(head) ? Number(head) : Number.NaN
   if (!(length <= messageMax)) return undefined
   if (bytes.length < end + 1 + length) return 'incomplete'
-  const [instance = '', _group, _token, ...argv] = bytes
+  const [instance = '', group = '', _token, ...argv] = bytes
     .subarray(end + 1, end + 1 + length)
     .toString('utf8')
     .split('\0')
-  return { argv, instance }
+  return { argv, instance, group }
 }

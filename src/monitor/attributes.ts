@@ -1,5 +1,6 @@
 /** What agents noted down for this boot of the node. In memory, and beside it in the run folder: the next monitor knows it too. */
-import type { BootId } from '../base/index.js'
+import type { BootId, GroupName, ResourceName } from '../base/index.js'
+import type { Scored } from '../core/monitor/index.js'
 import type { RunFolder } from '../io/run-folder/index.js'
 
 export interface Attributes {
@@ -7,7 +8,12 @@ export interface Attributes {
   /** False when there are too many. */
   set(name: string, value: string): boolean
   delete(name: string): void
+  /** What agents have said of copies that could be the primary, and when they say it anew. */
+  readonly scores: readonly Scored[]
+  score(group: string, resource: string, score: number | undefined): void
 }
+
+const scoreKey = (group: string, resource: string) => `score/${group}/${resource}`
 
 const attributesMax = 1_000
 
@@ -25,6 +31,15 @@ export function openAttributes(runFolder: RunFolder, boot: BootId): Attributes {
     },
     delete: (name) => {
       if (values.delete(name)) write()
+    },
+    scores: [...values].flatMap(([name, value]) => {
+      const [kind, group, resource] = name.split('/')
+      return kind === 'score' ? [{ group: group as GroupName, resource: resource as ResourceName, score: Number(value) }] : []
+    }),
+    score: (group, resource, score) => {
+      if (score === undefined) values.delete(scoreKey(group, resource))
+      else values.set(scoreKey(group, resource), String(score))
+      write()
     },
   }
 }

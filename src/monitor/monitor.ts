@@ -4,7 +4,7 @@
  * It outlives the daemon. Its own end, wanted or not, touches no service: the next one resumes from the run records.
  */
 import { mkdirSync } from 'node:fs'
-import { ClusterError } from '../base/index.js'
+import { ClusterError, type GroupName, isGroupName, isName, type ResourceName } from '../base/index.js'
 import { MonitorCore, type MonitorEvent, type MonitorOrder, type MonitorReport, type RunRecord } from '../core/monitor/index.js'
 import { openAgents } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
@@ -82,6 +82,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   const others = readable.filter((record) => !isMine(record))
   const apart = new Set<string>([...others.map(({ group }) => group), ...runFolder.readMonitors(config.boot)])
   const ofMine = (group: string | undefined) => (only === undefined ? group === undefined || !apart.has(group) : group === only)
+  const attributes = openAttributes(runFolder, config.boot)
   const places = readable.map((record) => record.containment)
   await Promise.all(allContainments(containment, places).map((each) => each.killActions(killActionsMax, ofMine)))
   inbox.unshift({
@@ -92,6 +93,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
     others: new Map(others.map(({ group, token }) => [group, token])),
     seals: runFolder.seals.all(),
     deadline: runFolder.readDeadline(config.boot),
+    scores: attributes.scores,
   })
   log(
     `monitor of ${config.node}${only === undefined ? '' : ` for ${only}`} up: boot ${config.boot}, ${containment.place.kind} at ${containment.place.root}, ${mine.length} run records`,
@@ -105,7 +107,12 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       : await serveAgentCommands({
           path: runFolder.socket('commands'),
           node: config.node,
-          attributes: openAttributes(runFolder, config.boot),
+          attributes,
+          scored: (group, resource, score) => {
+            if (!isGroupName(group) || !isName(resource)) return
+            attributes.score(group, resource, score)
+            post({ kind: 'scored', group: group as GroupName, resource: resource as ResourceName, score })
+          },
           ask: (askId, question) => {
             if (daemon === undefined) return false
             daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)

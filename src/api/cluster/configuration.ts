@@ -1,6 +1,16 @@
 /** A whole configuration as one document: made from the state, and compared with it. */
 import { ClusterError, type GroupName, groupName, type LogIndex, type NodeId, nearestName } from '../../base/index.js'
-import { type ClusterState, type Command, canonical, configRevision, groupsOf, nodesOf, type Reader } from '../../core/cluster/index.js'
+import {
+  type ClusterState,
+  type Command,
+  canonical,
+  configRevision,
+  type GroupRow,
+  groupsOf,
+  nodesOf,
+  type Reader,
+  type ScalableRow,
+} from '../../core/cluster/index.js'
 import { chosenSettings } from '../present/settings.js'
 import { newOperationId } from './changing.js'
 import { readDefinition, writtenForm } from './definition.js'
@@ -42,11 +52,17 @@ export function configurationOf(state: Reader): Record<string, unknown> {
       nodesOf(state).map((row) => [row.name, { fencing: writtenFencing(row.fencing), attributes: row.attributes }]),
     ),
     groups: Object.fromEntries(
-      groupsOf(state)
+      definedIn(state)
         .filter((group) => !group.deleting)
         .map((group) => [group.name, { ...writtenForm(group.definition), intent: group.intent }]),
     ),
   }
+}
+
+/** Groups and scalable groups, by name; not their parts. */
+function definedIn(state: Reader): readonly (GroupRow | ScalableRow)[] {
+  const scalables = [...state.rows('scalables')].map(([, row]) => row)
+  return [...groupsOf(state).filter(({ part }) => part === undefined), ...scalables].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** Errors: as each part's own request would be refused. */
@@ -134,7 +150,7 @@ async function groupsPart(view: View, state: ClusterState, document: Document, t
     const what = `groups.${name}`
     const { definition, intent, ...read } = await readDefinition(written, nodes, types, { group, lenient, what })
     warnings.push(...read.warnings.map((text) => `${what}: ${text}`))
-    const row = state.get('groups', group)
+    const row = state.get('scalables', group) ?? state.get('groups', group)
     if (row !== undefined && !row.deleting && (intent ?? row.intent) === row.intent && canonical(definition) === canonical(row.definition))
       continue
     if (!lenient) warnings.push(...(await validateOnNodes(view.node, definition, row?.definition, `${what}: resource`)))
@@ -146,7 +162,7 @@ async function groupsPart(view: View, state: ClusterState, document: Document, t
 
 function prunePart(state: ClusterState, document: Document): Part {
   if (document.prune !== true || document.groups === undefined) return nothing
-  const gone = groupsOf(state).filter((group) => !group.deleting && !Object.hasOwn(document.groups ?? {}, group.name))
+  const gone = definedIn(state).filter((group) => !group.deleting && !Object.hasOwn(document.groups ?? {}, group.name))
   return {
     commands: gone.map((group) => ({
       kind: 'delete-group',

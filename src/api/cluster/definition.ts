@@ -1,7 +1,8 @@
 /** Group definitions between the form that people write and the normal form that the log carries. */
-import { ClusterError, formatDuration, type NodeId, parseDuration, type ResourceName } from '../../base/index.js'
+import { ClusterError, formatDuration, type GroupName, type NodeId, parseDuration, type ResourceName } from '../../base/index.js'
 import {
-  checkDefinition,
+  type AnyDefinition,
+  checkAnyDefinition,
   type DependencyKind,
   type FailurePolicy,
   type FailureRule,
@@ -29,6 +30,7 @@ interface WrittenResource extends WrittenWatching {
   readonly stop?: { readonly timeout?: Span }
   readonly restart?: { readonly max?: number; readonly window?: Span; readonly delay?: Span }
   readonly critical?: boolean
+  readonly promotable?: boolean
 }
 
 interface WrittenGroup {
@@ -37,6 +39,8 @@ interface WrittenGroup {
   readonly priority?: number
   readonly failback?: { readonly mode?: string }
   readonly intent?: Intent
+  readonly desired?: number
+  readonly primary?: { readonly resources?: Readonly<Record<string, WrittenResource>> }
   readonly onQuorumLoss?: QuorumLossPolicy | 'stop' | 'demote'
   readonly resources: Readonly<Record<string, WrittenResource>>
   readonly failoverMode?: NonNullable<FailurePolicy['failoverMode']>
@@ -52,7 +56,7 @@ interface WrittenGroup {
 type Intent = 'ONLINE' | 'OFFLINE'
 
 export interface ReadDefinition {
-  readonly definition: GroupDefinition
+  readonly definition: AnyDefinition
   /** Null where it was not said. */
   readonly intent: Intent | null
   /** What is accepted and should be looked at, in sentences. */
@@ -80,27 +84,41 @@ export async function readDefinition(
   checkValue(groupDefinitionSchema, value, what)
   const written = value as WrittenGroup
   const definition = normalise(written)
-  const problem = checkDefinition(definition, nodes)
+  const problem = checkAnyDefinition(group as GroupName, definition, nodes)
   if (problem !== undefined) throw problem
   const warnings = await types.check(group, definition, lenient)
   return { definition, intent: written.intent ?? null, warnings }
 }
 
-function normalise(written: WrittenGroup): GroupDefinition {
-  if (written.mode === 'scalable')
-    throw new ClusterError('NOT_YET', 'scalable groups come with a later version', { fix: 'use "mode": "failover"' })
+function normalise(written: WrittenGroup): AnyDefinition {
+  const failover = normaliseFailover(written)
+  if (written.mode !== 'scalable') {
+    const key = written.desired !== undefined ? 'desired' : written.primary !== undefined ? 'primary' : undefined
+    if (key === undefined) return failover
+    throw new ClusterError('INVALID_DEFINITION', `"${key}" is of scalable groups`, { fix: `use "mode": "scalable", or leave "${key}" out` })
+  }
+  const { mode: _mode, ...shared } = failover
+  const hasRoles = written.primary !== undefined || Object.values(failover.resources).some(({ promotable }) => promotable === true)
+  const primary = hasRoles ? { primary: { resources: normaliseResources(written.primary?.resources ?? {}) } } : {}
+  return { mode: 'scalable', ...shared, desired: written.desired ?? written.nodes.length, ...primary }
+}
+
+function normaliseResources(written: Readonly<Record<string, WrittenResource>>): GroupDefinition['resources'] {
+  return Object.fromEntries(Object.entries(written).map(([name, resource]) => [name, normaliseResource(name, resource)]))
+}
+
+function normaliseFailover(written: WrittenGroup): GroupDefinition {
   if (written.failback?.mode !== undefined && written.failback.mode !== 'never')
     throw new ClusterError('NOT_YET', `failback "${written.failback.mode}" comes with a later version`, {
       fix: 'use "never", and POST …/move when it is to return',
     })
-  const resources = Object.entries(written.resources).map(([name, resource]) => [name, normaliseResource(name, resource)])
   return {
     mode: 'failover',
     nodes: written.nodes,
     priority: written.priority ?? 0,
     failback: { mode: 'never' },
     ...readQuorumLoss(written),
-    resources: Object.fromEntries(resources) as GroupDefinition['resources'],
+    resources: normaliseResources(written.resources),
     ...normalisePolicy(written),
     ...normaliseOfflineProbe(written),
     ...(written.isolation === 'dedicated' ? { isolation: written.isolation } : {}),
@@ -194,11 +212,13 @@ function normaliseResource(name: string, written: WrittenResource): ResourceDefi
       ...(delay === 0 ? {} : { delay }),
     },
     ...(written.critical === false ? { critical: false } : {}),
+    ...(written.promotable === true ? { promotable: true } : {}),
   }
 }
 
 /** As people write it: `readDefinition` makes the same normal form of it again. */
-export function writtenForm(definition: GroupDefinition): Record<string, unknown> {
+export function writtenForm(definition: AnyDefinition): Record<string, unknown> {
+  const { primary } = definition.mode === 'scalable' ? definition : { primary: undefined }
   return {
     mode: definition.mode,
     nodes: definition.nodes,
@@ -208,8 +228,14 @@ export function writtenForm(definition: GroupDefinition): Record<string, unknown
     ...writtenPolicy(definition),
     isolation: definition.isolation ?? 'shared',
     offlineProbe: { ...offlineProbeOf(definition), interval: formatDuration(offlineProbeOf(definition).interval) },
-    resources: Object.fromEntries(Object.entries(definition.resources).map(([name, resource]) => [name, writtenResource(resource)])),
+    resources: writtenResources(definition.resources),
+    ...(definition.mode === 'scalable' ? { desired: definition.desired } : {}),
+    ...(primary === undefined ? {} : { primary: { resources: writtenResources(primary.resources) } }),
   }
+}
+
+function writtenResources(resources: GroupDefinition['resources']): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(resources).map(([name, resource]) => [name, writtenResource(resource)]))
 }
 
 function writtenPolicy(policy: FailurePolicy): Record<string, unknown> {
@@ -236,5 +262,6 @@ export function writtenResource(resource: ResourceDefinition): Record<string, un
     stop: { timeout: formatDuration(stop.timeout) },
     restart: { max: restart.max, window: formatDuration(restart.window), delay: formatDuration(restart.delay ?? 0) },
     critical: resource.critical ?? true,
+    ...(resource.promotable === true ? { promotable: true } : {}),
   }
 }

@@ -4,7 +4,7 @@
  * Each step assumes that what the one before asked for went well: probes find nothing, stops are reported, starts succeed.
  */
 import { createHash } from 'node:crypto'
-import { type LogIndex, type LogTime, logIndex, type Term } from '../../base/index.js'
+import { type LogIndex, type LogTime, logIndex, type ResourceName, type Term } from '../../base/index.js'
 import {
   bootKey,
   type ClusterState,
@@ -129,7 +129,11 @@ function assumeDone(state: ClusterState): void {
       const looked = { state: report.state, resources: report.resources, failure: report.failure, looked: order.look ?? 0 }
       commit(state, { kind: 'report', node, boot, group: group.name, token, sequence: order.sequence, report: looked })
     } else if (report.state === 'GRANTED') {
-      const running = { state: 'ONLINE' as const, resources: {}, failure: null }
+      const names = Object.keys(group.holder.pinned.resources) as ResourceName[]
+      const resources = Object.fromEntries(names.map((name) => [name, { state: 'ONLINE' as const }]))
+      // That the agents find their copies fit for the primary role.
+      const scores = group.part?.role === 'instance' ? { scores: Object.fromEntries(names.map((name) => [name, 0])) } : {}
+      const running = { state: 'ONLINE' as const, resources, failure: null, ...scores }
       commit(state, { kind: 'report', node, boot, group: group.name, token, sequence: order.sequence, report: running })
     }
   }

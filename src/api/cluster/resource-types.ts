@@ -1,10 +1,11 @@
 /** Resource types on this node: the built-in ones, and the OCF agents installed here with what their metadata says. */
 import { ClusterError, nearestName } from '../../base/index.js'
-import { type GroupDefinition, type GroupRow, groupsOf, type ResourceDefinition } from '../../core/cluster/index.js'
+import { type AnyDefinition, type GroupRow, groupsOf, type ResourceDefinition, resourcesOf } from '../../core/cluster/index.js'
 import {
   builtInTypes,
   checkDepthAndLimits,
   checkOcfParameters,
+  checkOcfRoles,
   checkResourceParameters,
   clashingParameters,
   ocfParameterWarnings,
@@ -48,9 +49,9 @@ export class ResourceTypes {
    * The first problem of any resource is thrown; what is only unwise is answered in sentences. With `lenient`, that an agent is
    * not here is unwise only. Errors: UNKNOWN_TYPE, INVALID_DEFINITION, NOT_YET.
    */
-  async check(group: string, definition: GroupDefinition, lenient: boolean): Promise<readonly string[]> {
+  async check(group: string, definition: AnyDefinition, lenient: boolean): Promise<readonly string[]> {
     const warnings: string[] = []
-    const named = Object.entries(definition.resources)
+    const named = Object.entries(resourcesOf(definition))
     for (const [name, resource] of named) warnings.push(...(await this.checkResource([name, resource], definition, lenient)))
     for (const [at, one] of named.entries())
       for (const other of named.slice(at + 1)) {
@@ -63,7 +64,7 @@ export class ResourceTypes {
     return [...warnings, ...(await this.clashesElsewhere(group, named))]
   }
 
-  private async checkResource([name, resource]: Named, { nodes }: GroupDefinition, lenient: boolean): Promise<readonly string[]> {
+  private async checkResource([name, resource]: Named, { nodes }: AnyDefinition, lenient: boolean): Promise<readonly string[]> {
     const { type, parameters } = resource
     if (type.startsWith('systemd:'))
       throw new ClusterError('NOT_YET', `resource "${name}": systemd units come with a later version`, {
@@ -76,6 +77,7 @@ export class ResourceTypes {
       if (this.daemon.agents.isInstalled(type)) {
         const metadata = await this.daemon.agents.metadata(type)
         problems.push(...checkOcfParameters(metadata, parameters))
+        if (resource.promotable === true) problems.push(...checkOcfRoles(type, metadata))
         warnings.push(...ocfParameterWarnings(metadata, parameters).map((text) => `resource "${name}": ${text}`))
       } else if (!lenient && nodes.includes(node)) problems.push(this.notInstalled(type))
       else if (lenient) warnings.push(`resource "${name}": ${type} is not installed on ${node}, so its parameters were not checked`)
@@ -96,7 +98,7 @@ export class ResourceTypes {
     const types = new Set(named.map(([, { type }]) => type).filter((type) => type.startsWith('ocf:')))
     if (types.size === 0) return []
     const others: readonly (readonly [GroupRow, Named])[] = groupsOf(node.state)
-      .filter((row) => row.name !== group && !row.deleting)
+      .filter((row) => row.name !== group && row.part?.of !== group && !row.deleting)
       .flatMap((row) => Object.entries(row.definition.resources).map((other) => [row, other] as const))
       .filter(([, [, { type }]]) => types.has(type))
     const warnings: string[] = []

@@ -1,6 +1,6 @@
 /** Asks the agents of every node of a group whether they could run as they are to, before the definition is committed. */
 import { ClusterError, type NodeId } from '../../base/index.js'
-import type { GroupDefinition } from '../../core/cluster/index.js'
+import { type AnyDefinition, resourcesOf } from '../../core/cluster/index.js'
 import { type QuorateNode, toBeValidated, type Validation, type ValidationProblem, validationMax } from '../../node/index.js'
 import type { QuerySpecification } from '../http/query.js'
 
@@ -17,13 +17,13 @@ export const validateQuery: QuerySpecification = {
  */
 export async function validateOnNodes(
   node: QuorateNode,
-  after: GroupDefinition,
-  before: GroupDefinition | undefined,
+  after: AnyDefinition,
+  before: AnyDefinition | undefined,
   what = 'resource',
 ): Promise<readonly string[]> {
-  const known = (name: NodeId) => (before?.nodes.includes(name) === true ? before.resources : undefined)
+  const known = (name: NodeId) => (before?.nodes.includes(name) === true ? resourcesOf(before) : undefined)
   const questions = after.nodes.flatMap((name) => {
-    const resources = toBeValidated(after.resources, known(name))
+    const resources = toBeValidated(resourcesOf(after), known(name))
     return Object.keys(resources).length === 0 ? [] : [{ name, resources }]
   })
   const answers = await Promise.allSettled(

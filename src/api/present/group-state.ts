@@ -1,6 +1,6 @@
 /** The state of a group in one word: a pure function of its row and of what is known about its holder. */
 import type { LogTime } from '../../base/index.js'
-import { type GroupRow, isOnlyDegraded, mayStillRun, type Reader } from '../../core/cluster/index.js'
+import { type GroupRow, groupsOf, isOnlyDegraded, mayStillRun, type Reader, whyNoInstance } from '../../core/cluster/index.js'
 import type { LeaderView } from '../cluster/reading.js'
 import type { GroupState } from '../schemas/index.js'
 
@@ -11,6 +11,8 @@ export interface HolderSeen {
   readonly alive: boolean | undefined
   /** Its node is in maintenance. */
   readonly maintained?: boolean
+  /** An instance that is not needed: as many run elsewhere as are wanted. */
+  readonly spare?: boolean
 }
 
 export function groupState(group: GroupRow, seen: HolderSeen, at: LogTime): GroupState {
@@ -38,7 +40,8 @@ function heldState(group: GroupRow, seen: HolderSeen): GroupState {
   }
 }
 
-function freeState(group: GroupRow, { maintained = false }: HolderSeen, at: LogTime): GroupState {
+function freeState(group: GroupRow, { maintained = false, spare = false }: HolderSeen, at: LogTime): GroupState {
+  if (spare) return 'OFFLINE'
   if (group.intent === 'OFFLINE' || group.deleting) return 'OFFLINE'
   if (group.poisoned !== undefined) return 'POISON'
   const isBanned = (node: GroupRow['definition']['nodes'][number]): boolean => (group.bans[node]?.until ?? 0) > at
@@ -51,7 +54,10 @@ export function holderSeen(state: Reader, group: GroupRow, view: LeaderView | un
   const { holder } = group
   const place = holder?.node ?? group.stoppedIn
   const maintained = place !== undefined && state.get('nodes', place)?.maintenance !== undefined
-  if (holder === null) return { condemned: false, alive: undefined, ...(maintained ? { maintained } : {}) }
+  const { part } = group
+  const spare = part?.role === 'instance' && whyNoInstance(state, groupsOf(state), group, part.of) !== undefined
+  const free = { ...(maintained ? { maintained } : {}), ...(spare ? { spare } : {}) }
+  if (holder === null) return { condemned: false, alive: undefined, ...free }
   const boot = state.get('boots', `${holder.node}/${holder.boot}`)
-  return { condemned: boot?.state !== 'live', alive: view?.lives.has(holder.node), ...(maintained ? { maintained } : {}) }
+  return { condemned: boot?.state !== 'live', alive: view?.lives.has(holder.node), ...free }
 }

@@ -1,5 +1,6 @@
 /** Why a group is where it is, why it is not elsewhere, and whether it is active on this very node. */
-import { isOnlyDegraded, mayStillRun } from '../../core/cluster/index.js'
+import type { NodeId } from '../../base/index.js'
+import { instanceName, isOnlyDegraded, mayStillRun, primaryName, type Reader } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { read, readQuery } from '../cluster/reading.js'
 import type { Answer, Call, Route } from '../http/route.js'
@@ -46,9 +47,16 @@ export function explanationRoutes(access: Access): readonly Route[] {
   ]
 }
 
+/** Of a scalable group whoever has the primary role is active; without one, each instance. */
+function partFor(state: Reader, name: string, node: NodeId): string {
+  const scalable = state.get('scalables', name)
+  if (scalable === undefined) return name
+  return scalable.definition.primary === undefined ? instanceName(scalable.name, node) : primaryName(scalable.name)
+}
+
 function activeHere(access: Access, call: Call): Answer {
   const { node, daemon } = access
-  const group = groupOf(node.state, call.params.group ?? '')
+  const group = groupOf(node.state, partFor(node.state, call.params.group ?? '', node.status.node))
   call.index = node.state.appliedIndex
   const mine = mayStillRun(group) && group.holder.node === node.status.node && group.holder.boot === daemon.boot ? group.holder : undefined
   const leaseRemainingMs = Math.round(node.status.leaseRemainingMs)

@@ -1,17 +1,18 @@
 /** Groups: their definitions and states. */
 import { ClusterError, type GroupName, groupName, nearestName } from '../../base/index.js'
-import { type GroupDefinition, type GroupRow, groupsOf, nodesOf, type Reader } from '../../core/cluster/index.js'
+import { type AnyDefinition, type GroupRow, groupsOf, nodesOf, partRows, type Reader, type ScalableRow } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { carryOut, changeQuery, operate, operationQuery } from '../cluster/changing.js'
 import { readDefinition, writtenForm } from '../cluster/definition.js'
 import { preconditionOf } from '../cluster/preconditions.js'
-import { blockingQuery, localView, read } from '../cluster/reading.js'
+import { blockingQuery, localView, read, type View } from '../cluster/reading.js'
 import { validateOnNodes, validateQuery } from '../cluster/validation.js'
 import { waitMax } from '../cluster/waits.js'
 import { mergePatch } from '../http/merge-patch.js'
 import type { Answer, Call, Route } from '../http/route.js'
 import { checkValue } from '../http/validation.js'
-import { presentGroup, presentGroupWhole } from '../present/group.js'
+import { presentGroupWhole } from '../present/group.js'
+import { presentGroups, presentScalable, presentScalableWhole, scalablesOf } from '../present/scalable.js'
 import { groupDocumentSchema, groupPatchSchema, groupPutSchema, groupStates } from '../schemas/index.js'
 import { operationAnswers } from './node-verbs.js'
 
@@ -21,13 +22,31 @@ const around = ['boots', 'cases'] as const
 export function groupOf(state: Reader, name: string): GroupRow {
   const row = state.get('groups', name)
   if (row !== undefined) return row
+  const scalable = state.get('scalables', name)
+  if (scalable !== undefined)
+    throw new ClusterError('CONFLICT', `${name} runs on several nodes, and this is asked of one of its parts`, {
+      fix: `ask it of ${partRows(state, scalable.name)
+        .map((part) => part.name)
+        .join(', ')}`,
+    })
   const nearest = nearestName(
     name,
-    groupsOf(state).map((group) => group.name),
+    [...groupsOf(state), ...scalablesOf(state)].map((group) => group.name),
   )
   throw new ClusterError('GROUP_NOT_FOUND', `there is no group "${name.slice(0, 80)}"`, {
     fix: nearest === undefined ? 'GET /v1/groups lists them' : `did you mean "${nearest}"?`,
   })
+}
+
+/** What people define under that name. Errors: GROUP_NOT_FOUND. */
+function definedAs(state: Reader, name: string): GroupRow | ScalableRow {
+  return state.get('scalables', name) ?? groupOf(state, name)
+}
+
+const isScalable = (row: GroupRow | ScalableRow): row is ScalableRow => row.definition.mode === 'scalable'
+
+function presentWhole(view: View, row: GroupRow | ScalableRow): Record<string, unknown> {
+  return isScalable(row) ? presentScalableWhole(view, row) : presentGroupWhole(view, row)
 }
 
 export function groupRoutes(access: Access): readonly Route[] {
@@ -40,8 +59,8 @@ export function groupRoutes(access: Access): readonly Route[] {
       query: blockingQuery,
       answers: { 200: 'Name, state, intent, holders and what each waits for.' },
       handle: async (call) => {
-        const view = await read(access, call, { withLeaderView: true, relevant: { tables: ['groups', ...around] } })
-        return { body: { ...view.age, groups: groupsOf(view.state).map((group) => presentGroup(view, group)) } }
+        const view = await read(access, call, { withLeaderView: true, relevant: { tables: ['groups', 'scalables', ...around] } })
+        return { body: { ...view.age, groups: presentGroups(view) } }
       },
     },
     {
@@ -62,9 +81,12 @@ export function groupRoutes(access: Access): readonly Route[] {
       handle: async (call) => {
         const key = call.params.group ?? ''
         if (call.query.text('until') !== undefined) await awaitState(access, call, key)
-        const view = await read(access, call, { withLeaderView: true, relevant: { tables: around, row: { table: 'groups', key } } })
-        const group = groupOf(view.state, key)
-        return { revision: group.revision, body: { ...view.age, ...presentGroupWhole(view, group) } }
+        // Of a scalable group any of its parts may have changed.
+        const isWhole = access.formedNode?.state.get('scalables', key) !== undefined
+        const relevant = isWhole ? { tables: ['groups', ...around] as const } : { tables: around, row: { table: 'groups', key } as const }
+        const view = await read(access, call, { withLeaderView: true, relevant })
+        const row = definedAs(view.state, key)
+        return { revision: row.revision, body: { ...view.age, ...presentWhole(view, row) } }
       },
     },
     {
@@ -109,8 +131,10 @@ async function awaitState(access: Access, call: Call, key: string): Promise<void
   await read(access, call)
   const { node } = access
   const isThere = (): boolean => {
-    const group = node.state.get('groups', key)
-    return group === undefined || presentGroup(localView(node), group).state === call.query.text('until')
+    const row = node.state.get('scalables', key) ?? node.state.get('groups', key)
+    if (row === undefined) return true
+    const { state } = isScalable(row) ? presentScalable(localView(node), row) : presentGroupWhole(localView(node), row)
+    return state === call.query.text('until')
   }
   await access.waits.until(isThere, call.query.number('wait') ?? 30_000, call.signal)
 }
@@ -149,8 +173,9 @@ async function put(access: Access, call: Call): Promise<Answer> {
 }
 
 /** As this node knows it: what of a definition is new is only asked to save the agents work. */
-function committed(access: Access, name: string): GroupDefinition | undefined {
-  return access.node.state.get('groups', name)?.definition
+function committed(access: Access, name: string): AnyDefinition | undefined {
+  const { state } = access.node
+  return (state.get('scalables', name) ?? state.get('groups', name))?.definition
 }
 
 function withWarnings(answer: Answer, warnings: readonly string[]): Answer {
@@ -159,7 +184,7 @@ function withWarnings(answer: Answer, warnings: readonly string[]): Answer {
 
 async function patch(access: Access, call: Call): Promise<Answer> {
   const { state } = await read(access, call)
-  const group = groupOf(state, call.params.group ?? '')
+  const group = definedAs(state, call.params.group ?? '')
   const merged = mergePatch({ ...writtenForm(group.definition), intent: group.intent }, call.body)
   const lenient = call.query.flag('validate') === false
   const { definition, intent, ...read_ } = await readDefinition(merged, nodeNames(access), access.types, {
@@ -183,9 +208,9 @@ function nodeNames(access: Access): readonly string[] {
 /** The group after a change, without asking anybody again. */
 export function presentNow(access: Access, name: string, value: Readonly<Record<string, unknown>> = {}): Answer {
   const view = localView(access.node)
-  const group = view.state.get('groups', name)
+  const group = view.state.get('scalables', name) ?? view.state.get('groups', name)
   // Deleted in the same moment by somebody else: the change itself was carried out.
   if (group === undefined) return { body: { name, ...value } }
   const unchanged = value.unchanged === true ? { unchanged: true } : {}
-  return { revision: group.revision, body: { ...presentGroupWhole(view, group), ...unchanged } }
+  return { revision: group.revision, body: { ...presentWhole(view, group), ...unchanged } }
 }

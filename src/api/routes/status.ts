@@ -4,12 +4,12 @@ import type { Access } from '../cluster/access.js'
 import { blockingQuery, read, readQuery, type View } from '../cluster/reading.js'
 import type { Route } from '../http/route.js'
 import { attentionOf } from '../present/attention.js'
-import { presentGroup } from '../present/group.js'
 import { presentNode } from '../present/node.js'
 import { protectionOf } from '../present/protection.js'
+import { presentGroups } from '../present/scalable.js'
 import { presentFreeze } from '../present/times.js'
 
-const relevant = { tables: ['nodes', 'boots', 'groups', 'cases', 'settings'] } as const
+const relevant = { tables: ['nodes', 'boots', 'groups', 'scalables', 'cases', 'settings'] } as const
 
 /** What nothing is done about on its own now: shown first, so that nobody forgets it. */
 function freezesIn(view: View): readonly Record<string, unknown>[] {
@@ -52,7 +52,7 @@ export function statusRoutes(access: Access): readonly Route[] {
             ...view.age,
             frozen: freezesIn(view),
             nodes: nodesOf(view.state).map((row) => presentNode(view, row)),
-            groups: groupsOf(view.state).map((row) => presentGroup(view, row)),
+            groups: presentGroups(view),
             attention: attentionOf(view, around()),
           },
         }

@@ -72,6 +72,12 @@ export const resourceSchema = closed(
       description: 'False: when its restarts are used up, the group stays where it is without it, and is DEGRADED.',
       default: true,
     },
+    promotable: {
+      type: 'boolean',
+      description:
+        'Of a scalable group: one of its copies is the primary, the others are replicas. Its agent has promote and demote; a `command` has promote, demote and probeRole.',
+      default: false,
+    },
     onStopFailure: later('What follows a stop that fails.'),
     isolation: later('A monitor of its own is given to the whole group.'),
   },
@@ -92,7 +98,21 @@ const ruleSchema = closed(
 )
 
 const definitionKeys = {
-  mode: choice('`failover`: runs on one node. `scalable` comes with a later version.', ['failover', 'scalable']),
+  mode: choice('`failover`: runs on one node. `scalable`: runs on several, one instance each. It does not change.', [
+    'failover',
+    'scalable',
+  ]),
+  desired: count('Of a scalable group: how many instances are to run, and never more; one on each of its nodes unless given.', 1, 64),
+  primary: closed(
+    {
+      resources: mapOf(
+        resourceSchema,
+        'What runs only where the primary is, such as its address. They may depend on what is promotable.',
+        1_000,
+      ),
+    },
+    { description: 'Of a scalable group with a promotable resource.' },
+  ),
   nodes: {
     type: 'array',
     description: 'In order of rank, the preferred one first.',
@@ -190,6 +210,10 @@ export const groupDocumentSchema = closed(
     warnings: told('What was accepted and should be looked at.'),
     proof: told('Why an earlier holder can no longer act.'),
     lastNode: told('Where it last ran.'),
+    mode: told('`scalable`; left out where it runs on one node.'),
+    desired: told('How many instances are to run.'),
+    primary: told('Who has the primary role.'),
+    parts: told('Its instances and its primary role.'),
   },
   { title: 'GroupDocument', description: 'What GET /v1/groups/{group} answers, sent back with changes.', required: ['definition'] },
 )

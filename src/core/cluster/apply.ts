@@ -226,7 +226,10 @@ export function configRevision(reader: Reader): LogIndex {
 function changesConfiguration(context: Context): boolean {
   return context.draft.changes().some(({ table, value }) => {
     if (table === 'settings') return true
-    return (table === 'groups' || table === 'nodes') && (value as { revision?: LogIndex } | undefined)?.revision === context.index
+    return (
+      (table === 'groups' || table === 'scalables' || table === 'nodes') &&
+      (value as { revision?: LogIndex } | undefined)?.revision === context.index
+    )
   })
 }
 

@@ -14,7 +14,7 @@ import type {
   Token,
   WallTime,
 } from '../../base/index.js'
-import type { GroupDefinition } from './definition.js'
+import type { AnyDefinition } from './definition.js'
 import type { Address, Candidate, Fencing, Guard, HolderReport, OperationRow, ProbeResult } from './rows.js'
 
 /** Preconditions on an object's revision: `If-Match`, `If-None-Match: *`. */
@@ -180,7 +180,7 @@ export type Command =
   | {
       readonly kind: 'put-group'
       readonly group: GroupName
-      readonly definition: GroupDefinition
+      readonly definition: AnyDefinition
       readonly intent: 'ONLINE' | 'OFFLINE' | null
       readonly precondition: Precondition
     }

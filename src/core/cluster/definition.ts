@@ -2,7 +2,7 @@
  * What an administrator writes about a group, in the normal form that the log carries: every default filled in,
  * every duration in milliseconds.
  */
-import type { NodeId, ResourceName } from '../../base/index.js'
+import type { GroupName, NodeId, ResourceName } from '../../base/index.js'
 import { type DependsOn, dependenciesOf } from './dependencies.js'
 import type { FailurePolicy } from './failure-policy.js'
 
@@ -62,6 +62,17 @@ export interface ResourceDefinition {
   }
   /** False: when its restarts are used up the group stays where it is, without it. Left out where it is true. */
   readonly critical?: boolean
+  /** It has two roles: of its copies one at most is the primary. Of scalable groups only. */
+  readonly promotable?: true
+  /** It is one copy of several; never written by people. */
+  readonly copy?: { readonly max: number }
+  /** It is no program of its own but the primary role of this node's copy; never written by people. */
+  readonly role?: PrimaryRole
+}
+
+/** The copy is the resource of the same name in the instance of that scalable group on the same node. */
+export interface PrimaryRole {
+  readonly of: GroupName
 }
 
 /** Looking for copies that run where the group is not granted. */
@@ -83,7 +94,6 @@ export const quorumLossPolicies = ['freeze', 'selfFence'] as const
 export type QuorumLossPolicy = (typeof quorumLossPolicies)[number]
 
 export interface GroupDefinition extends FailurePolicy {
-  /** `scalable` comes with a later version and is refused until then. */
   readonly mode: 'failover'
   /** In order of rank, the first is preferred. */
   readonly nodes: readonly NodeId[]
@@ -102,7 +112,18 @@ export interface GroupDefinition extends FailurePolicy {
   readonly isolation?: 'dedicated'
 }
 
-export function offlineProbeOf(definition: GroupDefinition): OfflineProbe {
+/** What an administrator writes of a group that runs on several nodes at once. */
+export interface ScalableDefinition extends Omit<GroupDefinition, 'mode'> {
+  readonly mode: 'scalable'
+  /** So many instances are to run, and never more. */
+  readonly desired: number
+  /** One of the instances is the primary, and these resources go with it. Left out where nothing is promotable. */
+  readonly primary?: { readonly resources: GroupDefinition['resources'] }
+}
+
+export type AnyDefinition = GroupDefinition | ScalableDefinition
+
+export function offlineProbeOf(definition: Pick<GroupDefinition, 'offlineProbe'>): OfflineProbe {
   return definition.offlineProbe ?? offlineProbeDefault
 }
 

@@ -9,7 +9,7 @@ import type { GroupDefinition } from './definition.js'
 import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
 
 /** The highest level that this version understands. */
-export const supportedLevel = 4
+export const supportedLevel = 5
 
 /** Brought rules for failures: what groups and decisions may say of them, and what rows keep for them. */
 export const failureRulesLevel = 2
@@ -28,6 +28,9 @@ export const dependencyKindsLevel = 3
 
 /** Brought maintenance of nodes, looks after a freeze, and what people ask of single resources. */
 export const maintenanceLevel = 4
+
+/** Brought scalable groups, and the primary role of one of their copies. */
+export const scalableLevel = 5
 
 /** Of a monitor that says nothing of its own: it may be of a version before changes in place. */
 export const silentMonitorLevel = 2
@@ -58,6 +61,7 @@ export function levelOf(command: Command): number {
     case 'transaction':
       return Math.max(1, ...command.commands.map(levelOf))
     case 'put-group':
+      if (command.definition.mode === 'scalable') return scalableLevel
       if (command.definition.offlineProbe !== undefined || command.definition.isolation !== undefined) return maintenanceLevel
       if (command.definition.onQuorumLoss !== undefined) return brakesLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
@@ -74,6 +78,7 @@ export function levelOf(command: Command): number {
     case 'note-action':
       return maintenanceLevel
     case 'report':
+      if (command.report.scores !== undefined) return scalableLevel
       return command.report.looked === undefined ? 1 : maintenanceLevel
     case 'doubt-device':
       return pathWatchLevel

@@ -11,6 +11,7 @@ import { type Context, refuse } from './context.js'
 import { levelInForce, maintenanceLevel } from './features.js'
 import { mayStillRun, putOrder } from './orders.js'
 import type { Freeze, GroupRow, NodeRow } from './rows.js'
+import { partRows } from './scalable.js'
 import { openCaseOf, type Reader } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -45,6 +46,12 @@ export function refuseFrozen(context: Context, group: GroupRow): void {
 }
 
 export function freezeGroup(context: Context, command: CommandOf<'freeze-group'>): Value {
+  if (context.draft.get('scalables', command.group) === undefined) return freeze(context, command)
+  for (const { name } of partRows(context.draft, command.group)) freeze(context, { ...command, group: name })
+  return { remainingMs: command.forMs }
+}
+
+function freeze(context: Context, command: CommandOf<'freeze-group'>): Value {
   const { lapsed: _lapsed, ...group } = context.group(command.group)
   if (group.deleting) refuse('CONFLICT', `group ${group.name} is being deleted`)
   context.putGroup({ ...group, frozen: freezeFrom(context, command) })
@@ -54,6 +61,12 @@ export function freezeGroup(context: Context, command: CommandOf<'freeze-group'>
 }
 
 export function unfreezeGroup(context: Context, command: CommandOf<'unfreeze-group'>): Value {
+  if (context.draft.get('scalables', command.group) === undefined) return unfreeze(context, command)
+  for (const { name } of partRows(context.draft, command.group)) unfreeze(context, { ...command, group: name })
+  return {}
+}
+
+function unfreeze(context: Context, command: CommandOf<'unfreeze-group'>): Value {
   const group = context.group(command.group)
   if (group.frozen === null) return {}
   thaw(context, group, false)

@@ -1,39 +1,95 @@
 /** What people ask of groups: definitions, intents, moves, freezes. Nothing here starts or stops anything; the planner does. */
+
+import type { GroupName } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
-import type { GroupDefinition } from './definition.js'
-import { checkDefinition } from './definition-check.js'
+import type { GroupDefinition, ScalableDefinition } from './definition.js'
 import { refuseFrozen } from './freezes.js'
 import { isLeaving } from './members.js'
 import { mayStillRun } from './orders.js'
 import { settleDuty } from './ownership.js'
-import type { GroupRow } from './rows.js'
+import type { GroupPart, GroupRow, ScalableRow } from './rows.js'
+import { checkAnyDefinition, partRows, partsOf, primaryName, refusePart, settleScalable } from './scalable.js'
 import { nodesOf } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 type Value = Record<string, unknown>
 
 export function putGroup(context: Context, command: CommandOf<'put-group'>): Value {
-  const found = context.draft.get('groups', command.group)
-  if (found?.deleting === true) {
-    refuse('NAME_HELD', `group ${command.group} is being deleted and may still run on ${found.holder?.node ?? 'no node'}`, {
-      fix: 'wait until GET /v1/groups/… answers 404',
+  const { group: name, definition, intent, precondition } = command
+  const found = context.draft.get('groups', name)
+  const scalable = context.draft.get('scalables', name)
+  if (found !== undefined) refusePart(found, 'defined')
+  const other = definition.mode === 'scalable' ? found : scalable
+  if (other !== undefined)
+    refuse('CONFLICT', `group ${name} is there already, and its mode is "${other.definition.mode}"`, {
+      fix: `a mode does not change: DELETE /v1/groups/${name} first`,
+    })
+  if ((found ?? scalable)?.deleting === true) refuseHeldName(name, found?.holder?.node)
+  checkRevision((found ?? scalable)?.revision, precondition, `group ${name}`)
+  const nodes = nodesOf(context.draft)
+    .map((node) => node.name)
+    .filter((node) => !isLeaving(context.draft, node))
+  const problem = checkAnyDefinition(name, definition, nodes)
+  if (problem !== undefined) throw problem
+  if (definition.onQuorumLoss === 'selfFence') needWatchdogs(context, definition)
+  if (definition.mode === 'scalable') return putScalable(context, name, scalable, definition, intent)
+  const removed = found !== undefined && mayStillRun(found) && !definition.nodes.includes(found.holder.node) ? found.holder.node : undefined
+  if (found !== undefined && removed !== undefined && !isSame(found, definition, intent ?? found.intent)) {
+    refuse('CONFLICT', `group ${name} runs on ${removed}, which the new list leaves out`, {
+      fix: `POST /v1/groups/${name}/move first, then change the list`,
     })
   }
-  checkRevision(found?.revision, command.precondition, `group ${command.group}`)
-  const problem = checkDefinition(
-    command.definition,
-    nodesOf(context.draft)
-      .map((node) => node.name)
-      .filter((node) => !isLeaving(context.draft, node)),
+  return put(context, name, definition, intent ?? found?.intent ?? 'ONLINE')
+}
+
+function refuseHeldName(name: string, node: string | undefined): never {
+  refuse('NAME_HELD', `group ${name} is being deleted and may still run on ${node ?? 'no node'}`, {
+    fix: 'wait until GET /v1/groups/… answers 404',
+  })
+}
+
+function isSame(found: GroupRow | ScalableRow, definition: GroupDefinition | ScalableDefinition, intent: GroupRow['intent']): boolean {
+  return found.intent === intent && canonical(found.definition) === canonical(definition)
+}
+
+/** Its parts follow: those that are not to be any more are stopped, and forgotten then. */
+function putScalable(
+  context: Context,
+  name: GroupName,
+  found: ScalableRow | undefined,
+  definition: ScalableDefinition,
+  written: GroupRow['intent'] | null,
+): Value {
+  const intent = written ?? found?.intent ?? 'ONLINE'
+  if (found !== undefined && isSame(found, definition, intent)) return { revision: found.revision, unchanged: true }
+  const parts = partsOf(name, definition)
+  for (const old of partRows(context.draft, name)) {
+    const stays = parts.some((part) => part.name === old.name)
+    if (stays && old.deleting) refuseHeldName(old.name, old.holder?.node)
+    if (!stays && !old.deleting) markDeleted(context, old)
+  }
+  const createdIndex = found?.createdIndex ?? context.index
+  context.draft.put('scalables', name, { name, definition, createdIndex, revision: context.index, intent, deleting: false })
+  context.event(
+    found === undefined ? 'group.created' : 'group.changed',
+    name,
+    `group ${name} was ${found === undefined ? 'created' : 'changed'}`,
+    {
+      nodes: definition.nodes,
+    },
   )
-  if (problem !== undefined) throw problem
-  if (command.definition.onQuorumLoss === 'selfFence') needWatchdogs(context, command.definition)
-  const intent = command.intent ?? found?.intent ?? 'ONLINE'
+  for (const part of parts) put(context, part.name, part.definition, intent, part.part)
+  return found === undefined ? { revision: context.index, created: true } : { revision: context.index }
+}
+
+function put(context: Context, name: GroupName, definition: GroupDefinition, intent: GroupRow['intent'], part?: GroupPart): Value {
+  const found = context.draft.get('groups', name)
   if (found === undefined) {
     const row: GroupRow = {
-      name: command.group,
-      definition: command.definition,
+      name,
+      ...(part === undefined ? {} : { part }),
+      definition,
       createdIndex: context.index,
       revision: context.index,
       resourcesRevision: context.index,
@@ -53,19 +109,11 @@ export function putGroup(context: Context, command: CommandOf<'put-group'>): Val
     context.event('group.created', row.name, `group ${row.name} was created`, { nodes: row.definition.nodes })
     return { revision: context.index, created: true }
   }
-  if (found.intent === intent && canonical(found.definition) === canonical(command.definition))
-    return { revision: found.revision, unchanged: true }
-  const removed =
-    found.holder !== null && mayStillRun(found) && !command.definition.nodes.includes(found.holder.node) ? found.holder.node : undefined
-  if (removed !== undefined) {
-    refuse('CONFLICT', `group ${found.name} runs on ${removed}, which the new list leaves out`, {
-      fix: `POST /v1/groups/${found.name}/move first, then change the list`,
-    })
-  }
-  const sameResources = canonical(found.definition.resources) === canonical(command.definition.resources)
+  if (isSame(found, definition, intent)) return { revision: found.revision, unchanged: true }
+  const sameResources = canonical(found.definition.resources) === canonical(definition.resources)
   context.putGroup({
     ...found,
-    definition: command.definition,
+    definition,
     intent,
     revision: context.index,
     resourcesRevision: sameResources ? found.resourcesRevision : context.index,
@@ -75,7 +123,7 @@ export function putGroup(context: Context, command: CommandOf<'put-group'>): Val
 }
 
 /** Where nothing would reset the node, the group would run on as any other: better to say so now. */
-function needWatchdogs(context: Context, { nodes }: GroupDefinition): void {
+function needWatchdogs(context: Context, { nodes }: Pick<GroupDefinition, 'nodes'>): void {
   const without = nodes.filter((node) => context.currentBoot(node)?.guard.watchdog !== 'armed')
   if (without.length === 0) return
   refuse('INVALID_DEFINITION', `onQuorumLoss is selfFence, and no watchdog is armed on ${without.join(', ')}`, {
@@ -95,13 +143,31 @@ export function canonical(value: unknown): string {
 }
 
 export function deleteGroup(context: Context, command: CommandOf<'delete-group'>): Value {
+  const scalable = context.draft.get('scalables', command.group)
+  if (scalable !== undefined) return deleteScalable(context, scalable, command)
   const group = context.group(command.group)
+  refusePart(group, 'deleted')
   checkRevision(group.revision, command.precondition, `group ${group.name}`)
   // Its own freeze goes with it; that of its node would keep it from being stopped.
   refuseFrozen(context, { ...group, frozen: null })
   context.startOperation(command.operation, 'delete', group.name, `stop and delete ${group.name}`)
+  markDeleted(context, group)
+  return { operation: command.operation }
+}
+
+function markDeleted(context: Context, group: GroupRow): void {
   context.putGroup({ ...group, deleting: true, intent: 'OFFLINE', revision: context.index, move: null, frozen: null })
   if (!group.deleting) context.event('group.deleting', group.name, `group ${group.name} is to be stopped and deleted`)
+}
+
+function deleteScalable(context: Context, row: ScalableRow, command: CommandOf<'delete-group'>): Value {
+  checkRevision(row.revision, command.precondition, `group ${row.name}`)
+  const parts = partRows(context.draft, row.name)
+  for (const part of parts) refuseFrozen(context, { ...part, frozen: null })
+  context.startOperation(command.operation, 'delete', row.name, `stop and delete ${row.name}`)
+  context.draft.put('scalables', row.name, { ...row, deleting: true, intent: 'OFFLINE', revision: context.index })
+  for (const part of parts) markDeleted(context, part)
+  settleScalable(context, row.name)
   return { operation: command.operation }
 }
 
@@ -125,7 +191,10 @@ function refuseResting(group: GroupRow): void {
 }
 
 export function setIntent(context: Context, command: CommandOf<'set-intent'>): Value {
+  const scalable = context.draft.get('scalables', command.group)
+  if (scalable !== undefined) return setIntentOfAll(context, scalable, command)
   const group = changeable(context, command.group)
+  refusePart(group, 'switched')
   if (command.intent === 'ONLINE') refuseResting(group)
   context.startOperation(
     command.operation,
@@ -145,8 +214,38 @@ export function setIntent(context: Context, command: CommandOf<'set-intent'>): V
   return { operation: command.operation }
 }
 
+function setIntentOfAll(context: Context, row: ScalableRow, { intent, operation }: CommandOf<'set-intent'>): Value {
+  const parts = partRows(context.draft, row.name)
+  if (row.deleting) refuse('CONFLICT', `group ${row.name} is being deleted`)
+  for (const part of parts) refuseFrozen(context, part)
+  context.startOperation(operation, intent === 'ONLINE' ? 'online' : 'offline', row.name, `${row.name} is to be ${intent}`)
+  if (row.intent !== intent) {
+    context.draft.put('scalables', row.name, { ...row, intent, revision: context.index })
+    context.event('group.intent', row.name, `${row.name} is to be ${intent}`)
+    for (const part of parts.filter(({ deleting }) => !deleting)) {
+      const { move } = part
+      if (move !== null && intent === 'OFFLINE') context.endOperation(move.operation, 'cancelled', `${row.name} is to be offline`)
+      context.putGroup({ ...part, intent, move: intent === 'OFFLINE' ? null : move, revision: context.index })
+    }
+  }
+  settleScalable(context, row.name)
+  return { operation }
+}
+
+/** What moves of a scalable group is its primary role. Errors: CONFLICT. */
+function movable(context: Context, name: GroupName): GroupRow {
+  const scalable = context.draft.get('scalables', name)
+  if (scalable !== undefined && scalable.definition.primary === undefined)
+    refuse('CONFLICT', `${name} runs on several nodes and has no primary role that could move`, {
+      fix: `POST /v1/nodes/…/drain has its instance leave a node`,
+    })
+  const group = changeable(context, scalable === undefined ? name : primaryName(name))
+  if (group.part?.role === 'instance') refusePart(group, 'moved')
+  return group
+}
+
 export function moveGroup(context: Context, command: CommandOf<'move-group'>): Value {
-  const group = changeable(context, command.group)
+  const group = movable(context, command.group)
   if (context.draft.get('nodes', command.to) === undefined)
     refuse('UNKNOWN_NODE', `the cluster has no node "${command.to}"`, { fix: 'GET /v1/nodes lists them' })
   if (!group.definition.nodes.includes(command.to)) {
@@ -171,6 +270,7 @@ export function moveGroup(context: Context, command: CommandOf<'move-group'>): V
 }
 
 export function restartGroup(context: Context, command: CommandOf<'restart-group'>): Value {
+  refuseWhole(context, command.group, 'restarted')
   const group = changeable(context, command.group)
   if (!mayStillRun(group)) refuse('CONFLICT', `group ${group.name} does not run`, { fix: `POST /v1/groups/${group.name}/online` })
   context.startOperation(command.operation, 'restart', group.name, `restart ${group.name} on ${group.holder.node}`)
@@ -178,7 +278,15 @@ export function restartGroup(context: Context, command: CommandOf<'restart-group
   return { operation: command.operation }
 }
 
+/** Not all of it at once: that would be the loss of the service. Errors: CONFLICT. */
+function refuseWhole(context: Context, name: GroupName, what: string): void {
+  if (context.draft.get('scalables', name) === undefined) return
+  const parts = partRows(context.draft, name).map((part) => part.name)
+  refuse('CONFLICT', `${name} runs on several nodes and is not ${what} as a whole`, { fix: `ask it of one of ${parts.join(', ')}` })
+}
+
 export function restartResource(context: Context, command: CommandOf<'restart-resource'>): Value {
+  refuseWhole(context, command.group, 'restarted')
   const group = changeable(context, command.group)
   const { resource, operation, dependents } = command
   if (!mayStillRun(group) || group.holder.order.wanted === 'stop')
@@ -209,6 +317,13 @@ export function noteAction(context: Context, command: CommandOf<'note-action'>):
 
 /** Forgets failures, bans, losses after its starts and that it rests for them; never a grant, a case or a due fencing. */
 export function clearGroup(context: Context, command: CommandOf<'clear-group'>): Value {
+  if (context.draft.get('scalables', command.group) === undefined) return clear(context, command)
+  const cleared = partRows(context.draft, command.group).map((part) => clear(context, { ...command, group: part.name }))
+  const sum = (what: 'failures' | 'bans') => cleared.reduce((all, one) => all + Number(one[what]), 0)
+  return { failures: sum('failures'), bans: sum('bans') }
+}
+
+function clear(context: Context, command: CommandOf<'clear-group'>): Value {
   const { halted: _halted, failovers: _failovers, lapsed: _lapsed, poisoned, losses: _losses, ...group } = context.group(command.group)
   context.putGroup({ ...group, failures: {}, bans: {}, waitingFor: null })
   context.event(

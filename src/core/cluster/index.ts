@@ -4,7 +4,6 @@ export { type Brakes, brakesOf, isAskedFor, whyCaseHeld, whyHeld } from './brake
 export * from './commands.js'
 export { Context, journalKey, padded } from './context.js'
 export * from './definition.js'
-export { checkDefinition } from './definition-check.js'
 export * from './dependencies.js'
 export * from './failure-policy.js'
 export { forgottenAt, isOnlyDegraded } from './failures.js'
@@ -17,6 +16,7 @@ export {
   levelOf,
   levelOfAll,
   maintenanceLevel,
+  scalableLevel,
   silentGuardianLevel,
   silentMonitorLevel,
   supportedLevel,
@@ -30,5 +30,17 @@ export { notProbedYet, whyNotGrantable } from './ownership.js'
 export { quarantineMax } from './quarantine.js'
 export * from './rows.js'
 export { whyNotFenceable } from './rule-fencing.js'
+export {
+  checkAnyDefinition,
+  instanceName,
+  isUpAsWanted,
+  type PartDefinition,
+  partRows,
+  partsOf,
+  primaryName,
+  resourcesOf,
+  scoreOf,
+  whyNoInstance,
+} from './scalable.js'
 export * from './state.js'
 export { storeKeyMax } from './values.js'

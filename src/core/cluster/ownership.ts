@@ -16,6 +16,7 @@ import { type HeldGroup, mayStillRun, putOrder } from './orders.js'
 import { afterLoss, afterRelease } from './poison.js'
 import type { Away, BootRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
+import { settleScalable, whyNoInstance, whyNoPrimary } from './scalable.js'
 import { bootsOf, openCases, type Reader } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -72,6 +73,8 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (probe.result === 'unable') return `it cannot run there: ${probe.detail}`
   if (probe.result !== 'clean')
     return probe.result === 'running' ? 'something of the group runs there without a grant' : `its probe there failed: ${probe.detail}`
+  const missing = whyNotPart(context, group, node, boot)
+  if (missing !== undefined) return missing
   const claims = claimsOf(group.definition.resources)
   for (const other of claims.length === 0 ? [] : context.groups()) {
     if (other.name !== group.name && other.doubts !== undefined) {
@@ -83,6 +86,14 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
     if (held !== undefined) return `${held} is held by group ${other.name} on ${other.holder.node}`
   }
   return undefined
+}
+
+function whyNotPart(context: GrantView, group: GroupRow, node: NodeId, boot: BootId): string | undefined {
+  const { part } = group
+  if (part === undefined) return undefined
+  return part.role === 'instance'
+    ? whyNoInstance(context.draft, context.groups(), group, part.of)
+    : whyNoPrimary(context.draft, group, part.of, node, boot)
 }
 
 export function decide(context: Context, command: CommandOf<'decide'>): Record<string, unknown> {
@@ -173,6 +184,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
         context.endOperation(operation.id, operation.kind === 'delete' ? 'done' : 'failed', `group ${group.name} is deleted`)
       }
       forgetTraces(context, group)
+      if (group.part !== undefined) settleScalable(context, group.part.of)
       return undefined
     case 'unfreeze':
       if (group.frozen === null || group.frozen.until > context.at) return 'its freeze has not ended'
@@ -327,6 +339,7 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
   if (command.report.state === 'ONLINE') settleOnline(context, updated, null)
   else if (isOnlyDegraded(holder.pinned.resources, command.report)) settleOnline(context, updated, updated.waitingFor)
   settleResourceRestart(context, group.name, command.sequence, fresh)
+  if (group.part !== undefined) settleScalable(context, group.part.of)
   return {}
 }
 
@@ -430,6 +443,7 @@ export function released(context: Context, command: CommandOf<'released'>): Reco
     }
   }
   settleDuty(context, command.node)
+  if (group.part !== undefined) settleScalable(context, group.part.of)
   return {}
 }
 
@@ -504,6 +518,7 @@ export function prove(context: Context, group: GroupRow & { readonly holder: Hol
     node: group.holder.node,
     token: group.holder.token,
   })
+  if (group.part !== undefined) settleScalable(context, group.part.of)
 }
 
 /** A boot showed itself after it was proved ended: the proof no longer counts where it was not used yet (DESIGN "a token ends once"). */

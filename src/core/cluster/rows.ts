@@ -18,7 +18,7 @@ import type {
   Token,
   WallTime,
 } from '../../base/index.js'
-import type { GroupDefinition } from './definition.js'
+import type { GroupDefinition, ScalableDefinition } from './definition.js'
 import type { FailureSeverity } from './failure-policy.js'
 
 export interface Address {
@@ -191,6 +191,8 @@ export interface HolderReport {
   readonly others?: readonly ReportedFailure[]
   /** The last look that is over. */
   readonly looked?: number
+  /** How well each promotable resource would do as the primary, as its agent says. Larger is better; below 0 it must not be. */
+  readonly scores?: { readonly [name: ResourceName]: number }
   readonly at: LogTime
   /** Since when its state has been this one. */
   readonly since?: LogTime
@@ -263,8 +265,27 @@ export interface Move {
   readonly token: Token | null
 }
 
+/** What a group is of a scalable one. */
+export interface GroupPart {
+  readonly of: GroupName
+  readonly role: 'instance' | 'primary'
+}
+
+/** A group that runs on several nodes: its instances, and its primary role, are groups of their own. */
+export interface ScalableRow {
+  readonly name: GroupName
+  readonly definition: ScalableDefinition
+  readonly createdIndex: LogIndex
+  readonly revision: LogIndex
+  readonly intent: 'ONLINE' | 'OFFLINE'
+  /** Its name is held until its last part is gone. */
+  readonly deleting: boolean
+}
+
 export interface GroupRow {
   readonly name: GroupName
+  /** Left out where it stands alone. */
+  readonly part?: GroupPart
   readonly definition: GroupDefinition
   readonly createdIndex: LogIndex
   readonly revision: LogIndex
@@ -508,6 +529,7 @@ export interface Tables {
   readonly nodes: NodeRow
   readonly boots: BootRow
   readonly groups: GroupRow
+  readonly scalables: ScalableRow
   readonly members: MemberRow
   readonly invitations: InvitationRow
   readonly cases: CaseRow

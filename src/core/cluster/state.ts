@@ -30,6 +30,7 @@ export const tableNames: readonly TableName[] = [
   'members',
   'invitations',
   'groups',
+  'scalables',
   'cases',
   'causes',
   'operations',

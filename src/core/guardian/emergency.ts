@@ -6,7 +6,8 @@
  * the time is used up is killed; then everything is verified, by its empty cell and by its own probe.
  */
 import { type BootInstant, bootInstant, type GroupName, type ResourceName, type Token } from '../../base/index.js'
-import { type GroupHost, GroupRun, isAddress, type MonitorEffect, type RunRecord } from '../monitor/index.js'
+import { instanceName } from '../cluster/index.js'
+import { cellOf, type GroupHost, GroupRun, isAddress, type MonitorEffect, type RunRecord } from '../monitor/index.js'
 import type { GuardianEffect, GuardianEvent } from './events.js'
 
 /** Share of the time that orderly stops may take; the rest is for killing and verifying. */
@@ -108,7 +109,7 @@ export class Emergency {
   }
 
   #end(record: RunRecord, now: BootInstant) {
-    const run = GroupRun.resume(this.#hostOf(record.group), record, now, { sealed: true, emergency: true })
+    const run = GroupRun.resume(this.#hostOf(record), record, now, { sealed: true, emergency: true })
     if (this.#hurried) run.hurry()
     this.#endings.set(record.group, run)
   }
@@ -120,7 +121,9 @@ export class Emergency {
       const action = this.#host.newAction()
       this.#kills.set(action, record)
       const timeout = Math.max(leastTime, this.#endAt - this.#now)
-      this.#host.emit({ kind: 'kill', action, group: record.group, resource, place: record.containment, timeout })
+      const definition = record.resources[resource]
+      const whose = definition === undefined ? {} : cellOf(definition, record.node)
+      this.#host.emit({ kind: 'kill', action, group: record.group, resource, place: record.containment, ...whose, timeout })
     }
     if (touched.length === 0) this.#end(record, this.#now)
   }
@@ -150,6 +153,14 @@ export class Emergency {
 
   #advance(now: BootInstant) {
     this.#now = now
+    // The end of one may be what another has waited for.
+    for (let before = -1; before !== this.#endings.size; ) {
+      before = this.#endings.size
+      this.#advanceEach(now)
+    }
+  }
+
+  #advanceEach(now: BootInstant) {
     for (const [group, run] of [...this.#endings]) {
       const before = JSON.stringify(run.record())
       run.advance(now)
@@ -183,7 +194,7 @@ export class Emergency {
     return `${run.group}: ${stuck.join(', ')}`
   }
 
-  #hostOf(group: GroupName): GroupHost {
+  #hostOf({ group, node }: RunRecord): GroupHost {
     return {
       emit: (effect) => this.#pass(effect),
       newAction: () => {
@@ -194,6 +205,11 @@ export class Emergency {
       jitter: () => 0,
       mayStart: () => false,
       deadline: () => bootInstant(0),
+      // A copy is stopped whole: that ends its role too, which is only looked at then.
+      holdsBack: ({ role }) => {
+        const copy = role === undefined ? undefined : this.#endings.get(instanceName(role.of, node))
+        return copy !== undefined && !copy.finished && !copy.settled
+      },
       limit: (method, type) => {
         const until = method === 'stop' ? this.#hurryAt : this.#endAt
         const left = Math.max(leastTime, until - this.#now)

@@ -77,6 +77,8 @@ export type GuardianEffect =
       readonly group: GroupName
       readonly resource: MethodRequest['resource']
       readonly place: ContainmentPlace
+      /** As of a method. */
+      readonly cellOf?: GroupName
       /** Milliseconds. */
       readonly timeout: number
     }

@@ -136,6 +136,18 @@ function crmAttribute(command: 'crm_attribute' | 'crm_master', given: readonly s
   return attribute(command, options, { scope, name, print: options.has('quiet') ? 'value' : 'crm_attribute' })
 }
 
+/** The resource whose score an attribute holds; undefined for any other attribute. */
+export function scoredResource(name: string): string | undefined {
+  return name.startsWith('master-') ? name.slice('master-'.length) : undefined
+}
+
+/** As Pacemaker counts: a million is as good as infinite. Undefined for what is no number. */
+export function readScore(value: string): number | undefined {
+  const text = value.trim()
+  if (/^[-+]?INFINITY$/i.test(text)) return text.startsWith('-') ? -1_000_000 : 1_000_000
+  return /^[-+]?\d{1,9}$/.test(text) ? Math.max(-1_000_000, Math.min(1_000_000, Number(text))) : undefined
+}
+
 /** `-p` may be followed by the name of a resource, and need not. */
 function takePromotion(args: readonly string[]): { readonly args: readonly string[]; readonly promoted?: string } {
   const at = args.findIndex((word) => word === '-p' || word === '--promotion')

@@ -5,6 +5,12 @@ import type { MonitorOrder, MonitorReport } from './protocol.js'
 import type { ContainmentPlace, ProcessIdentity, RunRecord, UnreadableRecord } from './record.js'
 import type { MethodResult } from './verdict.js'
 
+export interface Scored {
+  readonly group: GroupName
+  readonly resource: ResourceName
+  readonly score: number
+}
+
 export type MonitorEvent =
   /** First of all, once: what the run folder holds. */
   | {
@@ -15,6 +21,8 @@ export type MonitorEvent =
       readonly deadline: BootInstant
       /** Open tokens of groups that other monitors of this node keep. */
       readonly others?: ReadonlyMap<GroupName, Token>
+      /** What agents have said in this boot of copies that could be the primary. */
+      readonly scores?: readonly Scored[]
     }
   /** The daemon has connected and hears reports from now on. */
   | { readonly kind: 'connected' }
@@ -41,6 +49,8 @@ export type MonitorEvent =
       readonly callId: string
       readonly outcome: Omit<Extract<MonitorReport, { kind: 'called' }>, 'kind' | 'callId'>
     }
+  /** An agent said how well its copy would do as the primary; undefined where it has taken that back. */
+  | { readonly kind: 'scored'; readonly group: GroupName; readonly resource: ResourceName; readonly score: number | undefined }
   /** The time that `nextWake` named has come. */
   | { readonly kind: 'woke' }
 
@@ -54,6 +64,8 @@ export interface MethodRequest {
   readonly resource: ResourceName
   /** Where its processes are, or are to be. */
   readonly place: ContainmentPlace
+  /** The group whose cell it acts in: of a role, the instance that has the copy. Left out where it is its own. */
+  readonly cellOf?: GroupName
   readonly definition: ResourceDefinition
   /** `settle` waits for a start that a dead monitor left behind; it ends as `done` when that start is over. It may still tell its process. */
   readonly method: 'start' | 'stop' | 'probe' | 'settle' | 'reload'
@@ -93,6 +105,8 @@ export type MonitorEffect =
       readonly group: GroupName
       readonly resource: ResourceName
       readonly place: ContainmentPlace
+      /** As of a method. */
+      readonly cellOf?: GroupName
     }
   /** Watch these processes, or learn them when there are none. Replaces what was watched of the resource before. */
   | {

@@ -108,6 +108,11 @@ export class GroupRun {
     return this.#wanted === 'run'
   }
 
+  /** A copy of it could be the primary. */
+  get isPromotable(): boolean {
+    return Object.values(this.#resources).some(({ promotable, role }) => promotable === true && role === undefined)
+  }
+
   get group() {
     return this.#start.group
   }
@@ -251,6 +256,7 @@ export class GroupRun {
 
   #mayStop(run: ResourceRun): boolean {
     if (this.#hurried) return true
+    if (this.#host.holdsBack?.(run.definition) === true) return false
     const dependents = (this.#dependents.get(run.name) ?? []).flatMap(({ resource, kind }) => {
       const other = this.#runs.get(resource)
       // Those that stay up while this one is restarted are not waited for.

@@ -12,6 +12,7 @@ import {
   type GroupName,
   invariant,
   type NodeId,
+  type ResourceName,
   type Token,
   unreachable,
 } from '../../base/index.js'
@@ -45,6 +46,7 @@ export class MonitorCore {
   /** Kept by other monitors when this one came up: what is sealed of them is theirs to say. */
   #others: ReadonlyMap<GroupName, Token> = new Map()
   readonly #calls: Calls
+  readonly #scores = new Map<GroupName, { readonly [name: ResourceName]: number }>()
   readonly #strays: StrayProbes
   /** Which group an action under way belongs to. */
   readonly #actions = new Map<number, GroupName>()
@@ -126,6 +128,8 @@ export class MonitorCore {
         return this.#touch(event.group)?.resource(event.resource)?.onEnded(event.process, event.detail, now)
       case 'emptied':
         return this.#touch(event.group)?.resource(event.resource)?.onEmptied(now)
+      case 'scored':
+        return this.#score(event)
       case 'called': {
         const group = this.#calls.onCalled(event)
         if (group !== undefined) this.#countCalls(group)
@@ -264,9 +268,21 @@ export class MonitorCore {
     this.#emit({ kind: 'report', report: { kind: 'looked', lookId, found } })
   }
 
+  #score({ group, resource, score }: Extract<MonitorEvent, { kind: 'scored' }>) {
+    const { [resource]: _before, ...others } = this.#scores.get(group) ?? {}
+    this.#scores.set(group, score === undefined ? others : { ...others, [resource]: score })
+    this.#touch(group)
+  }
+
+  #reportOf(run: GroupRun): GroupReport {
+    const scores = this.#scores.get(run.group)
+    return scores === undefined || !run.isPromotable ? run.report() : { ...run.report(), scores }
+  }
+
   #resume(event: Extract<MonitorEvent, { kind: 'resumed' }>, now: BootInstant) {
     for (const [group, token] of event.seals) this.#seals.set(group, token)
     this.#others = event.others ?? new Map()
+    for (const { group, resource, score } of event.scores ?? []) this.#scores.set(group, { ...this.#scores.get(group), [resource]: score })
     this.#deadline = event.deadline
     for (const lost of event.unreadable) this.#lost.set(lost.group, lost)
     for (const record of event.records) {
@@ -289,7 +305,7 @@ export class MonitorCore {
   }
 
   #sayHello() {
-    const groups = [...this.#groups.values()].map((run) => run.report())
+    const groups = [...this.#groups.values()].map((run) => this.#reportOf(run))
     const lost = [...this.#lost.values()].map(unreadableReport)
     for (const report of groups) this.#reported.set(report.group, JSON.stringify(report))
     const sealed: Record<GroupName, Token> = {}
@@ -327,7 +343,7 @@ export class MonitorCore {
       this.#written.set(group, text)
       records.push({ kind: 'write-record', record })
     }
-    const report = run.report()
+    const report = this.#reportOf(run)
     const said = JSON.stringify(report)
     if (this.#reported.get(group) === said) return
     this.#reported.set(group, said)

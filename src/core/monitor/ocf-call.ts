@@ -76,7 +76,14 @@ export interface OcfPlace {
 
 /** The whole environment of one action of a resource. */
 export function ocfEnvironment(
-  { type, parameters, start, stop }: Pick<ResourceDefinition, 'type' | 'parameters' | 'start' | 'stop'>,
+  {
+    type,
+    parameters,
+    start,
+    stop,
+    copy,
+    promotable,
+  }: Pick<ResourceDefinition, 'type' | 'parameters' | 'start' | 'stop' | 'copy' | 'promotable'>,
   action: OcfAction,
   place: OcfPlace,
 ): Record<string, string> {
@@ -97,8 +104,29 @@ export function ocfEnvironment(
     OCF_RESKEY_CRM_meta_on_node: place.node,
     OCF_RESKEY_CRM_meta_on_node_uuid: place.node,
     OCF_RESKEY_CRM_meta_quorate_grant_token: String(place.token),
+    ...(copy === undefined ? {} : cloneEnvironment(copy.max, promotable === true)),
     HA_RSCTMP: place.scratch,
     ...(place.commands === undefined ? {} : { HA_SBIN_DIR: place.commands, PATH: `${place.commands}:${agentPath}` }),
+  }
+}
+
+/** By which agents know that they are one of several copies, and may have two roles (Pacemaker's clone options). */
+function cloneEnvironment(max: number, promotable: boolean): Record<string, string> {
+  const roles = promotable
+    ? {
+        OCF_RESKEY_CRM_meta_promotable: 'true',
+        OCF_RESKEY_CRM_meta_promoted_max: '1',
+        OCF_RESKEY_CRM_meta_promoted_node_max: '1',
+        OCF_RESKEY_CRM_meta_master_max: '1',
+        OCF_RESKEY_CRM_meta_master_node_max: '1',
+      }
+    : {}
+  return {
+    OCF_RESKEY_CRM_meta_clone: '0',
+    OCF_RESKEY_CRM_meta_clone_max: String(max),
+    OCF_RESKEY_CRM_meta_clone_node_max: '1',
+    OCF_RESKEY_CRM_meta_globally_unique: 'false',
+    ...roles,
   }
 }
 

@@ -111,6 +111,13 @@ function withSpan(key: 'timeout' | 'interval', text: string | undefined): { read
 
 type Parameters = ResourceDefinition['parameters']
 
+/** Of a promotable resource: what its agent lacks. */
+export function checkOcfRoles(type: string, { actions }: OcfMetadata): ParameterProblem[] {
+  const lacking = ['promote', 'demote'].filter((name) => !actions.some((action) => action.name === name))
+  if (lacking.length === 0) return []
+  return [{ parameter: 'promotable', detail: `the agent ${type} has no ${lacking.join(' and no ')}`, fix: 'leave "promotable" out' }]
+}
+
 /** Everything wrong with parameters for this agent. */
 export function checkOcfParameters(metadata: OcfMetadata, parameters: Parameters): ParameterProblem[] {
   const problems: ParameterProblem[] = []

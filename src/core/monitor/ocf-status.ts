@@ -53,6 +53,14 @@ export function judgeOcfStatus(method: OcfMethod, code: number): MethodResult {
   }
 }
 
+/** Of the primary role of a copy: to start is to promote, to stop to demote, and a replica has stopped being the primary. */
+export function judgeRoleStatus(method: 'start' | 'stop' | 'probe', code: number): MethodResult {
+  if (method !== 'probe') return judgeOcfStatus(method, code)
+  if (code === 8) return { outcome: 'running' }
+  if (code === 191) return { outcome: 'running', degraded: true }
+  return code === 0 || code === 190 || code === 7 ? { outcome: 'stopped' } : judgeOcfStatus(method, code)
+}
+
 /** Agents say why they answered as they did after this word (`ocf_exit_reason`). */
 export const exitReasonPrefix = 'ocf-exit-reason:'
 

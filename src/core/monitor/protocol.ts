@@ -112,6 +112,8 @@ export interface GroupReport {
   readonly failure?: ResourceFailure
   /** Further ones; those of resources that are not critical come after those that are. */
   readonly others?: readonly ResourceFailure[]
+  /** What the agents of its promotable resources said: how well each would do as the primary. */
+  readonly scores?: { readonly [name: ResourceName]: number }
   /** The look that is over; left out while one is not, and before the first. */
   readonly looked?: number
   /** Why the group as a whole is UNKNOWN, such as a run record that cannot be read. */

@@ -10,7 +10,7 @@ import type { MethodRequest, MonitorEffect } from './events.js'
 import { ProbeCount } from './probe-count.js'
 import type { LookFound, ResourceFailure, ResourceReport, ResourceRunState } from './protocol.js'
 import type { ProcessIdentity, ResourceRecord, RunRecord } from './record.js'
-import { behaviourOf, type ResourceBehaviour } from './resource-type.js'
+import { behaviourOf, cellOf, type ResourceBehaviour } from './resource-type.js'
 import { judgeProbe, type MethodResult, type ProbePurpose } from './verdict.js'
 
 /** What a group needs of the process around it. */
@@ -25,6 +25,8 @@ export interface GroupHost {
   deadline(): BootInstant
   /** Milliseconds that a method may take at most, whatever the definition says: an emergency has less time. */
   limit?(method: MethodRequest['method'], type: string): number
+  /** Whether its stop has to wait for something outside the group. */
+  holdsBack?(definition: ResourceDefinition): boolean
 }
 
 export type RunStart = Omit<RunRecord, 'wanted' | 'restartNumber' | 'restarting' | 'after' | 'look' | 'quiet' | 'failures' | 'progress'>
@@ -350,6 +352,8 @@ export class ResourceRun {
       case 'stop':
         if (result.outcome === 'failed') this.#stopTrouble = { event: 'stop-failed', detail: result.detail }
         if (result.outcome === 'timed-out') this.#stopTrouble = { event: 'stop-timeout', detail: result.detail }
+        // A copy that was demoted runs on. One that was not is killed: it might still be the primary.
+        if (this.behaviour.isRole && result.outcome === 'done') return this.#begin('verify')
         return this.#kill()
       case 'verify':
         return this.#onVerified(result)
@@ -621,11 +625,11 @@ export class ResourceRun {
   }
 
   #leaveOnline() {
-    if (this.#state === 'ONLINE' && !this.behaviour.holdsNothing) this.#emit({ kind: 'unwatch', ...this.#reference })
+    if (this.#state === 'ONLINE' && this.#isWatched) this.#emit({ kind: 'unwatch', ...this.#reference })
   }
 
   #watch(learn: boolean) {
-    if (this.behaviour.holdsNothing) return
+    if (!this.#isWatched) return
     this.#emit({ kind: 'watch', ...this.#reference, place: this.#place, processes: this.#processes, learn: learn && !this.behaviour.kept })
   }
 
@@ -656,7 +660,7 @@ export class ResourceRun {
   #kill() {
     const action = this.#context.host.newAction()
     this.#activity = { kind: 'kill', action, cancelled: false }
-    this.#emit({ kind: 'kill', action, ...this.#reference, place: this.#place })
+    this.#emit({ kind: 'kill', action, ...this.#reference, place: this.#place, ...cellOf(this.definition, this.#context.start.node) })
   }
 
   #cancel() {
@@ -680,6 +684,7 @@ export class ResourceRun {
       boot,
       resource: this.name,
       place: this.#place,
+      ...cellOf(this.definition, node),
       definition: this.definition,
       method,
       ...reload,
@@ -701,6 +706,11 @@ export class ResourceRun {
     return this.#context.start.containment
   }
 
+  /** The processes of a copy are watched where the copy is. */
+  get #isWatched(): boolean {
+    return !this.behaviour.holdsNothing && !this.behaviour.isRole
+  }
+
   get #holds(): boolean {
     return this.#place.kind !== 'sweep'
   }
@@ -709,8 +719,9 @@ export class ResourceRun {
 const escapedDetail =
   'its start or reload was killed or lost sight of where nothing holds its processes together, so some may be left: power the node off or reboot it'
 
-/** Whether the two differ only in how it is watched, in times, and in what follows a failure. */
+/** Whether the two differ only in how it is watched, in times, and in what follows a failure. A role is no program: its copy is. */
 function sameProgram(one: ResourceDefinition, other: ResourceDefinition): boolean {
+  if (one.role !== undefined && other.role !== undefined && one.type === other.type) return true
   const program = ({ type, parameters, limits }: ResourceDefinition) => {
     const { actions, ...others } = parameters
     return canonical([type, type === 'command' ? others : parameters, limits ?? null])

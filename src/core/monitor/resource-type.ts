@@ -1,6 +1,6 @@
 /** What the built-in resource types are, as far as decisions need it, and which parameters they take. Parameters of OCF agents are in `ocf-metadata.ts`. */
-import { isName, nearestName } from '../../base/index.js'
-import type { ParameterValue, ResourceDefinition } from '../cluster/index.js'
+import { type GroupName, isName, type NodeId, nearestName } from '../../base/index.js'
+import { instanceName, type ParameterValue, type ResourceDefinition } from '../cluster/index.js'
 import { type BuiltInType, checkTypes, isCheck } from './check-types.js'
 import { parseOcfType } from './ocf-call.js'
 import { device, expression, given, type ParameterProblem, type ParameterSpecification, path, port, program, text } from './parameters.js'
@@ -10,14 +10,22 @@ export interface ResourceBehaviour {
   readonly kept: boolean
   /** Nothing of it could be left running (a check, a loopback address): it is stopped as soon as it is not wanted. */
   readonly holdsNothing: boolean
+  /** The primary role of a copy whose processes are another's: started by promoting, stopped by demoting. */
+  readonly isRole: boolean
 }
 
-export function behaviourOf(definition: Pick<ResourceDefinition, 'type' | 'parameters'>): ResourceBehaviour {
-  const { type, parameters } = definition
+export function behaviourOf(definition: Pick<ResourceDefinition, 'type' | 'parameters' | 'role'>): ResourceBehaviour {
+  const { type, parameters, role } = definition
   return {
-    kept: type === 'command' && parameters.run !== undefined,
+    isRole: role !== undefined,
+    kept: role === undefined && type === 'command' && parameters.run !== undefined,
     holdsNothing: isCheck(type) || (type === 'logical-hostname' && isLoopback(String(parameters.address))),
   }
+}
+
+/** The group whose cell a resource acts in, where that is not its own: that of the copy whose role it is. */
+export function cellOf({ role }: Pick<ResourceDefinition, 'role'>, node: NodeId): { readonly cellOf?: GroupName } {
+  return role === undefined ? {} : { cellOf: instanceName(role.of, node) }
 }
 
 /** 127.0.0.0/8 needs no set-up: every address of it is always there, on every node. */
@@ -52,6 +60,12 @@ const commandParameters = {
   start: { doc: 'Starts it and returns.', check: program },
   stop: { doc: 'Stops it and returns.', check: program },
   probe: { doc: 'Exit 0: running; 7 or 3: stopped; anything else: failed.', check: program },
+  promote: { doc: 'Of a promotable one: makes the copy that runs the primary, and returns.', check: program },
+  demote: { doc: 'Of a promotable one: makes the primary a replica again, and returns.', check: program },
+  probeRole: {
+    doc: 'Of a promotable one. Exit 8: it is the primary; 0: a replica; 7 or 3: it does not run; anything else: nobody can tell.',
+    check: program,
+  },
   probeDeep: { doc: 'The second depth of checks. Exit 0: all is well; anything else: failed.', check: program },
   actions: {
     doc: 'Commands that people may have run where it runs, by name: POST /v1/groups/{group}/resources/{resource}/actions/{name}.',
@@ -118,9 +132,9 @@ export function checkResourceParameters(type: string, parameters: { readonly [na
 }
 
 /** What a resource asks for beside its parameters that its type does not have. */
-export function checkDepthAndLimits({ type, parameters, probeDeep, limits }: ResourceDefinition): ParameterProblem[] {
-  const problems: ParameterProblem[] = []
+export function checkDepthAndLimits({ type, parameters, probeDeep, limits, promotable }: ResourceDefinition): ParameterProblem[] {
   const ocf = type.startsWith('ocf:')
+  const problems = [...checkRoles(type, parameters, promotable === true)]
   if (probeDeep !== undefined && type !== 'command' && !ocf) {
     problems.push({ parameter: 'probeDeep', detail: `type ${type} has no deep probe`, fix: 'leave probeDeep out' })
   } else if (type === 'command' && (probeDeep === undefined) !== (parameters.probeDeep === undefined)) {
@@ -135,6 +149,22 @@ export function checkDepthAndLimits({ type, parameters, probeDeep, limits }: Res
     problems.push({ parameter: 'limits', detail: `type ${type} has no processes that limits could hold`, fix: 'leave limits out' })
   }
   return problems
+}
+
+const roleParameters = ['promote', 'demote', 'probeRole']
+
+function checkRoles(type: string, parameters: ResourceDefinition['parameters'], promotable: boolean): ParameterProblem[] {
+  if (type.startsWith('ocf:')) return []
+  if (!promotable)
+    return given(parameters, ...roleParameters).map((name) => ({
+      parameter: name,
+      detail: `${name} is of promotable resources`,
+      fix: 'give the resource "promotable": true, in a group of mode "scalable", or leave it out',
+    }))
+  if (type !== 'command') return [{ parameter: 'promotable', detail: `type ${type} has no roles`, fix: 'leave "promotable" out' }]
+  return roleParameters
+    .filter((name) => parameters[name] === undefined)
+    .map((name) => ({ parameter: name, detail: `it is promotable, and ${name} is missing`, fix: `give a ${name} command` }))
 }
 
 function checkAgainst(

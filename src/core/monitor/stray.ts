@@ -4,7 +4,7 @@ import { type ResourceDefinition, startOrder } from '../cluster/index.js'
 import type { MonitorEffect } from './events.js'
 import type { MonitorOrder, MonitorReport, ResourceReport } from './protocol.js'
 import type { ContainmentPlace } from './record.js'
-import { behaviourOf } from './resource-type.js'
+import { behaviourOf, cellOf } from './resource-type.js'
 import { judgeProbe, type MethodResult } from './verdict.js'
 
 type ProbeOrder = Extract<MonitorOrder, { kind: 'probe' }>
@@ -179,7 +179,8 @@ export class StrayProbes {
   #begin(group: GroupName, resource: ResourceName, definition: ResourceDefinition, method: 'probe' | 'stop', action: number) {
     const { node, boot, place } = this.#host
     const { timeout } = definition[method]
-    const request = { group, token: 0 as Token, node, boot, resource, place, definition, method, timeout, processes: [] }
+    const whose = cellOf(definition, node)
+    const request = { group, token: 0 as Token, node, boot, resource, place, ...whose, definition, method, timeout, processes: [] }
     this.#host.emit({ kind: 'begin', action, request, deadline: 0 as never })
   }
 

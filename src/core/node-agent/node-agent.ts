@@ -8,6 +8,7 @@
 import type { BootId, BootInstant, GroupName, LogIndex, NodeId, Token } from '../../base/index.js'
 import {
   type Command,
+  canonical,
   currentBoot,
   dependencyKindsLevel,
   freezesOf,
@@ -20,6 +21,7 @@ import {
   probedSince,
   type Reader,
   type RunState,
+  scalableLevel,
   silentMonitorLevel,
 } from '../cluster/index.js'
 import type { GroupReport, MonitorOrder, MonitorReport } from '../monitor/index.js'
@@ -260,10 +262,12 @@ export class NodeAgent {
     const failure = report.failure ?? null
     const others = report.others === undefined || levelInForce(view.state) < dependencyKindsLevel ? {} : { others: report.others }
     const looked = report.looked === undefined || levelInForce(view.state) < maintenanceLevel ? {} : { looked: report.looked }
-    const told = { state: report.state as RunState, resources: report.resources, failure, ...others, ...looked }
+    const scores = report.scores === undefined || levelInForce(view.state) < scalableLevel ? {} : { scores: report.scores }
+    const told = { state: report.state as RunState, resources: report.resources, failure, ...others, ...looked, ...scores }
     const same =
       committed?.state === told.state &&
       committed.looked === told.looked &&
+      canonical(committed.scores ?? {}) === canonical(told.scores ?? {}) &&
       JSON.stringify(sorted(committed.resources)) === JSON.stringify(sorted(told.resources)) &&
       JSON.stringify([committed.failure, committed.others ?? []]) === JSON.stringify([failure, told.others ?? []])
     if (same) {

@@ -10,11 +10,11 @@ import { byRule, fence, judgeFailure } from './failure.js'
 import { act, type CandidateInput, type GroupInput, type HolderInput, ruledOut, table, type Verdict, wait } from './verdict.js'
 
 /** Changes when the planner may decide otherwise than before. What an earlier one was given still gives what it decided. */
-export const plannerVersion = 4
+export const plannerVersion = 5
 
 /** What to do about one group now; undefined when nothing is to be done. */
 export function decideGroup(input: GroupInput): PlannedDecision | undefined {
-  const verdict = judge(input)
+  const verdict = heldBack(input, judge(input))
   if (verdict === undefined) return undefined
   return {
     group: input.group,
@@ -24,6 +24,21 @@ export function decideGroup(input: GroupInput): PlannedDecision | undefined {
     rule: verdict.rule,
     text: verdict.text,
   }
+}
+
+/** Whether this input has an instance go down, were it not for the primary role. */
+export function leavingOf(input: GroupInput): string | undefined {
+  const verdict = judge(input)
+  return verdict !== undefined && takesDown(verdict) ? verdict.text : undefined
+}
+
+const takesDown = ({ action }: Verdict) => action.kind === 'stop' || action.kind === 'restart'
+
+/** A copy is demoted before it goes down. */
+function heldBack(input: GroupInput, verdict: Verdict | undefined): Verdict | undefined {
+  const { part } = input
+  if (verdict === undefined || part?.role !== 'instance' || part.primary === undefined || !takesDown(verdict)) return verdict
+  return wait(input, 'primary-first', `${verdict.text}; ${part.primary} leaves ${input.holder?.node} first`)
 }
 
 function judge(input: GroupInput): Verdict | undefined {
@@ -49,6 +64,8 @@ function judge(input: GroupInput): Verdict | undefined {
     return held ? stopHeld(input, 'poison', text) : wait(input, 'poison', text)
   }
   if (held) return judgeHeld(input, holder)
+  const { part } = input
+  if (part?.role === 'instance' && part.outranked === true) return undefined
   return place(input)
 }
 
@@ -104,6 +121,10 @@ function judgeHeld(input: GroupInput, holder: HolderInput): Verdict | undefined 
     }
     return stopHeld(input, 'move', `${input.group} moves from ${holder.node} to ${input.move.to}, as asked`, table(input))
   }
+  if (input.part?.role === 'primary' && input.part.leaves !== undefined)
+    return stopHeld(input, 'copy-leaves', `${input.group} leaves ${holder.node}: ${input.part.leaves}`, table(input))
+  if (input.part?.role === 'instance' && input.part.surplus === true)
+    return stopHeld(input, 'surplus', `more of ${input.part.of} run than are wanted, and ${holder.node} is the last in rank`)
   const failed = holder.failure !== null && holder.state === 'FAILED' && holder.failure.restartNumber === holder.restartNumber
   const answer = failed && holder.failure !== null ? judgeFailure(input, holder, holder.failure) : undefined
   if (answer?.kind === 'verdict') return answer.verdict
@@ -151,6 +172,9 @@ function place(input: GroupInput): Verdict | undefined {
   if (looking !== undefined && chosen?.rule === 'rank' && looking.rank < chosen.candidate.rank) {
     return wait(input, 'probing', `${looking.node} is looking whether ${input.group} runs there already`, candidates)
   }
+  const rising = input.part?.role === 'primary' && input.holder === null ? input.candidates.find((one) => one.rising === true) : undefined
+  if (rising !== undefined && chosen?.rule !== 'move')
+    return wait(input, 'copies-starting', `${rising.node} is starting its copy, which might do better as the primary`, candidates)
   if (chosen === undefined) {
     const reasons = candidates.map((candidate) => `${candidate.node}: ${candidate.seen}`).join('; ')
     const allBanned = input.candidates.length > 0 && input.candidates.every((candidate) => candidate.banned !== null)
@@ -167,7 +191,9 @@ function place(input: GroupInput): Verdict | undefined {
         ? `${former.node} can no longer act (${former.proved})`
         : chosen.rule === 'stay'
           ? 'it stays where it ran'
-          : 'it is the first in the list that can take it'
+          : chosen.rule === 'score'
+            ? `its copy has the best score (${chosen.candidate.score})`
+            : 'it is the first in the list that can take it'
   const marked = candidates.map((candidate) =>
     candidate.node === chosen.candidate.node ? { ...candidate, rule: chosen.rule, seen: 'chosen' } : candidate,
   )
@@ -183,10 +209,21 @@ function choose(
 ): { readonly candidate: CandidateInput; readonly rule: string } | undefined {
   const wanted = open.find((candidate) => candidate.node === input.move?.to)
   if (wanted !== undefined) return { candidate: wanted, rule: 'move' }
+  if (input.part?.role === 'primary') return bestScored(input, open)
   const stay = input.holder === null ? open.find((candidate) => candidate.node === input.lastNode) : undefined
   if (stay !== undefined) return { candidate: stay, rule: 'stay' }
   const first = [...open].sort((a, b) => a.rank - b.rank || (a.node < b.node ? -1 : 1))[0]
   return first === undefined ? undefined : { candidate: first, rule: input.holder?.proved == null ? 'rank' : 'takeover' }
+}
+
+/** The highest score; of equals the one where it last was, then rank. */
+function bestScored(
+  input: GroupInput,
+  open: readonly CandidateInput[],
+): { readonly candidate: CandidateInput; readonly rule: string } | undefined {
+  const isLast = ({ node }: CandidateInput) => Number(node === input.lastNode)
+  const [best] = [...open].sort((a, b) => (b.score ?? 0) - (a.score ?? 0) || isLast(b) - isLast(a) || a.rank - b.rank)
+  return best === undefined ? undefined : { candidate: best, rule: 'score' }
 }
 
 function isLooking(candidate: CandidateInput): boolean {

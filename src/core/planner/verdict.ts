@@ -13,7 +13,26 @@ export interface CandidateInput {
   readonly banned: string | null
   /** Why the state machine would refuse a grant; null when it would not (looked at with the holder out of the way). */
   readonly obstacle: string | null
+  /** For a primary role: what the agents said of the copy there. */
+  readonly score?: number
+  /** Its copy is on its way up, and might do better. */
+  readonly rising?: true
 }
+
+/** What a group is told of the scalable group that it is a part of. */
+export type PartInput =
+  | {
+      readonly role: 'instance'
+      readonly of: GroupName
+      /** More run than are wanted, and this one is the last in rank of those that are not the primary. */
+      readonly surplus?: true
+      /** So many better placed ones would fill what is missing. */
+      readonly outranked?: true
+      /** The primary role is held here and has to go first. */
+      readonly primary?: GroupName
+    }
+  /** `leaves`: why the copy that holds the role is not one any more, or soon will not be. */
+  | { readonly role: 'primary'; readonly of: GroupName; readonly leaves?: string }
 
 export interface GroupInput {
   readonly group: GroupName
@@ -83,6 +102,7 @@ export interface GroupInput {
   /** After a failure: why it is not to leave its node on its own now. */
   readonly braked?: string
   readonly candidates: readonly CandidateInput[]
+  readonly part?: PartInput
 }
 
 export type HolderInput = NonNullable<GroupInput['holder']>
@@ -120,6 +140,7 @@ export function table(input: GroupInput): readonly Candidate[] {
           : candidate.obstacle !== null
             ? 'grantable'
             : 'rank'
-    return { node: candidate.node, eligible: refusal === undefined, rule, seen: refusal ?? `rank ${candidate.rank}` }
+    const place = candidate.score === undefined ? `rank ${candidate.rank}` : `score ${candidate.score}, rank ${candidate.rank}`
+    return { node: candidate.node, eligible: refusal === undefined, rule, seen: refusal ?? place }
   })
 }

@@ -20,7 +20,8 @@ import {
   whyNotGrantable,
 } from '../cluster/index.js'
 import { failureInput, failureToJudge, fenceObstacle, policyInput, restartInput } from './failure-input.js'
-import { decideGroup } from './plan.js'
+import { partInput, type SharedParts, sharedParts, whatRises } from './parts.js'
+import { decideGroup, leavingOf } from './plan.js'
 import type { CandidateInput, GroupInput } from './verdict.js'
 
 export interface Liveness {
@@ -54,6 +55,7 @@ interface Shared {
   readonly boots: ReadonlyMap<NodeId, BootRow | undefined>
   readonly suspects: ReadonlySet<NodeId>
   readonly level: number
+  readonly parts: SharedParts
 }
 
 function lookUp(view: PlannerView): Shared {
@@ -61,6 +63,7 @@ function lookUp(view: PlannerView): Shared {
   return {
     level: levelInForce(view.state),
     groups: groupsOf(view.state),
+    parts: sharedParts(view.state),
     nodes,
     boots: new Map([...nodes.keys()].map((name) => [name, currentBoot(view.state, name)])),
     suspects: new Set(
@@ -125,7 +128,14 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
     ...(group.halted === undefined ? {} : { halted: group.halted.reason }),
     ...(group.poisoned === undefined ? {} : { poisoned: group.poisoned.reason }),
     candidates: group.definition.nodes.map((node, at) => candidateInput(view, shared, group, node, at + 1)),
+    ...partOf(view, shared, group),
   }
+}
+
+function partOf(view: PlannerView, shared: Shared, group: GroupRow): Pick<GroupInput, 'part'> {
+  // Why an instance is about to go down, were it not for the role.
+  const part = partInput(shared.parts, group, (instance) => leavingOf(inputOf(view, instance, shared)))
+  return part === undefined ? {} : { part }
 }
 
 /** It is to be probed anew before anything is decided. Of what cannot be said nothing can be looked at: that is decided about as it is. */
@@ -180,6 +190,7 @@ function candidateInput(view: PlannerView, shared: Shared, group: GroupRow, node
     duty: dutyOf(shared.nodes.get(node)),
     banned: ban !== undefined && ban.until > view.at ? `${group.name} failed there: ${ban.reason}` : null,
     obstacle: obstacle ?? null,
+    ...(group.part?.role === 'primary' ? whatRises(shared.parts, group, node, isAlive(view, shared, node)) : {}),
   }
 }
 

@@ -18,6 +18,8 @@ import { runLogicalHostname } from './logical-hostname.js'
 import { beginMethod, type Method, type MethodBody, MethodContext } from './method.js'
 import { reloadOcf, runOcf } from './ocf.js'
 import { actionsLogPath, serviceLogPath } from './resource-log.js'
+import { runRole } from './role.js'
+import { Turns } from './turns.js'
 
 export interface AgentsConfig {
   readonly runFolder: RunFolder
@@ -26,7 +28,7 @@ export interface AgentsConfig {
 }
 
 /** One resource, and where its processes are. */
-export type Whereabouts = Pick<MethodRequest, 'group' | 'resource' | 'place'>
+export type Whereabouts = Pick<MethodRequest, 'group' | 'resource' | 'place' | 'cellOf'>
 
 export interface AgentsListener {
   onLearnt(group: GroupName, resource: ResourceName, processes: readonly ProcessIdentity[]): void
@@ -54,6 +56,7 @@ const logCheckEvery = 10_000
 export function openAgents(config: AgentsConfig, listener: AgentsListener): Agents {
   const outputFolder = config.runFolder.folder('output')
   const kept = new KeptProcesses()
+  const turns = new Turns()
   const names = new Map<string, { group: GroupName; resource: ResourceName; stop: (() => void) | undefined }>()
   const deaths = new DeathWatch<string>((key, process) => {
     const watched = names.get(key)
@@ -81,6 +84,8 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
       if (request.method === 'start') logs.add(log)
       const world = { ...config, cell: cellOf(request), outputFolder, log, actionsLog: actionsLogPath(config.logDir, request), onSpawned }
       return beginMethod(new MethodContext(request, deadline, world), async (context) => {
+        await turns.take(request, context)
+        if (context.signal.aborted) return { outcome: 'cancelled' }
         const note = limitService(context)
         const result = await bodyOf(request.definition, request.method)(context)
         return note !== undefined && result.outcome === 'done' ? { ...result, note } : result
@@ -131,6 +136,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
   }
 
   function bodyOf(definition: ResourceDefinition, method: MethodRequest['method']): MethodBody {
+    if (definition.role !== undefined) return (context) => runRole(context, method)
     if (isCheck(definition.type) && method !== 'reload') return checkBody(method)
     if (method === 'reload') return definition.type.startsWith('ocf:') ? reloadOcf : noReload
     if (behaviourOf(definition).kept) return keptBody(method)

@@ -1,5 +1,5 @@
 /** `command` with start, stop and probe commands that return. */
-import type { MethodResult } from '../../core/monitor/index.js'
+import { judgeRoleStatus, type MethodResult } from '../../core/monitor/index.js'
 import { isAlive, waitUntil } from '../processes/index.js'
 import { argvOf, commandOptions } from './command-line.js'
 import { isResult, judgeExit, type MethodContext } from './method.js'
@@ -12,6 +12,15 @@ export async function runCommand(context: MethodContext, method: 'start' | 'stop
   const outcome = await context.run(program, method === 'start' ? 'service' : 'action')
   if (isResult(outcome)) return outcome
   return judgeExit(outcome, method === 'probe' ? judgeProbeStatus : undefined)
+}
+
+/** Promotes, demotes, or asks which role it has. */
+export async function runCommandRole(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
+  const { parameters } = context.request.definition
+  const command = parameters[method === 'start' ? 'promote' : method === 'stop' ? 'demote' : 'probeRole']
+  const outcome = await context.run({ argv: argvOf(command), ...commandOptions(parameters) }, method === 'start' ? 'service' : 'action')
+  if (isResult(outcome)) return outcome
+  return judgeExit(outcome, method === 'probe' ? (code) => judgeRoleStatus('probe', code === 3 ? 7 : code) : undefined)
 }
 
 /** Of every `command`, also of a kept process: what it says of the service is good or bad, and nothing about whether it runs. */

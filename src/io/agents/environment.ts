@@ -7,7 +7,7 @@ export const safePath = agentPath
 
 /** `extra` comes from the type or the administrator; it can add to ours and change the path, but not our own variables. */
 export function methodEnvironment(
-  request: Pick<MethodRequest, 'group' | 'resource' | 'token' | 'node' | 'boot'> & { readonly method: string },
+  request: InCell & Pick<MethodRequest, 'token' | 'node' | 'boot'> & { readonly method: string },
   runFolder: RunFolder,
   extra: Readonly<Record<string, string>> = {},
 ): Record<string, string> {
@@ -19,16 +19,19 @@ export function methodEnvironment(
     QUORATE_NODE: request.node,
     QUORATE_BOOT: request.boot,
     ...markersOf(request),
-    QUORATE_CHECKPOINT_DIR: runFolder.folder('checkpoints', request.group, request.resource),
+    QUORATE_CHECKPOINT_DIR: runFolder.folder('checkpoints', request.cellOf ?? request.group, request.resource),
     [runMarker]: runFolder.key,
     // A service is known as what was started, also to the sweep that must not touch it when it ends a probe.
     [methodMarker]: request.method,
   }
 }
 
-export function markersOf(request: Pick<MethodRequest, 'group' | 'resource'>) {
-  return { QUORATE_GROUP: request.group, QUORATE_RESOURCE: request.resource }
+/** What says in which cell something of a resource runs. */
+export type InCell = Pick<MethodRequest, 'group' | 'resource' | 'cellOf'>
+
+export function markersOf({ group, resource, cellOf = group }: InCell) {
+  return { QUORATE_GROUP: cellOf, QUORATE_RESOURCE: resource }
 }
 
 /** Names may hold dots, but no `@`: `a.b` of `c` and `a` of `b.c` are two cells. */
-export const cellName = (request: Pick<MethodRequest, 'group' | 'resource'>) => `${request.group}@${request.resource}`
+export const cellName = ({ group, resource, cellOf = group }: InCell) => `${cellOf}@${resource}`

@@ -34,7 +34,11 @@ export class MethodContext {
   readonly request: MethodRequest
   readonly world: MethodWorld
   readonly #deadline: BootInstant
-  readonly #end: number
+  /** Resolves when the method is over. */
+  readonly over: Promise<void>
+  /** To be called once it is. */
+  end: () => void = () => {}
+  #until: number
   readonly #abort = new AbortController()
   #action: Action | undefined
 
@@ -42,7 +46,15 @@ export class MethodContext {
     this.request = request
     this.world = world
     this.#deadline = deadline
-    this.#end = performance.now() + request.timeout
+    this.#until = performance.now() + request.timeout
+    this.over = new Promise((resolve) => {
+      this.end = resolve
+    })
+  }
+
+  /** Its time begins anew: it had to wait for its turn. */
+  beginAgain() {
+    this.#until = performance.now() + this.request.timeout
   }
 
   get signal(): AbortSignal {
@@ -51,7 +63,7 @@ export class MethodContext {
 
   /** Milliseconds left of the method's time. */
   remaining(): number {
-    return Math.max(0, this.#end - performance.now())
+    return Math.max(0, this.#until - performance.now())
   }
 
   /** The last look before a spawn that starts something: the answer is void as soon as anything is awaited. */
@@ -118,6 +130,7 @@ export function beginMethod(context: MethodContext, body: MethodBody): Method {
     if (error instanceof InvariantError) throw error
     return { outcome: 'failed', detail: `it could not be run: ${String(error)}` }
   })
+  void result.then(context.end, context.end)
   return {
     result: result.then((outcome) => (context.signal.aborted && outcome.outcome === 'failed' ? { outcome: 'cancelled' } : outcome)),
     cancel: () => context.cancel(),

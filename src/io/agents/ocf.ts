@@ -5,6 +5,7 @@ import {
   changedParameters,
   exitReasonOf,
   judgeOcfStatus,
+  judgeRoleStatus,
   type MethodResult,
   ocfAgentPath,
   ocfEnvironment,
@@ -50,6 +51,21 @@ export function ocfScratch(runFolder: RunFolder): string {
 }
 
 export async function runOcf(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
+  return runAction(context, method, actionOf(method), (code) => judgeOcfStatus(method, code))
+}
+
+/** Promotes, demotes, or asks which role it has. */
+export async function runOcfRole(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
+  const action = method === 'start' ? 'promote' : method === 'stop' ? 'demote' : 'monitor'
+  return runAction(context, method, action, (code) => judgeRoleStatus(method, code))
+}
+
+async function runAction(
+  context: MethodContext,
+  method: 'start' | 'stop' | 'probe',
+  action: string,
+  judge: (code: number) => MethodResult,
+): Promise<MethodResult> {
   const { definition, token } = context.request
   const path = ocfAgentPath(definition.type)
   // Nobody can have started what was never granted here with an agent that is not there, or lacks its tools.
@@ -60,14 +76,14 @@ export async function runOcf(context: MethodContext, method: 'start' | 'stop' | 
     return { outcome: 'failed', detail, severity: 'hard', ...(method === 'start' ? { nothingBegun: true } : {}) }
   }
   const outcome = await context.run(
-    { argv: [path, actionOf(method)], environment: environmentOf(context, actionOf(method)) },
+    { argv: [path, action], environment: environmentOf(context, action) },
     method === 'start' ? 'service' : 'action',
   )
   if (isResult(outcome)) return outcome
   const told = withReason(outcome)
   if (isFirstLook && told.kind === 'exited' && told.code === notInstalled)
     return { outcome: 'stopped', unable: true, note: `${definition.type}: ${told.stderr.trim().slice(-200) || ocfMeaning(notInstalled)}` }
-  return judgeExit(told, (code) => judgeOcfStatus(method, code))
+  return judgeExit(told, judge)
 }
 
 /** Has changed parameters take effect without a restart. Fails where the agent cannot, or has failed to: then a restart is due. */

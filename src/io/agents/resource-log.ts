@@ -1,12 +1,12 @@
 /** What resources leave in the log folder: what the service writes, and what its agent's actions said. */
 import { appendFile, type FileHandle, open, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isName } from '../../base/index.js'
+import { isGroupName, isName } from '../../base/index.js'
 import type { MethodRequest } from '../../core/monitor/index.js'
 import { type ActionOutcome, tailOf } from '../processes/index.js'
 import { cellName } from './environment.js'
 
-type Named = Pick<MethodRequest, 'group' | 'resource'>
+type Named = Pick<MethodRequest, 'group' | 'resource' | 'cellOf'>
 
 export interface ResourceLog {
   /** The last lines of the service and its starts, oldest first. */
@@ -54,7 +54,7 @@ async function append(path: string, text: string) {
 
 /** The last lines of a resource on this node; undefined when nothing of it was ever written here. */
 export async function readResourceLog(folder: string, named: Named, lines: number): Promise<ResourceLog | undefined> {
-  if (!isName(named.group) || !isName(named.resource)) return undefined
+  if (!isGroupName(named.group) || !isName(named.resource)) return undefined
   const service = await lastLines(serviceLogPath(folder, named), lines)
   const actions = await lastLines(actionsLogPath(folder, named), lines)
   return service === undefined && actions === undefined ? undefined : { service: service ?? [], actions: actions ?? [] }

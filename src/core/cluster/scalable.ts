@@ -1,0 +1,195 @@
+/**
+ * Groups that run on several nodes at once, and the primary role of one of their copies.
+ *
+ * A scalable group is a definition; what is granted are its parts, each a group of its own with its own token and proofs: one
+ * instance for each node of the list, and, where something is promotable, the primary role. The role is granted only to a node
+ * that runs an instance; to start it is to promote, to stop it to demote. So everything that holds for a failover group holds
+ * for each part without being said again (P1, P4, P5), the primary role among them.
+ */
+import { ClusterError, type GroupName, type NodeId, type ResourceName } from '../../base/index.js'
+import { type Context, refuse } from './context.js'
+import { type AnyDefinition, claimsOf, type GroupDefinition, type ResourceDefinition, type ScalableDefinition } from './definition.js'
+import { checkDefinition } from './definition-check.js'
+import { mayStillRun } from './orders.js'
+import type { GroupPart, GroupRow, ScalableRow } from './rows.js'
+import type { Reader } from './state.js'
+
+/** No name that people give has a colon. */
+export const instanceName = (of: GroupName, node: NodeId): GroupName => `${of}:${node}` as GroupName
+export const primaryName = (of: GroupName): GroupName => `${of}:primary` as GroupName
+
+export interface PartDefinition {
+  readonly name: GroupName
+  readonly part: GroupPart
+  readonly definition: GroupDefinition
+}
+
+/** The groups that a scalable one consists of: its instances in order of rank, then its primary role. */
+export function partsOf(of: GroupName, scalable: ScalableDefinition): readonly PartDefinition[] {
+  const { mode: _mode, desired, primary, nodes, resources, onQuorumLoss, offlineProbe, ...shared } = scalable
+  const common = { ...shared, mode: 'failover' as const, ...(offlineProbe === undefined ? {} : { offlineProbe }) }
+  const copies = Object.fromEntries(Object.entries(resources).map(([name, resource]) => [name, { ...resource, copy: { max: desired } }]))
+  const instances = nodes.map((node) => ({
+    name: instanceName(of, node),
+    part: { of, role: 'instance' as const },
+    definition: { ...common, ...(onQuorumLoss === undefined ? {} : { onQuorumLoss }), nodes: [node], resources: copies },
+  }))
+  if (primary === undefined) return instances
+  const roles = Object.entries(resources).flatMap(([name, resource]) =>
+    resource.promotable === true ? [[name, roleOf(of, scalable, resource)] as const] : [],
+  )
+  const { rules, ...policy } = common
+  const definition: GroupDefinition = {
+    ...policy,
+    ...rulesOfPrimary(rules, [...roles.map(([name]) => name), ...Object.keys(primary.resources)]),
+    // What stands still for a while goes on as the primary, and nothing of a role could stand still.
+    ...(onQuorumLoss === 'selfFence' ? { onQuorumLoss } : {}),
+    nodes,
+    resources: { ...Object.fromEntries(roles), ...primary.resources },
+  }
+  return [...instances, { name: primaryName(of), part: { of, role: 'primary' }, definition }]
+}
+
+function rulesOfPrimary(rules: GroupDefinition['rules'], names: readonly string[]): Pick<GroupDefinition, 'rules'> {
+  const kept = rules?.filter(({ resource }) => resource === undefined || names.includes(resource)) ?? []
+  return kept.length === 0 ? {} : { rules: kept }
+}
+
+function roleOf(of: GroupName, { desired, resources }: ScalableDefinition, resource: ResourceDefinition): ResourceDefinition {
+  const { probeDeep: _deep, limits: _limits, ...role } = resource
+  const dependsOn = resource.dependsOn.filter((needed) => {
+    const name = typeof needed === 'string' ? needed : needed.resource
+    return resources[name as ResourceName]?.promotable === true
+  })
+  return { ...role, dependsOn, copy: { max: desired }, role: { of } }
+}
+
+/** Everything that a definition has anybody run. */
+export function resourcesOf(definition: AnyDefinition): GroupDefinition['resources'] {
+  return definition.mode === 'failover' ? definition.resources : { ...definition.resources, ...definition.primary?.resources }
+}
+
+/** The first problem, with its fix; undefined when there is none. */
+export function checkAnyDefinition(of: GroupName, definition: AnyDefinition, nodes: readonly string[]): ClusterError | undefined {
+  if (definition.mode === 'scalable') return checkScalable(of, definition, nodes)
+  const promotable = Object.entries(definition.resources).find(([, resource]) => resource.promotable === true)
+  if (promotable !== undefined)
+    return wrong(
+      `"${promotable[0]}" is promotable, and the group runs on one node only`,
+      'use "mode": "scalable", or leave "promotable" out',
+    )
+  return checkDefinition(definition, nodes)
+}
+
+function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: readonly string[]): ClusterError | undefined {
+  const { desired, primary, resources } = definition
+  const { mode: _mode, desired: _desired, primary: _primary, ...plain } = definition
+  const own = checkDefinition({ ...plain, mode: 'failover' }, nodes)
+  if (own !== undefined) return own
+  if (!Number.isSafeInteger(desired) || desired < 1 || desired > definition.nodes.length)
+    return wrong(`desired is ${desired}`, `stay between 1 and ${definition.nodes.length}, the number of its nodes`)
+  const [claim] = claimsOf(resources)
+  if (claim !== undefined)
+    return wrong(`every instance would hold ${claim}`, 'one node at a time holds an address: put it into "primary": {"resources": …}')
+  const promotable = Object.keys(resources).filter((name) => resources[name as ResourceName]?.promotable === true)
+  if (promotable.length === 0)
+    return primary === undefined
+      ? undefined
+      : wrong('"primary" is given, and no resource is promotable', 'give the one with two roles "promotable": true, or leave "primary" out')
+  if (primary === undefined) return undefined
+  if (definition.nodes.includes('primary' as NodeId))
+    return wrong(`a node is called "primary", as the role of ${of} is`, 'leave that node out of its list')
+  if (definition.isolation === 'dedicated')
+    return wrong('copies with a primary role do not have a monitor of their own', 'leave "isolation" out')
+  const twice = Object.keys(primary.resources).find((name) => resources[name as ResourceName] !== undefined)
+  if (twice !== undefined) return wrong(`"${twice}" is in "resources" and in "primary"`, 'give each its own name')
+  const role = partsOf(of, definition).at(-1)
+  return role === undefined ? undefined : checkDefinition(role.definition, nodes)
+}
+
+function wrong(detail: string, fix: string): ClusterError {
+  return new ClusterError('INVALID_DEFINITION', detail, { fix })
+}
+
+/** Its parts that are there, in the order of their names. */
+export function partRows(reader: Reader, of: GroupName): readonly GroupRow[] {
+  const rows: GroupRow[] = []
+  for (const [name, row] of reader.rows('groups', `${of}:`)) {
+    if (!name.startsWith(`${of}:`)) break
+    if (row.part?.of === of) rows.push(row)
+  }
+  return rows
+}
+
+/** People ask things of the whole. Errors: CONFLICT. */
+export function refusePart(group: GroupRow, what: string): void {
+  if (group.part === undefined) return
+  const { of, role } = group.part
+  const is = role === 'primary' ? 'the primary role' : 'an instance'
+  refuse('CONFLICT', `${group.name} is ${is} of ${of} and is not ${what} by itself`, { fix: `ask it of ${of}` })
+}
+
+/** Why another instance is not granted now; undefined where it may be. */
+export function whyNoInstance(reader: Reader, groups: readonly GroupRow[], group: GroupRow, of: GroupName): string | undefined {
+  const row = reader.get('scalables', of)
+  if (row === undefined || row.deleting) return `${of} is being deleted`
+  const running = groups.filter((other) => other.part?.of === of && other.part.role === 'instance' && mayStillRun(other))
+  const others = running.filter(({ name }) => name !== group.name)
+  if (others.length < row.definition.desired) return undefined
+  const where = others.map(({ holder }) => holder?.node).join(', ')
+  return `${row.definition.desired} of ${of} are wanted, and there are as many (${where})`
+}
+
+/** Why this boot cannot have the primary role; undefined where it can. */
+export function whyNoPrimary(reader: Reader, group: GroupRow, of: GroupName, node: NodeId, boot: string): string | undefined {
+  const instance = reader.get('groups', instanceName(of, node))
+  if (instance === undefined || !mayStillRun(instance) || instance.holder.boot !== boot) return `${of} does not run there`
+  const { order, report } = instance.holder
+  if (instance.deleting || order.wanted === 'stop') return `${of} is being stopped there`
+  for (const [name, { type, role }] of Object.entries(group.definition.resources)) {
+    if (role === undefined) continue
+    const state = report.resources[name as ResourceName]?.state ?? 'STOPPED'
+    if (state !== 'ONLINE') return `${name} is ${state} there`
+    const score = report.scores?.[name as ResourceName]
+    if (score === undefined && type.startsWith('ocf:')) return `the agent of ${name} has not said that it could be the primary there`
+    if (score !== undefined && score < 0) return `the agent of ${name} says that it must not be the primary there (score ${score})`
+  }
+  return undefined
+}
+
+/** The sum over what is promotable of what each agent said; 0 where none has. */
+export function scoreOf(reader: Reader, group: GroupRow, of: GroupName, node: NodeId): number {
+  const scores = reader.get('groups', instanceName(of, node))?.holder?.report.scores ?? {}
+  return Object.entries(group.definition.resources).reduce(
+    (sum, [name, { role }]) => sum + (role === undefined ? 0 : (scores[name as ResourceName] ?? 0)),
+    0,
+  )
+}
+
+/** Ends what waited for the whole, and forgets it once its last part is gone. */
+export function settleScalable(context: Context, of: GroupName): void {
+  const row = context.draft.get('scalables', of)
+  if (row === undefined) return
+  const parts = partRows(context.draft, of)
+  if (row.deleting && parts.length === 0) {
+    context.draft.delete('scalables', of)
+    for (const { id, kind } of context.runningOperations(of))
+      context.endOperation(id, kind === 'delete' ? 'done' : 'failed', `group ${of} is deleted`)
+    return
+  }
+  const isUp = isUpAsWanted(row, parts)
+  const isDown = !parts.some((part) => mayStillRun(part))
+  for (const { id, kind } of context.runningOperations(of)) {
+    if (kind === 'online' && isUp) context.endOperation(id, 'done', `${of} runs as wanted`)
+    if (kind === 'offline' && isDown && row.intent === 'OFFLINE') context.endOperation(id, 'done', `${of} is offline`)
+  }
+}
+
+/** As many instances as wanted, and the primary role where there is one. */
+export function isUpAsWanted({ definition }: ScalableRow, parts: readonly GroupRow[]): boolean {
+  const isOnline = (group: GroupRow) => mayStillRun(group) && group.holder.report.state === 'ONLINE' && group.holder.order.wanted === 'run'
+  const online = parts.filter(isOnline)
+  const instances = online.filter(({ part }) => part?.role === 'instance').length
+  const primary = parts.find(({ part }) => part?.role === 'primary')
+  return instances >= definition.desired && (primary === undefined || isOnline(primary))
+}

@@ -1,0 +1,333 @@
+/** Scalable groups and the primary role, decided by the planner on the state that its own decisions lead to. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { GroupName, NodeId, Token } from '../../../src/base/index.js'
+import {
+  type Command,
+  instanceName,
+  mayStillRun,
+  partRows,
+  primaryName,
+  type ScalableDefinition,
+  scalableLevel,
+} from '../../../src/core/cluster/index.js'
+import { decide, plannerVersion } from '../../../src/core/planner/index.js'
+import { address, Database, definition, n1, n2, n3, resources } from '../cluster/database.js'
+
+const db = 'db' as GroupName
+const primary = primaryName(db)
+const at = (node: NodeId) => instanceName(db, node)
+
+function scalable(change: Partial<ScalableDefinition> = {}): ScalableDefinition {
+  const { mode: _mode, ...shared } = definition()
+  const { app } = resources({ app: {} }) as { app: ScalableDefinition['resources'][never] }
+  return { ...shared, mode: 'scalable', desired: 3, resources: { app } as ScalableDefinition['resources'], ...change }
+}
+
+function withPrimary(change: Partial<ScalableDefinition> = {}): ScalableDefinition {
+  const shape = resources({ app: {} })
+  const promotable = Object.fromEntries(Object.entries(shape).map(([name, one]) => [name, { ...one, promotable: true as const }]))
+  const ip = resources({ ip: { ...address('10.0.0.9/24'), dependsOn: ['app'] } })
+  return scalable({ resources: promotable, primary: { resources: ip }, ...change })
+}
+
+/** What holders and probes do about what is decided: at once, and well, unless a test says otherwise. */
+class Played extends Database {
+  readonly down = new Set<NodeId>()
+  readonly scores: Partial<Record<NodeId, number>> = {}
+  /** Groups whose stops are not carried out. */
+  readonly stuck = new Set<GroupName>()
+  readonly story: string[] = []
+
+  put(definition: ScalableDefinition, group = db): void {
+    this.ok({ kind: 'put-group', group, definition, intent: null, precondition: {} })
+  }
+
+  play(rounds = 12): void {
+    for (let round = 0; round < rounds; round++) {
+      for (const group of partRows(this.state, db)) {
+        for (const node of group.definition.nodes) {
+          if (!this.down.has(node) && !(mayStillRun(group) && group.holder.node === node)) this.probed(node, group.name)
+        }
+      }
+      const decisions = decide({
+        state: this.state,
+        at: this.at as never,
+        liveness: { isAlive: (node) => !this.down.has(node), isJoining: () => false },
+      })
+      const shown = decisions.filter(({ text }) => text !== '')
+      this.story.push(
+        ...shown.map(({ group, action, rule }) => `${group} ${action.kind}${'node' in action ? ` ${action.node}` : ''} (${rule})`),
+      )
+      this.ok({ kind: 'decide', decisions, plannerVersion })
+      if (!this.obey() && shown.length === 0) return
+    }
+    assert.fail(`it does not come to rest: ${this.story.slice(-12).join('; ')}`)
+  }
+
+  /** Whether there was anything to do. */
+  private obey(): boolean {
+    let did = false
+    for (const { name } of partRows(this.state, db)) {
+      const group = this.row(name)
+      if (!mayStillRun(group) || this.down.has(group.holder.node)) continue
+      const { node, boot, token, order, report, pinned } = group.holder
+      if (order.wanted === 'stop') {
+        if (this.stuck.has(name)) continue
+        this.ok({ kind: 'released', node, boot, group: name, token })
+      } else if (report.state === 'ONLINE' || (report.state === 'FAILED' && order.restart === null)) continue
+      else {
+        const states = Object.fromEntries(Object.keys(pinned.resources).map((one) => [one, { state: 'ONLINE' as const }]))
+        const score = this.scores[node]
+        const scores = group.part?.role === 'instance' && score !== undefined ? { scores: { app: score } } : {}
+        this.say(name, { state: 'ONLINE', resources: states, failure: null, ...scores })
+      }
+      did = true
+    }
+    return did
+  }
+
+  say(name: GroupName, report: Extract<Command, { kind: 'report' }>['report']): void {
+    const { holder } = this.row(name)
+    assert.ok(holder !== null)
+    const { node, boot, token, order } = holder
+    this.ok({ kind: 'report', node, boot, group: name, token, sequence: order.sequence, report })
+  }
+
+  /** Its main process has died. */
+  died(node: NodeId): void {
+    const failure = { resource: 'app' as never, event: 'died', detail: 'killed', restartNumber: 0, number: 1 }
+    this.say(at(node), { state: 'FAILED', resources: { ['app' as never]: { state: 'FAILED' } }, failure })
+  }
+
+  holders(): Record<string, string> {
+    return Object.fromEntries(partRows(this.state, db).flatMap((group) => (mayStillRun(group) ? [[group.name, group.holder.node]] : [])))
+  }
+}
+
+const formed = () => new Played().formedAt(scalableLevel)
+
+describe('instances', () => {
+  test('one on each node', () => {
+    const database = formed()
+    database.put(scalable())
+    database.play()
+    assert.deepEqual(database.holders(), { 'db:n1': 'n1', 'db:n2': 'n2', 'db:n3': 'n3' })
+  })
+
+  test('as many as are wanted, the best placed first; where one cannot run, the next in rank takes its place', () => {
+    const database = formed()
+    database.put(scalable({ desired: 2 }))
+    database.play()
+    assert.deepEqual(Object.keys(database.holders()), ['db:n1', 'db:n2'])
+    database.ok({ kind: 'set-duty', node: n1, duty: 'standby', operation: null })
+    database.play()
+    assert.deepEqual(Object.keys(database.holders()), ['db:n2', 'db:n3'])
+    database.ok({ kind: 'set-duty', node: n1, duty: 'active', operation: null })
+    database.play()
+    assert.deepEqual(Object.keys(database.holders()), ['db:n2', 'db:n3'], 'what runs stays')
+  })
+
+  test('the state machine itself grants no more than are wanted', () => {
+    const database = formed()
+    database.put(scalable({ desired: 2 }))
+    database.play()
+    database.probed(n3, at(n3))
+    assert.match(database.grant(n3, at(n3)) ?? '', /2 of db are wanted, and there are as many/)
+  })
+
+  test('one whose end is not proved counts as one', () => {
+    const database = formed()
+    database.put(scalable({ desired: 2 }))
+    database.play()
+    database.down.add(n1)
+    database.play()
+    assert.equal(database.holders()['db:n3'], undefined, 'before the proof')
+  })
+
+  test('fewer wanted: the last in rank goes', () => {
+    const database = formed()
+    database.put(scalable())
+    database.play()
+    database.put(scalable({ desired: 1 }))
+    database.play()
+    assert.deepEqual(Object.keys(database.holders()), ['db:n1'])
+  })
+
+  test('a node that leaves the list: its instance is stopped, then forgotten; until then its name is held', () => {
+    const database = formed()
+    database.put(scalable())
+    database.play()
+    database.stuck.add(at(n3))
+    database.put(scalable({ nodes: [n1, n2], desired: 2 }))
+    database.play()
+    assert.equal(database.row(at(n3)).deleting, true)
+    const again = { kind: 'put-group' as const, group: db, definition: scalable(), intent: null, precondition: {} }
+    database.refused(again, 'NAME_HELD')
+    database.stuck.clear()
+    database.play()
+    assert.equal(database.state.get('groups', at(n3)), undefined)
+    database.ok(again)
+  })
+
+  test('offline, online and delete are of the whole, and end when it has come', () => {
+    const database = formed()
+    database.put(scalable())
+    database.play()
+    const statusOf = (id: string) => database.state.get('operations', id)?.status
+    database.ok({ kind: 'set-intent', group: db, intent: 'OFFLINE', operation: 'op1' })
+    assert.equal(statusOf('op1'), 'running')
+    database.play()
+    assert.equal(statusOf('op1'), 'done')
+    assert.deepEqual(database.holders(), {})
+    database.ok({ kind: 'set-intent', group: db, intent: 'ONLINE', operation: 'op2' })
+    database.play()
+    assert.equal(statusOf('op2'), 'done')
+    database.ok({ kind: 'delete-group', group: db, operation: 'op3', precondition: {} })
+    database.play()
+    assert.equal(statusOf('op3'), 'done')
+    assert.equal(database.state.get('scalables', db), undefined)
+    assert.deepEqual(partRows(database.state, db), [])
+  })
+
+  test('a part is not defined, switched or deleted by itself; a mode does not change', () => {
+    const database = formed()
+    database.put(scalable())
+    const one = at(n1)
+    database.refused({ kind: 'set-intent', group: one, intent: 'OFFLINE', operation: 'x' }, 'CONFLICT', /not switched by itself/)
+    database.refused({ kind: 'delete-group', group: one, operation: 'x', precondition: {} }, 'CONFLICT', /not deleted by itself/)
+    database.refused({ kind: 'move-group', group: db, to: n2, operation: 'x' }, 'CONFLICT', /no primary role/)
+    const plain = { kind: 'put-group' as const, group: db, definition: definition(), intent: null, precondition: {} }
+    database.refused(plain, 'CONFLICT', /its mode is "scalable"/)
+    database.group()
+    const other = { ...plain, group: 'web' as GroupName, definition: scalable() }
+    database.refused(other, 'CONFLICT', /its mode is "failover"/)
+  })
+})
+
+describe('a definition that cannot be', () => {
+  const refused = (definition: ScalableDefinition, detail: RegExp) =>
+    formed().refused({ kind: 'put-group', group: db, definition, intent: null, precondition: {} }, 'INVALID_DEFINITION', detail)
+  const ip = resources({ ip: address('10.0.0.9/24') })
+
+  test('is refused with what is wrong', () => {
+    refused(scalable({ desired: 0 }), /desired is 0/)
+    refused(scalable({ desired: 4 }), /desired is 4/)
+    refused(scalable({ resources: ip }), /every instance would hold address:10.0.0.9/)
+    refused(scalable({ primary: { resources: ip } }), /no resource is promotable/)
+    refused(withPrimary({ primary: { resources: resources({ app: {} }) } }), /"app" is in "resources" and in "primary"/)
+    refused(withPrimary({ isolation: 'dedicated' }), /monitor of their own/)
+    refused(withPrimary({ primary: { resources: resources({ ip: { dependsOn: ['nothing'] } }) } }), /depends on "nothing"/)
+  })
+})
+
+describe('the primary role', () => {
+  test('goes to the copy with the best score, and its address with it', () => {
+    const database = formed()
+    Object.assign(database.scores, { n1: 5, n2: 10, n3: 7 })
+    database.put(withPrimary())
+    database.play()
+    assert.equal(database.holders()[primary], n2)
+    assert.deepEqual(Object.keys(database.row(primary).holder?.pinned.resources ?? {}), ['app', 'ip'])
+  })
+
+  test('is not given before all copies that are being started have shown how good they are', () => {
+    const database = formed()
+    Object.assign(database.scores, { n1: 1, n2: 2, n3: 3 })
+    database.put(withPrimary())
+    database.play()
+    const grants = database.story.filter((line) => line.includes(' grant '))
+    assert.equal(grants.at(-1), `${primary} grant n3 (score)`)
+    assert.equal(grants.length, 4)
+  })
+
+  test('is given to no copy whose score is below zero, and to no node without a copy', () => {
+    const database = formed()
+    Object.assign(database.scores, { n1: -1, n2: -1_000_000, n3: -5 })
+    database.put(withPrimary())
+    database.play()
+    assert.equal(database.holders()[primary], undefined)
+    assert.match(database.row(primary).waitingFor ?? '', /must not be the primary/)
+    database.ok({ kind: 'set-duty', node: n1, duty: 'standby', operation: null })
+    database.play()
+    assert.match(database.grant(n1, primary) ?? '', /db does not run there/)
+  })
+
+  test('leaves a copy that has died for the next best, which is asked nothing of the dead one but its proof', () => {
+    const database = formed()
+    Object.assign(database.scores, { n1: 5, n2: 10, n3: 7 })
+    database.put(withPrimary())
+    database.play()
+    database.stuck.add(primary)
+    database.died(n2)
+    database.play()
+    assert.equal(database.holders()[primary], n2, 'not before it is verified demoted')
+    assert.ok(!database.story.includes(`${at(n2)} restart (restart)`), 'the copy is not restarted under the role')
+    database.stuck.clear()
+    database.play()
+    assert.equal(database.holders()[primary], n3)
+    assert.equal(database.holders()['db:n2'], n2, 'the copy is there again')
+  })
+
+  test('is demoted before its copy goes: standby, a new definition, fewer copies', () => {
+    const database = formed()
+    Object.assign(database.scores, { n1: 9, n2: 5, n3: 7 })
+    database.put(withPrimary())
+    database.play()
+    assert.equal(database.holders()[primary], n1)
+    database.story.length = 0
+    database.ok({ kind: 'set-duty', node: n1, duty: 'standby', operation: null })
+    database.play()
+    const stops = database.story.filter((line) => line.includes(' stop '))
+    assert.deepEqual(
+      stops.map((line) => line.split(' ')[0]),
+      [primary, at(n1)],
+    )
+    assert.equal(database.holders()[primary], n3)
+    database.put(withPrimary({ desired: 1, nodes: [n1, n2, n3] }))
+    database.play()
+    assert.deepEqual(database.holders(), { 'db:n3': 'n3', [primary]: 'n3' }, 'the copy of the primary is the last to go')
+  })
+
+  test('moves where a person wants it, by the name of the whole', () => {
+    const database = formed()
+    Object.assign(database.scores, { n1: 5, n2: 10, n3: 7 })
+    database.put(withPrimary())
+    database.play()
+    database.ok({ kind: 'move-group', group: db, to: n1, operation: 'op' })
+    database.play()
+    assert.equal(database.holders()[primary], n1)
+    assert.equal(database.state.get('operations', 'op')?.status, 'done')
+    assert.deepEqual(Object.keys(database.holders()).length, 4, 'no copy was touched')
+  })
+
+  test('a lost node: the role goes nowhere before the proof, and then to the best that is left', () => {
+    const database = formed()
+    Object.assign(database.scores, { n1: 5, n2: 10, n3: 7 })
+    database.put(withPrimary())
+    database.play()
+    database.down.add(n2)
+    database.play()
+    assert.equal(database.holders()[primary], n2)
+    assert.match(database.grant(n3, primary) ?? '', /not proved stopped/)
+    const boot = database.currentBoot(n2)
+    database.boot(n2, 'n2-2')
+    for (const name of [primary, at(n2)]) database.probed(n2, name, 'clean', database.row(name).holder?.pinnedRevision)
+    assert.equal(database.row(primary).proof?.boot, boot)
+    database.play()
+    assert.equal(database.holders()[primary], n3)
+  })
+
+  test('of a token that is old nobody takes a word', () => {
+    const database = formed()
+    Object.assign(database.scores, { n1: 5, n2: 10, n3: 7 })
+    database.put(withPrimary())
+    database.play()
+    const { holder } = database.row(primary)
+    const old = (holder?.token ?? 0) as Token
+    database.ok({ kind: 'move-group', group: db, to: n1, operation: 'op' })
+    database.play()
+    const late = { kind: 'released' as const, node: n2, boot: database.currentBoot(n2), group: primary, token: old }
+    database.refused(late, 'STALE_TOKEN')
+  })
+})
