@@ -21,6 +21,9 @@ interface Log {
   termAt(index: number): number | undefined
 }
 
+/** A service, or the primary role of one. */
+type Running = Pick<Cell, 'machine' | 'group' | 'resource'>
+
 /** Copies of each group that really run. */
 export class Truth {
   private readonly world: World
@@ -32,7 +35,7 @@ export class Truth {
     this.world = world
   }
 
-  up(cell: Cell): void {
+  up(cell: Running): void {
     const { group, machine } = cell
     const where = this.running.get(group) ?? new Map<Machine, number>()
     this.running.set(group, where)
@@ -44,7 +47,7 @@ export class Truth {
     }
   }
 
-  down(cell: Cell, how: string): void {
+  down(cell: Running, how: string): void {
     const where = this.running.get(cell.group)
     const left = (where?.get(cell.machine) ?? 1) - 1
     if (left <= 0) where?.delete(cell.machine)

@@ -3,7 +3,7 @@ import type { GroupName, NodeId } from '../../src/base/index.js'
 import type { Machine } from './machine.js'
 import type { Process } from './process.js'
 import type { Random } from './random.js'
-import { healthy } from './services.js'
+import { type Cell, healthy } from './services.js'
 import type { World } from './world.js'
 
 export interface Fault {
@@ -320,12 +320,14 @@ const crashService: Make = (world, random) => {
   return { text: `${cell.group} crashes on ${cell.machine.name}`, heal: none }
 }
 
+/** That of the copy, and of the role that it may have. */
+const groupsIn = ({ group }: Cell): readonly GroupName[] => (group.startsWith('db:') ? [group, 'db:primary' as GroupName] : [group])
+
 const badService: Make = (world, random) => {
   const machine = random.pick(world.machines)
-  const [, group] = random.pick([...world.machines.flatMap((one) => one.allCells().map((cell) => [one.name, cell.group] as const))]) ?? [
-    '',
-    undefined,
-  ]
+  const [, group] = random.pick([
+    ...world.machines.flatMap((one) => one.allCells().flatMap((cell) => groupsIn(cell).map((name) => [one.name, name] as const))),
+  ]) ?? ['', undefined]
   if (group === undefined) return undefined
   const behaviour = machine.behaviour(group as GroupName)
   const how = random.pick(['startFails', 'stopHangs', 'probeFails', 'unkillable', 'slow'] as const)

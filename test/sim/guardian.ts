@@ -196,7 +196,7 @@ export class SimGuardian {
       case 'cancel':
         return this.methods.get(effect.action)?.cancel()
       case 'kill':
-        return this.agents.kill(effect.group, effect.resource, (empty) => this.post({ kind: 'killed', action: effect.action, empty }))
+        return this.agents.kill(effect, (empty) => this.post({ kind: 'killed', action: effect.action, empty }))
       case 'freeze':
         return this.freeze(effect.group, effect.token)
       case 'thaw':

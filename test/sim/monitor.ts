@@ -141,7 +141,7 @@ export class SimMonitor {
       case 'cancel':
         return this.methods.get(effect.action)?.cancel()
       case 'kill':
-        return this.agents.kill(effect.group, effect.resource, (empty) => this.post({ kind: 'killed', action: effect.action, empty }))
+        return this.agents.kill(effect, (empty) => this.post({ kind: 'killed', action: effect.action, empty }))
       case 'watch':
         return this.agents.watch(effect.group, effect.resource, effect.processes, effect.learn)
       case 'unwatch':

@@ -1,12 +1,12 @@
 /** One run of whole nodes: a cluster comes up, faults and clients do their worst for a while, everything is mended, and it must recover. */
 import type { NodeId, RequestId } from '../../src/base/index.js'
-import type { Command, FailurePolicy, GroupDefinition } from '../../src/core/cluster/index.js'
+import type { Command, FailurePolicy, GroupDefinition, ScalableDefinition } from '../../src/core/cluster/index.js'
 import { RegisterClients } from './clients.js'
 import { faults } from './faults.js'
 import { attend, judge, play, type Report, type Run } from './play.js'
 import { Random } from './random.js'
 import { Trouble } from './trouble.js'
-import { groupOf, World, type WorldOptions } from './world.js'
+import { copiesOf, groupOf, World, type WorldOptions } from './world.js'
 
 const recoveryMax = 120_000
 
@@ -23,6 +23,10 @@ export function runScenario(run: Run): Report {
       ...(random.chance(0.5) ? { pinned: groupOf(names.slice(0, 2)) } : {}),
       ...(random.chance(0.4) ? { stack: stackOf(names) } : {}),
     })
+    if (hasCopies(seed)) {
+      world.must({ kind: 'put-group', group: 'db' as never, definition: copiesFor(seed, names), intent: null, precondition: {} })
+      world.until('the copies run', () => world.isSettled(), 60_000)
+    }
     const trouble = new Trouble(world, random.fork(), { ...usualTrouble, span, omit: run.omit ?? new Set() })
     const clients = new Clients(world, random.fork())
     const registers = new RegisterClients(world, random.fork(), 600)
@@ -57,6 +61,17 @@ function stackOf(names: readonly NodeId[]): GroupDefinition {
     app: resource('command', { run: 'x' }, ['base']),
   }
   return { ...rest, resources: stack as GroupDefinition['resources'] }
+}
+
+/** In every third run, so that the story of the others stays as it was. */
+const hasCopies = (seed: number) => seed % 3 === 1
+
+function copiesFor(seed: number, names: readonly NodeId[]): ScalableDefinition {
+  const random = new Random(seed ^ 0xc0b1)
+  return {
+    ...copiesOf(names, random.pick([names.length, names.length, 2])),
+    ...random.pick([{}, policyOf(seed + 1), quorumLossOf(seed + 1)]),
+  }
 }
 
 /** What follows failures of a group, drawn apart so that the rest of a seed's story stays as it is. */
@@ -134,12 +149,14 @@ class Clients {
   readonly acknowledged: string[] = []
   private readonly world: World
   private readonly random: Random
+  private readonly hasCopies: boolean
   private written = 0
   private over = false
 
   constructor(world: World, random: Random) {
     this.world = world
     this.random = random
+    this.hasCopies = hasCopies(world.options.seed)
   }
 
   begin(): void {
@@ -185,7 +202,8 @@ class Clients {
 
   private change(): void {
     const { random, world } = this
-    const group = random.pick(['kept', 'agent', 'stack']) as never
+    const groups = this.hasCopies ? ['kept', 'agent', 'stack', 'db', 'db', 'db:primary'] : ['kept', 'agent', 'stack']
+    const group = random.pick(groups) as never
     const node = random.pick(world.names) as NodeId
     const operation = `op-${world.freshId()}`
     const commands: readonly Command[] = [
@@ -204,9 +222,28 @@ class Clients {
       { kind: 'put-group', group: 'kept' as never, definition: this.kept(operation), intent: null, precondition: {} },
       { kind: 'delete-group', group: 'brief' as never, operation, precondition: {} },
       { kind: 'put-group', group: 'brief' as never, definition: groupOf(world.names), intent: null, precondition: {} },
+      ...(this.hasCopies ? this.aboutCopies(operation) : []),
       ...this.wordsOfAPerson(),
     ]
     world.ask(random.pick(commands))
+  }
+
+  private aboutCopies(operation: string): readonly Command[] {
+    const { random, world } = this
+    const group = 'db' as never
+    const { resources, ...shared } = copiesOf(world.names, random.pick([1, 2, world.names.length]))
+    const [copy] = Object.values(resources)
+    const others = { copy: { ...copy, parameters: { run: operation } } } as typeof resources
+    const put = { kind: 'put-group' as const, group, intent: null, precondition: {} }
+    return [
+      { ...put, definition: { ...shared, resources } },
+      { ...put, definition: { ...shared, resources: others } },
+      { ...put, definition: { ...shared, resources, nodes: world.names.slice(1), desired: 1 } },
+      { kind: 'move-group', group, to: random.pick(world.names), operation },
+      { kind: 'restart-group', group: `db:${random.pick(world.names)}` as never, operation },
+      { kind: 'delete-group', group, operation, precondition: {} },
+      { ...put, definition: { ...shared, resources } },
+    ]
   }
 
   /** As it was, but for what it runs. */
@@ -236,7 +273,7 @@ class Clients {
     const wishes: Command[] = []
     for (const node of world.names)
       wishes.push({ kind: 'set-duty', node, duty: 'active', operation: null }, { kind: 'clear-node', node, reason: 'all is mended' })
-    for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief'] as never[]) {
+    for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief', 'db'] as never[]) {
       wishes.push({ kind: 'unfreeze-group', group }, { kind: 'clear-group', group })
       wishes.push({ kind: 'set-intent', group, intent: 'ONLINE', operation: `end-${world.freshId()}` })
     }
@@ -247,11 +284,12 @@ class Clients {
     for (const command of wishes) wish(command)
     // What fails on the way back is forgotten too, while there is something to do.
     const again = () => {
-      for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief'] as never[]) world.ask({ kind: 'clear-group', group })
+      for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief', 'db'] as never[]) world.ask({ kind: 'clear-group', group })
       for (const [, row] of world.leader?.daemon?.node?.state.rows('groups') ?? []) {
         // Refused while it was stopped for its failures.
         const isWished = row.intent === 'ONLINE' || row.deleting
-        if (!isWished) world.ask({ kind: 'set-intent', group: row.name, intent: 'ONLINE', operation: `end-${world.freshId()}` })
+        if (!isWished && row.part === undefined)
+          world.ask({ kind: 'set-intent', group: row.name, intent: 'ONLINE', operation: `end-${world.freshId()}` })
       }
       world.ask({ kind: 'release-brakes', by: 'client', reason: 'all is mended' })
       for (const node of world.names) world.ask({ kind: 'clear-node', node, reason: 'all is mended' })

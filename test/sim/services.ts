@@ -52,6 +52,8 @@ export class Cell {
   readonly group: GroupName
   readonly resource: ResourceName
   service: ProcessIdentity | undefined
+  /** The group of the primary role that the service has; undefined while it is a replica. */
+  private role: GroupName | undefined
   readonly programs = new Set<Program>()
   /** Its service stands still: it has not ended, and does nothing. */
   frozen = false
@@ -77,6 +79,25 @@ export class Cell {
     this.machine.world.truth.up(this)
   }
 
+  get isPrimary(): boolean {
+    return this.role !== undefined
+  }
+
+  promote(role: GroupName): void {
+    if (this.service === undefined || this.role !== undefined) return
+    this.role = role
+    this.machine.world.seen.add('promoted')
+    this.machine.world.truth.up({ machine: this.machine, group: role, resource: this.resource })
+  }
+
+  demote(how: string): void {
+    const { role } = this
+    if (role === undefined) return
+    this.role = undefined
+    this.machine.world.seen.add('demoted')
+    this.machine.world.truth.down({ machine: this.machine, group: role, resource: this.resource }, how)
+  }
+
   freeze(): void {
     if (this.service === undefined || this.frozen) return
     this.frozen = true
@@ -99,6 +120,7 @@ export class Cell {
   serviceDown(how: string): void {
     const died = this.service
     if (died === undefined) return
+    this.demote(how)
     this.service = undefined
     this.frozen = false
     this.machine.world.truth.down(this, how)
@@ -126,6 +148,8 @@ export interface AgentsListener {
   onEnded(group: GroupName, resource: ResourceName, process: ProcessIdentity, how: string): void
   onEmptied(group: GroupName, resource: ResourceName): void
 }
+
+type Of = Pick<MethodRequest, 'group' | 'resource' | 'cellOf'>
 
 export interface Method {
   cancel(): void
@@ -155,9 +179,10 @@ export class SimAgents {
     onSpawned: (process: ProcessIdentity) => void,
     done: (result: MethodResult) => void,
   ): Method {
-    const cell = this.machine.cell(request.group, request.resource)
+    const cell = this.machine.cell(request.cellOf ?? request.group, request.resource)
     const told = (result: MethodResult) => this.owner.post(() => done(result))
-    const { kept, holdsNothing } = behaviourOf(request.definition)
+    const { kept, holdsNothing, isRole } = behaviourOf(request.definition)
+    if (isRole && request.method !== 'settle') return this.role(cell, request, deadline, onSpawned, told)
     if (holdsNothing) {
       const refused = this.refusal(request, deadline)
       const outcome: MethodResult = refused ?? { outcome: request.method === 'probe' ? 'running' : 'done' }
@@ -178,6 +203,50 @@ export class SimAgents {
     }
   }
 
+  /** Promotes, demotes, or looks which role the copy has. What it does to the copy comes somewhere within its time. */
+  private role(
+    cell: Cell,
+    request: MethodRequest,
+    deadline: BootInstant,
+    onSpawned: (process: ProcessIdentity) => void,
+    told: (result: MethodResult) => void,
+  ): Method {
+    const refused = this.refusal(request, deadline)
+    if (refused !== undefined) return answered(told, refused)
+    const { startMs, stopMs, probeMs, startFails, stopHangs, probeFails, unkillable } = this.machine.behaviour(request.group)
+    const program = this.program(cell, request, told)
+    if (request.method === 'start') onSpawned(program.identity)
+    const span = request.method === 'start' ? startMs : request.method === 'stop' ? stopMs : probeMs
+    const act = execMs + span * this.machine.random.next()
+    const isThere = () => cell.programs.has(program)
+    if (request.method === 'start') {
+      this.machine.after(execMs, () => {
+        if (isThere() && this.machine.runFolder.isSealed(request.group, request.token))
+          program.end({ outcome: 'refused', because: 'sealed', detail: 'the token was sealed meanwhile' })
+      })
+      this.machine.after(act, () => {
+        if (isThere() && !startFails && !cell.frozen) cell.promote(request.group)
+      })
+      this.machine.after(execMs + span, () =>
+        program.end(cell.isPrimary ? { outcome: 'done' } : { outcome: 'failed', detail: 'it could not be promoted' }),
+      )
+    } else if (request.method === 'stop' && !stopHangs && !unkillable)
+      this.machine.after(act, () => {
+        if (!isThere() || cell.frozen) return
+        cell.demote('demoted')
+        program.end({ outcome: 'done' })
+      })
+    else if (request.method === 'probe')
+      this.machine.after(act, () =>
+        program.end(
+          probeFails ? { outcome: 'failed', detail: 'it ended with status 1' } : { outcome: cell.isPrimary ? 'running' : 'stopped' },
+        ),
+      )
+    else if (request.method === 'reload') return answered(told, { outcome: 'done' })
+    this.machine.after(request.timeout, () => program.end({ outcome: 'timed-out', detail: `it was killed after ${request.timeout} ms` }))
+    return { cancel: () => program.end({ outcome: 'cancelled' }) }
+  }
+
   /** Some changes take effect at once, others need a restart. */
   private reload(cell: Cell, request: MethodRequest, deadline: BootInstant, told: (result: MethodResult) => void): Method {
     const refused = this.refusal(request, deadline)
@@ -190,8 +259,8 @@ export class SimAgents {
     return { cancel: () => program.end({ outcome: 'cancelled' }) }
   }
 
-  kill(group: GroupName, resource: ResourceName, done: (empty: boolean) => void): void {
-    const cell = this.machine.cell(group, resource)
+  kill({ group, resource, cellOf = group }: Of, done: (empty: boolean) => void): void {
+    const cell = this.machine.cell(cellOf, resource)
     this.machine.after(1 + this.machine.random.next() * 8, () => {
       const empty = cell.kill()
       this.owner.post(() => done(empty))

@@ -8,8 +8,13 @@ import {
   type Command,
   type CommandResult,
   type GroupDefinition,
+  type GroupRow,
+  groupsOf,
   mayStillRun,
+  type Reader,
+  type ScalableDefinition,
   supportedLevel,
+  whyNoInstance,
 } from '../../src/core/cluster/index.js'
 import { type Outcome, QuorateNode } from '../../src/node/index.js'
 import { Checks, Truth } from './checks.js'
@@ -286,6 +291,7 @@ export class World {
         if (running.length > 0 || mayStillRun(group)) return `${group.name} is to be offline and runs on ${running.join()}`
         continue
       }
+      if (isSpare(state, group)) continue
       const { holder } = group
       if (!mayStillRun(group) || holder?.report.state !== 'ONLINE' || running.length !== 1 || running[0] !== holder.node) {
         return `${group.name} is held by ${holder?.node ?? 'nobody'} (${holder?.report.state}, ${holder?.order.wanted}, proof ${group.proof?.kind}), runs on ${running.join() || 'none'}, waits for ${group.waitingFor}`
@@ -331,6 +337,28 @@ export class World {
 export function fencingOf(name: NodeId): Command {
   const device = { agent: 'fence_sim', parameters: { plug: name }, timeout: 5_000 }
   return { kind: 'patch-node', node: name, fencing: { levels: [[device]], then: 'on' }, precondition: {} }
+}
+
+/** An instance that is not wanted: as many as are run elsewhere. */
+function isSpare(state: Reader, group: GroupRow): boolean {
+  const { part } = group
+  return part?.role === 'instance' && !mayStillRun(group) && whyNoInstance(state, groupsOf(state), group, part.of) !== undefined
+}
+
+/** Copies with two roles, of which one is the primary; an address goes with it. */
+export function copiesOf(nodes: readonly NodeId[], desired = nodes.length): ScalableDefinition {
+  const { mode: _mode, resources, ...shared } = groupOf(nodes)
+  const [app] = Object.values(resources)
+  if (app === undefined) throw new Error('a group has a resource')
+  const copy = { ...app, promotable: true as const }
+  const beside = { ...app, dependsOn: ['copy'] }
+  return {
+    ...shared,
+    mode: 'scalable',
+    desired,
+    resources: { copy } as ScalableDefinition['resources'],
+    primary: { resources: { beside } as unknown as ScalableDefinition['resources'] },
+  }
 }
 
 export function groupOf(nodes: readonly NodeId[], parameters: Record<string, string> = { run: 'x' }): GroupDefinition {
