@@ -386,6 +386,8 @@ export class SimAgents {
       this.machine.after(execMs + stopMs * (0.5 + this.machine.random.next()), () => {
         // What stands still answers to nothing but a kill.
         if (!cell.programs.has(program) || cell.frozen) return
+        // Many agents take it for a mistake of their cluster manager.
+        if (cell.isPrimary) return program.end({ outcome: 'failed', detail: 'it is the primary' })
         cell.serviceDown('stopped')
         program.end({ outcome: 'done' })
       })

@@ -38,6 +38,7 @@ export {
   partRows,
   partsOf,
   primaryName,
+  primaryOf,
   resourcesOf,
   scoreOf,
   whyNoInstance,

@@ -18,6 +18,9 @@ import type { Reader } from './state.js'
 export const instanceName = (of: GroupName, node: NodeId): GroupName => `${of}:${node}` as GroupName
 export const primaryName = (of: GroupName): GroupName => `${of}:primary` as GroupName
 
+/** The primary role of the group that an instance, by its name, is one of. */
+export const primaryOf = (instance: GroupName): GroupName => primaryName(instance.split(':')[0] as GroupName)
+
 export interface PartDefinition {
   readonly name: GroupName
   readonly part: GroupPart

@@ -6,7 +6,7 @@
  * the time is used up is killed; then everything is verified, by its empty cell and by its own probe.
  */
 import { type BootInstant, bootInstant, type GroupName, type ResourceName, type Token } from '../../base/index.js'
-import { instanceName } from '../cluster/index.js'
+import { primaryOf } from '../cluster/index.js'
 import { cellOf, type GroupHost, GroupRun, isAddress, type MonitorEffect, type RunRecord } from '../monitor/index.js'
 import type { GuardianEffect, GuardianEvent } from './events.js'
 
@@ -14,6 +14,8 @@ import type { GuardianEffect, GuardianEvent } from './events.js'
 const orderlyShare = 0.6
 /** Share of the time for one address to be taken down. */
 const addressShare = 0.2
+/** Share of the time for one copy to be demoted; the rest is for stopping it. */
+const roleShare = 0.5
 /** What a kill or a verification may always take, also past the end. */
 const leastTime = 500
 
@@ -153,11 +155,9 @@ export class Emergency {
 
   #advance(now: BootInstant) {
     this.#now = now
+    this.#advanceEach(now)
     // The end of one may be what another has waited for.
-    for (let before = -1; before !== this.#endings.size; ) {
-      before = this.#endings.size
-      this.#advanceEach(now)
-    }
+    this.#advanceEach(now)
   }
 
   #advanceEach(now: BootInstant) {
@@ -194,7 +194,7 @@ export class Emergency {
     return `${run.group}: ${stuck.join(', ')}`
   }
 
-  #hostOf({ group, node }: RunRecord): GroupHost {
+  #hostOf({ group }: RunRecord): GroupHost {
     return {
       emit: (effect) => this.#pass(effect),
       newAction: () => {
@@ -205,15 +205,16 @@ export class Emergency {
       jitter: () => 0,
       mayStart: () => false,
       deadline: () => bootInstant(0),
-      // A copy is stopped whole: that ends its role too, which is only looked at then.
-      holdsBack: ({ role }) => {
-        const copy = role === undefined ? undefined : this.#endings.get(instanceName(role.of, node))
-        return copy !== undefined && !copy.finished && !copy.settled
+      // A copy is demoted before it is stopped: agents expect it so.
+      holdsBack: ({ promotable, role }) => {
+        const primary = promotable === true && role === undefined ? this.#endings.get(primaryOf(group)) : undefined
+        return primary !== undefined && !primary.finished && !primary.settled
       },
-      limit: (method, type) => {
+      limit: (method, { type, role }) => {
         const until = method === 'stop' ? this.#hurryAt : this.#endAt
         const left = Math.max(leastTime, until - this.#now)
-        return method === 'stop' && isAddress(type) ? Math.max(leastTime, left * addressShare) : left
+        const share = isAddress(type) ? addressShare : role !== undefined ? roleShare : 1
+        return method === 'stop' ? Math.max(leastTime, left * share) : left
       },
     }
   }

@@ -5,12 +5,13 @@
  * Level-triggered: `advance` compares what is with what is wanted and begins whatever may begin now, so an order, an
  * outcome and a resumption from the run record all go the same way.
  */
-import { type BootInstant, bootInstant, type ResourceName, type Token } from '../../base/index.js'
+import { type BootInstant, bootInstant, type GroupName, type ResourceName, type Token } from '../../base/index.js'
 import {
   type Dependency,
   dependenciesOf,
   dependentsOf,
   type GroupDefinition,
+  instanceName,
   restartedAfter,
   restartedWith,
   startOrder,
@@ -111,6 +112,11 @@ export class GroupRun {
   /** A copy of it could be the primary. */
   get isPromotable(): boolean {
     return Object.values(this.#resources).some(({ promotable, role }) => promotable === true && role === undefined)
+  }
+
+  /** The groups of the copies whose role it is. */
+  get copies(): readonly GroupName[] {
+    return Object.values(this.#resources).flatMap(({ role }) => (role === undefined ? [] : [instanceName(role.of, this.#start.node)]))
   }
 
   get group() {

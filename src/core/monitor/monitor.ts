@@ -16,7 +16,7 @@ import {
   type Token,
   unreachable,
 } from '../../base/index.js'
-import { supportedLevel } from '../cluster/index.js'
+import { primaryOf, supportedLevel } from '../cluster/index.js'
 import { Calls } from './calls.js'
 import type { MonitorEffect, MonitorEvent } from './events.js'
 import { GroupRun } from './group-run.js'
@@ -82,13 +82,23 @@ export class MonitorCore {
     this.#touched.clear()
     this.#handle(event, now)
     this.#calls.advance(now)
+    const first = this.#advance(now)
+    // What has waited for the end of a role.
+    return this.#touched.size === 0 ? first : [...first, ...this.#advance(now)]
+  }
+
+  #advance(now: BootInstant): readonly MonitorEffect[] {
     const touched = [...this.#touched].flatMap((group) => this.#groups.get(group) ?? [])
+    this.#touched.clear()
     for (const run of touched) run.advance(now)
     const acts = this.#effects
     this.#effects = []
     const records: MonitorEffect[] = []
     for (const run of touched) this.#conclude(run, records)
-    return [...records, ...acts, ...this.#effects]
+    const effects = [...records, ...acts, ...this.#effects]
+    this.#effects = []
+    for (const run of touched) if (!run.isWanted && (run.finished || run.settled)) for (const copy of run.copies) this.#touch(copy)
+    return effects
   }
 
   /** When `woke` is due at the latest. */
@@ -402,6 +412,11 @@ export class MonitorCore {
       jitter: () => this.#nextJitter(),
       mayStart: (now) => this.#mayStart(now),
       deadline: () => this.#deadline,
+      // A copy is demoted before it is stopped. Whoever has the one stopped has the other stopped too.
+      holdsBack: ({ promotable, role }) => {
+        const primary = promotable === true && role === undefined ? this.#groups.get(primaryOf(group)) : undefined
+        return primary !== undefined && !primary.finished && !primary.settled
+      },
     }
   }
 

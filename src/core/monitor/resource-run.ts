@@ -24,7 +24,7 @@ export interface GroupHost {
   mayStart(now: BootInstant): boolean
   deadline(): BootInstant
   /** Milliseconds that a method may take at most, whatever the definition says: an emergency has less time. */
-  limit?(method: MethodRequest['method'], type: string): number
+  limit?(method: MethodRequest['method'], definition: ResourceDefinition): number
   /** Whether its stop has to wait for something outside the group. */
   holdsBack?(definition: ResourceDefinition): boolean
 }
@@ -671,11 +671,11 @@ export class ResourceRun {
 
   #request(method: MethodRequest['method'], deep: boolean): MethodRequest {
     const { group, token, node, boot } = this.#context.start
-    const { start, stop, probe, probeDeep, type } = this.definition
+    const { start, stop, probe, probeDeep } = this.definition
     const reload = method === 'reload' && this.#next !== undefined ? { definition: this.#next, former: this.definition } : {}
     const defined =
       method === 'probe' ? ((deep ? probeDeep?.timeout : undefined) ?? probe.timeout) : method === 'stop' ? stop.timeout : start.timeout
-    const timeout = Math.min(defined, this.#context.host.limit?.(method, type) ?? defined)
+    const timeout = Math.min(defined, this.#context.host.limit?.(method, this.definition) ?? defined)
     const processes = this.#starting === undefined ? this.#processes : [this.#starting]
     return {
       group,
