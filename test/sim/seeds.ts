@@ -14,4 +14,8 @@ export const regressions: readonly { readonly run: Run; readonly was: string }[]
     run: { seed: 24_696, profile: 'whole' },
     was: 'a node was cut off that had been one too many when that was decided and had come to be needed when the device was called',
   },
+  {
+    run: { seed: 300_220, profile: 'whole' },
+    was: 'a node that was to be fenced and one that was leaving gave the lead to each other, over and over',
+  },
 ]

@@ -45,7 +45,7 @@ interface WrittenGroup {
   readonly resources: Readonly<Record<string, WrittenResource>>
   readonly failoverMode?: NonNullable<FailurePolicy['failoverMode']>
   readonly onStopFailure?: 'block' | 'fence'
-  readonly rules?: readonly (Omit<FailureRule, 'action'> & { readonly action: FailureRule['action'] | 'demote' | 'evictNode' })[]
+  readonly rules?: readonly (Omit<FailureRule, 'action'> & { readonly action: FailureRule['action'] | 'evictNode' })[]
   readonly stableAfter?: Span
   readonly pingpongInterval?: Span
   readonly isolation?: 'shared' | 'dedicated'
@@ -138,7 +138,7 @@ function normaliseOfflineProbe({ offlineProbe: written = {} }: WrittenGroup): { 
 
 function readQuorumLoss({ onQuorumLoss = 'stop' }: WrittenGroup): Pick<GroupDefinition, 'onQuorumLoss'> {
   if (onQuorumLoss === 'demote')
-    throw new ClusterError('NOT_YET', 'onQuorumLoss "demote" comes with primary and replica roles', {
+    throw new ClusterError('NOT_YET', 'onQuorumLoss "demote" comes with a later version', {
       fix: 'use "stop", or "freeze" where a short loss is to be waited out',
     })
   return onQuorumLoss === 'stop' ? {} : { onQuorumLoss }
@@ -170,9 +170,9 @@ function normalisePolicy(written: WrittenGroup): FailurePolicy {
 
 function readRule(written: NonNullable<WrittenGroup['rules']>[number], at: number): FailureRule {
   const { action, ...rule } = written
-  if (action === 'demote' || action === 'evictNode')
+  if (action === 'evictNode')
     throw new ClusterError('NOT_YET', `rules[${at}]: the action ${action} comes with a later version`, {
-      fix: action === 'demote' ? 'use "restart" or "failover"' : 'use "standbyNode": the node hosts nothing until it is activated',
+      fix: 'use "standbyNode": the node hosts nothing until it is activated',
     })
   return { ...rule, action }
 }

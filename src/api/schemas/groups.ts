@@ -90,8 +90,8 @@ const ruleSchema = closed(
     resource: text('Only of this resource.', 63),
     countAtLeast: count('From so many failures of the resource in its restart window on, this one included.', 1, 1_000),
     action: choice(
-      'What follows. A restart matches only while restarts are left in the window. `demote` and `evictNode` come with a later version.',
-      [...failureActions, 'demote', 'evictNode'],
+      'What follows. A restart matches only while restarts are left in the window. `demote` is of primary roles: another copy may get it. `evictNode` comes with a later version.',
+      [...failureActions, 'evictNode'],
     ),
   },
   { title: 'FailureRule', description: 'What follows a failure; the first rule that matches counts.', required: ['event', 'action'] },
@@ -169,7 +169,7 @@ const definitionKeys = {
   },
   onQuorumLoss: {
     ...choice(
-      'What a node without a lease does with it. `freeze`: its processes stand still for a part of emergencyStop, and go on if the lease comes back, else they are killed. `selfFence`: beside the stop, the watchdog resets the node. `demote` comes with roles.',
+      'What a node without a lease does with it. `freeze`: its processes stand still for a part of emergencyStop, and go on if the lease comes back, else they are killed. `selfFence`: beside the stop, the watchdog resets the node. `demote` comes with a later version.',
       ['stop', ...quorumLossPolicies, 'demote'],
     ),
     default: 'stop',

@@ -6,7 +6,7 @@ import { type Body, readInput, type Session, segment } from '../session.js'
 import { pairs, table } from '../table.js'
 import { operationsText, operationText } from './operations.js'
 import { addResourceCommands } from './resources.js'
-import { freezeText, groupsText } from './status.js'
+import { freezeText, groupsText, placeText } from './status.js'
 
 const path = (name: string, verb = ''): string => `/v1/groups/${segment(name)}${verb === '' ? '' : `/${verb}`}`
 
@@ -155,7 +155,34 @@ function addOperations(program: Command, run: Run): void {
     )
 }
 
+/** One that runs on several nodes: its parts have names of their own. */
+function scalableText(body: Body): string {
+  const parts = table(
+    ['PART', 'STATE', 'ON', 'SINCE', 'SCORE', 'WAITING FOR'],
+    body.parts.map((part: Body) => [
+      part.name,
+      part.state,
+      part.holders[0]?.node,
+      part.holders[0]?.since,
+      part.scores === undefined ? undefined : Object.values(part.scores).join(' '),
+      part.waitingFor,
+    ]),
+  )
+  const head = pairs([
+    ['name', body.name],
+    ['state', body.state],
+    ['intent', body.intent],
+    ['on', placeText(body)],
+    ['wanted', `${body.desired} of ${body.definition.nodes.join(' ')}`],
+    ['priority', body.definition.priority],
+    ...(body.frozen === null ? [] : ([['frozen', freezeText(body.frozen)]] as const)),
+    ['revision', body.revision],
+  ])
+  return `${head}\n\n${parts}`
+}
+
 function groupText(body: Body): string {
+  if (body.mode === 'scalable') return scalableText(body)
   const [holder] = body.holders
   const resources = table(
     ['RESOURCE', 'TYPE', 'STATE', 'DETAIL'],

@@ -75,8 +75,22 @@ export function nodesText(nodes: readonly Body[]): string {
 export function groupsText(groups: readonly Body[]): string {
   return table(
     ['GROUP', 'STATE', 'INTENT', 'ON', 'SINCE', 'WAITING FOR'],
-    groups.map((group) => [group.name, group.state, group.intent, group.holders[0]?.node, group.holders[0]?.since, group.waitingFor]),
+    groups.map((group) => [
+      group.name,
+      group.state,
+      group.intent,
+      placeText(group),
+      (group.primary ?? group.holders[0])?.since,
+      group.waitingFor,
+    ]),
   )
+}
+
+/** Who has the primary role comes first. */
+export function placeText({ holders, primary }: Body): string {
+  const nodes: readonly string[] = holders.map(({ node }: Body) => node)
+  const first = primary?.node
+  return first === undefined ? nodes.join(' ') : [`${first} (primary)`, ...nodes.filter((node) => node !== first)].join(' ')
 }
 
 function attentionText(items: readonly Body[]): string {

@@ -163,15 +163,7 @@ function handOverTime({ condemned, electionTimeoutMax }: Settings): number {
 /** A voter that reaches strictly more nodes both ways than this leader, the silent one among them. */
 function betterLeader(view: ConductView, silent: NodeId): NodeId | undefined {
   if (view.detector.silence(silent, view.now) >= handOverTime(view.settings)) return undefined
-  const fit = view.answering.filter(
-    (voter) =>
-      view.detector.stage(voter) === 'HEALTHY' &&
-      currentBoot(view.state, voter)?.state === 'live' &&
-      openCaseOf(view.state, voter) === undefined &&
-      view.state.get('nodes', voter)?.away === undefined &&
-      fenceAsked(view, voter) === undefined,
-  )
-  return whoReachesMore(view.self, silent, fit, view.sightOf, view.settings.query)
+  return whoReachesMore(view.self, silent, whoMayLead(view), view.sightOf, view.settings.query)
 }
 
 /**
@@ -474,21 +466,26 @@ function fenceOnRequest(view: ConductView, node: NodeRow, boot: BootId, detail: 
 
 /** A leader that leaves hands the lead to one that stays. */
 function leaveLead(view: ConductView): readonly Conduct[] {
-  const to = view.answering.find(
-    (voter) => voter !== view.self && view.detector.stage(voter) === 'HEALTHY' && view.state.get('nodes', voter)?.away === undefined,
-  )
+  const [to] = whoMayLead(view)
   return to === undefined ? [] : [{ kind: 'transfer-lead', to }]
 }
 
-/** To a node that is not itself to be fenced, and only where the fencing can then take place. */
+/** One that is to be fenced hands it over only where the fencing can then take place. */
 function handOver(view: ConductView): readonly Conduct[] {
   if (!isQuorumWithout(view.state, view.self, view.answering)) return []
-  const to = view.answering.find(
+  return leaveLead(view)
+}
+
+/** Others that are well and would not give the lead away themselves: else it would go to and fro. */
+function whoMayLead(view: ConductView): readonly NodeId[] {
+  const { answering, self, detector, state } = view
+  return answering.filter(
     (voter) =>
-      voter !== view.self &&
-      view.detector.stage(voter) === 'HEALTHY' &&
-      openCaseOf(view.state, voter) === undefined &&
+      voter !== self &&
+      detector.stage(voter) === 'HEALTHY' &&
+      currentBoot(state, voter)?.state === 'live' &&
+      openCaseOf(state, voter) === undefined &&
+      state.get('nodes', voter)?.away === undefined &&
       fenceAsked(view, voter) === undefined,
   )
-  return to === undefined ? [] : [{ kind: 'transfer-lead', to }]
 }

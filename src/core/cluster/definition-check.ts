@@ -67,7 +67,7 @@ export function checkDefinition(definition: GroupDefinition, nodes: readonly str
   const { onQuorumLoss } = definition
   if (onQuorumLoss !== undefined && !quorumLossPolicies.includes(onQuorumLoss))
     return wrong(`onQuorumLoss is "${onQuorumLoss}"`, `use stop, ${quorumLossPolicies.join(' or ')}`)
-  const policy = checkPolicy(definition, names)
+  const policy = checkPolicy(definition) ?? checkRules(definition)
   if (policy !== undefined) return policy
   const ring = dependencyRing(definition.resources)
   if (ring !== undefined)
@@ -81,10 +81,9 @@ export function checkDefinition(definition: GroupDefinition, nodes: readonly str
   return undefined
 }
 
-function checkPolicy({ rules = [], stableAfter, pingpongInterval, failover, offlineProbe }: GroupDefinition, names: readonly string[]) {
-  const { interval = 0 } = offlineProbe ?? {}
-  if (interval !== 0 && (!Number.isSafeInteger(interval) || interval < 1_000 || interval > durationMax))
-    return wrong(`offlineProbe.interval is ${interval} ms`, 'stay between 1s and 24h; 0 is never')
+/** Those that follow failures, and the resources that they name. */
+export function checkRules({ rules = [], resources }: GroupDefinition): ClusterError | undefined {
+  const names = Object.keys(resources)
   if (rules.length > rulesMax) return wrong(`the group has ${rules.length} rules`, `keep to ${rulesMax} at most`)
   for (const [at, { event, resource, countAtLeast = 1, action }] of rules.entries()) {
     if (event !== 'any' && !failureEvents.includes(event))
@@ -102,6 +101,13 @@ function checkPolicy({ rules = [], stableAfter, pingpongInterval, failover, offl
       )
     }
   }
+  return undefined
+}
+
+function checkPolicy({ stableAfter, pingpongInterval, failover, offlineProbe }: GroupDefinition) {
+  const { interval = 0 } = offlineProbe ?? {}
+  if (interval !== 0 && (!Number.isSafeInteger(interval) || interval < 1_000 || interval > durationMax))
+    return wrong(`offlineProbe.interval is ${interval} ms`, 'stay between 1s and 24h; 0 is never')
   const times: readonly (readonly [string, number | undefined])[] = [
     ['stableAfter', stableAfter],
     ['pingpongInterval', pingpongInterval],

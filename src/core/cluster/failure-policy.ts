@@ -24,6 +24,8 @@ export const failureActions = [
   'restart',
   'restartDependents',
   'failover',
+  /** Of a primary role: it is given up, and goes to whoever is best now. */
+  'demote',
   'block',
   'stop',
   'standbyNode',

@@ -9,7 +9,8 @@
 import { ClusterError, type GroupName, type NodeId, type ResourceName } from '../../base/index.js'
 import { type Context, refuse } from './context.js'
 import { type AnyDefinition, claimsOf, type GroupDefinition, type ResourceDefinition, type ScalableDefinition } from './definition.js'
-import { checkDefinition } from './definition-check.js'
+import { checkDefinition, checkRules } from './definition-check.js'
+import type { FailureRule } from './failure-policy.js'
 import { mayStillRun } from './orders.js'
 import type { GroupPart, GroupRow, ScalableRow } from './rows.js'
 import type { Reader } from './state.js'
@@ -35,7 +36,13 @@ export function partsOf(of: GroupName, scalable: ScalableDefinition): readonly P
   const instances = nodes.map((node) => ({
     name: instanceName(of, node),
     part: { of, role: 'instance' as const },
-    definition: { ...common, ...(onQuorumLoss === undefined ? {} : { onQuorumLoss }), nodes: [node], resources: copies },
+    definition: {
+      ...common,
+      ...rulesOfCopies(common.rules, Object.keys(resources)),
+      ...(onQuorumLoss === undefined ? {} : { onQuorumLoss }),
+      nodes: [node],
+      resources: copies,
+    },
   }))
   if (primary === undefined) return instances
   const roles = Object.entries(resources).flatMap(([name, resource]) =>
@@ -51,6 +58,13 @@ export function partsOf(of: GroupName, scalable: ScalableDefinition): readonly P
     resources: { ...Object.fromEntries(roles), ...primary.resources },
   }
   return [...instances, { name: primaryName(of), part: { of, role: 'primary' }, definition }]
+}
+
+/** A copy that fails has lost the role by that already. */
+function rulesOfCopies(rules: GroupDefinition['rules'], names: readonly string[]): Pick<GroupDefinition, 'rules'> {
+  if (rules === undefined) return {}
+  const kept = rules.filter(({ resource }) => resource === undefined || names.includes(resource))
+  return { rules: kept.map((rule) => (rule.action === 'demote' ? { ...rule, action: 'restart' } : rule)) }
 }
 
 function rulesOfPrimary(rules: GroupDefinition['rules'], names: readonly string[]): Pick<GroupDefinition, 'rules'> {
@@ -81,13 +95,15 @@ export function checkAnyDefinition(of: GroupName, definition: AnyDefinition, nod
       `"${promotable[0]}" is promotable, and the group runs on one node only`,
       'use "mode": "scalable", or leave "promotable" out',
     )
-  return checkDefinition(definition, nodes)
+  return checkDefinition(definition, nodes) ?? refuseDemote(definition.rules ?? [])
 }
 
 function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: readonly string[]): ClusterError | undefined {
   const { desired, primary, resources } = definition
   const { mode: _mode, desired: _desired, primary: _primary, ...plain } = definition
-  const own = checkDefinition({ ...plain, mode: 'failover' }, nodes)
+  // Rules may be for what goes with the primary.
+  const { rules = [], ...others } = plain
+  const own = checkDefinition({ ...others, mode: 'failover' }, nodes)
   if (own !== undefined) return own
   if (!Number.isSafeInteger(desired) || desired < 1 || desired > definition.nodes.length)
     return wrong(`desired is ${desired}`, `stay between 1 and ${definition.nodes.length}, the number of its nodes`)
@@ -97,17 +113,23 @@ function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: rea
   const promotable = Object.keys(resources).filter((name) => resources[name as ResourceName]?.promotable === true)
   if (promotable.length === 0)
     return primary === undefined
-      ? undefined
+      ? (checkRules({ ...others, mode: 'failover', rules }) ?? refuseDemote(rules))
       : wrong('"primary" is given, and no resource is promotable', 'give the one with two roles "promotable": true, or leave "primary" out')
-  if (primary === undefined) return undefined
+  if (primary === undefined) return checkRules({ ...others, mode: 'failover', rules }) ?? refuseDemote(rules)
   if (definition.nodes.includes('primary' as NodeId))
     return wrong(`a node is called "primary", as the role of ${of} is`, 'leave that node out of its list')
   if (definition.isolation === 'dedicated')
     return wrong('copies with a primary role do not have a monitor of their own', 'leave "isolation" out')
   const twice = Object.keys(primary.resources).find((name) => resources[name as ResourceName] !== undefined)
   if (twice !== undefined) return wrong(`"${twice}" is in "resources" and in "primary"`, 'give each its own name')
-  const role = partsOf(of, definition).at(-1)
-  return role === undefined ? undefined : checkDefinition(role.definition, nodes)
+  const role = partsOf(of, { ...definition, rules: [] }).at(-1)
+  const all = { ...others, mode: 'failover' as const, rules, resources: resourcesOf(definition) }
+  return (role === undefined ? undefined : checkDefinition(role.definition, nodes)) ?? checkRules(all)
+}
+
+function refuseDemote(rules: readonly FailureRule[]): ClusterError | undefined {
+  const at = rules.findIndex(({ action }) => action === 'demote')
+  return at < 0 ? undefined : wrong(`rules[${at}] asks for "demote", and nothing of it is promotable`, 'use "restart" or "failover"')
 }
 
 function wrong(detail: string, fix: string): ClusterError {

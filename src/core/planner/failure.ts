@@ -74,6 +74,13 @@ export function judgeFailure(input: GroupInput, holder: HolderInput, failure: Fa
           `${what}; ${whyNotHere(holder, rule, failure)}`,
         ),
       }
+    case 'demote': {
+      // One that could not be promoted, or loses the role again and again, is passed over.
+      const isInVain = event.startsWith('start-') || severity !== undefined || count > restartMax
+      const text = `${what}; it is demoted, and the best copy is promoted${by}`
+      if (isInVain) return { kind: 'verdict', verdict: failOver(input, holder, rule, text) }
+      return { kind: 'verdict', verdict: act({ kind: 'stop', token: holder.token, ban: null }, rule.name, text, table(input)) }
+    }
     case 'stop':
       return { kind: 'verdict', verdict: halt(holder, rule.name, `${what}; it is stopped until it is cleared${by}`) }
     case 'fence':
