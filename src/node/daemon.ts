@@ -14,6 +14,7 @@ import { openPeers } from '../io/peers/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
 import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
 import { answerAgent } from './agent-questions.js'
+import { CopyNotices } from './copy-notices.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import { type Frame, kindOf, type Question } from './messages.js'
 import { Monitors } from './monitors.js'
@@ -58,6 +59,7 @@ const joinInterval = 1_000
 const guardianSilence = 1_000
 const turnedAwayKept = 20
 const guardianKeysMax = 64
+const proposeTimeout = 2_000
 
 export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const { config, log } = doors
@@ -271,6 +273,13 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     askMonitor(looks, timeoutMs, (lookId) => monitor.send({ kind: 'look', lookId, ...order }, to))
   const agents = new OcfAgents(config.node, run, call)
   const verbs = new ResourceVerbs({ self: config.node, boot, runFolder: run, agents, node: () => node, call, look })
+  const notices = new CopyNotices({
+    self: config.node,
+    boot,
+    tell: (copy, row, notice, done) => void verbs.tell(copy, row, notice).then(done, done),
+    propose: (command, done) =>
+      node?.submitCommand(command, { timeoutMs: proposeTimeout }, (outcome) => done(outcome.ok && outcome.value.ok)),
+  })
   const answerHere = (question: Question): Promise<unknown> | undefined => {
     if (question.kind === 'log') return answerLog(config.logDir, question)
     if (question.kind === 'validate') return agents.validate(question.resources)
@@ -286,6 +295,9 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
     for (const [from, hello] of hellos) started.monitorReport(hello, from)
     if (guardianState !== undefined) started.guardianReported(guardianState)
+    started.onApplied(({ changes, replaced }) => {
+      if (replaced === true || changes.some(({ table }) => table === 'scalables' || table === 'groups')) notices.look(started.state)
+    })
     return started
   }
   const formation = form(doors, restored, store, (to, frame) => peers.send(to, frame))

@@ -1,8 +1,16 @@
 /** What people ask of a single resource where it runs: a probe at once, or an action. Asked of the node that holds its group. */
 import { type BootId, ClusterError, type GroupName, type NodeId, nearestName, type ResourceName, type Token } from '../base/index.js'
-import { maintenanceLevel, mayStillRun, type ResourceDefinition } from '../core/cluster/index.js'
+import {
+  type GroupRow,
+  maintenanceLevel,
+  mayStillRun,
+  type Notice,
+  noticeEnvironment,
+  type ResourceDefinition,
+  type ScalableRow,
+} from '../core/cluster/index.js'
 import { actionsOf, type LookFound, type MonitorOrder, type MonitorReport } from '../core/monitor/index.js'
-import { actionProgram } from '../io/agents/index.js'
+import { actionProgram, notifyProgram } from '../io/agents/index.js'
 import type { RunFolder } from '../io/run-folder/index.js'
 import type { Question } from './messages.js'
 import type { QuorateNode } from './node.js'
@@ -42,6 +50,8 @@ export const lookGrace = 15_000
 /** Unless its agent says otherwise. */
 export const actionTimeout = 60_000
 export const actionTimeoutMax = 300_000
+/** Milliseconds that a copy may take to be told of another. */
+const notifyMax = 15_000
 /** The way there and back, and the end of what is killed. */
 export const actionGrace = 10_000
 /** Of each stream, in characters. */
@@ -96,6 +106,24 @@ export class ResourceVerbs {
       stderr: stderr.slice(-outputShown),
       elapsedMs: Math.round(elapsedMs),
       timeout,
+    }
+  }
+
+  /** Tells a copy of what another one is about to do or has done, each resource in turn; what has no way to be told is passed over. */
+  async tell({ name: group, holder }: GroupRow, row: ScalableRow, notice: Notice): Promise<void> {
+    const { self: node, boot, runFolder, agents } = this.doors
+    const state = this.doors.node()?.state
+    if (holder === null || state === undefined) return
+    const { token } = holder
+    for (const name of Object.keys(holder.pinned.resources) as ResourceName[]) {
+      const definition = holder.pinned.resources[name] as ResourceDefinition
+      const known = definition.type.startsWith('ocf:') ? (await agents.metadata(definition.type)).actions : undefined
+      const asked = known?.find((action) => action.name === 'notify')
+      if (known !== undefined && asked === undefined) continue
+      const timeoutMs = Math.min(notifyMax, asked?.timeout ?? notifyMax)
+      const of = { group, resource: name, token, node, boot, definition }
+      const program = notifyProgram(of, noticeEnvironment(state, row, notice, name), timeoutMs, runFolder)
+      if (program !== undefined) await this.doors.call({ ...program, timeoutMs }, { group, token })
     }
   }
 

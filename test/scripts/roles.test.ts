@@ -36,6 +36,7 @@ describe('a group of three copies', () => {
     mode: 'scalable',
     nodes: [...names],
     pingpongInterval: '1s',
+    notify: true,
     resources: {
       copy: {
         type: 'command',
@@ -46,6 +47,7 @@ describe('a group of three copies', () => {
           probe: `[ -e ${here()}.runs ] || exit 7`,
           promote: `[ -e ${here()}.runs ] && touch ${here()}.primary && ${note('promote')}`,
           demote: `[ ! -e ${here()}.primary ] || { rm -f ${here()}.primary; ${note('demote')}; }`,
+          notify: `${note('notify $QUORATE_NOTIFY_TYPE-$QUORATE_NOTIFY_OPERATION-$QUORATE_NOTIFY_PROMOTE_UNAME$QUORATE_NOTIFY_DEMOTE_UNAME')}`,
           probeRole: `[ -e ${here()}.runs ] || exit 7; [ ! -e ${here()}.primary ] || exit 8`,
         },
         probe: { interval: '300ms', timeout: '5s' },
@@ -65,7 +67,8 @@ describe('a group of three copies', () => {
   })
 
   const shown = async (): Promise<Shown> => (await loopback.api('GET', '/v1/groups/db')).body as unknown as Shown
-  const lines = () => readFileSync(journal, 'utf8').trim().split('\n')
+  const all = () => readFileSync(journal, 'utf8').trim().split('\n')
+  const lines = () => all().filter((line) => !line.startsWith('notify'))
   const wellOn = async (node: string | undefined) => {
     await waitFor(`db to be well${node === undefined ? '' : ` with its primary on ${node}`}`, patience, async () => {
       const { state, primary } = await shown()
@@ -132,6 +135,19 @@ describe('a group of three copies', () => {
     assert.equal((moved.body as { status?: string }).status, 'done', JSON.stringify(moved.body))
     await wellOn('n3')
     assert.deepEqual(since(before), ['demote n1', 'promote n3'])
+    const told = all().filter((line) => line.startsWith('notify'))
+    await waitFor('all copies to be told of all of it', patience, async () =>
+      ['pre-demote-n1', 'post-demote-n1', 'pre-promote-n3', 'post-promote-n3'].every((what) =>
+        names.every((node) => all().some((line) => line.startsWith(`notify ${what} ${node} `))),
+      ),
+    )
+    assert.ok(told.length > 0)
+    const place = (text: string) => all().findIndex((line) => line.startsWith(text))
+    for (const node of names) {
+      assert.ok(place(`notify pre-demote-n1 ${node} `) < place('demote n1 '), `${node} knew of the demotion before`)
+      assert.ok(place('demote n1 ') < place(`notify post-demote-n1 ${node} `))
+      assert.ok(place(`notify pre-promote-n3 ${node} `) < place('promote n3 '), `${node} knew of the promotion before`)
+    }
     onePrimary()
   })
 

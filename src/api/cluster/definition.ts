@@ -41,6 +41,7 @@ interface WrittenGroup {
   readonly intent?: Intent
   readonly desired?: number
   readonly primary?: { readonly resources?: Readonly<Record<string, WrittenResource>> }
+  readonly notify?: boolean
   readonly onQuorumLoss?: QuorumLossPolicy | 'stop' | 'demote'
   readonly resources: Readonly<Record<string, WrittenResource>>
   readonly failoverMode?: NonNullable<FailurePolicy['failoverMode']>
@@ -93,14 +94,20 @@ export async function readDefinition(
 function normalise(written: WrittenGroup): AnyDefinition {
   const failover = normaliseFailover(written)
   if (written.mode !== 'scalable') {
-    const key = written.desired !== undefined ? 'desired' : written.primary !== undefined ? 'primary' : undefined
+    const key = (['desired', 'primary', 'notify'] as const).find((name) => written[name] !== undefined)
     if (key === undefined) return failover
     throw new ClusterError('INVALID_DEFINITION', `"${key}" is of scalable groups`, { fix: `use "mode": "scalable", or leave "${key}" out` })
   }
   const { mode: _mode, ...shared } = failover
   const hasRoles = written.primary !== undefined || Object.values(failover.resources).some(({ promotable }) => promotable === true)
   const primary = hasRoles ? { primary: { resources: normaliseResources(written.primary?.resources ?? {}) } } : {}
-  return { mode: 'scalable', ...shared, desired: written.desired ?? written.nodes.length, ...primary }
+  return {
+    mode: 'scalable',
+    ...shared,
+    desired: written.desired ?? written.nodes.length,
+    ...primary,
+    ...(written.notify === true ? { notify: true } : {}),
+  }
 }
 
 function normaliseResources(written: Readonly<Record<string, WrittenResource>>): GroupDefinition['resources'] {
@@ -229,7 +236,7 @@ export function writtenForm(definition: AnyDefinition): Record<string, unknown> 
     isolation: definition.isolation ?? 'shared',
     offlineProbe: { ...offlineProbeOf(definition), interval: formatDuration(offlineProbeOf(definition).interval) },
     resources: writtenResources(definition.resources),
-    ...(definition.mode === 'scalable' ? { desired: definition.desired } : {}),
+    ...(definition.mode === 'scalable' ? { desired: definition.desired, notify: definition.notify ?? false } : {}),
     ...(primary === undefined ? {} : { primary: { resources: writtenResources(primary.resources) } }),
   }
 }

@@ -103,6 +103,11 @@ const definitionKeys = {
     'scalable',
   ]),
   desired: count('Of a scalable group: how many instances are to run, and never more; one on each of its nodes unless given.', 1, 64),
+  notify: {
+    type: 'boolean',
+    description: 'Of a scalable group: its copies are told before and after each start, stop, promotion and demotion of one of them.',
+    default: false,
+  },
   primary: closed(
     {
       resources: mapOf(

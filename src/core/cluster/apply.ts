@@ -15,6 +15,7 @@ import * as freezes from './freezes.js'
 import * as groups from './groups.js'
 import * as members from './members.js'
 import * as nodes from './nodes.js'
+import * as notices from './notices.js'
 import * as ownership from './ownership.js'
 import * as quarantine from './quarantine.js'
 import { recover } from './recovery.js'
@@ -167,6 +168,8 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return ownership.decide(context, command)
     case 'report':
       return ownership.report(context, command)
+    case 'noticed':
+      return notices.noticed(context, command)
     case 'released':
       return ownership.released(context, command)
     case 'void-proof':

@@ -15,7 +15,7 @@ import type {
   WallTime,
 } from '../../base/index.js'
 import type { AnyDefinition } from './definition.js'
-import type { Address, Candidate, Fencing, Guard, HolderReport, OperationRow, ProbeResult } from './rows.js'
+import type { Address, Candidate, Fencing, Guard, HolderReport, Notice, OperationRow, ProbeResult } from './rows.js'
 
 /** Preconditions on an object's revision: `If-Match`, `If-None-Match: *`. */
 export interface Precondition {
@@ -49,6 +49,8 @@ export type PlannedAction =
   /** The holder's node is to host nothing until a person has activated it. */
   | { readonly kind: 'standby'; readonly token: Token; readonly node: NodeId }
   | { readonly kind: 'end-move'; readonly done: boolean }
+  /** The copies are to be told before this step of one of them. */
+  | { readonly kind: 'announce'; readonly operation: Notice['operation']; readonly node: NodeId }
   | { readonly kind: 'wait' }
   | { readonly kind: 'forget' }
   | { readonly kind: 'unfreeze' }
@@ -231,6 +233,8 @@ export type Command =
     }
   /** The holder states: stopped, verified, token sealed. */
   | { readonly kind: 'released'; readonly node: NodeId; readonly boot: BootId; readonly group: GroupName; readonly token: Token }
+  /** A node has told its copy of a step. */
+  | { readonly kind: 'noticed'; readonly group: GroupName; readonly number: LogIndex; readonly node: NodeId }
   // Cases.
   | {
       readonly kind: 'open-case'

@@ -119,6 +119,8 @@ export interface ScalableDefinition extends Omit<GroupDefinition, 'mode'> {
   readonly desired: number
   /** One of the instances is the primary, and these resources go with it. Left out where nothing is promotable. */
   readonly primary?: { readonly resources: GroupDefinition['resources'] }
+  /** The copies are told of each other's starts, stops, promotions and demotions. */
+  readonly notify?: true
 }
 
 export type AnyDefinition = GroupDefinition | ScalableDefinition

@@ -77,6 +77,8 @@ export function levelOf(command: Command): number {
     case 'restart-resource':
     case 'note-action':
       return maintenanceLevel
+    case 'noticed':
+      return scalableLevel
     case 'report':
       if (command.report.scores !== undefined) return scalableLevel
       return command.report.looked === undefined ? 1 : maintenanceLevel
@@ -119,6 +121,7 @@ function hasDependencyKinds({ resources }: GroupDefinition): boolean {
 }
 
 function levelOfAction(action: PlannedAction): number {
+  if (action.kind === 'announce') return scalableLevel
   if (action.kind === 'restart' && action.operation !== undefined) return maintenanceLevel
   if (action.kind === 'update' || (action.kind === 'restart' && action.dependents !== undefined)) return dependencyKindsLevel
   const isOfFailureRules = action.kind === 'fence' || action.kind === 'standby' || (action.kind === 'stop' && action.halt !== undefined)

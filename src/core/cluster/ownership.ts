@@ -12,6 +12,7 @@ import { claimsOf, isUpdatable } from './definition.js'
 import { isOnlyDegraded } from './failures.js'
 import { brakesLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce } from './features.js'
 import { probedSince, thaw } from './freezes.js'
+import { announce, begunStep, endedStep } from './notices.js'
 import { type HeldGroup, mayStillRun, putOrder } from './orders.js'
 import { afterLoss, afterRelease } from './poison.js'
 import type { Away, BootRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
@@ -116,6 +117,8 @@ export function decide(context: Context, command: CommandOf<'decide'>): Record<s
   return { outcomes }
 }
 
+const isPrimary = ({ part }: GroupRow) => part?.role === 'primary'
+
 function describe(decision: PlannedDecision): string {
   return decision.action.kind === 'grant' ? `grant to ${decision.action.node}` : decision.action.kind
 }
@@ -136,6 +139,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
         if (held !== undefined) return held
       }
       putOrder(context, left(context, group, action, decision.text), 'stop', decision.text)
+      begunStep(context, group, isPrimary(group) ? 'demote' : 'stop', group.holder.node)
       return undefined
     case 'restart': {
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
@@ -168,6 +172,8 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
         return 'there is nothing to leave under this token'
       if (!couldGoElsewhere(context, group)) return 'no other node could take the group'
       return standBy(context, group, action.node, decision.text)
+    case 'announce':
+      return announce(context, group, action)
     case 'end-move':
       if (group.move === null) return 'there is no move'
       context.endOperation(group.move.operation, action.done ? 'done' : 'failed', decision.text)
@@ -224,6 +230,7 @@ function grant(context: Context, group: GroupRow, node: NodeId, boot: BootId): s
     lastNode: node,
     move: group.move === null || group.move.to !== node ? group.move : { ...group.move, token },
   })
+  begunStep(context, group, isPrimary(group) ? 'promote' : 'start', node)
   return undefined
 }
 
@@ -336,6 +343,7 @@ export function report(context: Context, command: CommandOf<'report'>): Record<s
       { node: command.node, token: holder.token },
     )
   }
+  if (command.report.state === 'ONLINE') endedStep(context, group, isPrimary(group) ? 'promote' : 'start', command.node)
   if (command.report.state === 'ONLINE') settleOnline(context, updated, null)
   else if (isOnlyDegraded(holder.pinned.resources, command.report)) settleOnline(context, updated, updated.waitingFor)
   settleResourceRestart(context, group.name, command.sequence, fresh)
@@ -420,6 +428,7 @@ export function released(context: Context, command: CommandOf<'released'>): Reco
   const { stoppedIn: _before, ...free } = endResourceRestart(context, afterRelease(context, group), why)
   const byItself = holder.order.wanted !== 'stop' && context.draft.get('nodes', command.node)?.maintenance !== undefined
   context.putGroup({ ...free, holder: null, proof: null, ...(byItself ? { stoppedIn: command.node } : {}) })
+  endedStep(context, group, isPrimary(group) ? 'demote' : 'stop', command.node)
   withdrawFence(context, group, command.node, command.token)
   endDoubt(context, context.group(group.name), command.node)
   const boot = context.boot(command.node, command.boot)

@@ -280,6 +280,19 @@ export interface ScalableRow {
   readonly intent: 'ONLINE' | 'OFFLINE'
   /** Its name is held until its last part is gone. */
   readonly deleting: boolean
+  /** The step of one of its parts of which the copies are told; left out where there is none. */
+  readonly notice?: Notice
+}
+
+/** One start, stop, promotion or demotion. Numbered by the entry that said so. */
+export interface Notice {
+  readonly number: LogIndex
+  readonly when: 'pre' | 'during' | 'post'
+  readonly operation: 'start' | 'stop' | 'promote' | 'demote'
+  readonly node: NodeId
+  readonly at: LogTime
+  /** Nodes that have told their copy. */
+  readonly told: readonly NodeId[]
 }
 
 export interface GroupRow {

@@ -66,6 +66,10 @@ const commandParameters = {
     doc: 'Of a promotable one. Exit 8: it is the primary; 0: a replica; 7 or 3: it does not run; anything else: nobody can tell.',
     check: program,
   },
+  notify: {
+    doc: 'Of one of several copies: told what another one is about to do or has done (QUORATE_NOTIFY_TYPE, _OPERATION, _NODE). What it answers changes nothing.',
+    check: program,
+  },
   probeDeep: { doc: 'The second depth of checks. Exit 0: all is well; anything else: failed.', check: program },
   actions: {
     doc: 'Commands that people may have run where it runs, by name: POST /v1/groups/{group}/resources/{resource}/actions/{name}.',

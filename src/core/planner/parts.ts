@@ -1,18 +1,40 @@
 /** What the planner has to know of a scalable group to decide about one of its parts. */
-import type { GroupName, NodeId } from '../../base/index.js'
-import { type GroupRow, instanceName, mayStillRun, primaryName, type Reader, type ScalableRow, scoreOf } from '../cluster/index.js'
-import type { CandidateInput, PartInput } from './verdict.js'
+import type { GroupName, LogTime, NodeId } from '../../base/index.js'
+import {
+  type GroupRow,
+  instanceName,
+  mayStillRun,
+  openNotice,
+  primaryName,
+  type Reader,
+  type ScalableRow,
+  scoreOf,
+} from '../cluster/index.js'
+import type { CandidateInput, NoticeInput, PartInput } from './verdict.js'
 
 export interface SharedParts {
   readonly state: Reader
   /** The instances of each, in order of rank. */
   readonly instances: ReadonlyMap<GroupName, readonly GroupRow[]>
+  /** Of those whose copies are told of each other. */
+  readonly notices: ReadonlyMap<GroupName, NoticeInput>
 }
 
-export function sharedParts(state: Reader): SharedParts {
+export function sharedParts(state: Reader, at: LogTime, isAlive: (node: NodeId) => boolean): SharedParts {
   const instances = new Map<GroupName, readonly GroupRow[]>()
-  for (const [, row] of state.rows('scalables')) instances.set(row.name, instancesOf(state, row))
-  return { state, instances }
+  const notices = new Map<GroupName, NoticeInput>()
+  for (const [, row] of state.rows('scalables')) {
+    instances.set(row.name, instancesOf(state, row))
+    if (row.definition.notify === true) notices.set(row.name, noticeInput(state, row, at, isAlive))
+  }
+  return { state, instances, notices }
+}
+
+function noticeInput(state: Reader, row: ScalableRow, at: LogTime, isAlive: (node: NodeId) => boolean): NoticeInput {
+  const open = openNotice(state, row, at, isAlive)
+  if (open === undefined) return { open: null }
+  const { when, operation, node, untold, expired } = open
+  return { open: { when, operation, node, untold, ...(expired ? { expired: true as const } : {}) } }
 }
 
 function instancesOf(state: Reader, { name, definition }: ScalableRow): readonly GroupRow[] {
@@ -23,7 +45,9 @@ function instancesOf(state: Reader, { name, definition }: ScalableRow): readonly
 export function partInput(shared: SharedParts, group: GroupRow, leaves: (instance: GroupRow) => string | undefined): PartInput | undefined {
   const { part } = group
   if (part === undefined) return undefined
-  return part.role === 'instance' ? instanceInput(shared, group, part.of) : primaryInput(shared, group, part.of, leaves)
+  const notice = shared.notices.get(part.of)
+  const input = part.role === 'instance' ? instanceInput(shared, group, part.of) : primaryInput(shared, group, part.of, leaves)
+  return notice === undefined ? input : { ...input, notice }
 }
 
 function instanceInput({ state, instances }: SharedParts, group: GroupRow, of: GroupName): PartInput {

@@ -14,7 +14,7 @@ export const plannerVersion = 5
 
 /** What to do about one group now; undefined when nothing is to be done. */
 export function decideGroup(input: GroupInput): PlannedDecision | undefined {
-  const verdict = heldBack(input, judge(input))
+  const verdict = announced(input, heldBack(input, judge(input)))
   if (verdict === undefined) return undefined
   return {
     group: input.group,
@@ -39,6 +39,29 @@ function heldBack(input: GroupInput, verdict: Verdict | undefined): Verdict | un
   const { part } = input
   if (verdict === undefined || part?.role !== 'instance' || part.primary === undefined || !takesDown(verdict)) return verdict
   return wait(input, 'primary-first', `${verdict.text}; ${part.primary} leaves ${input.holder?.node} first`)
+}
+
+/** The copies are told first of a step of one of them, and one step comes after the other. */
+function announced(input: GroupInput, verdict: Verdict | undefined): Verdict | undefined {
+  const { part, holder } = input
+  if (verdict === undefined || part?.notice === undefined) return verdict
+  const { action } = verdict
+  const isPrimary = part.role === 'primary'
+  const step =
+    action.kind === 'grant'
+      ? { operation: isPrimary ? ('promote' as const) : ('start' as const), node: action.node }
+      : action.kind === 'stop' && holder !== null
+        ? { operation: isPrimary ? ('demote' as const) : ('stop' as const), node: holder.node }
+        : undefined
+  if (step === undefined) return verdict
+  const { open } = part.notice
+  const announcement = act({ kind: 'announce', ...step }, verdict.rule, `${verdict.text}; the copies are told first`, verdict.candidates)
+  if (open === null) return announcement
+  if (open.when === 'pre' && open.operation === step.operation && open.node === step.node)
+    return open.untold.length === 0 || open.expired === true ? verdict : undefined
+  // What was announced of this part is not wanted any more, or nobody has come back to it.
+  const isOwn = (open.operation === 'promote' || open.operation === 'demote') === isPrimary && (isPrimary || open.node === step.node)
+  return open.when === 'pre' && (isOwn || open.expired === true) ? announcement : undefined
 }
 
 function judge(input: GroupInput): Verdict | undefined {

@@ -1,6 +1,6 @@
 /** What the planner is told of one group, and the words in which its policies answer. */
 import type { BootId, GroupName, LogTime, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { Candidate, FailoverLimit, FailureSeverity, NamedRule, PlannedAction, PlannedDecision } from '../cluster/index.js'
+import type { Candidate, FailoverLimit, FailureSeverity, NamedRule, Notice, PlannedAction, PlannedDecision } from '../cluster/index.js'
 
 export interface CandidateInput {
   readonly node: NodeId
@@ -30,9 +30,16 @@ export type PartInput =
       readonly outranked?: true
       /** The primary role is held here and has to go first. */
       readonly primary?: GroupName
+      readonly notice?: NoticeInput
     }
   /** `leaves`: why the copy that holds the role is not one any more, or soon will not be. */
-  | { readonly role: 'primary'; readonly of: GroupName; readonly leaves?: string }
+  | { readonly role: 'primary'; readonly of: GroupName; readonly leaves?: string; readonly notice?: NoticeInput }
+
+/** Left out where the copies are told nothing of each other. */
+export interface NoticeInput {
+  /** The step that is under way, and who that lives has not been told yet. */
+  readonly open: (Pick<Notice, 'when' | 'operation' | 'node'> & { readonly untold: readonly NodeId[]; readonly expired?: true }) | null
+}
 
 export interface GroupInput {
   readonly group: GroupName

@@ -60,17 +60,19 @@ interface Shared {
 
 function lookUp(view: PlannerView): Shared {
   const nodes = new Map([...view.state.rows('nodes')].map(([, row]) => [row.name, row]))
+  const boots = new Map([...nodes.keys()].map((name) => [name, currentBoot(view.state, name)]))
+  const suspects = new Set(
+    openCases(view.state)
+      .filter((row) => row.stage === 'CHALLENGE' || row.stage === 'CONDEMNED')
+      .map((row) => row.node),
+  )
   return {
     level: levelInForce(view.state),
     groups: groupsOf(view.state),
-    parts: sharedParts(view.state),
+    parts: sharedParts(view.state, view.at, (node) => isAlive(view, { boots, suspects }, node)),
     nodes,
-    boots: new Map([...nodes.keys()].map((name) => [name, currentBoot(view.state, name)])),
-    suspects: new Set(
-      openCases(view.state)
-        .filter((row) => row.stage === 'CHALLENGE' || row.stage === 'CONDEMNED')
-        .map((row) => row.node),
-    ),
+    boots,
+    suspects,
   }
 }
 
@@ -199,7 +201,7 @@ function dutyOf(row: NodeRow | undefined): CandidateInput['duty'] {
   return row?.quarantine === undefined ? (row?.duty ?? 'active') : 'quarantined'
 }
 
-function isAlive(view: PlannerView, shared: Shared, node: NodeId): boolean {
+function isAlive(view: PlannerView, shared: Pick<Shared, 'boots' | 'suspects'>, node: NodeId): boolean {
   const boot = shared.boots.get(node)
   return boot !== undefined && boot.state === 'live' && !shared.suspects.has(node) && view.liveness.isAlive(node, boot.boot)
 }

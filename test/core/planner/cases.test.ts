@@ -100,6 +100,7 @@ function inWords(input: GroupInput): string {
         ? `restart ${action.resource} of ${input.group} in place${action.dependents === true ? ', with all that depends on it' : ''}`
         : '',
     update: () => `go on with ${input.group} as it is defined now`,
+    announce: () => 'announce it to the copies',
     'end-move': () => (action.kind === 'end-move' ? `end the move: ${action.done ? 'done' : 'it cannot be'}` : ''),
     wait: () => 'wait',
     forget: () => `forget ${input.group}`,

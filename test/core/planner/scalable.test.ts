@@ -67,7 +67,7 @@ class Played extends Database {
 
   /** Whether there was anything to do. */
   private obey(): boolean {
-    let did = false
+    let did = this.tellCopies()
     for (const { name } of partRows(this.state, db)) {
       const group = this.row(name)
       if (!mayStillRun(group) || this.down.has(group.holder.node)) continue
@@ -86,6 +86,24 @@ class Played extends Database {
     }
     return did
   }
+
+  /** Each node tells its copy at once, unless it is one that does not. */
+  readonly deaf = new Set<NodeId>()
+  private tellCopies(): boolean {
+    const notice = this.state.get('scalables', db)?.notice
+    if (notice === undefined || notice.when === 'during') return false
+    let did = false
+    for (const node of [n1, n2, n3]) {
+      const group = this.state.get('groups', at(node))
+      const isUp = group !== undefined && mayStillRun(group) && group.holder.report.state === 'ONLINE'
+      if (!isUp || this.deaf.has(node) || this.down.has(node) || notice.told.includes(node)) continue
+      this.ok({ kind: 'noticed', group: db, number: notice.number, node })
+      this.heard.push(`${node}: ${notice.when} ${notice.operation} ${notice.node}`)
+      did = true
+    }
+    return did
+  }
+  readonly heard: string[] = []
 
   say(name: GroupName, report: Extract<Command, { kind: 'report' }>['report']): void {
     const { holder } = this.row(name)
@@ -329,5 +347,62 @@ describe('the primary role', () => {
     database.play()
     const late = { kind: 'released' as const, node: n2, boot: database.currentBoot(n2), group: primary, token: old }
     database.refused(late, 'STALE_TOKEN')
+  })
+})
+
+describe('copies that are told of each other', () => {
+  const formedSo = () => {
+    const database = formed()
+    Object.assign(database.scores, { n1: 5, n2: 10, n3: 7 })
+    database.put(withPrimary({ notify: true }))
+    database.play(60)
+    database.heard.length = 0
+    database.story.length = 0
+    return database
+  }
+
+  test('before and after each step, and one step comes after the other', () => {
+    const database = formedSo()
+    assert.equal(database.holders()[primary], n2)
+    database.ok({ kind: 'move-group', group: db, to: n3, operation: 'op' })
+    database.play(60)
+    const steps = [...new Set(database.heard.map((line) => line.split(': ')[1]))]
+    assert.deepEqual(steps, ['pre demote n2', 'post demote n2', 'pre promote n3', 'post promote n3'])
+    assert.equal(database.heard.length, 12, 'each of the three copies of each')
+    assert.deepEqual(
+      database.story.map((line) => line.split(' ').slice(1, 3).join(' ')),
+      ['announce n2', 'stop (move)', 'announce n3', 'grant n3'],
+    )
+  })
+
+  test('one that does not answer is waited for as long as notices are, and no longer', () => {
+    const database = formedSo()
+    database.deaf.add(n1)
+    database.ok({ kind: 'move-group', group: db, to: n3, operation: 'op' })
+    database.play(60)
+    assert.equal(database.holders()[primary], n2)
+    for (let times = 0; times < 6; times++) {
+      database.at += 21_000
+      database.play(60)
+    }
+    assert.equal(database.holders()[primary], n3)
+  })
+
+  test('the loss of a node that was being told, or promoted, holds up nothing', () => {
+    const database = formedSo()
+    database.deaf.add(n1)
+    database.ok({ kind: 'move-group', group: db, to: n1, operation: 'op' })
+    database.play(60)
+    database.down.add(n1)
+    database.play(60)
+    assert.ok(database.holders()[primary] === n2 || database.holders()[primary] === n3, JSON.stringify(database.holders()))
+    database.down.add(n2)
+    database.boot(n2, 'n2-2')
+    database.down.delete(n2)
+    for (const name of [primary, at(n2)])
+      if (database.row(name).holder?.boot === ('n2-1' as never))
+        database.probed(n2, name, 'clean', database.row(name).holder?.pinnedRevision)
+    database.play(60)
+    assert.equal(database.holders()[primary], n3)
   })
 })
