@@ -11,6 +11,7 @@ export interface Attributes {
   /** What agents have said of copies that could be the primary, and when they say it anew. */
   readonly scores: readonly Scored[]
   score(group: string, resource: string, score: number | undefined): void
+  forgetScores(group: string): void
 }
 
 const scoreKey = (group: string, resource: string) => `score/${group}/${resource}`
@@ -36,6 +37,11 @@ export function openAttributes(runFolder: RunFolder, boot: BootId): Attributes {
       const [kind, group, resource] = name.split('/')
       return kind === 'score' ? [{ group: group as GroupName, resource: resource as ResourceName, score: Number(value) }] : []
     }),
+    forgetScores: (group) => {
+      const gone = [...values.keys()].filter((name) => name.startsWith(scoreKey(group, '')))
+      for (const name of gone) values.delete(name)
+      if (gone.length > 0) write()
+    },
     score: (group, resource, score) => {
       if (score === undefined) values.delete(scoreKey(group, resource))
       else values.set(scoreKey(group, resource), String(score))

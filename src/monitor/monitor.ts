@@ -69,7 +69,9 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   )
   let daemon: LocalConnection | undefined
   const report = (said: MonitorReport) => daemon?.send(said)
-  const performer = new Performer({ runFolder, containment, agents, post, report, log })
+  const attributes = openAttributes(runFolder, config.boot)
+  const forgetScores = (group: GroupName) => attributes.forgetScores(group)
+  const performer = new Performer({ runFolder, containment, agents, post, report, log, forgetScores })
   const inbox: MonitorEvent[] = []
   let busy = true // Until it has resumed.
   let closed = false
@@ -82,7 +84,6 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   const others = readable.filter((record) => !isMine(record))
   const apart = new Set<string>([...others.map(({ group }) => group), ...runFolder.readMonitors(config.boot)])
   const ofMine = (group: string | undefined) => (only === undefined ? group === undefined || !apart.has(group) : group === only)
-  const attributes = openAttributes(runFolder, config.boot)
   const places = readable.map((record) => record.containment)
   await Promise.all(allContainments(containment, places).map((each) => each.killActions(killActionsMax, ofMine)))
   inbox.unshift({

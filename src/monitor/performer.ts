@@ -1,5 +1,5 @@
 /** Carries out what `MonitorCore` wants: a loop with no opinions. What takes time comes back as an event. */
-import { unreachable } from '../base/index.js'
+import { type GroupName, unreachable } from '../base/index.js'
 import type { MonitorEffect, MonitorEvent, MonitorReport } from '../core/monitor/index.js'
 import { type Agents, beginCall, type Method } from '../io/agents/index.js'
 import { type Action, type ActionOutcome, type Containment, outputMax } from '../io/processes/index.js'
@@ -14,6 +14,7 @@ export interface PerformerWorld {
   readonly post: (event: MonitorEvent) => void
   readonly report: (report: MonitorReport) => void
   readonly log: (text: string) => void
+  readonly forgetScores: (group: GroupName) => void
 }
 
 /** How long the dead may take to be gone. */
@@ -37,6 +38,8 @@ export class Performer {
         return runFolder.seals.seal(effect.group, effect.token)
       case 'delete-record':
         return runFolder.deleteRecord(effect.group, effect.token)
+      case 'forget-scores':
+        return this.#world.forgetScores(effect.group)
       case 'write-checkpoints':
         return writeCheckpoints(runFolder, effect)
       case 'begin':

@@ -1,4 +1,5 @@
 /** The running node. */
+export { CopyNotices, type CopyNoticesDoors } from './copy-notices.js'
 export { type Called, type Daemon, type DaemonDoors, startDaemon } from './daemon.js'
 export type { NodeIdentity, NodeIo } from './io.js'
 export type { Frame, Question } from './messages.js'

@@ -8,7 +8,15 @@ import { ClusterState, type Command, Formation, type FormationEffect, type Forma
 import type { GuardianOrder, GuardianState } from '../../src/core/guardian/index.js'
 import type { MonitorOrder, MonitorReport } from '../../src/core/monitor/index.js'
 import type { Identity, Store } from '../../src/io/store/index.js'
-import { type Frame, type NodeIdentity, type NodeIo, type Outcome, type QuorateNode, tickInterval } from '../../src/node/index.js'
+import {
+  CopyNotices,
+  type Frame,
+  type NodeIdentity,
+  type NodeIo,
+  type Outcome,
+  type QuorateNode,
+  tickInterval,
+} from '../../src/node/index.js'
 import { SimStore } from './disk.js'
 import type { SimGuardian } from './guardian.js'
 import type { Machine } from './machine.js'
@@ -141,7 +149,15 @@ export class SimDaemon {
     machine.log(`daemon up: applied ${rest.applied.index}, last ${rest.base.index + rest.entries.length}, term ${rest.hardState.term}`)
     const restored = { ...rest, rows: [], identity }
     this.node = machine.world.options.makeNode(this.self(), this.io(), restored, state)
-    this.node.onApplied(({ index, events, replaced }) => {
+    const notices = new CopyNotices({
+      self: machine.name,
+      boot: machine.bootId,
+      tell: (_copy, _row, _notice, done) => void this.process.after(2 + machine.random.next() * 30, done),
+      propose: (command, done) =>
+        this.node?.submitCommand(command, { timeoutMs: 2_000 }, (outcome) => done(outcome.ok && outcome.value.ok)),
+    })
+    this.node.onApplied(({ index, events, changes, replaced }) => {
+      if (replaced === true || changes.some(({ table }) => table === 'scalables' || table === 'groups')) notices.look(state)
       if (replaced === true) {
         machine.world.seen.add('snapshot installed')
         machine.world.checks.restored(machine, state)

@@ -330,7 +330,14 @@ const badService: Make = (world, random) => {
   ]) ?? ['', undefined]
   if (group === undefined) return undefined
   const behaviour = machine.behaviour(group as GroupName)
-  const how = random.pick(['startFails', 'stopHangs', 'probeFails', 'unkillable', 'slow'] as const)
+  const how = random.pick([
+    'startFails',
+    'stopHangs',
+    'probeFails',
+    'unkillable',
+    'slow',
+    ...(group.endsWith(':primary') ? (['demotesNot', 'slow'] as const) : []),
+  ] as const)
   if (how === 'slow') Object.assign(behaviour, { startMs: 1_500, stopMs: 1_500 })
   else behaviour[how] = true
   return { text: `${group} on ${machine.name}: ${how}`, heal: () => Object.assign(behaviour, healthy) }

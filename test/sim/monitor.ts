@@ -123,6 +123,7 @@ export class SimMonitor {
       case 'delete-record':
         return runFolder.deleteRecord(effect.group, effect.token)
       case 'write-checkpoints':
+      case 'forget-scores':
         return
       case 'begin': {
         const { action, request } = effect

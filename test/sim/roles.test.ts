@@ -112,4 +112,84 @@ describe('the primary role', () => {
     story.settled()
     assert.equal(story.primary.length, 1)
   })
+
+  test('a promotion outlives its monitor, and is overtaken by a move: it is ended before anybody else is promoted', () => {
+    for (let after = 0; after < 400; after += 40) {
+      const story = new Copies()
+      story.machine('n2').behaviour(primary as never).startMs = 1_500
+      story.world.must({ kind: 'move-group', group: db, to: 'n2' as never, operation: 'op1' })
+      story.world.until('n2 is being promoted', () => story.row(primary)?.holder?.report.state === 'STARTING', 10_000)
+      story.world.run(after)
+      story.machine('n2').kill(story.machine('n2').monitor?.process)
+      story.world.run(300)
+      story.world.ask({ kind: 'move-group', group: db, to: 'n3' as never, operation: 'op2' })
+      story.world.run(3_000)
+      story.machine('n2').behaviour(primary as never).startMs = 30
+      story.settled()
+    }
+  })
+
+  test('a demotion that says it is done and is not: the copy is killed, and nobody is asked', () => {
+    const story = new Copies()
+    story.machine('n1').behaviour(primary as never).demotesNot = true
+    story.world.must({ kind: 'move-group', group: db, to: 'n2' as never, operation: 'op' })
+    story.elsewhere()
+    story.machine('n1').behaviour(primary as never).demotesNot = false
+    story.settled()
+    assert.equal(story.copies().length, 3)
+  })
+
+  test('and in an emergency stop: nothing is left that cannot be verified', () => {
+    const story = new Copies({ fencing: false, watchdogTimeout: 800, emergencyStop: 2_000 })
+    story.machine('n1').behaviour(primary as never).demotesNot = true
+    story.part('n1')
+    story.elsewhere()
+    assert.deepEqual(story.world.truth.where('db:n1'), [])
+    story.machine('n1').behaviour(primary as never).demotesNot = false
+    story.world.network.healAll()
+    story.settled()
+  })
+
+  test('a change of what the copies run: one after the other, the primary’s last, and never without a primary for long', () => {
+    const story = new Copies()
+    const changed = copiesOf(story.world.names)
+    const [copy] = Object.values(changed.resources)
+    const resources = { copy: { ...copy, parameters: { run: 'y' } } } as typeof changed.resources
+    story.world.must({ kind: 'put-group', group: db, definition: { ...changed, resources }, intent: null, precondition: {} })
+    let without = 0
+    let least = 3
+    for (let at = 0; at < 20_000; at += 50) {
+      story.world.run(50)
+      without = story.primary.length === 0 ? without + 50 : 0
+      least = Math.min(least, story.copies().length)
+      assert.ok(without < 3_000, `no primary for ${without} ms`)
+    }
+    assert.equal(least, 2)
+    story.settled()
+    for (const name of story.world.names) {
+      const { holder, resourcesRevision } = story.row(`db:${name}`) ?? {}
+      assert.equal(holder?.pinnedRevision, resourcesRevision)
+    }
+  })
+
+  test('another copy takes long to start: the role does not wait for it', () => {
+    const story = new Copies()
+    story.machine('n3').behaviour('db:n3' as never).startFails = true
+    story.cell('n3').serviceDown('it died')
+    story.world.run(500)
+    story.cell('n1').serviceDown('it died')
+    story.elsewhere(5_000)
+    story.machine('n3').behaviour('db:n3' as never).startFails = false
+    for (const name of ['db', 'db:n3']) story.world.ask({ kind: 'clear-group', group: name as never })
+    story.settled()
+  })
+
+  test('a person has the copy of the primary restarted: the role leaves it first, and the copy is not banned', () => {
+    const story = new Copies()
+    story.world.must({ kind: 'restart-resource', group: 'db:n1' as never, resource: 'copy' as never, operation: 'op' })
+    story.elsewhere()
+    story.settled()
+    assert.deepEqual(story.row('db:n1')?.bans, {})
+    assert.equal(story.world.leader?.daemon?.node?.state.get('operations', 'op')?.status, 'done')
+  })
 })

@@ -70,7 +70,8 @@ function copiesFor(seed: number, names: readonly NodeId[]): ScalableDefinition {
   const random = new Random(seed ^ 0xc0b1)
   return {
     ...copiesOf(names, random.pick([names.length, names.length, 2])),
-    ...random.pick([{}, policyOf(seed + 1), quorumLossOf(seed + 1)]),
+    ...random.pick([{}, policyOf(seed + 1)]),
+    ...(random.chance(0.4) ? { notify: true as const } : {}),
   }
 }
 

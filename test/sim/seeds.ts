@@ -18,4 +18,8 @@ export const regressions: readonly { readonly run: Run; readonly was: string }[]
     run: { seed: 300_220, profile: 'whole' },
     was: 'a node that was to be fenced and one that was leaving gave the lead to each other, over and over',
   },
+  {
+    run: { seed: 410_021, profile: 'whole' },
+    was: 'a node was cut off although the other one had been switched off a moment before, for its lease had been the proof',
+  },
 ]

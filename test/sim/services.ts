@@ -19,6 +19,8 @@ export interface Behaviour {
   /** A stop never ends; killing still works. */
   stopHangs: boolean
   probeFails: boolean
+  /** A demotion says that it is done, and nothing has changed. */
+  demotesNot: boolean
   /** Not even a kill ends it (uninterruptible sleep): only the power does. */
   unkillable: boolean
 }
@@ -30,6 +32,7 @@ export const healthy: Behaviour = {
   startFails: false,
   stopHangs: false,
   probeFails: false,
+  demotesNot: false,
   unkillable: false,
 }
 
@@ -213,7 +216,7 @@ export class SimAgents {
   ): Method {
     const refused = this.refusal(request, deadline)
     if (refused !== undefined) return answered(told, refused)
-    const { startMs, stopMs, probeMs, startFails, stopHangs, probeFails, unkillable } = this.machine.behaviour(request.group)
+    const { startMs, stopMs, probeMs, startFails, stopHangs, probeFails, unkillable, demotesNot } = this.machine.behaviour(request.group)
     const program = this.program(cell, request, told)
     if (request.method === 'start') onSpawned(program.identity)
     const span = request.method === 'start' ? startMs : request.method === 'stop' ? stopMs : probeMs
@@ -233,7 +236,7 @@ export class SimAgents {
     } else if (request.method === 'stop' && !stopHangs && !unkillable)
       this.machine.after(act, () => {
         if (!isThere() || cell.frozen) return
-        cell.demote('demoted')
+        if (!demotesNot) cell.demote('demoted')
         program.end({ outcome: 'done' })
       })
     else if (request.method === 'probe')

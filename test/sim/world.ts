@@ -9,7 +9,6 @@ import {
   type CommandResult,
   type GroupDefinition,
   type GroupRow,
-  groupsOf,
   mayStillRun,
   type Reader,
   type ScalableDefinition,
@@ -342,7 +341,7 @@ export function fencingOf(name: NodeId): Command {
 /** An instance that is not wanted: as many as are run elsewhere. */
 function isSpare(state: Reader, group: GroupRow): boolean {
   const { part } = group
-  return part?.role === 'instance' && !mayStillRun(group) && whyNoInstance(state, groupsOf(state), group, part.of) !== undefined
+  return part?.role === 'instance' && !mayStillRun(group) && whyNoInstance(state, group, part.of) !== undefined
 }
 
 /** Copies with two roles, of which one is the primary; an address goes with it. */

@@ -1,6 +1,6 @@
 /** The state of a group in one word: a pure function of its row and of what is known about its holder. */
 import type { LogTime } from '../../base/index.js'
-import { type GroupRow, groupsOf, isOnlyDegraded, mayStillRun, type Reader, whyNoInstance } from '../../core/cluster/index.js'
+import { type GroupRow, isOnlyDegraded, mayStillRun, type Reader, whyNoInstance } from '../../core/cluster/index.js'
 import type { LeaderView } from '../cluster/reading.js'
 import type { GroupState } from '../schemas/index.js'
 
@@ -55,7 +55,7 @@ export function holderSeen(state: Reader, group: GroupRow, view: LeaderView | un
   const place = holder?.node ?? group.stoppedIn
   const maintained = place !== undefined && state.get('nodes', place)?.maintenance !== undefined
   const { part } = group
-  const spare = part?.role === 'instance' && whyNoInstance(state, groupsOf(state), group, part.of) !== undefined
+  const spare = part?.role === 'instance' && whyNoInstance(state, group, part.of) !== undefined
   const free = { ...(maintained ? { maintained } : {}), ...(spare ? { spare } : {}) }
   if (holder === null) return { condemned: false, alive: undefined, ...free }
   const boot = state.get('boots', `${holder.node}/${holder.boot}`)

@@ -190,6 +190,15 @@ export function isUpdatable(before: GroupDefinition['resources'], after: GroupDe
   return shape(before) === shape(after)
 }
 
+/** Whether the two are run by the same program with the same parameters. */
+export function isSameProgram(one: ResourceDefinition | undefined, other: ResourceDefinition | undefined): boolean {
+  const program = (of: ResourceDefinition | undefined) =>
+    JSON.stringify([of?.type, sortedEntries(of?.parameters ?? {}), of?.limits ?? null])
+  return program(one) === program(other)
+}
+
+const sortedEntries = (of: object) => Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1))
+
 /**
  * Names of things outside the group that two groups must not hold at once, such as `address:10.0.0.100`.
  * What a holder's pinned definition claims stays held until its token ends.

@@ -80,6 +80,7 @@ function putScalable(
     },
   )
   for (const part of parts) put(context, part.name, part.definition, intent, part.part)
+  settleScalable(context, name)
   return found === undefined ? { revision: context.index, created: true } : { revision: context.index }
 }
 

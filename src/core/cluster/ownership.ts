@@ -10,7 +10,7 @@ import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { claimsOf, isUpdatable } from './definition.js'
 import { isOnlyDegraded } from './failures.js'
-import { brakesLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce } from './features.js'
+import { brakesLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce, scalableLevel } from './features.js'
 import { probedSince, thaw } from './freezes.js'
 import { announce, begunStep, endedStep } from './notices.js'
 import { type HeldGroup, mayStillRun, putOrder } from './orders.js'
@@ -92,9 +92,9 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
 function whyNotPart(context: GrantView, group: GroupRow, node: NodeId, boot: BootId): string | undefined {
   const { part } = group
   if (part === undefined) return undefined
-  return part.role === 'instance'
-    ? whyNoInstance(context.draft, context.groups(), group, part.of)
-    : whyNoPrimary(context.draft, group, part.of, node, boot)
+  // What an older monitor would make of it is not what it is.
+  if ((context.currentBoot(node)?.level ?? 0) < scalableLevel) return 'its software is of an earlier version'
+  return part.role === 'instance' ? whyNoInstance(context.draft, group, part.of) : whyNoPrimary(context.draft, group, part.of, node, boot)
 }
 
 export function decide(context: Context, command: CommandOf<'decide'>): Record<string, unknown> {

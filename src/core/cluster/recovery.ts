@@ -39,7 +39,9 @@ export function recover(context: Context, command: CommandOf<'recover'>): Record
 
 /** Its holder is to stop, whoever that is; and it may run on any node: its list, too, may have been another one since. */
 function doubted(context: Context, group: GroupRow): GroupRow {
-  const nodes = new Set<NodeId>([...nodesOf(context.draft).map((node) => node.name), ...group.definition.nodes])
+  // An instance is of its own node: what another one might run is that node's own.
+  const isInstance = group.part?.role === 'instance'
+  const nodes = new Set<NodeId>([...(isInstance ? [] : nodesOf(context.draft).map((node) => node.name)), ...group.definition.nodes])
   const holder =
     group.holder === null
       ? null

@@ -8,7 +8,14 @@
  */
 import { ClusterError, type GroupName, type NodeId, type ResourceName } from '../../base/index.js'
 import { type Context, refuse } from './context.js'
-import { type AnyDefinition, claimsOf, type GroupDefinition, type ResourceDefinition, type ScalableDefinition } from './definition.js'
+import {
+  type AnyDefinition,
+  claimsOf,
+  type GroupDefinition,
+  isSameProgram,
+  type ResourceDefinition,
+  type ScalableDefinition,
+} from './definition.js'
 import { checkDefinition, checkRules } from './definition-check.js'
 import type { FailureRule } from './failure-policy.js'
 import { mayStillRun } from './orders.js'
@@ -105,6 +112,12 @@ function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: rea
   const { rules = [], ...others } = plain
   const own = checkDefinition({ ...others, mode: 'failover' }, nodes)
   if (own !== undefined) return own
+  if (definition.nodes.includes('primary' as NodeId))
+    return wrong('a node is called "primary", as the role of a copy is', 'leave that node out of its list')
+  if (definition.isolation === 'dedicated')
+    return wrong('instances do not have a monitor of their own', 'leave "isolation" out: they share that of their node')
+  const lax = Object.entries(resources).find(([, one]) => one.promotable === true && one.critical === false)
+  if (lax !== undefined) return wrong(`"${lax[0]}" is promotable, and not critical`, 'leave "critical" out: without it there is no primary')
   if (!Number.isSafeInteger(desired) || desired < 1 || desired > definition.nodes.length)
     return wrong(`desired is ${desired}`, `stay between 1 and ${definition.nodes.length}, the number of its nodes`)
   const [claim] = claimsOf(resources)
@@ -116,10 +129,8 @@ function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: rea
       ? (checkRules({ ...others, mode: 'failover', rules }) ?? refuseDemote(rules))
       : wrong('"primary" is given, and no resource is promotable', 'give the one with two roles "promotable": true, or leave "primary" out')
   if (primary === undefined) return checkRules({ ...others, mode: 'failover', rules }) ?? refuseDemote(rules)
-  if (definition.nodes.includes('primary' as NodeId))
-    return wrong(`a node is called "primary", as the role of ${of} is`, 'leave that node out of its list')
-  if (definition.isolation === 'dedicated')
-    return wrong('copies with a primary role do not have a monitor of their own', 'leave "isolation" out')
+  if (definition.onQuorumLoss === 'freeze')
+    return wrong('onQuorumLoss is "freeze", and a primary that stands still could not be demoted', 'use "stop"')
   const twice = Object.keys(primary.resources).find((name) => resources[name as ResourceName] !== undefined)
   if (twice !== undefined) return wrong(`"${twice}" is in "resources" and in "primary"`, 'give each its own name')
   const role = partsOf(of, { ...definition, rules: [] }).at(-1)
@@ -155,10 +166,10 @@ export function refusePart(group: GroupRow, what: string): void {
 }
 
 /** Why another instance is not granted now; undefined where it may be. */
-export function whyNoInstance(reader: Reader, groups: readonly GroupRow[], group: GroupRow, of: GroupName): string | undefined {
+export function whyNoInstance(reader: Reader, group: GroupRow, of: GroupName): string | undefined {
   const row = reader.get('scalables', of)
   if (row === undefined || row.deleting) return `${of} is being deleted`
-  const running = groups.filter((other) => other.part?.of === of && other.part.role === 'instance' && mayStillRun(other))
+  const running = partRows(reader, of).filter((other) => other.part?.role === 'instance' && mayStillRun(other))
   const others = running.filter(({ name }) => name !== group.name)
   if (others.length < row.definition.desired) return undefined
   const where = others.map(({ holder }) => holder?.node).join(', ')
@@ -169,10 +180,16 @@ export function whyNoInstance(reader: Reader, groups: readonly GroupRow[], group
 export function whyNoPrimary(reader: Reader, group: GroupRow, of: GroupName, node: NodeId, boot: string): string | undefined {
   const instance = reader.get('groups', instanceName(of, node))
   if (instance === undefined || !mayStillRun(instance) || instance.holder.boot !== boot) return `${of} does not run there`
-  const { order, report } = instance.holder
+  const { order, report, pinned, pinnedRevision } = instance.holder
   if (instance.deleting || order.wanted === 'stop') return `${of} is being stopped there`
+  if (instance.resourceRestart !== undefined || instance.restartAsked !== null) return `${of} is being restarted there`
   for (const [name, { type, role }] of Object.entries(group.definition.resources)) {
     if (role === undefined) continue
+    // Else it would be demoted, and asked, as what it is not yet.
+    const isAsDefined =
+      pinnedRevision === instance.resourcesRevision ||
+      isSameProgram(pinned.resources[name as ResourceName], group.definition.resources[name as ResourceName])
+    if (!isAsDefined) return `${name} does not run there yet as it is defined now`
     const state = report.resources[name as ResourceName]?.state ?? 'STOPPED'
     if (state !== 'ONLINE') return `${name} is ${state} there`
     const score = report.scores?.[name as ResourceName]

@@ -323,8 +323,15 @@ export function votingNodes(reader: Reader): readonly NodeId[] {
 function isCutOff(reader: Reader, node: NodeId): boolean {
   const proof = currentBoot(reader, node)?.proof?.kind
   if (proof === 'fenced' || proof === 'operator') return true
-  return openCaseOf(reader, node)?.attempts.some((attempt) => attempt.state === 'open' && attempt.action === 'off') === true
+  const open = openCaseOf(reader, node)
+  if (open === undefined) return false
+  // Whatever the proof was: what has been switched off since cannot answer any more, though it did a moment ago.
+  const isOff = metaOf(reader).level >= switchedOffLevel && open.boot === currentBoot(reader, node)?.boot
+  return open.attempts.some(({ action, state }) => action === 'off' && (state === 'open' || (isOff && state === 'confirmed')))
 }
+
+/** From this feature level on a node that was switched off is none that answers, whatever ended its tokens. */
+const switchedOffLevel = 5
 
 /** Cases that are not over, oldest first. */
 export function openCases(reader: Reader): readonly CaseRow[] {

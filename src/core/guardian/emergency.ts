@@ -166,6 +166,8 @@ export class Emergency {
       run.advance(now)
       if (run.finished) {
         this.#endings.delete(group)
+        // A role of which nobody could tell has ended with its copy.
+        if (run.isPromotable) this.#endings.get(primaryOf(group))?.retry()
         this.#host.emit({ kind: 'delete-record', group, token: run.token })
       } else if (JSON.stringify(run.record()) !== before) {
         this.#host.emit({ kind: 'write-record', record: run.record() })

@@ -84,6 +84,8 @@ export type MonitorEffect =
   | { readonly kind: 'write-record'; readonly record: RunRecord }
   | { readonly kind: 'seal'; readonly group: GroupName; readonly token: Token }
   | { readonly kind: 'delete-record'; readonly group: GroupName; readonly token: Token }
+  /** What was said of its copies before says nothing any more. */
+  | { readonly kind: 'forget-scores'; readonly group: GroupName }
   /** Into the checkpoint folder of every resource of the group. */
   | {
       readonly kind: 'write-checkpoints'

@@ -185,6 +185,11 @@ export class GroupRun {
     for (const run of this.#runs.values()) run.allowRetry()
   }
 
+  /** What could not be verified is tried once more. */
+  retry() {
+    for (const run of this.#runs.values()) run.allowRetry()
+  }
+
   /** The time for orderly stops is over: kill everything that is left, in no order, and verify. */
   hurry() {
     this.#hurried = true

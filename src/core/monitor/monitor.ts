@@ -204,6 +204,7 @@ export class MonitorCore {
       )
     }
     this.#strays.abandon(group, 'the group is being started')
+    this.#forgetScores(group)
     const { resources, node, boot, onQuorumLoss } = order
     const fresh = new GroupRun(this.#hostOf(group), {
       group,
@@ -284,6 +285,11 @@ export class MonitorCore {
     this.#touch(group)
   }
 
+  /** They are of one life of the copy. */
+  #forgetScores(group: GroupName) {
+    if (this.#scores.delete(group)) this.#emit({ kind: 'forget-scores', group })
+  }
+
   #reportOf(run: GroupRun): GroupReport {
     const scores = this.#scores.get(run.group)
     return scores === undefined || !run.isPromotable ? run.report() : { ...run.report(), scores }
@@ -334,6 +340,7 @@ export class MonitorCore {
     if (!run.isWanted) this.#calls.cancelOf(group)
     if (run.finished) {
       const report = run.report()
+      this.#forgetScores(group)
       this.#seal(group, report.token)
       this.#emit({ kind: 'delete-record', group, token: run.token })
       this.#groups.delete(group)

@@ -39,6 +39,8 @@ export interface ResourceRecord {
   readonly starting?: ProcessIdentity
   /** A start was killed where nothing holds its processes together: only power-off or reboot proves it stopped. */
   readonly escaped?: boolean
+  /** Of a role: a promotion has not been seen to end well, so a demotion is not enough. */
+  readonly unsure?: true
   /** It is to be probed anew before anything else. */
   readonly look?: true
   readonly failure?: Pick<ResourceFailure, 'event' | 'detail' | 'severity' | 'number'>

@@ -113,6 +113,10 @@ export class ResourceRun {
   /** Is to be probed anew, by order of the cluster. */
   #look = false
   #askers: readonly Asker[] = []
+  /** A start of it has not been seen to end well: something of it may still be at work. */
+  #unsure = false
+  /** All that there was of it has been killed since its stop began. */
+  #killed = false
   /** A start that a dead monitor left behind could not be taken over: stop, verify, start. */
   #startAgain = false
 
@@ -269,6 +273,7 @@ export class ResourceRun {
   start() {
     this.#state = 'STARTING'
     this.#touched = true
+    this.#unsure = true
     this.#processes = []
     this.#starting = undefined
     this.#begin('start')
@@ -283,17 +288,18 @@ export class ResourceRun {
     this.#state = 'STOPPING'
     this.#detail = undefined
     this.#stopTrouble = undefined
+    this.#killed = false
     if (hurried) this.#kill()
     else this.#begin('stop')
   }
 
   /**
    * Makes way for a stop. A probe is never waited for. A start is, where killing it would leave nobody able to say
-   * what it left behind; a kept process and a check only stop being waited for.
+   * what it left behind, and a promotion, for its end would be that of the copy; a kept process and a check only stop being waited for.
    */
   yieldToStop() {
     const kind = this.#activity?.kind
-    const mayEndStart = this.#holds || this.behaviour.kept || this.behaviour.holdsNothing
+    const mayEndStart = !this.behaviour.isRole && (this.#holds || this.behaviour.kept || this.behaviour.holdsNothing)
     if (kind === 'probe' || ((kind === 'start' || kind === 'settle' || kind === 'reload') && mayEndStart)) this.#cancel()
   }
 
@@ -329,6 +335,7 @@ export class ResourceRun {
     this.#starting = undefined
     this.#stopTrouble = undefined
     this.#failure = undefined
+    this.#unsure = false
   }
 
   // What happened to it.
@@ -352,8 +359,8 @@ export class ResourceRun {
       case 'stop':
         if (result.outcome === 'failed') this.#stopTrouble = { event: 'stop-failed', detail: result.detail }
         if (result.outcome === 'timed-out') this.#stopTrouble = { event: 'stop-timeout', detail: result.detail }
-        // A copy that was demoted runs on. One that was not is killed: it might still be the primary.
-        if (this.behaviour.isRole && result.outcome === 'done') return this.#begin('verify')
+        // A copy that was demoted runs on. One that was not, or that something may yet promote, is killed.
+        if (this.behaviour.isRole && result.outcome === 'done' && !this.#unsure) return this.#begin('verify')
         return this.#kill()
       case 'verify':
         return this.#onVerified(result)
@@ -370,6 +377,7 @@ export class ResourceRun {
   onKilled(empty: boolean) {
     if (this.#activity?.kind !== 'kill') return
     this.#activity = undefined
+    this.#killed = empty
     if (empty) this.#begin('verify')
     else this.#becomeUnknown('its processes could not be killed')
   }
@@ -412,6 +420,7 @@ export class ResourceRun {
       ...(this.#starting === undefined ? {} : { starting: this.#starting }),
       ...(this.#next === undefined ? {} : { former: this.#definition }),
       ...(this.#escaped ? { escaped: true } : {}),
+      ...(this.#unsure && this.behaviour.isRole ? { unsure: true as const } : {}),
       ...(this.#look ? { look: true as const } : {}),
       ...(failure === undefined ? {} : { failure: recordOf(failure) }),
     }
@@ -429,6 +438,7 @@ export class ResourceRun {
     this.#degraded = record.degraded
     this.#touched = record.touched
     this.#escaped = record.escaped === true
+    this.#unsure = record.unsure === true
     this.#look = record.look === true
     this.#processes = record.processes
     this.#starting = record.starting
@@ -463,9 +473,11 @@ export class ResourceRun {
     switch (result.outcome) {
       case 'done':
         this.#note = result.note
+        this.#unsure = false
         return this.#becomeOnline(now)
       case 'refused':
         this.#touched = false
+        this.#unsure = false
         this.#state = 'STOPPED'
         if (result.because === 'sealed') this.#context.onSealed()
         return
@@ -485,6 +497,7 @@ export class ResourceRun {
     if (result.outcome === 'cancelled') return
     if (result.outcome === 'done') {
       this.#note = result.note
+      this.#unsure = false
       return this.#begin('probe', 'adopted')
     }
     // What nobody has found may still be there, where its processes are found by their environment alone.
@@ -525,6 +538,8 @@ export class ResourceRun {
   #onVerified(result: MethodResult) {
     const verdict = judgeProbe('verify', result)
     if (verdict.verdict !== 'stopped') {
+      // A demotion that says that it is done is not taken at its word.
+      if (this.behaviour.isRole && !this.#killed) return this.#kill()
       return this.#becomeUnknown('detail' in verdict ? verdict.detail : 'its verification was interrupted')
     }
     if (this.#escaped) return this.#becomeUnknown(escapedDetail)
@@ -719,9 +734,8 @@ export class ResourceRun {
 const escapedDetail =
   'its start or reload was killed or lost sight of where nothing holds its processes together, so some may be left: power the node off or reboot it'
 
-/** Whether the two differ only in how it is watched, in times, and in what follows a failure. A role is no program: its copy is. */
+/** Whether the two differ only in how it is watched, in times, and in what follows a failure. */
 function sameProgram(one: ResourceDefinition, other: ResourceDefinition): boolean {
-  if (one.role !== undefined && other.role !== undefined && one.type === other.type) return true
   const program = ({ type, parameters, limits }: ResourceDefinition) => {
     const { actions, ...others } = parameters
     return canonical([type, type === 'command' ? others : parameters, limits ?? null])

@@ -3,6 +3,7 @@ import type { GroupName, LogTime, NodeId } from '../../base/index.js'
 import {
   type GroupRow,
   instanceName,
+  isSameProgram,
   mayStillRun,
   openNotice,
   primaryName,
@@ -41,57 +42,70 @@ function instancesOf(state: Reader, { name, definition }: ScalableRow): readonly
   return definition.nodes.flatMap((node) => state.get('groups', instanceName(name, node)) ?? [])
 }
 
-/** `leaves`: why an instance is about to go down, were it not for the role. */
-export function partInput(shared: SharedParts, group: GroupRow, leaves: (instance: GroupRow) => string | undefined): PartInput | undefined {
+/** What else a part is asked of: who lives, whether a node could take an instance, and why an instance is about to go down. */
+export interface PartsView {
+  readonly isAlive: (node: NodeId) => boolean
+  readonly mightRun: (instance: GroupRow) => boolean
+  readonly leaves: (instance: GroupRow) => string | undefined
+}
+
+export function partInput(shared: SharedParts, group: GroupRow, view: PartsView): PartInput | undefined {
   const { part } = group
   if (part === undefined) return undefined
   const notice = shared.notices.get(part.of)
-  const input = part.role === 'instance' ? instanceInput(shared, group, part.of) : primaryInput(shared, group, part.of, leaves)
+  const input = part.role === 'instance' ? instanceInput(shared, group, part.of, view) : primaryInput(shared, group, part.of, view.leaves)
   return notice === undefined ? input : { ...input, notice }
 }
 
-function instanceInput({ state, instances }: SharedParts, group: GroupRow, of: GroupName): PartInput {
+function instanceInput({ state, instances }: SharedParts, group: GroupRow, of: GroupName, view: PartsView): PartInput {
   const all = instances.get(of) ?? []
   const desired = state.get('scalables', of)?.definition.desired ?? 0
   const running = all.filter((one) => mayStillRun(one))
   const primary = state.get('groups', primaryName(of))
-  const primaryAt = primary !== undefined && mayStillRun(primary) ? primary.holder.node : undefined
-  const node = group.definition.nodes[0]
+  const primaryAt = primary?.part?.role === 'primary' && mayStillRun(primary) ? primary.holder.node : undefined
+  const isOfPrimary = (one: GroupRow) => one.definition.nodes[0] === primaryAt
   // The last in rank goes, but not the primary's copy as long as there is another.
-  const order = [...running].sort((a, b) => Number(b.definition.nodes[0] === primaryAt) - Number(a.definition.nodes[0] === primaryAt))
+  const order = [...running].sort((a, b) => Number(isOfPrimary(b)) - Number(isOfPrimary(a)))
   const surplus = running.length > desired && order.at(-1)?.name === group.name
-  const better = all.slice(0, all.indexOf(group)).filter((one) => !mayStillRun(one) && mightRun(one))
+  const better = all.slice(0, all.indexOf(group)).filter((one) => !mayStillRun(one) && view.mightRun(one))
   const outranked = !mayStillRun(group) && running.length + better.length >= desired
+  const others = running.filter((one) => one.name !== group.name && one.holder !== null && view.isAlive(one.holder.node))
   return {
     role: 'instance',
     of,
     ...(surplus ? { surplus: true as const } : {}),
     ...(outranked ? { outranked: true as const } : {}),
-    ...(primaryAt === node && primary !== undefined && mayStillRun(group) ? { primary: primary.name } : {}),
+    ...(isChanged(group) && !isItsTurn(group, others, isOfPrimary) ? { notItsTurn: true as const } : {}),
+    ...(isChanged(group) && changesProgram(group) ? { takesDown: true as const } : {}),
+    ...(primary !== undefined && isOfPrimary(group) && mayStillRun(group) ? { primary: primary.name } : {}),
   }
 }
 
-/** It waits for nothing but its turn: what cannot run leaves its place to the next in rank. */
-function mightRun({ intent, deleting, halted, poisoned, bans, waitingFor }: GroupRow): boolean {
-  return (
-    intent === 'ONLINE' &&
-    !deleting &&
-    halted === undefined &&
-    poisoned === undefined &&
-    Object.keys(bans).length === 0 &&
-    waitingFor === null
+const isChanged = (one: GroupRow) => mayStillRun(one) && one.holder.pinnedRevision !== one.resourcesRevision
+
+/** A change goes from one copy to the next, so that it never takes all of them down, and one that fails with it is the last. */
+function isItsTurn(group: GroupRow, others: readonly GroupRow[], isOfPrimary: (one: GroupRow) => boolean): boolean {
+  const isUnderWay = (one: GroupRow) => !isChanged(one) && (one.holder?.report.state !== 'ONLINE' || one.holder.order.wanted === 'stop')
+  if (others.some(isUnderWay)) return false
+  const waiting = others.filter(isChanged)
+  if (isOfPrimary(group)) return waiting.length === 0
+  const [first] = waiting.filter((one) => !isOfPrimary(one)).sort((a, b) => (a.name < b.name ? -1 : 1))
+  return first === undefined || group.name < first.name
+}
+
+function changesProgram({ definition, holder }: GroupRow): boolean {
+  return Object.entries(definition.resources).some(
+    ([name, one]) => one.promotable === true && !isSameProgram(one, holder?.pinned.resources[name as never]),
   )
 }
 
-function primaryInput(
-  { state }: SharedParts,
-  group: GroupRow,
-  of: GroupName,
-  leaves: (instance: GroupRow) => string | undefined,
-): PartInput {
-  const input = { role: 'primary' as const, of }
-  if (!mayStillRun(group)) return input
+function primaryInput({ state }: SharedParts, group: GroupRow, of: GroupName, leaves: PartsView['leaves']): PartInput {
+  if (!mayStillRun(group)) return { role: 'primary', of }
   const { node, boot, pinned } = group.holder
+  const awaitsCopy = Object.entries(pinned.resources).some(
+    ([name, one]) => one.role !== undefined && !isSameProgram(one, group.definition.resources[name as never]),
+  )
+  const input = { role: 'primary' as const, of, ...(awaitsCopy ? { awaitsCopy: true as const } : {}) }
   const instance = state.get('groups', instanceName(of, node))
   if (instance === undefined || !mayStillRun(instance) || instance.holder.boot !== boot)
     return { ...input, leaves: `${of} does not run there any more` }
@@ -106,12 +120,26 @@ function primaryInput(
   return why === undefined ? input : { ...input, leaves: why }
 }
 
+/** How long a copy that is being started, or has not said how good it is, is waited for at the very first placement. Milliseconds. */
+const risingMax = 20_000
+
 /** How well the copy on that node would do as the primary, and whether it is only being started. */
-export function whatRises({ state }: SharedParts, group: GroupRow, node: NodeId, alive: boolean): Pick<CandidateInput, 'score' | 'rising'> {
+export function whatRises(
+  { state }: SharedParts,
+  group: GroupRow,
+  node: NodeId,
+  at: LogTime,
+  isFit: boolean,
+): Pick<CandidateInput, 'score' | 'rising'> {
   const { part } = group
   if (part === undefined) return {}
   const instance = state.get('groups', instanceName(part.of, node))
-  const { state: at } = instance?.holder?.report ?? {}
-  const isRising = alive && instance !== undefined && mayStillRun(instance) && (at === 'GRANTED' || at === 'STARTING')
+  const holder = instance !== undefined && mayStillRun(instance) ? instance.holder : undefined
+  const isComing = holder !== undefined && holder.order.wanted === 'run' && at - holder.grantedAt < risingMax
+  const isSilent = Object.entries(group.definition.resources).some(
+    ([name, { role, type }]) => role !== undefined && type.startsWith('ocf:') && holder?.report.scores?.[name as never] === undefined,
+  )
+  const reported = holder?.report.state
+  const isRising = isFit && isComing && (reported === 'GRANTED' || reported === 'STARTING' || (reported === 'ONLINE' && isSilent))
   return { score: scoreOf(state, group, part.of, node), ...(isRising ? { rising: true as const } : {}) }
 }

@@ -29,15 +29,18 @@ export function decideGroup(input: GroupInput): PlannedDecision | undefined {
 /** Whether this input has an instance go down, were it not for the primary role. */
 export function leavingOf(input: GroupInput): string | undefined {
   const verdict = judge(input)
-  return verdict !== undefined && takesDown(verdict) ? verdict.text : undefined
+  return verdict !== undefined && takesDown(input, verdict) ? verdict.text : undefined
 }
 
-const takesDown = ({ action }: Verdict) => action.kind === 'stop' || action.kind === 'restart'
+function takesDown({ part }: GroupInput, { action }: Verdict): boolean {
+  if (action.kind === 'update') return part?.role === 'instance' && part.takesDown === true
+  return action.kind === 'stop' || action.kind === 'restart'
+}
 
 /** A copy is demoted before it goes down. */
 function heldBack(input: GroupInput, verdict: Verdict | undefined): Verdict | undefined {
   const { part } = input
-  if (verdict === undefined || part?.role !== 'instance' || part.primary === undefined || !takesDown(verdict)) return verdict
+  if (verdict === undefined || part?.role !== 'instance' || part.primary === undefined || !takesDown(input, verdict)) return verdict
   return wait(input, 'primary-first', `${verdict.text}; ${part.primary} leaves ${input.holder?.node} first`)
 }
 
@@ -88,7 +91,7 @@ function judge(input: GroupInput): Verdict | undefined {
   }
   if (held) return judgeHeld(input, holder)
   const { part } = input
-  if (part?.role === 'instance' && part.outranked === true) return undefined
+  if (part?.role === 'instance' && part.outranked === true) return wait(input, 'not-needed', '')
   return place(input)
 }
 
@@ -167,6 +170,10 @@ function judgeHeld(input: GroupInput, holder: HolderInput): Verdict | undefined 
       `${resource} of ${input.group} is restarted on ${holder.node}, as asked`,
     )
   }
+  const { part } = input
+  const waits = part?.role === 'instance' ? part.notItsTurn === true : part?.awaitsCopy === true
+  if (holder.definitionChanged && waits)
+    return answer?.text === undefined ? undefined : wait(input, answer.rule, answer.text, answer.candidates)
   if (holder.definitionChanged && holder.updatable === true)
     return act(
       { kind: 'update', token: holder.token },
@@ -195,7 +202,7 @@ function place(input: GroupInput): Verdict | undefined {
   if (looking !== undefined && chosen?.rule === 'rank' && looking.rank < chosen.candidate.rank) {
     return wait(input, 'probing', `${looking.node} is looking whether ${input.group} runs there already`, candidates)
   }
-  const rising = input.part?.role === 'primary' && input.holder === null ? input.candidates.find((one) => one.rising === true) : undefined
+  const rising = input.part?.role === 'primary' && input.lastNode === null ? input.candidates.find((one) => one.rising === true) : undefined
   if (rising !== undefined && chosen?.rule !== 'move')
     return wait(input, 'copies-starting', `${rising.node} is starting its copy, which might do better as the primary`, candidates)
   if (chosen === undefined) {

@@ -28,12 +28,23 @@ export type PartInput =
       readonly surplus?: true
       /** So many better placed ones would fill what is missing. */
       readonly outranked?: true
+      /** Others take on what has changed first: one at a time, the primary's copy last. */
+      readonly notItsTurn?: true
+      /** What has changed may take the copy down for a moment. */
+      readonly takesDown?: true
       /** The primary role is held here and has to go first. */
       readonly primary?: GroupName
       readonly notice?: NoticeInput
     }
   /** `leaves`: why the copy that holds the role is not one any more, or soon will not be. */
-  | { readonly role: 'primary'; readonly of: GroupName; readonly leaves?: string; readonly notice?: NoticeInput }
+  | {
+      readonly role: 'primary'
+      readonly of: GroupName
+      readonly leaves?: string
+      /** What its copy runs is defined otherwise by now: it goes on as it is until its copy takes that on. */
+      readonly awaitsCopy?: true
+      readonly notice?: NoticeInput
+    }
 
 /** Left out where the copies are told nothing of each other. */
 export interface NoticeInput {

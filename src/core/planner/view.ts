@@ -9,14 +9,17 @@ import {
   type GroupRow,
   groupsOf,
   type Holder,
+  instanceName,
   isUpdatable,
   levelInForce,
   mayStillRun,
   type NodeRow,
+  notProbedYet,
   openCases,
   type PlannedDecision,
   type Reader,
   whyHeld,
+  whyNoInstance,
   whyNotGrantable,
 } from '../cluster/index.js'
 import { failureInput, failureToJudge, fenceObstacle, policyInput, restartInput } from './failure-input.js'
@@ -135,9 +138,27 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
 }
 
 function partOf(view: PlannerView, shared: Shared, group: GroupRow): Pick<GroupInput, 'part'> {
-  // Why an instance is about to go down, were it not for the role.
-  const part = partInput(shared.parts, group, (instance) => leavingOf(inputOf(view, instance, shared)))
+  const part = partInput(shared.parts, group, {
+    isAlive: (node) => isAlive(view, shared, node),
+    mightRun: (instance) => mightRun(view, shared, instance),
+    leaves: (instance) => leaves(view, shared, instance),
+  })
   return part === undefined ? {} : { part }
+}
+
+/** Why an instance is about to go down, were it not for the role. */
+function leaves(view: PlannerView, shared: Shared, instance: GroupRow): string | undefined {
+  return leavingOf(inputOf(view, instance, shared))
+}
+
+/** Nothing but its turn keeps it from being granted; or it is only being looked at. */
+function mightRun(view: PlannerView, shared: Shared, instance: GroupRow): boolean {
+  const [node] = instance.definition.nodes
+  if (node === undefined || instance.intent !== 'ONLINE' || instance.deleting) return false
+  const { alive, duty, banned, obstacle } = candidateInput(view, shared, instance, node, 1)
+  const turn = whyNoInstance(view.state, instance, instance.part?.of as never)
+  const isOnlyTurn = obstacle === null || obstacle === notProbedYet || obstacle === turn
+  return alive && duty === 'active' && banned === null && isOnlyTurn
 }
 
 /** It is to be probed anew before anything is decided. Of what cannot be said nothing can be looked at: that is decided about as it is. */
@@ -184,7 +205,7 @@ function candidateInput(view: PlannerView, shared: Shared, group: GroupRow, node
           node,
           boot.boot,
         )
-  return {
+  const candidate = {
     node,
     rank,
     boot: boot?.boot ?? null,
@@ -192,8 +213,18 @@ function candidateInput(view: PlannerView, shared: Shared, group: GroupRow, node
     duty: dutyOf(shared.nodes.get(node)),
     banned: ban !== undefined && ban.until > view.at ? `${group.name} failed there: ${ban.reason}` : null,
     obstacle: obstacle ?? null,
-    ...(group.part?.role === 'primary' ? whatRises(shared.parts, group, node, isAlive(view, shared, node)) : {}),
   }
+  return group.part?.role === 'primary' ? roleCandidate(view, shared, group, candidate) : candidate
+}
+
+/** A copy that is about to go down is not promoted first. */
+function roleCandidate(view: PlannerView, shared: Shared, group: GroupRow, candidate: CandidateInput): CandidateInput {
+  const { node, alive, duty, banned } = candidate
+  const instance = view.state.get('groups', instanceName(group.part?.of as never, node))
+  const going = instance === undefined || !mayStillRun(instance) ? undefined : leaves(view, shared, instance)
+  const obstacle = candidate.obstacle ?? (going === undefined ? null : `its copy there is about to go down: ${going}`)
+  const isFit = alive && duty === 'active' && banned === null && going === undefined
+  return { ...candidate, obstacle, ...whatRises(shared.parts, group, node, view.at, isFit) }
 }
 
 function dutyOf(row: NodeRow | undefined): CandidateInput['duty'] {

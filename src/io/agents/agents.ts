@@ -82,7 +82,14 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
       const { group, resource } = request
       const log = logOf(group, resource)
       if (request.method === 'start') logs.add(log)
-      const world = { ...config, cell: cellOf(request), outputFolder, log, actionsLog: actionsLogPath(config.logDir, request), onSpawned }
+      const world = {
+        ...config,
+        cell: cellOf(request),
+        outputFolder,
+        log,
+        actionsLog: actionsLogPath(config.logDir, { group, resource }),
+        onSpawned,
+      }
       return beginMethod(new MethodContext(request, deadline, world), async (context) => {
         await turns.take(request, context)
         if (context.signal.aborted) return { outcome: 'cancelled' }

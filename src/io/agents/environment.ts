@@ -19,7 +19,7 @@ export function methodEnvironment(
     QUORATE_NODE: request.node,
     QUORATE_BOOT: request.boot,
     ...markersOf(request),
-    QUORATE_CHECKPOINT_DIR: runFolder.folder('checkpoints', request.cellOf ?? request.group, request.resource),
+    QUORATE_CHECKPOINT_DIR: runFolder.folder('checkpoints', request.group, request.resource),
     [runMarker]: runFolder.key,
     // A service is known as what was started, also to the sweep that must not touch it when it ends a probe.
     [methodMarker]: request.method,

@@ -145,6 +145,8 @@ export class Script {
       case 'write-record':
         this.records.set(effect.record.group, JSON.parse(JSON.stringify(effect.record)))
         return ['record']
+      case 'forget-scores':
+        return ['forget scores']
       case 'delete-record':
         this.records.delete(effect.group)
         return ['delete record']
