@@ -6,10 +6,11 @@
  */
 import type { Command, PlannedAction } from './commands.js'
 import type { GroupDefinition } from './definition.js'
+import { storageAgent } from './disks.js'
 import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
 
 /** The highest level that this version understands. */
-export const supportedLevel = 4
+export const supportedLevel = 5
 
 /** Brought rules for failures: what groups and decisions may say of them, and what rows keep for them. */
 export const failureRulesLevel = 2
@@ -38,6 +39,9 @@ export const silentGuardianLevel = 3
 /** Brought brakes on causes, groups in POISON, quarantine, jeopardy, and what follows the loss of the quorum. */
 export const brakesLevel = 4
 
+/** Brought shared disks: challenges there, storage that a node is cut off from, groups that live on one. */
+export const sharedDiskLevel = 5
+
 const settingsOfBrakes = [
   'causesMax',
   'causesWindow',
@@ -57,7 +61,17 @@ export function levelOf(command: Command): number {
   switch (command.kind) {
     case 'transaction':
       return Math.max(1, ...command.commands.map(levelOf))
+    case 'put-disk':
+    case 'delete-disk':
+    case 'disk-state':
+    case 'disk-answer':
+      return sharedDiskLevel
+    case 'condemn':
+      return command.leaseOver === undefined ? 1 : sharedDiskLevel
+    case 'patch-node':
+      return command.fencing?.levels.flat().some(({ agent }) => agent === storageAgent) === true ? sharedDiskLevel : 1
     case 'put-group':
+      if (command.definition.storage !== undefined) return sharedDiskLevel
       if (command.definition.offlineProbe !== undefined || command.definition.isolation !== undefined) return maintenanceLevel
       if (command.definition.onQuorumLoss !== undefined) return brakesLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1

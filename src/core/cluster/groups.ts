@@ -3,6 +3,7 @@ import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import type { GroupDefinition } from './definition.js'
 import { checkDefinition } from './definition-check.js'
+import { checkStorage, disksOf } from './disks.js'
 import { refuseFrozen } from './freezes.js'
 import { isLeaving } from './members.js'
 import { mayStillRun } from './orders.js'
@@ -28,6 +29,8 @@ export function putGroup(context: Context, command: CommandOf<'put-group'>): Val
       .filter((node) => !isLeaving(context.draft, node)),
   )
   if (problem !== undefined) throw problem
+  const elsewhere = checkStorage(command.definition, disksOf(context.draft))
+  if (elsewhere !== undefined) throw elsewhere
   if (command.definition.onQuorumLoss === 'selfFence') needWatchdogs(context, command.definition)
   const intent = command.intent ?? found?.intent ?? 'ONLINE'
   if (found === undefined) {

@@ -32,6 +32,7 @@ export const tableNames: readonly TableName[] = [
   'groups',
   'cases',
   'causes',
+  'disks',
   'operations',
   'store',
   'checkpoints',
@@ -321,7 +322,7 @@ export function votingNodes(reader: Reader): readonly NodeId[] {
 
 function isCutOff(reader: Reader, node: NodeId): boolean {
   const proof = currentBoot(reader, node)?.proof?.kind
-  if (proof === 'fenced' || proof === 'operator') return true
+  if (proof === 'fenced' || proof === 'operator' || proof === 'storage') return true
   return openCaseOf(reader, node)?.attempts.some((attempt) => attempt.state === 'open' && attempt.action === 'off') === true
 }
 
