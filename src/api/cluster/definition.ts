@@ -1,5 +1,5 @@
 /** Group definitions between the form that people write and the normal form that the log carries. */
-import { ClusterError, formatDuration, type NodeId, parseDuration, type ResourceName } from '../../base/index.js'
+import { ClusterError, type DiskName, formatDuration, type NodeId, parseDuration, type ResourceName } from '../../base/index.js'
 import {
   checkDefinition,
   type DependencyKind,
@@ -45,6 +45,7 @@ interface WrittenGroup {
   readonly stableAfter?: Span
   readonly pingpongInterval?: Span
   readonly isolation?: 'shared' | 'dedicated'
+  readonly storage?: DiskName
   readonly offlineProbe?: { readonly interval?: Span; readonly onFound?: 'stopExtra' | 'block' | 'stopAllRestart' }
   readonly failover?: { readonly max?: number; readonly window?: Span; readonly onExhausted?: 'stop' | 'keepTrying' }
 }
@@ -104,6 +105,7 @@ function normalise(written: WrittenGroup): GroupDefinition {
     ...normalisePolicy(written),
     ...normaliseOfflineProbe(written),
     ...(written.isolation === 'dedicated' ? { isolation: written.isolation } : {}),
+    ...(written.storage === undefined ? {} : { storage: written.storage }),
   }
 }
 
@@ -207,6 +209,7 @@ export function writtenForm(definition: GroupDefinition): Record<string, unknown
     onQuorumLoss: definition.onQuorumLoss ?? 'stop',
     ...writtenPolicy(definition),
     isolation: definition.isolation ?? 'shared',
+    ...(definition.storage === undefined ? {} : { storage: definition.storage }),
     offlineProbe: { ...offlineProbeOf(definition), interval: formatDuration(offlineProbeOf(definition).interval) },
     resources: Object.fromEntries(Object.entries(definition.resources).map(([name, resource]) => [name, writtenResource(resource)])),
   }
