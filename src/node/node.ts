@@ -1058,7 +1058,7 @@ export class QuorateNode {
 
   /** How this node stands on the shared disks. */
   diskReports(): readonly DiskReport[] {
-    return this.disks.report()
+    return this.disks.report(this.diskView())
   }
 
   private wantMonitors(groups: readonly GroupName[]): void {

@@ -1,10 +1,15 @@
 """An initiator that writes to a LUN by a session of its own: what persistent reservations are to refuse.
 
     initiator.py PROGRAM URL NAME     then lines: register KEY, write BLOCK, read BLOCK; each is answered by one word
+    initiator.py PROGRAM URL NAME JOURNAL API DISK     a service: registers with the key of the node that answers there, and
+                                                       writes and writes, a line of the journal for each
 """
 import importlib.machinery
 import importlib.util
+import json
 import sys
+import time
+import urllib.request
 
 sys.dont_write_bytecode = True
 loader = importlib.machinery.SourceFileLoader('quorate_disk', sys.argv[1])
@@ -34,12 +39,30 @@ def carry_out(word, value):
     disk.library.scsi_free_scsi_task(disk.check(call, word))
 
 
+def attempt(word, value):
+    try:
+        carry_out(word, value)
+        return 'good'
+    except program.Answered as answered:
+        return answered.status
+    except program.Lost:
+        return 'lost'
+
+
+def serve(journal, api, shared):
+    with urllib.request.urlopen(f'{api}/v1/disks/{shared}?consistency=local') as answer:
+        here = json.load(answer)['here']
+    attempt('register', here['key'])
+    with open(journal, 'a', buffering=1) as lines:
+        while True:
+            began = time.time()
+            said = attempt('write', '7')
+            lines.write(json.dumps({'node': here['node'], 'began': began, 'ended': time.time(), 'said': said}) + '\n')
+            time.sleep(0.02)
+
+
+if len(sys.argv) > 4:
+    serve(*sys.argv[4:7])
 print('ready', flush=True)
 for line in sys.stdin:
-    try:
-        carry_out(*line.split())
-        print('good', flush=True)
-    except program.Answered as answered:
-        print(answered.status, flush=True)
-    except program.Lost:
-        print('lost', flush=True)
+    print(attempt(*line.split()), flush=True)

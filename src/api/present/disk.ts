@@ -16,7 +16,14 @@ export function presentDisk(view: View, row: DiskRow): Shown {
     here:
       here === undefined
         ? null
-        : { node: view.node.status.node, standing: here.standing, detail: here.detail, keys: here.keys, reservation: here.reservation },
+        : {
+            node: view.node.status.node,
+            standing: here.standing,
+            detail: here.detail,
+            key: here.key,
+            keys: here.keys,
+            reservation: here.reservation,
+          },
   }
 }
 

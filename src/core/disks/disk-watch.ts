@@ -67,6 +67,8 @@ export interface DiskReport {
   readonly disk: DiskName
   readonly standing: DiskStanding
   readonly detail: string
+  /** This node's own: services that reach the disk by sessions of their own register with it. */
+  readonly key: DiskKey
   readonly keys: readonly DiskKey[]
   readonly reservation: number | null
 }
@@ -122,6 +124,8 @@ export class DiskWatch {
   private readonly disks = new Map<DiskName, Watched>()
   private readonly held = new Map<string, DeviceCall>()
   private readonly challenges = new Map<string, Challenge>()
+  /** Disks that are none of ours any more, until this node's key is off them. */
+  private readonly leaving = new Map<DiskName, { readonly place: DiskPlace; readonly id: string; readonly until: Instant }>()
   private readonly life: string
   private count = 0
   private opened = ''
@@ -151,9 +155,11 @@ export class DiskWatch {
     return disk.row.definition.use === 'challenge' || disk.reservation?.type === exclusiveAccess ? 'ready' : 'unknown'
   }
 
-  report(): readonly DiskReport[] {
+  report(view: DiskView): readonly DiskReport[] {
+    const key = this.ownKey(view)
     return [...this.disks.values()].map(({ row, detail, keys, reservation }) => ({
       disk: row.name,
+      key,
       standing: this.standing(row.name),
       detail,
       keys,
@@ -226,12 +232,27 @@ export class DiskWatch {
       if (known !== undefined && known.row.place === row.place) known.row = row
       else this.disks.set(row.name, fresh(row, view.now))
     }
-    for (const name of [...this.disks.keys()]) if (!rows.some((row) => row.name === name)) this.disks.delete(name)
-    const open = rows.map(({ name, definition }) => ({ name, place: placeOf(definition) }))
+    for (const [name, disk] of [...this.disks]) if (!rows.some((row) => row.name === name)) this.leave(view, disk, effects)
+    for (const [name, { until }] of this.leaving) if (until <= view.now || this.disks.has(name)) this.leaving.delete(name)
+    const open = [
+      ...rows.map(({ name, definition }) => ({ name, place: placeOf(definition) })),
+      ...[...this.leaving].map(([name, { place }]) => ({ name, place })),
+    ]
     const wanted = JSON.stringify(open)
     if (wanted === this.opened) return
     this.opened = wanted
     effects.push({ kind: 'open', disks: open })
+  }
+
+  /** Nobody else could use the disk while keys of ours stand there. Tried once: who comes next can clear it. */
+  private leave(view: DiskView, { row, mine, pending }: Watched, effects: DiskEffect[]): void {
+    this.disks.delete(row.name)
+    if (mine !== true || pending !== undefined) return
+    const { timeout } = row.definition
+    const id = `${this.life}-${++this.count}`
+    const until = (view.now + timeout) as Instant
+    this.leaving.set(row.name, { place: placeOf(row.definition), id, until })
+    effects.push({ kind: 'order', order: { disk: row.name, id, request: { do: 'unregister', key: this.ownKey(view) }, timeout } })
   }
 
   /** Challenges that this node conducts. */
@@ -281,7 +302,8 @@ export class DiskWatch {
       const request = this.wish(view, disk, own)
       if (request !== undefined) return this.order(disk, request, effects)
     }
-    if (view.now < disk.due) return
+    const isUnknown = disk.readsReservation && disk.mine === true && disk.reservation === undefined
+    if (view.now < disk.due && !isUnknown) return
     if (disk.readsReservation) {
       disk.readsReservation = false
       return this.order(disk, { do: 'reservation' }, effects)
@@ -358,6 +380,10 @@ export class DiskWatch {
   // What comes back.
 
   answered(view: DiskView, answer: DiskAnswer): readonly DiskEffect[] {
+    if (this.leaving.get(answer.disk)?.id === answer.id) {
+      this.leaving.delete(answer.disk)
+      return this.step(view)
+    }
     const disk = this.disks.get(answer.disk)
     if (disk?.pending === undefined || disk.pending.order.id !== answer.id) return []
     const { order, call, challenge } = disk.pending
@@ -367,6 +393,7 @@ export class DiskWatch {
     if (order.request.do === 'keys' && answer.status === 'good') this.judgeChallenges(view, disk, effects)
     // Any other answer says nothing of it: the keys are read again.
     if (challenge !== undefined && answer.status === 'good') challenge.gone = true
+    else if (challenge !== undefined) disk.keys = disk.keys.filter((key) => key !== challenge.victim)
     if (challenge !== undefined && answer.status !== 'failed') disk.due = view.now
     if (call !== undefined) this.advance(view, disk, call, order.request, answer, effects)
     return [...effects, ...this.step(view)]
@@ -397,7 +424,6 @@ export class DiskWatch {
         if (answer.mine === true) disk.detail = ''
         else if (disk.mine !== false) disk.detail = disk.keys.length === 0 ? 'nobody stands there' : 'its key is not there'
         disk.mine = answer.mine === true
-        if (disk.mine && disk.reservation === undefined && disk.row.definition.use === 'storage') disk.due = view.now
         return
       case 'reservation':
         disk.reservation = answer.reservation

@@ -4,8 +4,11 @@ import type { DiskName } from '../../base/index.js'
 /** 64 bits in hexadecimal, sixteen digits. */
 export type DiskKey = string
 
-/** Exclusive Access, All Registrants: nobody without a key reads or writes, and no one node holds it. */
-export const exclusiveAccess = 8
+/**
+ * Exclusive Access, Registrants Only: nobody without a key reads or writes. Whoever takes the holder's key away holds it in its
+ * place, in one step. Not the all-registrants kind: where the registrant that made it is taken away, tgt forgets what it is.
+ */
+export const exclusiveAccess = 6
 
 export type DiskRequest =
   | { readonly do: 'keys'; readonly key: DiskKey }

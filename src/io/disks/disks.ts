@@ -202,6 +202,8 @@ class DiskLink {
     const environment = {
       PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
       LC_ALL: 'C',
+      // What marks the processes of this node, so that it ends with them.
+      ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('QUORATE_') && name !== 'QUORATE_ROLE')),
       ...(place.kind === 'iscsi' && place.password !== undefined ? { QUORATE_DISK_PASSWORD: place.password } : {}),
     }
     const child = spawn(diskProgram, ['--socket', this.path, '--timeout', '10000', ...words], {
