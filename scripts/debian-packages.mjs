@@ -24,7 +24,7 @@ export const packages = [
   ['kmod', 'the software watchdog'],
   ['tgt', 'an iSCSI target with persistent reservations'],
   ['libiscsi7', 'sessions with shared disks, in user space'],
-  ['python3-minimal', 'the program that keeps them'],
+  ['python3', 'the program that keeps them'],
   ['sg3-utils', 'persistent reservations of block devices, by sg_persist'],
   ['openssh-server', 'the way to the hosts of a cluster that is broken on purpose; a test starts it for itself'],
   ['openssh-client', 'the same'],
