@@ -24,7 +24,7 @@ export function runScenario(run: Run): Report {
       ...(random.chance(0.5) ? { pinned: groupOf(names.slice(0, 2)) } : {}),
       ...(random.chance(0.4) ? { stack: stackOf(names) } : {}),
     })
-    const arrays = arraysOf(world, seed)
+    const arrays = run.arrays === false ? undefined : arraysOf(world, seed)
     const trouble = new Trouble(world, random.fork(), { ...usualTrouble, span, omit: run.omit ?? new Set() })
     const clients = new Clients(world, random.fork())
     const registers = new RegisterClients(world, random.fork(), 600)
