@@ -22,6 +22,10 @@ export const packages = [
   ['iputils-arping', 'duplicate check and announcement of addresses'],
   ['psmisc', 'fuser, which agents call'],
   ['kmod', 'the software watchdog'],
+  ['tgt', 'an iSCSI target with persistent reservations'],
+  ['libiscsi7', 'sessions with shared disks, in user space'],
+  ['python3', 'the program that keeps them'],
+  ['sg3-utils', 'persistent reservations of block devices, by sg_persist'],
   ['openssh-server', 'the way to the hosts of a cluster that is broken on purpose; a test starts it for itself'],
   ['openssh-client', 'the same'],
 ]

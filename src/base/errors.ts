@@ -25,6 +25,7 @@ export const errorTable = {
   RESOURCE_NOT_FOUND: { httpStatus: 404, retry: false, text: 'the group has no resource of this name' },
   ACTION_NOT_FOUND: { httpStatus: 404, retry: false, text: 'the resource has no such action' },
   LOG_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no node that was asked has a log of this resource' },
+  DISK_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no shared disk has this name' },
   CASE_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no case has this id' },
   DECISION_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no decision has this id' },
   OPERATION_NOT_FOUND: { httpStatus: 404, retry: false, text: 'no operation has this id' },

@@ -31,6 +31,8 @@ export type RequestId = Brand<string, 'RequestId'>
 export type GroupName = Brand<string, 'GroupName'>
 /** Name of a resource within its group. */
 export type ResourceName = Brand<string, 'ResourceName'>
+/** Name of a shared disk. */
+export type DiskName = Brand<string, 'DiskName'>
 /** One suspected node's story. */
 export type CaseId = Brand<string, 'CaseId'>
 
@@ -83,3 +85,5 @@ export const nodeId = (value: string): NodeId => named(value, 'node')
 export const groupName = (value: string): GroupName => named(value, 'group')
 /** Errors: INVALID_NAME. */
 export const resourceName = (value: string): ResourceName => named(value, 'resource')
+/** Errors: INVALID_NAME. */
+export const diskName = (value: string): DiskName => named(value, 'shared disk')

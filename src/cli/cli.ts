@@ -5,6 +5,7 @@ import { Unreachable } from './client.js'
 import { addBrakesCommands } from './commands/brakes.js'
 import { addCaseCommands } from './commands/cases.js'
 import { addConfigurationCommands } from './commands/configuration.js'
+import { addDiskCommands } from './commands/disks.js'
 import { addDrillCommands } from './commands/drill.js'
 import { addEventCommands } from './commands/events.js'
 import { addGroupCommands } from './commands/groups.js'
@@ -93,6 +94,7 @@ function makeProgram(
     addGroupCommands,
     addCaseCommands,
     addBrakesCommands,
+    addDiskCommands,
     addEventCommands,
     addConfigurationCommands,
     addStoreCommands,

@@ -8,6 +8,7 @@ import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/in
 import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
 import { deriveKey, openDatagrams } from '../io/datagram/index.js'
+import { openDisks, readInitiatorName } from '../io/disks/index.js'
 import { openGuardianLink } from '../io/guardian-link/index.js'
 import type { NodeConfig } from '../io/node-file/index.js'
 import { openPeers } from '../io/peers/index.js'
@@ -200,6 +201,11 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     },
   })
 
+  const disks = openDisks(
+    { folder: config.runDir, initiator: initiatorOf(config.clusterName, config.node) },
+    { onAnswer: (answer) => node?.diskAnswered(answer), onTrouble: (text) => log('warn', text) },
+  )
+
   const self: NodeIdentity = {
     node: config.node,
     boot,
@@ -219,6 +225,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     datagrams,
     monitor,
     guardian,
+    disks,
     lease: { write: (deadline) => lease.extend(deadline) },
     freshId: () => randomBytes(9).toString('base64url'),
     seed: randomInt(1, 2 ** 31),
@@ -324,6 +331,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       node?.stop()
       guardian.send({ kind: 'daemon-leaving' })
       monitor.close()
+      disks.close()
       guardian.close()
       await Promise.all([peers.close(), datagrams.close()])
       await store.close()
@@ -335,6 +343,13 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
 
 async function answerLog(folder: string, { group, resource, lines }: Extract<Question, { kind: 'log' }>): Promise<ResourceLog | null> {
   return (await readResourceLog(folder, { group, resource }, Math.min(lines, logLinesMax))) ?? null
+}
+
+/** The name that an iSCSI target knows this machine by: its own where it has one, for arrays are told who may come. */
+function initiatorOf(cluster: string, node: NodeId): string {
+  const named = readInitiatorName()
+  const fit = (text: string) => text.toLowerCase().replaceAll(/[^a-z0-9.-]/g, '-')
+  return named ?? `iqn.2007-10.com.github:sahlberg:libiscsi:${fit(cluster)}.${fit(node)}`
 }
 
 type Joined = Extract<Frame, { kind: 'joined' }>

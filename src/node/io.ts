@@ -1,6 +1,7 @@
 /** What the running node needs of the world. The daemon gives it the real rooms, the simulator its own. */
-import type { BootId, BootInstant, GroupName, NodeId, SessionId, Settings } from '../base/index.js'
+import type { BootId, BootInstant, DiskName, GroupName, NodeId, SessionId, Settings } from '../base/index.js'
 import type { Address, Guard } from '../core/cluster/index.js'
+import type { DiskOrder, DiskPlace } from '../core/disks/index.js'
 import type { GuardianOrder } from '../core/guardian/index.js'
 import type { MonitorOrder } from '../core/monitor/index.js'
 import type { Clock } from '../io/clock/index.js'
@@ -38,6 +39,11 @@ export interface NodeIo {
     readonly open: readonly GroupName[]
   }
   readonly guardian: { send(order: GuardianOrder): void }
+  /** Shared disks. Each order is answered once, by `QuorateNode.diskAnswered`. */
+  readonly disks: {
+    want(disks: readonly { readonly name: DiskName; readonly place: DiskPlace }[]): void
+    send(order: DiskOrder): void
+  }
   /** The lease deadline, where it outlives the daemon. */
   readonly lease: { write(deadline: BootInstant): void }
   /** When the log is compacted, in bytes of entries in memory: above `above`, down to about `keep`. 48 and 12 MiB unless given. */

@@ -26,7 +26,15 @@ import {
   type Term,
   unreachable,
 } from '../base/index.js'
-import { type AttemptEffect, AttemptRunner, type DeviceCall, type PathReport, type PathState, PathWatch } from '../core/arbiter/index.js'
+import {
+  type AttemptEffect,
+  AttemptRunner,
+  type CallOutcome,
+  type DeviceCall,
+  type PathReport,
+  type PathState,
+  PathWatch,
+} from '../core/arbiter/index.js'
 import {
   type Address,
   type Applied,
@@ -57,7 +65,9 @@ import {
   openCases,
   rowsOfMembers,
   silentGuardianLevel,
+  storageAgent,
 } from '../core/cluster/index.js'
+import { type DiskAnswer, type DiskEffect, type DiskReport, type DiskView, DiskWatch } from '../core/disks/index.js'
 import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
 import type { MonitorReport } from '../core/monitor/index.js'
 import { MonitorHealth, MonitorNotes, NodeAgent } from '../core/node-agent/index.js'
@@ -152,6 +162,7 @@ export class QuorateNode {
   private readonly monitorHealths = new Map<GroupName | undefined, MonitorHealth>()
   private readonly runner = new AttemptRunner()
   private readonly pathWatch: PathWatch
+  private readonly disks: DiskWatch
   /** Questions that wait for the devices to be read. */
   private pathQuestions: { readonly node: NodeId; readonly asked: Instant; readonly answer: (reports: readonly PathReport[]) => void }[] =
     []
@@ -194,7 +205,9 @@ export class QuorateNode {
     this.agent = new NodeAgent(io.monitor.open)
     this.requestPrefix = `${self.node}-${io.freshId()}-`
     this.presence = new Presence(self, io)
-    this.pathWatch = new PathWatch(io.freshId())
+    const life = io.freshId()
+    this.pathWatch = new PathWatch(life)
+    this.disks = new DiskWatch(life)
     this.lastTick = io.clock.now()
     this.applied = restored.applied
     this.raft = new Raft({
@@ -277,6 +290,14 @@ export class QuorateNode {
       this.guardianState = state
       if (state !== undefined) this.levelOfGuardian = state.level ?? silentGuardianLevel
       this.changed = true
+    })
+  }
+
+  /** A shared disk has answered. */
+  diskAnswered(answer: DiskAnswer): void {
+    this.post(() => {
+      this.changed = true
+      this.performDisks(this.disks.answered(this.diskView(), answer))
     })
   }
 
@@ -965,8 +986,8 @@ export class QuorateNode {
     this.changed = false
     this.register()
     const boot = this.io.clock.boot()
-    const { appliedIndex } = this.raft.status
-    const mayAct = this.presence.holder.mayAct(boot, appliedIndex) && !this.isTakenForArmed() && !this.isTakenForFaster()
+    const mayAct = this.mayActNow(boot)
+    this.performDisks(this.disks.step(this.diskView()))
     if (this.leadership !== undefined) {
       const id = `lease-${++this.round}`
       if (this.presence.takeRound(id)) this.raftInbox.push({ kind: 'confirm-requested', requestId: id as RequestId })
@@ -980,6 +1001,7 @@ export class QuorateNode {
       mayAct,
       deadline,
       now: this.io.clock.now(),
+      standing: (disk) => this.disks.standing(disk),
     })) {
       if (effect.kind === 'order') this.io.monitor.send(effect.order, effect.to)
       else if (effect.kind === 'monitors') this.wantMonitors(effect.groups)
@@ -992,6 +1014,51 @@ export class QuorateNode {
     this.answerChallenge()
     this.tellOfMonitor()
     this.goAway(mayAct)
+  }
+
+  private mayActNow(boot: BootInstant): boolean {
+    const isHeld = this.presence.holder.mayAct(boot, this.raft.status.appliedIndex)
+    return isHeld && !this.isTakenForArmed() && !this.isTakenForFaster()
+  }
+
+  private diskView(): DiskView {
+    const { challenge, condemned } = this.settings
+    const reading = this.io.clock.boot()
+    return {
+      self: this.self.node,
+      boot: this.self.boot,
+      state: this.state,
+      mayAct: this.mayActNow(reading),
+      now: this.io.clock.now(),
+      reading,
+      challengeTime: condemned - challenge,
+    }
+  }
+
+  private performDisks(effects: readonly DiskEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case 'order':
+          this.io.disks.send(effect.order)
+          break
+        case 'open':
+          this.io.disks.want(effect.disks)
+          break
+        case 'called':
+          this.deviceCalled(effect.outcome)
+          break
+        case 'propose':
+          this.proposeAgain(effect.key, effect.command)
+          break
+        default:
+          unreachable(effect)
+      }
+    }
+  }
+
+  /** How this node stands on the shared disks. */
+  diskReports(): readonly DiskReport[] {
+    return this.disks.report(this.diskView())
   }
 
   private wantMonitors(groups: readonly GroupName[]): void {
@@ -1084,8 +1151,8 @@ export class QuorateNode {
       }),
     })
     for (const effect of effects) {
-      if (effect.kind === 'call') this.io.monitor.send(deviceOrder(effect.call))
-      else if (effect.kind === 'cancel') this.io.monitor.send({ kind: 'call-cancel', callId: effect.callId })
+      if (effect.kind === 'call') this.callDevice(effect.call)
+      else if (effect.kind === 'cancel') this.cancelCall(effect.callId)
       else this.proposeAgain(effect.key, effect.command)
     }
     this.presence.paths = this.pathWatch.summary()
@@ -1260,17 +1327,13 @@ export class QuorateNode {
     for (const effect of effects) {
       switch (effect.kind) {
         case 'call':
-          this.io.monitor.send(deviceOrder(effect.call))
+          this.callDevice(effect.call)
           break
         case 'release':
-          this.io.monitor.send({
-            kind: 'call-release',
-            callId: effect.callId,
-            deadline: this.presence.holder.deadline ?? (0 as BootInstant),
-          })
+          this.releaseCall(effect.callId)
           break
         case 'cancel':
-          this.io.monitor.send({ kind: 'call-cancel', callId: effect.callId })
+          this.cancelCall(effect.callId)
           break
         case 'heartbeat-now':
           this.presence.send(this.state, this.settings, this.raft.status.appliedIndex, true)
@@ -1281,6 +1344,29 @@ export class QuorateNode {
           break
       }
     }
+  }
+
+  // Fence devices are programs that the monitor runs; one that is a shared disk is spoken to from here.
+
+  private callDevice(call: DeviceCall): void {
+    if (call.agent === storageAgent) this.performDisks(this.disks.call(this.diskView(), call))
+    else this.io.monitor.send(deviceOrder(call))
+  }
+
+  private releaseCall(callId: string): void {
+    const released = this.disks.release(this.diskView(), callId)
+    if (released !== undefined) return this.performDisks(released)
+    this.io.monitor.send({ kind: 'call-release', callId, deadline: this.presence.holder.deadline ?? (0 as BootInstant) })
+  }
+
+  private cancelCall(callId: string): void {
+    if (!this.disks.cancel(callId)) this.io.monitor.send({ kind: 'call-cancel', callId })
+  }
+
+  private deviceCalled(outcome: CallOutcome): void {
+    this.changed = true
+    this.pathWatch.called(outcome, this.io.clock.now())
+    this.performAttempts(this.runner.called(outcome))
   }
 
   // What comes in.
@@ -1305,9 +1391,7 @@ export class QuorateNode {
       report.outcome === 'exited'
         ? `${report.stderr || report.stdout}`.trim().split('\n').at(-1)?.slice(0, 300) || `exit ${report.code}`
         : report.outcome
-    const outcome = { callId: report.callId, code, detail, at: this.io.clock.boot() }
-    this.pathWatch.called(outcome, this.io.clock.now())
-    this.performAttempts(this.runner.called(outcome))
+    this.deviceCalled({ callId: report.callId, code, detail, at: this.io.clock.boot() })
   }
 
   private onDatagram(sender: string, link: number, message: unknown): void {

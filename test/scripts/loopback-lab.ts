@@ -24,6 +24,9 @@ export interface LoopbackLab {
   settled(): Promise<Holder>
   /** Copies that the service's own journal knows. */
   copies(): readonly Copy[]
+  /** Nothing comes from this node to the others, and nothing to it. */
+  cut(node: string): Promise<void>
+  heal(node: string): Promise<void>
   /** Pairs of copies at one instant. */
   doubles(): ReturnType<typeof overlaps>
   close(): Promise<void>
@@ -96,6 +99,8 @@ export async function raiseLoopback(third: number, protection: 'devices' | 'watc
       })
       return (await holder()) as Holder
     },
+    cut: (node) => cable.cut(node, 'both'),
+    heal: (node) => cable.heal(node),
     copies: () => readCopies(journal),
     doubles: () => overlaps(readCopies(journal)),
     close: async () => {

@@ -4,7 +4,7 @@
  * P1 one copy at any instant; P2 what was acknowledged stays; P4 nothing is granted while a copy runs; P5 what cannot
  * renew has ended in time; and of the log: one leader a term, the same state at the same index.
  */
-import { crc32c, type LogIndex } from '../../src/base/index.js'
+import { crc32c, type DiskName, type LogIndex } from '../../src/base/index.js'
 import { type ClusterState, type EventRow, type GroupRow, settingsOf, tableNames } from '../../src/core/cluster/index.js'
 import { decodeConfiguration, type LogEntry, type SnapshotMeta } from '../../src/core/raft/index.js'
 import type { RowChange } from '../../src/io/store/index.js'
@@ -28,6 +28,8 @@ type Running = Pick<Cell, 'machine' | 'group' | 'resource'>
 export class Truth {
   private readonly world: World
   private readonly running = new Map<string, Map<Machine, number>>()
+  /** Services that run without the storage that they live on. */
+  private readonly idle = new Set<Running>()
   /** Every start of a service there was, for the story. */
   starts = 0
 
@@ -37,6 +39,12 @@ export class Truth {
 
   up(cell: Running): void {
     const { group, machine } = cell
+    const disk = this.world.storageOf.get(group)
+    if (disk !== undefined && this.world.sharedDisks.get(disk)?.mayWrite(machine) !== true) {
+      this.idle.add(cell)
+      machine.log(`RUNS WITHOUT ITS STORAGE ${group}/${cell.resource}`)
+      return
+    }
     const where = this.running.get(group) ?? new Map<Machine, number>()
     this.running.set(group, where)
     where.set(machine, (where.get(machine) ?? 0) + 1)
@@ -48,11 +56,34 @@ export class Truth {
   }
 
   down(cell: Running, how: string): void {
+    if (this.idle.delete(cell)) return cell.machine.log(`ENDS ${cell.group}/${cell.resource}, which could do nothing: ${how}`)
     const where = this.running.get(cell.group)
     const left = (where?.get(cell.machine) ?? 1) - 1
     if (left <= 0) where?.delete(cell.machine)
     else where?.set(cell.machine, left)
     cell.machine.log(`ENDS ${cell.group}/${cell.resource}: ${how}`)
+  }
+
+  /** What lives on the disk can do nothing on this machine any more: it is no copy that counts. */
+  cutOff(machine: Machine, disk: DiskName): void {
+    for (const cell of machine.allCells()) {
+      const where = this.running.get(cell.group)
+      const left = where?.get(machine) ?? 0
+      if (this.world.storageOf.get(cell.group) !== disk || cell.service === undefined || this.idle.has(cell) || left === 0) continue
+      this.idle.add(cell)
+      if (left > 1) where?.set(machine, left - 1)
+      else where?.delete(machine)
+      machine.log(`CUT OFF ${cell.group}/${cell.resource}`)
+    }
+  }
+
+  /** And what went on idling there counts again. */
+  mayWriteAgain(machine: Machine, disk: DiskName): void {
+    for (const cell of [...this.idle]) {
+      if (cell.machine !== machine || this.world.storageOf.get(cell.group) !== disk || !machine.powered) continue
+      this.idle.delete(cell)
+      this.up(cell)
+    }
   }
 
   where(group: string): readonly Machine[] {

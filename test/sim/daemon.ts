@@ -5,6 +5,7 @@
 import type { BootInstant, GroupName, MemberId, NodeId, RequestId, SessionId } from '../../src/base/index.js'
 import type { CommandResult } from '../../src/core/cluster/index.js'
 import { ClusterState, type Command, Formation, type FormationEffect, type FormationMessage } from '../../src/core/cluster/index.js'
+import type { DiskOrder } from '../../src/core/disks/index.js'
 import type { GuardianOrder, GuardianState } from '../../src/core/guardian/index.js'
 import type { MonitorOrder, MonitorReport } from '../../src/core/monitor/index.js'
 import type { Identity, Store } from '../../src/io/store/index.js'
@@ -207,6 +208,7 @@ export class SimDaemon {
         open: [...machine.runFolder.records.values()].filter(({ dedicated }) => dedicated === true).map(({ group }) => group),
       },
       guardian: { send: (order) => this.orderGuardian(order) },
+      disks: { want: () => undefined, send: (order) => this.askDisk(order) },
       lease: { write: (deadline) => this.leaseRenewed(deadline) },
       freshId: () => world.freshId(),
       seed: machine.random.between(1, 2 ** 31),
@@ -221,6 +223,16 @@ export class SimDaemon {
       },
       fatal: (error) => world.fail(`${machine.name} cannot go on: ${error instanceof Error ? error.message : String(error)}`, error),
     }
+  }
+
+  private askDisk(order: DiskOrder): void {
+    const { machine, process } = this
+    const { bootId } = machine
+    const disk = machine.world.sharedDisks.get(order.disk)
+    disk?.send(machine, order, (answer) => {
+      // It stays with the program that keeps the session, and goes with the power.
+      if (machine.bootId === bootId && process.alive) process.now(() => this.node?.diskAnswered(answer))
+    })
   }
 
   private checkedStore(): Store {

@@ -41,7 +41,7 @@ function breaks({ by, options }: Plant, seed: number): string | undefined {
   try {
     if (by === 'raft') new RaftWorld(seed).run()
     else if (by === 'consensus') runSeed({ seed, profile: 'consensus', ...(options === undefined ? {} : { options }) })
-    else runSeed({ seed, profile: 'whole', span: 12_000, ...(options === undefined ? {} : { options }) })
+    else runSeed({ seed, profile: 'whole', span: 12_000, arrays: false, ...(options === undefined ? {} : { options }) })
     return undefined
   } catch (error) {
     const what = 'what' in (error as object) ? (error as { what: string }).what : (error as Error).message

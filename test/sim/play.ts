@@ -14,6 +14,8 @@ export interface Run {
   /** Faults that are left out, by the number that the trace gives them. */
   readonly omit?: ReadonlySet<number>
   readonly live?: boolean
+  /** False: no shared disks, whatever the seed says. For stories that were found before there were any. */
+  readonly arrays?: boolean
   /** Over what the seed chooses. */
   readonly options?: Partial<WorldOptions>
 }

@@ -1,12 +1,19 @@
 /** One run of whole nodes: a cluster comes up, faults and clients do their worst for a while, everything is mended, and it must recover. */
 import type { NodeId, RequestId } from '../../src/base/index.js'
-import type { Command, FailurePolicy, GroupDefinition, ScalableDefinition } from '../../src/core/cluster/index.js'
+import {
+  type Command,
+  type FailurePolicy,
+  type GroupDefinition,
+  type ScalableDefinition,
+  sharedDiskLevel,
+} from '../../src/core/cluster/index.js'
 import { RegisterClients } from './clients.js'
 import { faults } from './faults.js'
 import { attend, judge, play, type Report, type Run } from './play.js'
 import { Random } from './random.js'
+import type { SharedDisk } from './shared-disk.js'
 import { Trouble } from './trouble.js'
-import { copiesOf, groupOf, World, type WorldOptions } from './world.js'
+import { copiesOf, fencingOf, groupOf, World, type WorldOptions } from './world.js'
 
 const recoveryMax = 120_000
 
@@ -27,15 +34,18 @@ export function runScenario(run: Run): Report {
       world.must({ kind: 'put-group', group: 'db' as never, definition: copiesFor(seed, names), intent: null, precondition: {} })
       world.until('the copies run', () => world.isSettled(), 60_000)
     }
+    const arrays = run.arrays === false ? undefined : arraysOf(world, seed)
     const trouble = new Trouble(world, random.fork(), { ...usualTrouble, span, omit: run.omit ?? new Set() })
     const clients = new Clients(world, random.fork())
     const registers = new RegisterClients(world, random.fork(), 600)
     trouble.begin()
+    arrays?.begin()
     clients.begin()
     registers.begin(2)
     attend(world)
     world.run(span)
     trouble.end()
+    arrays?.end()
     clients.end()
     registers.end()
     attendGroups(world)
@@ -94,6 +104,10 @@ export function policyOf(seed: number): FailurePolicy {
 export function attendGroups(world: World): void {
   const stuck = new Map<string, number>()
   const look = () => {
+    for (const { name, bootId } of world.machines) {
+      const boot = world.leader?.daemon?.node?.state.get('boots', `${name}/${bootId}`)
+      if (boot?.proof?.kind === 'storage') world.machine(name)?.reset('a person starts it anew: it was cut off from its storage')
+    }
     for (const [, group] of world.leader?.daemon?.node?.state.rows('groups') ?? []) {
       const unknown = group.proof === null && group.holder?.report.state === 'UNKNOWN'
       const count = unknown ? (stuck.get(group.name) ?? 0) + 1 : 0
@@ -103,6 +117,68 @@ export function attendGroups(world: World): void {
     world.scheduler.after(1_000, look)
   }
   look()
+}
+
+/** With some seeds a group lives on a shared disk, and challenges go to another; drawn apart so that the rest of a seed's story stays. */
+function arraysOf(world: World, seed: number): Arrays | undefined {
+  const random = new Random(seed ^ 0xd15c)
+  const isKnown = world.names.every((name) => world.options.levelOf(name) >= sharedDiskLevel)
+  return isKnown && random.chance(0.3) ? new Arrays(world, random) : undefined
+}
+
+/** Arrays that come to grief now and then: sessions break, requests take their time, or get no answer. */
+class Arrays {
+  private readonly world: World
+  private readonly random: Random
+  private readonly disks: readonly SharedDisk[]
+  private over = false
+
+  constructor(world: World, random: Random) {
+    this.world = world
+    this.random = random
+    const disk = world.addDisk('d1', 'storage')
+    this.disks = [disk, ...(random.chance(0.6) ? [world.addDisk('q', 'challenge')] : [])]
+    const level = [{ agent: 'scsi3', parameters: { disk: 'd1' }, timeout: 5_000 }]
+    for (const name of world.names) {
+      const { fencing: power } = fencingOf(name) as Extract<Command, { kind: 'patch-node' }>
+      const levels = [level, ...(world.options.fencing ? (power?.levels ?? []) : [])]
+      world.must({ kind: 'patch-node', node: name, fencing: { levels, then: 'on' }, precondition: {} })
+    }
+    world.storageOf.set('stored', disk.name)
+    const definition = { ...groupOf(world.names), storage: disk.name }
+    world.must({ kind: 'put-group', group: 'stored' as never, definition, intent: null, precondition: {} })
+    world.until('the group on the shared disk runs', () => world.isSettled(), 60_000)
+  }
+
+  begin(): void {
+    this.world.scheduler.after(500 + this.random.next() * 5_000, () => {
+      if (this.over) return
+      const disk = this.random.pick(this.disks)
+      const roll = this.random.next()
+      if (roll < 0.35) disk.breakSession(this.random.pick(this.world.machines))
+      else if (roll < 0.6) disk.latency = this.random.pick([0.2, 5, 80, 300])
+      else if (roll < 0.8) disk.takeKeysOf(this.random.pick(this.world.machines))
+      else this.silence(disk)
+      this.begin()
+    })
+  }
+
+  private silence(disk: SharedDisk): void {
+    disk.mode = 'unreachable'
+    this.world.scheduler.after(this.random.next() * 3_000, () => {
+      disk.mode = 'works'
+    })
+  }
+
+  end(): void {
+    this.over = true
+    for (const disk of this.disks) {
+      disk.latency = 1
+      this.world.scheduler.after(3_500, () => {
+        disk.mode = 'works'
+      })
+    }
+  }
 }
 
 /** What kind of cluster the seed makes. */
@@ -274,7 +350,7 @@ class Clients {
     const wishes: Command[] = []
     for (const node of world.names)
       wishes.push({ kind: 'set-duty', node, duty: 'active', operation: null }, { kind: 'clear-node', node, reason: 'all is mended' })
-    for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief', 'db'] as never[]) {
+    for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief', 'db', 'stored'] as never[]) {
       wishes.push({ kind: 'unfreeze-group', group }, { kind: 'clear-group', group })
       wishes.push({ kind: 'set-intent', group, intent: 'ONLINE', operation: `end-${world.freshId()}` })
     }
@@ -285,7 +361,8 @@ class Clients {
     for (const command of wishes) wish(command)
     // What fails on the way back is forgotten too, while there is something to do.
     const again = () => {
-      for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief', 'db'] as never[]) world.ask({ kind: 'clear-group', group })
+      for (const group of ['kept', 'agent', 'pinned', 'stack', 'brief', 'db', 'stored'] as never[])
+        world.ask({ kind: 'clear-group', group })
       for (const [, row] of world.leader?.daemon?.node?.state.rows('groups') ?? []) {
         // Refused while it was stopped for its failures.
         const isWished = row.intent === 'ONLINE' || row.deleting

@@ -2,7 +2,7 @@
  * A whole cluster in one process on virtual time: real daemons, monitors and guardians by their decisions, and everything
  * beneath them simulated from one seed.
  */
-import type { BootId, ClusterId, MemberId, NodeId } from '../../src/base/index.js'
+import type { BootId, ClusterId, DiskName, MemberId, NodeId } from '../../src/base/index.js'
 import {
   brakesLevel,
   type Command,
@@ -23,6 +23,7 @@ import { Network } from './network.js'
 import { resetPids } from './process.js'
 import { Random } from './random.js'
 import { Scheduler } from './scheduler.js'
+import { SharedDisk } from './shared-disk.js'
 import { Trace } from './trace.js'
 
 export interface WorldOptions {
@@ -106,6 +107,9 @@ export class World {
   private ids = 0
   /** What this run has met, for whoever asks whether a test of chance meets what it is for. */
   readonly seen = new Set<string>()
+  readonly sharedDisks = new Map<DiskName, SharedDisk>()
+  /** On which shared disk a group lives, whatever the cluster thinks of it. */
+  readonly storageOf = new Map<string, DiskName>()
   /** Numbers of the faults that have struck. */
   readonly struck: number[] = []
   /** The last machine whose disk was lost. */
@@ -158,6 +162,15 @@ export class World {
   alarm(text: string): void {
     this.alarms.push(text)
     if (!this.alarmsAllowed) this.fail(`alarm although no device lies: ${text}`)
+  }
+
+  /** A LUN is set up and made known to the cluster. */
+  addDisk(name: string, use: 'challenge' | 'storage', timeout = 500): SharedDisk {
+    const disk = new SharedDisk(this, name as DiskName)
+    this.sharedDisks.set(disk.name, disk)
+    const definition = { use, iscsi: { url: `iscsi://array/iqn.sim:${name}/1` }, timeout }
+    this.must({ kind: 'put-disk', disk: disk.name, definition, precondition: {} })
+    return disk
   }
 
   calledDevice(by: Machine, of: Machine, action: string): void {

@@ -1,10 +1,11 @@
 /** A whole configuration as one document: made from the state, and compared with it. */
-import { ClusterError, type GroupName, groupName, type LogIndex, type NodeId, nearestName } from '../../base/index.js'
+import { ClusterError, diskName, type GroupName, groupName, type LogIndex, type NodeId, nearestName } from '../../base/index.js'
 import {
   type ClusterState,
   type Command,
   canonical,
   configRevision,
+  disksOf,
   type GroupRow,
   groupsOf,
   nodesOf,
@@ -14,6 +15,7 @@ import {
 import { chosenSettings } from '../present/settings.js'
 import { newOperationId } from './changing.js'
 import { readDefinition, writtenForm } from './definition.js'
+import { readDisk, type WrittenDisk, writtenDisk } from './disks.js'
 import { type PlannedStep, planHash, tryOut } from './dry-run.js'
 import { readFencing, writtenFencing } from './fencing.js'
 import { livenessOf, type View } from './reading.js'
@@ -23,12 +25,13 @@ import { validateOnNodes } from './validation.js'
 type Document = {
   readonly settings?: Readonly<Record<string, unknown>>
   readonly nodes?: Readonly<Record<string, { readonly fencing?: unknown; readonly attributes?: Readonly<Record<string, string>> }>>
+  readonly disks?: Readonly<Record<string, WrittenDisk>>
   readonly groups?: Readonly<Record<string, unknown>>
   readonly prune?: boolean
 }
 
 export interface Change {
-  readonly what: 'settings' | 'node' | 'group'
+  readonly what: 'settings' | 'node' | 'disk' | 'group'
   readonly name: string
   readonly change: 'create' | 'change' | 'delete'
 }
@@ -51,6 +54,7 @@ export function configurationOf(state: Reader): Record<string, unknown> {
     nodes: Object.fromEntries(
       nodesOf(state).map((row) => [row.name, { fencing: writtenFencing(row.fencing), attributes: row.attributes }]),
     ),
+    disks: Object.fromEntries(disksOf(state).map(({ name, definition }) => [name, writtenDisk(definition)])),
     groups: Object.fromEntries(
       definedIn(state)
         .filter((group) => !group.deleting)
@@ -71,6 +75,7 @@ export async function planConfiguration(view: View, document: Document, types: R
   const state = view.state.snapshot()
   const parts = [
     settingsPart(state, document),
+    disksPart(state, document),
     nodesPart(state, document, view.node.status.node),
     await groupsPart(view, state, document, types, lenient),
     prunePart(state, document),
@@ -128,6 +133,20 @@ function nodesPart(state: ClusterState, document: Document, at: string): Part {
     const changed = canonical(fencing) === canonical(row.fencing) ? { attributes } : { fencing, attributes }
     commands.push({ kind: 'patch-node', node: name as NodeId, ...changed, precondition: {} })
     changes.push({ what: 'node', name, change: 'change' })
+  }
+  return { commands, changes }
+}
+
+function disksPart(state: ClusterState, document: Document): Part {
+  const commands: Command[] = []
+  const changes: Change[] = []
+  for (const [name, written] of Object.entries(document.disks ?? {})) {
+    const disk = diskName(name)
+    const row = state.get('disks', disk)
+    const definition = readDisk(written, row?.definition)
+    if (row !== undefined && canonical(definition) === canonical(row.definition)) continue
+    commands.push({ kind: 'put-disk', disk, definition, precondition: {} })
+    changes.push({ what: 'disk', name, change: row === undefined ? 'create' : 'change' })
   }
   return { commands, changes }
 }

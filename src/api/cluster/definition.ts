@@ -1,5 +1,13 @@
 /** Group definitions between the form that people write and the normal form that the log carries. */
-import { ClusterError, formatDuration, type GroupName, type NodeId, parseDuration, type ResourceName } from '../../base/index.js'
+import {
+  ClusterError,
+  type DiskName,
+  formatDuration,
+  type GroupName,
+  type NodeId,
+  parseDuration,
+  type ResourceName,
+} from '../../base/index.js'
 import {
   type AnyDefinition,
   checkAnyDefinition,
@@ -50,6 +58,7 @@ interface WrittenGroup {
   readonly stableAfter?: Span
   readonly pingpongInterval?: Span
   readonly isolation?: 'shared' | 'dedicated'
+  readonly storage?: DiskName
   readonly offlineProbe?: { readonly interval?: Span; readonly onFound?: 'stopExtra' | 'block' | 'stopAllRestart' }
   readonly failover?: { readonly max?: number; readonly window?: Span; readonly onExhausted?: 'stop' | 'keepTrying' }
 }
@@ -129,6 +138,7 @@ function normaliseFailover(written: WrittenGroup): GroupDefinition {
     ...normalisePolicy(written),
     ...normaliseOfflineProbe(written),
     ...(written.isolation === 'dedicated' ? { isolation: written.isolation } : {}),
+    ...(written.storage === undefined ? {} : { storage: written.storage }),
   }
 }
 
@@ -234,6 +244,7 @@ export function writtenForm(definition: AnyDefinition): Record<string, unknown> 
     onQuorumLoss: definition.onQuorumLoss ?? 'stop',
     ...writtenPolicy(definition),
     isolation: definition.isolation ?? 'shared',
+    ...(definition.storage === undefined ? {} : { storage: definition.storage }),
     offlineProbe: { ...offlineProbeOf(definition), interval: formatDuration(offlineProbeOf(definition).interval) },
     resources: writtenResources(definition.resources),
     ...(definition.mode === 'scalable' ? { desired: definition.desired, notify: definition.notify ?? false } : {}),

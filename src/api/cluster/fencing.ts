@@ -1,7 +1,7 @@
 /** A node's fencing between the form that people write and the one that the log carries. Secrets go in and never come out. */
 import { accessSync, constants, readdirSync } from 'node:fs'
 import { ClusterError, formatDuration, nearestName, parseDuration } from '../../base/index.js'
-import type { FenceDevice, Fencing } from '../../core/cluster/index.js'
+import { type FenceDevice, type Fencing, storageAgent } from '../../core/cluster/index.js'
 
 /** Shown instead of a secret; sent back it means the one that is known. */
 export const hidden = '********'
@@ -54,6 +54,7 @@ function readDevice(written: WrittenDevice, known: FenceDevice | undefined, at: 
 
 /** A misspelt agent would be noticed on the day it is needed. */
 function checkAgent(agent: string, at: string): void {
+  if (agent === storageAgent) return // A shared disk; the state machine knows whether it is there.
   if (!agent.includes('/') && !/^[\w.-]+$/.test(agent))
     throw new ClusterError('INVALID', `"${agent}" cannot name a fence agent`, {
       fix: 'use the name of one, such as fence_ipmilan, or its path',

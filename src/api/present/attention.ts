@@ -4,6 +4,7 @@ import {
   brakesOf,
   type CaseRow,
   currentBoot,
+  disksOf,
   type Freeze,
   freezesOf,
   groupsOf,
@@ -43,7 +44,7 @@ const endsSoon = 300_000
 const lapsedShown = 3_600_000
 
 export function attentionOf(view: View, around: Surroundings): readonly AttentionItem[] {
-  return [...ofCluster(view, around), ...ofCases(view), ...ofGroups(view), ...ofNodes(view), ...ofFreezes(view)]
+  return [...ofCluster(view, around), ...ofCases(view), ...ofGroups(view), ...ofNodes(view), ...ofDisks(view), ...ofFreezes(view)]
 }
 
 function ofCluster(view: View, around: Surroundings): readonly AttentionItem[] {
@@ -184,6 +185,27 @@ function ofGroups(view: View): readonly AttentionItem[] {
   })
 }
 
+/** A node that does not stand on a shared disk is granted nothing that lives there, and cannot be told from a dead one by it. */
+function ofDisks(view: View): readonly AttentionItem[] {
+  return disksOf(view.state).flatMap(({ name, place, definition }) => {
+    const without = nodesOf(view.state).flatMap(({ name: node }) => {
+      const boot = currentBoot(view.state, node)
+      const told = boot?.disks?.[name]
+      return boot?.state === 'live' && told?.ready === false && told.place === place ? [`${node} (${told.detail})`] : []
+    })
+    if (without.length === 0) return []
+    const follows = definition.use === 'storage' ? 'what lives there does not start on it' : 'a challenge is not answered there'
+    return [
+      {
+        code: 'DISK_LOST',
+        subject: name,
+        text: `on the shared disk ${name} the key does not stand of ${without.join(', ')}: ${follows}`,
+        fix: `GET /v1/disks/${name} shows what each node meets; look at the paths to the disk`,
+      },
+    ]
+  })
+}
+
 function flaps(view: View, row: NodeRow): boolean {
   const { quarantineThreshold, quarantineWindow } = settingsOf(view.state)
   const recent = (row.losses ?? []).filter(({ at }) => at > view.at - quarantineWindow).length
@@ -199,6 +221,12 @@ function ofNodes(view: View): readonly AttentionItem[] {
     const { state } = presentNode(view, row)
     if (state === 'DOWN' || state === 'SILENT' || (state === 'JOINING' && view.quorate))
       add(`NODE_${state}`, `${row.name} is not here`, `start it, or look at its log; GET /v1/nodes/${row.name} shows what is known`)
+    if (boot?.state === 'ended' && boot.proof?.kind === 'storage')
+      add(
+        'STORAGE_FENCED',
+        `${row.name} is cut off from its storage and may be running on: it is taken in again with its next boot`,
+        `start the machine ${row.name} anew`,
+      )
     if (boot?.state === 'live' && !boot.guard.guarded)
       add(
         'UNGUARDED',

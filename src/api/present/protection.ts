@@ -1,5 +1,14 @@
 /** Are we protected right now: what would happen to each node and group if a node were lost this moment. */
-import { type BootRow, currentBoot, type GroupRow, groupsOf, mayStillRun, type NodeRow, nodesOf } from '../../core/cluster/index.js'
+import {
+  type BootRow,
+  currentBoot,
+  type GroupRow,
+  groupsOf,
+  mayStillRun,
+  type NodeRow,
+  nodesOf,
+  storageOf,
+} from '../../core/cluster/index.js'
 import { type GroupInput, groupInputs, table } from '../../core/planner/index.js'
 import { livenessOf, type View } from '../cluster/reading.js'
 
@@ -39,7 +48,8 @@ const texts = {
 
 function levelOf(view: View, row: NodeRow, boot: BootRow | undefined): keyof typeof texts {
   if (row.maintenance !== undefined) return 'maintained'
-  const believed = row.fencing.levels.length > 0 && row.deviceDistrusted === null
+  // What only cuts off storage proves something of the groups that live there, and of no others.
+  const believed = row.fencing.levels.some((devices) => storageOf(devices) === undefined) && row.deviceDistrusted === null
   const device = believed && !isCutOff(view, row)
   if (device || (boot?.guard.guarded === true && boot.guard.watchdog === 'armed')) return 'strong'
   return boot?.guard.guarded === true && view.node.settings.acceptGuardianLease ? 'weak' : believed ? 'unprotected' : 'manual'
@@ -51,12 +61,20 @@ export function isCutOff(view: View, row: NodeRow): boolean {
   return row.fencing.levels.length > 0 && said.length > 0 && said.every((state) => state === 'failed' || state === 'lies')
 }
 
+function levelOfGroup(view: View, row: NodeRow, group: GroupRow): keyof typeof texts {
+  const level = levelOf(view, row, currentBoot(view.state, row.name))
+  const storage = group.holder?.pinned.storage
+  const isCovered = storage !== undefined && row.fencing.levels.some((devices) => storageOf(devices)?.includes(storage) === true)
+  const reached = isCovered && row.deviceDistrusted === null && !isCutOff(view, row)
+  return reached && (level === 'manual' || level === 'unprotected' || level === 'weak') ? 'strong' : level
+}
+
 function ofGroup(view: View, group: GroupRow, input: GroupInput | undefined): Shown {
   const holder = mayStillRun(group) ? group.holder.node : null
   const candidates = input === undefined ? [] : table(input)
   const others = candidates.filter((candidate) => candidate.node !== holder && candidate.eligible).map((candidate) => candidate.node)
   const row = holder === null ? undefined : view.state.get('nodes', holder)
-  const level = row === undefined ? null : levelOf(view, row, currentBoot(view.state, row.name))
+  const level = row === undefined ? null : levelOfGroup(view, row, group)
   const text =
     row === undefined
       ? 'it runs nowhere'

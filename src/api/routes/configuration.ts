@@ -20,7 +20,7 @@ export function configurationRoutes(access: Access): readonly Route[] {
       method: 'GET',
       path: '/v1/config',
       tag: 'configuration',
-      summary: 'Settings, nodes and groups as one document, which POST /v1/apply takes.',
+      summary: 'Settings, nodes, shared disks and groups as one document, which POST /v1/apply takes.',
       query: {
         ...readQuery,
         format: { kind: 'choice', values: ['json', 'yaml'], doc: 'json unless given.' },

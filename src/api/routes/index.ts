@@ -6,6 +6,7 @@ import { caseRoutes } from './cases.js'
 import { checkpointRoutes } from './checkpoints.js'
 import { configurationRoutes } from './configuration.js'
 import { decisionRoutes } from './decisions.js'
+import { diskRoutes } from './disks.js'
 import { documentRoutes } from './documents.js'
 import { eventRoutes } from './events.js'
 import { explanationRoutes } from './explanations.js'
@@ -38,6 +39,7 @@ export function allRoutes(access: Access): readonly Route[] {
     memberRoutes,
     caseRoutes,
     brakesRoutes,
+    diskRoutes,
     decisionRoutes,
     operationRoutes,
     eventRoutes,

@@ -1,4 +1,5 @@
 /** A whole configuration. */
+import { diskDefinitionSchema } from './disks.js'
 import { groupDefinitionSchema } from './groups.js'
 import { nodeDocumentSchema } from './nodes.js'
 import { closed, mapOf, revision, text } from './schema.js'
@@ -8,6 +9,7 @@ export const configurationSchema = closed(
   {
     settings: settingsSchema,
     nodes: mapOf(nodeDocumentSchema, 'By name; nodes that are not listed stay as they are.', 64),
+    disks: mapOf(diskDefinitionSchema, 'By name; shared disks that are not listed stay as they are.', 64),
     groups: mapOf(groupDefinitionSchema, 'By name; groups that are not listed stay as they are, unless `prune` is set.'),
     prune: {
       type: 'boolean',

@@ -179,6 +179,10 @@ const definitionKeys = {
     ),
     default: 'stop',
   },
+  storage: text(
+    'A shared disk on which all of its resources live, and nowhere else: a node that is cut off from it (scsi3) can do nothing for the group any more. Counts from the next start on.',
+    63,
+  ),
   load: later('What it uses of the capacity of its node.'),
   dependsOn: later('Dependencies between groups.'),
 } as const satisfies Record<string, Schema>

@@ -1,4 +1,5 @@
 /** What requests may say, and the words that answers use. */
+export * from './disks.js'
 export * from './documents.js'
 export * from './groups.js'
 export * from './nodes.js'

@@ -4,7 +4,10 @@ import { choice, closed, duration, later, mapOf, type Schema, text } from './sch
 
 const device = closed(
   {
-    agent: text('Name of an installed fence agent, such as fence_ipmilan, or the path of one.', 200),
+    agent: text(
+      'Name of an installed fence agent, such as fence_ipmilan, or the path of one; or scsi3 with the parameter disk: the node is cut off from that shared disk.',
+      200,
+    ),
     parameters: mapOf(
       { type: ['string', 'number', 'boolean'], maxLength: 4_096 },
       'As the agent takes them on its standard input. Passwords and keys are shown as ******** and kept when sent back so.',

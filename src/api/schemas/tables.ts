@@ -37,6 +37,7 @@ export const caseStages = {
 export const proofKinds = {
   released: 'The holder reported that it stopped and sealed its token.',
   fenced: 'A fence device confirmed that the node is off.',
+  storage: 'Its key is gone from the shared disk that the group lives on: it can neither read nor write there.',
   guardian: 'The guardian of the node stated that everything is sealed and stopped.',
   rebooted: 'The node is back with another boot and found nothing running.',
   lease: 'Its lease ran out, and its watchdog with it.',

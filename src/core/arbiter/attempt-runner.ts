@@ -6,8 +6,8 @@
  * it was read twice (an agent that confirms off itself counts as one reading). An outcome that is not known is read back,
  * never repeated. Which devices that are is pinned in the attempt: what the node's row says meanwhile is for the next one.
  */
-import { type BootInstant, type CaseId, invariant, type LogIndex, type NodeId } from '../../base/index.js'
-import type { Attempt, CaseRow, Command, FenceDevice, NodeRow } from '../cluster/index.js'
+import { type BootId, type BootInstant, type CaseId, invariant, type LogIndex, type NodeId } from '../../base/index.js'
+import { type Attempt, type CaseRow, type Command, type FenceDevice, type NodeRow, storageAgent } from '../cluster/index.js'
 
 export interface DeviceCall {
   readonly callId: string
@@ -16,6 +16,13 @@ export interface DeviceCall {
   readonly action: 'off' | 'on' | 'status'
   readonly hold: boolean
   readonly timeout: number
+  /** Whose key it is about, where the device is a shared disk; left out where only the way to the disk is tried. */
+  readonly target?: Target
+}
+
+export interface Target {
+  readonly node: NodeId
+  readonly boot: BootId
 }
 
 export type AttemptEffect =
@@ -50,7 +57,7 @@ export interface AttemptView {
 interface Run {
   readonly id: string
   readonly caseId: CaseId
-  readonly target: NodeId
+  readonly target: Target
   readonly number: number
   readonly action: Attempt['action']
   readonly devices: readonly FenceDevice[]
@@ -100,7 +107,7 @@ export class AttemptRunner {
     if (node === undefined) return
     const id = runId(row.id, 1, node.revision)
     wanted.add(id)
-    this.prepare(id, node.fencing.levels[0] ?? [], 'off', effects)
+    this.prepare(id, row, node.fencing.levels[0] ?? [], 'off', effects)
   }
 
   private begin(view: AttemptView, id: string, row: CaseRow, open: Attempt, effects: AttemptEffect[]): Run {
@@ -108,7 +115,7 @@ export class AttemptRunner {
     const run: Run = {
       id,
       caseId: row.id,
-      target: row.node,
+      target: { node: row.node, boot: open.boot },
       number: open.number,
       action: open.action,
       devices,
@@ -129,22 +136,22 @@ export class AttemptRunner {
     else if (run.startedAfterRestart)
       for (const [at] of devices.entries())
         for (const held of [`${open.action}/${at}`, firstReading(at)]) effects.push({ kind: 'cancel', callId: `${id}/${held}` })
-    else if (open.action !== 'status') this.prepare(id, devices, open.action, effects)
+    else if (open.action !== 'status') this.prepare(id, run.target, devices, open.action, effects)
     return run
   }
 
   /** Starts the programs of the call, and of the reading that follows a power-off, and holds their input. */
-  private prepare(id: string, devices: readonly FenceDevice[], action: 'off' | 'on', effects: AttemptEffect[]): void {
+  private prepare(id: string, target: Target, devices: readonly FenceDevice[], action: 'off' | 'on', effects: AttemptEffect[]): void {
     for (const [at, device] of devices.entries()) {
-      this.hold(`${id}/${action}/${at}`, device, action, effects)
-      if (action === 'off') this.hold(`${id}/${firstReading(at)}`, device, 'status', effects)
+      this.hold(`${id}/${action}/${at}`, target, device, action, effects)
+      if (action === 'off') this.hold(`${id}/${firstReading(at)}`, target, device, 'status', effects)
     }
   }
 
-  private hold(callId: string, device: FenceDevice, action: DeviceCall['action'], effects: AttemptEffect[]): void {
+  private hold(callId: string, target: Target, device: FenceDevice, action: DeviceCall['action'], effects: AttemptEffect[]): void {
     if (this.prepared.has(callId) || this.early.has(callId)) return
     this.prepared.add(callId)
-    effects.push({ kind: 'call', call: deviceCall(callId, device, action, true) })
+    effects.push({ kind: 'call', call: deviceCall(callId, target, device, action, true) })
   }
 
   private advance(view: AttemptView, run: Run, effects: AttemptEffect[]): void {
@@ -153,7 +160,7 @@ export class AttemptRunner {
       run.askedLater = true
       effects.push({ kind: 'heartbeat-now' })
     }
-    if (run.phase === 'waiting' && view.mayAct && askedSince && (run.action !== 'off' || view.mayLose(run.target))) {
+    if (run.phase === 'waiting' && view.mayAct && askedSince && (run.action !== 'off' || view.mayLose(run.target.node))) {
       run.notes.push(`lease renewed${after(run, view.boot)}`)
       if (run.startedAfterRestart || run.action === 'status') this.readAll(run, effects)
       else {
@@ -200,7 +207,7 @@ export class AttemptRunner {
     this.early.clear()
     for (const run of this.runs.values()) {
       if (run.phase === 'waiting' && !run.startedAfterRestart && run.action !== 'status')
-        this.prepare(run.id, run.devices, run.action, effects)
+        this.prepare(run.id, run.target, run.devices, run.action, effects)
       if (run.pending.size === 0) continue
       for (const callId of run.pending) effects.push({ kind: 'cancel', callId })
       run.pending.clear()
@@ -253,7 +260,7 @@ export class AttemptRunner {
       const callId = `${run.id}/status/${at}/${nth}`
       run.pending.add(callId)
       if (this.prepared.has(callId)) effects.push({ kind: 'release', callId })
-      else effects.push({ kind: 'call', call: deviceCall(callId, device, 'status', false) })
+      else effects.push({ kind: 'call', call: deviceCall(callId, run.target, device, 'status', false) })
     }
   }
 
@@ -281,8 +288,15 @@ function finish(run: Run, confirmed: boolean, detail: string): void {
   run.result = { confirmed, detail: detail.slice(0, 1_000) }
 }
 
-function deviceCall(callId: string, device: FenceDevice, action: DeviceCall['action'], hold: boolean): DeviceCall {
-  return { callId, agent: device.agent, parameters: device.parameters, action, hold, timeout: device.timeout }
+function deviceCall(
+  callId: string,
+  { node, boot }: Target,
+  { agent, parameters, timeout }: FenceDevice,
+  action: DeviceCall['action'],
+  hold: boolean,
+): DeviceCall {
+  const target = agent === storageAgent ? { target: { node, boot } } : {}
+  return { callId, agent, parameters, action, hold, timeout, ...target }
 }
 
 const firstReading = (device: number): string => `status/${device}/1`

@@ -14,6 +14,7 @@ import {
   freezesOf,
   heldBy,
   isQuorumWithout,
+  isSwitchedOff,
   leaseBound,
   mayStillRun,
   metaOf,
@@ -282,16 +283,33 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
   const due =
     byOperator ||
     (stage === 'CONDEMNED' && (view.detector.refuses(row.node) || waited >= view.settings.condemned - view.settings.challenge))
-  if (!due || !isQuorumWithout(view.state, row.node, view.answering)) return wanted
-  const attempt = node.fencing.levels.length > 0 && mayBegin(view, row) ? attemptOrder(view, node, row, 'off') : null
+  if (!due || !mayBeCondemned(view, row) || !isQuorumWithout(view.state, row.node, view.answering)) return wanted
+  const attempt = levelsLeft(node, row).length > 0 && mayBegin(view, row) ? attemptOrder(view, node, row, 'off') : null
   const reason = byOperator
     ? row.trigger
     : `silent for ${Math.round(view.detector.silence(row.node, view.now))} ms, ${view.detector.refuses(row.node) ? 'all its ports refuse' : 'no answer to the challenge'}`
   return [
     ...wanted,
     { kind: 'withhold', node: row.node, boot: row.boot },
-    { kind: 'propose', key: `case/${row.node}`, command: { kind: 'condemn', caseId: row.id, attempt, reason, answering: view.answering } },
+    {
+      kind: 'propose',
+      key: `case/${row.node}`,
+      command: {
+        kind: 'condemn',
+        caseId: row.id,
+        attempt,
+        reason,
+        answering: view.answering,
+        ...(row.diskAnswer === undefined ? {} : { leaseOver: true as const }),
+      },
+    },
   ]
+}
+
+/** Who has answered on a shared disk lives, and ends by itself when its lease does: until then there is nothing to win. */
+function mayBeCondemned(view: ConductView, row: CaseRow): boolean {
+  if (row.diskAnswer === undefined || row.trigger.startsWith('asked by')) return true
+  return view.leases.untilExpired(row.node, row.boot, leaseBound(view.state, view.settings), 0, view.boot) === 0
 }
 
 function resume(row: CaseRow): Conduct {
@@ -327,7 +345,7 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
     return wanted
   }
   const mayCall = pauseOver(view, row) && mayBegin(view, row) && isQuorumWithout(view.state, row.node, view.answering)
-  if (!replaced && node.fencing.levels.length > 0 && mayCall) {
+  if (!replaced && levelsLeft(node, row).length > 0 && mayCall) {
     wanted.push({
       kind: 'propose',
       key: `case/${row.node}`,
@@ -394,14 +412,23 @@ function watchAttempt(view: ConductView, row: CaseRow, open: Attempt): readonly 
 
 function attemptOrder(view: ConductView, node: NodeRow, row: CaseRow, action: 'off' | 'on'): AttemptOrder {
   const offs = row.attempts.filter((attempt) => attempt.action === 'off').length
-  const switchedOff = row.attempts.findLast((attempt) => attempt.action === 'off' && attempt.state === 'confirmed')
-  const level = action === 'on' ? (switchedOff?.level ?? 0) : offs % Math.max(1, node.fencing.levels.length)
+  const left = levelsLeft(node, row)
+  const level = action === 'on' ? (row.attempts.findLast(isSwitchedOff)?.level ?? 0) : (left[offs % Math.max(1, left.length)] ?? 0)
   const last = row.attempts.at(-1)
   // Whoever failed may be the one that cannot reach the device: another tries next.
   const again = last === undefined || last.state === 'confirmed'
   const fit = view.detector.stage(row.arbiter) === 'HEALTHY' && currentBoot(view.state, row.arbiter)?.state === 'live'
   const arbiter = again && fit ? row.arbiter : chooseArbiter(view, node.name, last?.arbiter)
   return { number: row.attempts.length + 1, level, arbiter, action }
+}
+
+/** Levels of its devices that may still bring something: what has cut it off from its storage has done all that it can. */
+function levelsLeft(node: NodeRow, row: CaseRow): readonly number[] {
+  const isSpent = (level: number) =>
+    row.attempts.some(
+      (attempt) => attempt.level === level && attempt.action === 'off' && attempt.state === 'confirmed' && !isSwitchedOff(attempt),
+    )
+  return node.fencing.levels.flatMap((_, level) => (isSpent(level) ? [] : [level]))
 }
 
 /** After every level was tried once, each further round waits longer. */
@@ -422,7 +449,7 @@ function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduc
   if (row.attempts.some((attempt) => attempt.state === 'open'))
     return watchAttempt(view, row, row.attempts.find((attempt) => attempt.state === 'open') as Attempt)
   // Another proof may have come before the device's answer: what was switched off is switched on all the same.
-  const turnedOff = row.attempts.some((attempt) => attempt.action === 'off' && attempt.state === 'confirmed')
+  const turnedOff = row.attempts.some(isSwitchedOff)
   const turnedOn = row.attempts.some((attempt) => attempt.action === 'on')
   const waiting = row.groups.filter((name) => {
     const group = view.state.get('groups', name)

@@ -10,6 +10,7 @@ import * as brakes from './brakes.js'
 import * as cases from './cases.js'
 import type { Command, Envelope } from './commands.js'
 import { Context, padded, refuse } from './context.js'
+import * as disks from './disks.js'
 import { BeyondThisVersion } from './features.js'
 import * as freezes from './freezes.js'
 import * as groups from './groups.js'
@@ -198,6 +199,14 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return cases.leaseProof(context, command)
     case 'operator-proof':
       return cases.operatorProof(context, command)
+    case 'put-disk':
+      return disks.putDisk(context, command)
+    case 'delete-disk':
+      return disks.deleteDisk(context, command)
+    case 'disk-state':
+      return disks.diskState(context, command)
+    case 'disk-answer':
+      return disks.diskAnswer(context, command)
     case 'patch-settings':
       return values.changeSettings(context, command)
     case 'count-former-lease':
@@ -228,7 +237,7 @@ export function configRevision(reader: Reader): LogIndex {
 
 function changesConfiguration(context: Context): boolean {
   return context.draft.changes().some(({ table, value }) => {
-    if (table === 'settings') return true
+    if (table === 'settings' || table === 'disks') return true
     return (
       (table === 'groups' || table === 'scalables' || table === 'nodes') &&
       (value as { revision?: LogIndex } | undefined)?.revision === context.index

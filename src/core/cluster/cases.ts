@@ -4,16 +4,17 @@
  * The order in the log decides between the suspect's answer and its condemnation: whichever comes later is refused.
  * Each call to a fence device is an attempt committed before the device is called (P6), one at a time.
  */
-import { logIndex } from '../../base/index.js'
+import { type DiskName, logIndex, type NodeId } from '../../base/index.js'
 import { noteCause, whyCaseHeld } from './brakes.js'
 import type { Answering, Command } from './commands.js'
 import { type Context, refuse } from './context.js'
+import { heldOn, storageOf } from './disks.js'
 import { brakesLevel, levelInForce } from './features.js'
 import { mayStillRun } from './orders.js'
 import { prove, proveBoot } from './ownership.js'
 import { noteNodeLoss } from './quarantine.js'
 import { recoveredTrigger } from './recovered-trigger.js'
-import type { Attempt, CaseRow, Proof } from './rows.js'
+import type { Attempt, BootRow, CaseRow, Proof } from './rows.js'
 import { heldBy, isQuorumWithout, openCaseOf } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -95,6 +96,9 @@ export function condemn(context: Context, command: CommandOf<'condemn'>): Value 
   if (row.stage !== 'CHALLENGE') refuse('CONFLICT', `case ${row.id} is ${row.stage}`)
   const boot = context.boot(row.node, row.boot)
   if (boot === undefined || boot.state !== 'live') refuse('CONFLICT', `${row.node} has no live boot ${row.boot}`)
+  // By the order in the log, as with the nonce; the end of the lease is the leader's to judge.
+  if (row.diskAnswer !== undefined && command.leaseOver !== true && !row.trigger.startsWith('asked by'))
+    refuse('CONFLICT', `${row.node} has answered on the shared disk ${row.diskAnswer.disk}: its lease has to run out first`)
   leaveQuorum(context, row, command.answering)
   context.putBoot({ ...boot, state: 'condemned', condemned: { caseId: row.id, index: context.index, term: context.term } })
   const condemned: CaseRow = {
@@ -146,7 +150,7 @@ function beginAttempt(context: Context, row: CaseRow, order: CommandOf<'attempt'
   if (order.number !== row.attempts.length + 1) refuse('CONFLICT', `the next attempt of case ${row.id} is ${row.attempts.length + 1}`)
   if (order.arbiter === row.node) refuse('CONFLICT', 'a node is never its own arbiter')
   const node = context.draft.get('nodes', row.node)
-  const switchedOff = row.attempts.findLast((earlier) => earlier.action === 'off' && earlier.state === 'confirmed')
+  const switchedOff = row.attempts.findLast(isSwitchedOff)
   // What switched it off is what can switch it on.
   const devices = (order.action === 'on' ? switchedOff?.devices : node?.fencing.levels[order.level]) ?? []
   const begun: Attempt = {
@@ -184,8 +188,33 @@ export function attemptResult(context: Context, command: CommandOf<'attempt-resu
   if (!confirmed || open.action === 'on') return {}
   const boot = context.boot(row.node, row.boot)
   if (boot === undefined || after.stage !== 'CONDEMNED') return {}
+  const disks = storageOf(open.devices)
+  if (disks !== undefined) return cutOff(context, after, boot, `taken by ${open.arbiter} (${command.detail})`, disks)
   proveBoot(context, boot, 'fenced', row.id, `its fence device, called by ${open.arbiter}, confirms it is off (${command.detail})`)
   return {}
+}
+
+/** The node is without power by this attempt, and not merely without its storage. */
+export function isSwitchedOff(attempt: Attempt): boolean {
+  return attempt.action === 'off' && attempt.state === 'confirmed' && storageOf(attempt.devices) === undefined
+}
+
+/**
+ * Its key is gone from these disks, under an exclusive reservation: that ends the tokens of the groups that live there whole. For
+ * others it is a step on the way, and the case goes on.
+ */
+function cutOff(context: Context, row: CaseRow, boot: BootRow, how: string, disks: readonly DiskName[]): Value {
+  const detail = `its key is gone from ${disks.join(' and ')}, ${how}`
+  const groups = heldOn(context, row, disks)
+  const proof: Proof = { kind: 'storage', index: context.index, at: context.at, boot: boot.boot, caseId: row.id, detail }
+  for (const group of groups) prove(context, group, proof)
+  const timeline = [...row.timeline, { stage: 'CUT OFF', at: context.at, wall: context.wall, detail }]
+  context.putCase({ ...row, timeline })
+  context.event('node.cut-off', row.node, `${row.node} is cut off from its storage: ${detail}`, { case: row.id, disks })
+  if (heldBy(context.draft, row.node, row.boot).length > 0) return { proved: groups.map(({ name }) => name) }
+  proveBoot(context, boot, 'storage', row.id, detail)
+  endFenceOperations(context, row.node, detail)
+  return { proved: groups.map(({ name }) => name) }
 }
 
 export function abandonAttempt(context: Context, command: CommandOf<'abandon-attempt'>): Value {
@@ -205,10 +234,13 @@ function endAttempt(context: Context, row: CaseRow, open: Attempt, state: Attemp
     case: row.id,
     number: open.number,
   })
-  for (const operation of state === 'confirmed' ? context.runningOperations(row.node) : []) {
-    if (operation.kind === 'fence') context.endOperation(operation.id, 'done', `${row.node} is fenced: ${detail}`)
-  }
+  if (state === 'confirmed' && storageOf(open.devices) === undefined) endFenceOperations(context, row.node, detail)
   return after
+}
+
+function endFenceOperations(context: Context, node: NodeId, detail: string): void {
+  for (const operation of context.runningOperations(node))
+    if (operation.kind === 'fence') context.endOperation(operation.id, 'done', `${node} is fenced: ${detail}`)
 }
 
 export function recoverCase(context: Context, command: CommandOf<'recover-case'>): Value {

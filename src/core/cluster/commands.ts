@@ -2,6 +2,7 @@
 import type {
   BootId,
   CaseId,
+  DiskName,
   GroupName,
   LogIndex,
   LogTime,
@@ -15,7 +16,7 @@ import type {
   WallTime,
 } from '../../base/index.js'
 import type { AnyDefinition } from './definition.js'
-import type { Address, Candidate, Fencing, Guard, HolderReport, Notice, OperationRow, ProbeResult } from './rows.js'
+import type { Address, Candidate, DiskDefinition, Fencing, Guard, HolderReport, Notice, OperationRow, ProbeResult } from './rows.js'
 
 /** Preconditions on an object's revision: `If-Match`, `If-None-Match: *`. */
 export interface Precondition {
@@ -254,6 +255,8 @@ export type Command =
       readonly attempt: AttemptOrder | null
       readonly reason: string
       readonly answering: Answering
+      /** The leader has judged that its lease has run out: needed where it has answered on a shared disk. */
+      readonly leaseOver?: true
     }
   | { readonly kind: 'attempt'; readonly caseId: CaseId; readonly attempt: AttemptOrder; readonly answering: Answering }
   | {
@@ -297,6 +300,33 @@ export type Command =
     }
   /** A boot showed itself after it was proved ended. */
   | { readonly kind: 'void-proof'; readonly node: NodeId; readonly boot: BootId; readonly sign: string }
+  // Shared disks.
+  | {
+      readonly kind: 'put-disk'
+      readonly disk: DiskName
+      readonly definition: DiskDefinition
+      readonly precondition: Precondition
+    }
+  | { readonly kind: 'delete-disk'; readonly disk: DiskName; readonly precondition: Precondition }
+  /** Whether the key of this boot stands on the disk, under the reservation that its use needs. */
+  | {
+      readonly kind: 'disk-state'
+      readonly node: NodeId
+      readonly boot: BootId
+      readonly disk: DiskName
+      /** Of the disk's row. */
+      readonly place: LogIndex
+      readonly ready: boolean
+      readonly detail: string
+    }
+  /** The suspect's key came back on the disk after this arbiter had taken it away. */
+  | {
+      readonly kind: 'disk-answer'
+      readonly caseId: CaseId
+      readonly arbiter: NodeId
+      readonly nonce: string
+      readonly disk: DiskName
+    }
   // The rest.
   /** What was counted until now counts no more. */
   | { readonly kind: 'release-brakes'; readonly by: string; readonly reason: string }

@@ -2,7 +2,7 @@
  * What an administrator writes about a group, in the normal form that the log carries: every default filled in,
  * every duration in milliseconds.
  */
-import type { GroupName, NodeId, ResourceName } from '../../base/index.js'
+import type { DiskName, GroupName, NodeId, ResourceName } from '../../base/index.js'
 import { type DependsOn, dependenciesOf } from './dependencies.js'
 import type { FailurePolicy } from './failure-policy.js'
 
@@ -110,6 +110,11 @@ export interface GroupDefinition extends FailurePolicy {
    * keeps order, token and run record of a group.
    */
   readonly isolation?: 'dedicated'
+  /**
+   * All of its resources live on this shared disk and act nowhere else: who is cut off from it can do nothing for the group any
+   * more. Counts from the next grant on.
+   */
+  readonly storage?: DiskName
 }
 
 /** What an administrator writes of a group that runs on several nodes at once. */

@@ -6,6 +6,7 @@
  */
 import type { Command, PlannedAction } from './commands.js'
 import type { GroupDefinition } from './definition.js'
+import { storageAgent } from './disks.js'
 import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
 
 /** The highest level that this version understands. */
@@ -41,6 +42,9 @@ export const silentGuardianLevel = 3
 /** Brought brakes on causes, groups in POISON, quarantine, jeopardy, and what follows the loss of the quorum. */
 export const brakesLevel = 4
 
+/** Brought shared disks: challenges there, storage that a node is cut off from, groups that live on one. */
+export const sharedDiskLevel = 5
+
 const settingsOfBrakes = [
   'causesMax',
   'causesWindow',
@@ -60,8 +64,18 @@ export function levelOf(command: Command): number {
   switch (command.kind) {
     case 'transaction':
       return Math.max(1, ...command.commands.map(levelOf))
+    case 'put-disk':
+    case 'delete-disk':
+    case 'disk-state':
+    case 'disk-answer':
+      return sharedDiskLevel
+    case 'condemn':
+      return command.leaseOver === undefined ? 1 : sharedDiskLevel
+    case 'patch-node':
+      return command.fencing?.levels.flat().some(({ agent }) => agent === storageAgent) === true ? sharedDiskLevel : 1
     case 'put-group':
       if (command.definition.mode === 'scalable') return scalableLevel
+      if (command.definition.storage !== undefined) return sharedDiskLevel
       if (command.definition.offlineProbe !== undefined || command.definition.isolation !== undefined) return maintenanceLevel
       if (command.definition.onQuorumLoss !== undefined) return brakesLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1

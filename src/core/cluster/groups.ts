@@ -4,6 +4,7 @@ import type { GroupName } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import type { GroupDefinition, ScalableDefinition } from './definition.js'
+import { checkStorage, disksOf } from './disks.js'
 import { refuseFrozen } from './freezes.js'
 import { isLeaving } from './members.js'
 import { mayStillRun } from './orders.js'
@@ -32,6 +33,8 @@ export function putGroup(context: Context, command: CommandOf<'put-group'>): Val
     .filter((node) => !isLeaving(context.draft, node))
   const problem = checkAnyDefinition(name, definition, nodes)
   if (problem !== undefined) throw problem
+  const elsewhere = definition.mode === 'scalable' ? undefined : checkStorage(definition, disksOf(context.draft))
+  if (elsewhere !== undefined) throw elsewhere
   if (definition.onQuorumLoss === 'selfFence') needWatchdogs(context, definition)
   if (definition.mode === 'scalable') return putScalable(context, name, scalable, definition, intent)
   const removed = found !== undefined && mayStillRun(found) && !definition.nodes.includes(found.holder.node) ? found.holder.node : undefined

@@ -1,10 +1,21 @@
 /** The replicated database: what the log says about nodes, groups, grants, proofs and everything else. */
 export { type Applied, apply, configRevision, tryApply } from './apply.js'
 export { type Brakes, brakesOf, isAskedFor, whyCaseHeld, whyHeld } from './brakes.js'
+export { isSwitchedOff } from './cases.js'
 export * from './commands.js'
 export { Context, journalKey, padded } from './context.js'
 export * from './definition.js'
 export * from './dependencies.js'
+export {
+  checkStorage,
+  checkStorageDevices,
+  disksOf,
+  diskTimeoutMax,
+  diskTimeoutMin,
+  isReadyOn,
+  storageAgent,
+  storageOf,
+} from './disks.js'
 export * from './failure-policy.js'
 export { forgottenAt, isOnlyDegraded } from './failures.js'
 export {
@@ -17,6 +28,7 @@ export {
   levelOfAll,
   maintenanceLevel,
   scalableLevel,
+  sharedDiskLevel,
   silentGuardianLevel,
   silentMonitorLevel,
   supportedLevel,

@@ -2,6 +2,7 @@
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import { offlineProbeOf } from './definition.js'
+import { checkStorageDevices } from './disks.js'
 import { leaveLevel, levelInForce, maintenanceLevel } from './features.js'
 import { freezesOf, probedSince } from './freezes.js'
 import { newMember, newNode } from './members.js'
@@ -191,6 +192,8 @@ function endRebooted(context: Context, node: NodeRow['name'], earlier: string, d
 export function patchNode(context: Context, command: CommandOf<'patch-node'>): Value {
   const node = context.node(command.node)
   checkRevision(node.revision, command.precondition, `node ${node.name}`)
+  const problem = checkStorageDevices(context.draft, command.fencing?.levels ?? [])
+  if (problem !== undefined) throw problem
   context.putNode({
     ...node,
     ...(command.fencing === undefined ? {} : { fencing: command.fencing, deviceDistrusted: null }),

@@ -9,6 +9,7 @@ import { noteCause, whyHeld } from './brakes.js'
 import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { claimsOf, isUpdatable } from './definition.js'
+import { whyNotOnDisk } from './disks.js'
 import { isOnlyDegraded } from './failures.js'
 import { brakesLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce, scalableLevel } from './features.js'
 import { probedSince, thaw } from './freezes.js'
@@ -76,6 +77,8 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
     return probe.result === 'running' ? 'something of the group runs there without a grant' : `its probe there failed: ${probe.detail}`
   const missing = whyNotPart(context, group, node, boot)
   if (missing !== undefined) return missing
+  const offDisk = whyNotOnDisk(context.draft, group.definition, row)
+  if (offDisk !== undefined) return offDisk
   const claims = claimsOf(group.definition.resources)
   for (const other of claims.length === 0 ? [] : context.groups()) {
     if (other.name !== group.name && other.doubts !== undefined) {
@@ -238,10 +241,11 @@ function grant(context: Context, group: GroupRow, node: NodeId, boot: BootId): s
 function updated(context: Context, group: HeldGroup): HeldGroup {
   const { holder } = group
   const report = { ...holder.report, state: 'STARTING' as const, at: context.at, since: context.at }
-  // Whose monitor it has is settled with the grant.
-  const { isolation: _wanted, ...definition } = group.definition
-  const { isolation } = holder.pinned
-  const pinned = isolation === undefined ? definition : { ...definition, isolation }
+  // Whose monitor it has, and what proves it cut off, is settled with the grant.
+  const { isolation: _wanted, storage: _later, ...definition } = group.definition
+  const { isolation, storage } = holder.pinned
+  const settled = { ...(isolation === undefined ? {} : { isolation }), ...(storage === undefined ? {} : { storage }) }
+  const pinned = { ...definition, ...settled }
   return { ...group, holder: { ...holder, pinned, pinnedRevision: group.resourcesRevision, report } }
 }
 

@@ -6,6 +6,7 @@
 import type {
   BootId,
   CaseId,
+  DiskName,
   GroupName,
   LogIndex,
   LogTime,
@@ -125,7 +126,7 @@ export interface Guard {
   readonly emergencyStop: number
 }
 
-export type ProofKind = 'released' | 'fenced' | 'guardian' | 'rebooted' | 'lease' | 'operator'
+export type ProofKind = 'released' | 'fenced' | 'storage' | 'guardian' | 'rebooted' | 'lease' | 'operator'
 
 /** Why an earlier holder can no longer act. */
 export interface Proof {
@@ -164,6 +165,36 @@ export interface BootRow {
       readonly since?: LogIndex
     }
   }
+  /** Whether its key stands on the shared disks, as it last said; left out where it has said nothing. */
+  readonly disks?: {
+    readonly [disk: DiskName]: {
+      readonly ready: boolean
+      /** Of the disk's row. */
+      readonly place: LogIndex
+      readonly detail: string
+      readonly at: LogTime
+    }
+  }
+}
+
+/** A LUN that every node reaches. */
+export interface DiskDefinition {
+  /** `challenge`: carries keys and nothing else. `storage`: groups live on it. */
+  readonly use: 'challenge' | 'storage'
+  /** By a session of Quorate's own, in user space. Either this or `device`. */
+  readonly iscsi?: { readonly url: string; readonly user?: string; readonly password?: string }
+  /** Path of a block device, the same on every node. */
+  readonly device?: string
+  /** Milliseconds one request may take. */
+  readonly timeout: number
+}
+
+export interface DiskRow {
+  readonly name: DiskName
+  readonly definition: DiskDefinition
+  /** Of the entry that last said where it is. */
+  readonly place: LogIndex
+  readonly revision: LogIndex
 }
 
 export type ResourceState = 'STOPPED' | 'STARTING' | 'ONLINE' | 'STOPPING' | 'FAILED' | 'UNKNOWN'
@@ -381,6 +412,8 @@ export interface CaseRow {
   readonly dossier: { readonly [key: string]: unknown }
   readonly timeline: readonly { readonly stage: string; readonly at: LogTime; readonly wall: WallTime; readonly detail: string }[]
   readonly attempts: readonly Attempt[]
+  /** Its key was registered again on a shared disk after the challenge. */
+  readonly diskAnswer?: { readonly at: LogTime; readonly disk: DiskName }
   readonly proof: Proof | null
   /** Groups that the boot held when it was condemned. */
   readonly groups: readonly GroupName[]
@@ -548,6 +581,7 @@ export interface Tables {
   readonly cases: CaseRow
   readonly causes: CauseRow
   readonly operations: OperationRow
+  readonly disks: DiskRow
   readonly store: StoreRow
   readonly checkpoints: CheckpointRow
   readonly requests: RequestRow

@@ -114,6 +114,7 @@ function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: rea
   if (own !== undefined) return own
   if (definition.nodes.includes('primary' as NodeId))
     return wrong('a node is called "primary", as the role of a copy is', 'leave that node out of its list')
+  if (definition.storage !== undefined) return wrong('instances on several nodes cannot live on one shared disk', 'leave "storage" out')
   if (definition.isolation === 'dedicated')
     return wrong('instances do not have a monitor of their own', 'leave "isolation" out: they share that of their node')
   const lax = Object.entries(resources).find(([, one]) => one.promotable === true && one.critical === false)

@@ -33,6 +33,7 @@ export const tableNames: readonly TableName[] = [
   'scalables',
   'cases',
   'causes',
+  'disks',
   'operations',
   'store',
   'checkpoints',
@@ -322,7 +323,7 @@ export function votingNodes(reader: Reader): readonly NodeId[] {
 
 function isCutOff(reader: Reader, node: NodeId): boolean {
   const proof = currentBoot(reader, node)?.proof?.kind
-  if (proof === 'fenced' || proof === 'operator') return true
+  if (proof === 'fenced' || proof === 'operator' || proof === 'storage') return true
   const open = openCaseOf(reader, node)
   if (open === undefined) return false
   // Whatever the proof was: what has been switched off since cannot answer any more, though it did a moment ago.

@@ -5,7 +5,7 @@
  * and answers with the difference. It acts only on grants to its own boot and only within the lease (P4, P5); what runs
  * without a grant is stopped.
  */
-import type { BootId, BootInstant, GroupName, LogIndex, NodeId, Token } from '../../base/index.js'
+import type { BootId, BootInstant, DiskName, GroupName, LogIndex, NodeId, Token } from '../../base/index.js'
 import {
   type Command,
   canonical,
@@ -24,6 +24,7 @@ import {
   scalableLevel,
   silentMonitorLevel,
 } from '../cluster/index.js'
+import type { DiskStanding } from '../disks/index.js'
 import type { GroupReport, MonitorOrder, MonitorReport } from '../monitor/index.js'
 
 export interface NodeAgentView {
@@ -34,6 +35,8 @@ export interface NodeAgentView {
   readonly mayAct: boolean
   readonly deadline: BootInstant | undefined
   readonly now: number
+  /** How this node stands on a shared disk; left out where there is none. */
+  readonly standing?: (disk: DiskName) => DiskStanding
 }
 
 export type NodeAgentEffect =
@@ -205,13 +208,16 @@ export class NodeAgent {
       })
       return
     }
-    // A node that finds itself condemned stops everything first.
-    const stop = holder.order.wanted === 'stop' || !admitted
+    const { storage } = holder.pinned
+    const standing = storage === undefined ? 'ready' : (view.standing?.(storage) ?? 'unknown')
+    // A node that finds itself condemned stops everything first; one whose key is gone, what lives on that disk: it has lost the
+    // token for it, and can write nothing more (failfast).
+    const stop = holder.order.wanted === 'stop' || !admitted || standing === 'lost'
     const sequence = stop && holder.order.wanted !== 'stop' ? holder.order.sequence + 1_000 : holder.order.sequence
     const to = holder.pinned.isolation === 'dedicated' ? group.name : undefined
     const dedicated = to === undefined ? {} : { dedicated: true as const }
     if (stop) this.order(view, group.name, { kind: 'stop', group: group.name, token: holder.token, sequence, ...dedicated }, effects, to)
-    else if (view.mayAct && view.deadline !== undefined) this.orderRun(view, group, view.deadline, effects)
+    else if (view.mayAct && view.deadline !== undefined && standing === 'ready') this.orderRun(view, group, view.deadline, effects)
     if (report !== undefined && report.token === holder.token) this.tell(view, group, report, effects)
   }
 
