@@ -65,6 +65,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       onLearnt: (group, resource, processes) => post({ kind: 'learnt', group, resource, processes }),
       onEnded: (group, resource, ended, detail) => post({ kind: 'ended', group, resource, process: ended, detail }),
       onEmptied: (group, resource) => post({ kind: 'emptied', group, resource }),
+      onChanged: (group, resource) => post({ kind: 'changed', group, resource }),
     },
   )
   let daemon: LocalConnection | undefined

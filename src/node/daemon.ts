@@ -2,7 +2,14 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
 import { type BootId, ClusterError, type GroupName, type MemberId, type NodeId, type SessionId, type Token } from '../base/index.js'
-import { ClusterState, Formation, type FormationEffect, type FormationMessage, supportedLevel } from '../core/cluster/index.js'
+import {
+  ClusterState,
+  Formation,
+  type FormationEffect,
+  type FormationMessage,
+  type GroupDefinition,
+  supportedLevel,
+} from '../core/cluster/index.js'
 import type { ClusterQuestion, LookFound, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
 import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/index.js'
@@ -18,8 +25,9 @@ import type { NodeIdentity, NodeIo } from './io.js'
 import { type Frame, kindOf, type Question } from './messages.js'
 import { Monitors } from './monitors.js'
 import { QuorateNode, tickInterval } from './node.js'
-import { OcfAgents, type Program } from './ocf-agents.js'
+import { OcfAgents, type Program, type Validation } from './ocf-agents.js'
 import { ResourceVerbs, type ResourceVerbsDoors } from './resource-verbs.js'
+import { Units } from './units.js'
 
 export type Called = Extract<MonitorReport, { kind: 'called' }>
 
@@ -36,6 +44,8 @@ export interface Daemon {
   call(program: Program): Promise<Called>
   /** The OCF agents of this node. */
   readonly agents: OcfAgents
+  /** The services of systemd on this node. */
+  readonly units: Units
   /** Resolves when the node runs. */
   readonly formed: Promise<QuorateNode>
   close(): Promise<void>
@@ -270,10 +280,11 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const look: ResourceVerbsDoors['look'] = (order, timeoutMs, to) =>
     askMonitor(looks, timeoutMs, (lookId) => monitor.send({ kind: 'look', lookId, ...order }, to))
   const agents = new OcfAgents(config.node, run, call)
+  const units = new Units(config.node)
   const verbs = new ResourceVerbs({ self: config.node, boot, runFolder: run, agents, node: () => node, call, look })
   const answerHere = (question: Question): Promise<unknown> | undefined => {
     if (question.kind === 'log') return answerLog(config.logDir, question)
-    if (question.kind === 'validate') return agents.validate(question.resources)
+    if (question.kind === 'validate') return validateAll([agents, units], question.resources)
     if (question.kind === 'look') return verbs.look(question)
     if (question.kind === 'act') return verbs.act(question)
     return doors.answers?.(question)
@@ -306,7 +317,9 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     formed,
     call,
     agents,
+    units,
     close: async () => {
+      units.close()
       clearInterval(ticker)
       formation.stop()
       node?.stop()
@@ -413,4 +426,13 @@ async function stateOf({ applied, rows }: Restored): Promise<ClusterState> {
   }
   state.appliedIndex = applied.index
   return state
+}
+
+/** Each looks at what is its own. */
+async function validateAll(
+  judges: readonly { validate(resources: GroupDefinition['resources']): Promise<Validation> }[],
+  resources: GroupDefinition['resources'],
+): Promise<Validation> {
+  const answers = await Promise.all(judges.map((judge) => judge.validate(resources)))
+  return { problems: answers.flatMap(({ problems }) => problems), warnings: answers.flatMap(({ warnings }) => warnings) }
 }

@@ -45,7 +45,7 @@ const dependencySchema: Schema = {
 
 export const resourceSchema = closed(
   {
-    type: text('The name of a built-in type, or ocf:<provider>:<agent>; GET /v1/types lists them.', 200),
+    type: text('The name of a built-in type, ocf:<provider>:<agent>, or systemd:<unit>; GET /v1/types lists them.', 300),
     parameters: mapOf(parameter, 'As GET /v1/types/{type} describes them.', 1_000),
     dependsOn: {
       type: 'array',

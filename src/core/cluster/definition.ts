@@ -8,7 +8,7 @@ import type { FailurePolicy } from './failure-policy.js'
 
 export type ParameterValue = string | number | boolean | readonly string[] | { readonly [key: string]: string }
 
-/** The name of a built-in type, or `ocf:<provider>:<agent>`. */
+/** The name of a built-in type, `ocf:<provider>:<agent>`, or `systemd:<unit>`. */
 export type ResourceType = string
 
 /** Counts that are not there are one: the first failure and the first time-out count. */
@@ -168,7 +168,7 @@ export function isUpdatable(before: GroupDefinition['resources'], after: GroupDe
 }
 
 /**
- * Names of things outside the group that two groups must not hold at once, such as `address:10.0.0.100`.
+ * Names of things outside the group that two groups must not hold at once, such as `address:10.0.0.100` or `unit:nginx.service`.
  * What a holder's pinned definition claims stays held until its token ends.
  */
 export function claimsOf(resources: GroupDefinition['resources']): readonly string[] {
@@ -180,6 +180,8 @@ export function claimsOf(resources: GroupDefinition['resources']): readonly stri
     if (resource.type === 'ocf:heartbeat:IPaddr2' && typeof resource.parameters.ip === 'string') {
       claims.push(`address:${resource.parameters.ip.split('/')[0]}`)
     }
+    const unit = /^systemd:(.+?)(?:\.service)?$/.exec(resource.type)?.[1]
+    if (unit !== undefined) claims.push(`unit:${unit}.service`)
   }
   return claims.sort()
 }

@@ -9,7 +9,7 @@ import type { GroupDefinition } from './definition.js'
 import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
 
 /** The highest level that this version understands. */
-export const supportedLevel = 4
+export const supportedLevel = 5
 
 /** Brought rules for failures: what groups and decisions may say of them, and what rows keep for them. */
 export const failureRulesLevel = 2
@@ -38,6 +38,9 @@ export const silentGuardianLevel = 3
 /** Brought brakes on causes, groups in POISON, quarantine, jeopardy, and what follows the loss of the quorum. */
 export const brakesLevel = 4
 
+/** Brought units of systemd as resources. */
+export const unitsLevel = 5
+
 const settingsOfBrakes = [
   'causesMax',
   'causesWindow',
@@ -58,6 +61,7 @@ export function levelOf(command: Command): number {
     case 'transaction':
       return Math.max(1, ...command.commands.map(levelOf))
     case 'put-group':
+      if (hasUnits(command.definition)) return unitsLevel
       if (command.definition.offlineProbe !== undefined || command.definition.isolation !== undefined) return maintenanceLevel
       if (command.definition.onQuorumLoss !== undefined) return brakesLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
@@ -111,6 +115,10 @@ function hasFailureRules({
 
 function hasDependencyKinds({ resources }: GroupDefinition): boolean {
   return Object.values(resources).some(({ dependsOn }) => dependsOn.some((needed) => typeof needed !== 'string'))
+}
+
+function hasUnits({ resources }: GroupDefinition): boolean {
+  return Object.values(resources).some(({ type }) => type.startsWith('systemd:'))
 }
 
 function levelOfAction(action: PlannedAction): number {

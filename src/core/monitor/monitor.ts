@@ -126,6 +126,8 @@ export class MonitorCore {
         return this.#touch(event.group)?.resource(event.resource)?.onEnded(event.process, event.detail, now)
       case 'emptied':
         return this.#touch(event.group)?.resource(event.resource)?.onEmptied(now)
+      case 'changed':
+        return this.#touch(event.group)?.resource(event.resource)?.onChanged(now)
       case 'called': {
         const group = this.#calls.onCalled(event)
         if (group !== undefined) this.#countCalls(group)
