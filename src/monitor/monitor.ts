@@ -13,6 +13,7 @@ import { allContainments, identify, openContainment } from '../io/processes/inde
 import { openRunFolder } from '../io/run-folder/index.js'
 import { serveAgentCommands } from './agent-commands.js'
 import { openAttributes } from './attributes.js'
+import { CarriedFiles } from './carried.js'
 import type { MonitorConfig } from './config.js'
 import { Performer } from './performer.js'
 
@@ -69,8 +70,9 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
     },
   )
   let daemon: LocalConnection | undefined
-  const report = (said: MonitorReport) => daemon?.send(said)
-  const performer = new Performer({ runFolder, containment, agents, post, report, log })
+  const carried = new CarriedFiles({ node: config.node, runFolder, log, report: (said) => daemon?.send(said) })
+  const report = (said: MonitorReport) => carried.tell(said)
+  const performer = new Performer({ runFolder, containment, agents, carried, post, report, log })
   const inbox: MonitorEvent[] = []
   let busy = true // Until it has resumed.
   let closed = false
@@ -151,6 +153,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       clearInterval(looking)
       clearInterval(beating)
       agents.close()
+      carried.close()
       await commands?.close()
       await server.close()
       runFolder.clearPid(role)

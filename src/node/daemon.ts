@@ -21,6 +21,7 @@ import { openPeers } from '../io/peers/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
 import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
 import { answerAgent } from './agent-questions.js'
+import { Carried } from './carried.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import { type Frame, kindOf, type Question } from './messages.js'
 import { Monitors } from './monitors.js'
@@ -191,8 +192,16 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const hellos = new Map<GroupName | undefined, MonitorReport>()
   const monitorReport = (report: MonitorReport, from: GroupName | undefined): void => {
     if (report.kind === 'hello') hellos.set(from, report)
-    node?.monitorReport(report, from)
+    if (node !== undefined) carried.onReport(report, from)
   }
+  const carried: Carried = new Carried({
+    self: config.node,
+    runFolder: run,
+    node: () => node,
+    send: (order, to) => monitor.send(order, to),
+    tell: (report, from) => node?.monitorReport(report, from),
+    log,
+  })
   let guardianSilentTicks = 0
   let guardianState: Parameters<QuorateNode['guardianReported']>[0]
   const guardian = openGuardianLink(run.socket('guardian'), {
@@ -225,7 +234,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     store,
     peers,
     datagrams,
-    monitor,
+    monitor: { send: (order, to) => carried.send(order, to), want: (groups) => monitor.want(groups), open: monitor.open },
     guardian,
     lease: { write: (deadline) => lease.extend(deadline) },
     freshId: () => randomBytes(9).toString('base64url'),
@@ -295,7 +304,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, (question) => answerHere(question))
     node = started
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
-    for (const [from, hello] of hellos) started.monitorReport(hello, from)
+    for (const [from, hello] of hellos) carried.onReport(hello, from)
     if (guardianState !== undefined) started.guardianReported(guardianState)
     return started
   }
@@ -320,6 +329,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     units,
     close: async () => {
       units.close()
+      carried.close()
       clearInterval(ticker)
       formation.stop()
       node?.stop()

@@ -1,4 +1,6 @@
 /** The running node. */
+
+export { bytesOfCheckpoint, leaveInParts } from './carried.js'
 export { type Called, type Daemon, type DaemonDoors, startDaemon } from './daemon.js'
 export type { NodeIdentity, NodeIo } from './io.js'
 export type { Frame, Question } from './messages.js'

@@ -29,6 +29,7 @@ interface WrittenResource extends WrittenWatching {
   readonly stop?: { readonly timeout?: Span }
   readonly restart?: { readonly max?: number; readonly window?: Span; readonly delay?: Span }
   readonly critical?: boolean
+  readonly files?: readonly string[]
 }
 
 interface WrittenGroup {
@@ -194,6 +195,7 @@ function normaliseResource(name: string, written: WrittenResource): ResourceDefi
       ...(delay === 0 ? {} : { delay }),
     },
     ...(written.critical === false ? { critical: false } : {}),
+    ...((written.files ?? []).length === 0 ? {} : { files: written.files }),
   }
 }
 
@@ -236,5 +238,6 @@ export function writtenResource(resource: ResourceDefinition): Record<string, un
     stop: { timeout: formatDuration(stop.timeout) },
     restart: { max: restart.max, window: formatDuration(restart.window), delay: formatDuration(restart.delay ?? 0) },
     critical: resource.critical ?? true,
+    files: resource.files ?? [],
   }
 }

@@ -72,6 +72,13 @@ export const resourceSchema = closed(
       description: 'False: when its restarts are used up, the group stays where it is without it, and is DEGRADED.',
       default: true,
     },
+    files: {
+      type: 'array',
+      description:
+        'Absolute paths of files that go with the group: carried along as they change where it runs, and put back before it starts elsewhere.',
+      items: { type: 'string', maxLength: 1_024 },
+      maxItems: 32,
+    },
     onStopFailure: later('What follows a stop that fails.'),
     isolation: later('A monitor of its own is given to the whole group.'),
   },

@@ -60,6 +60,8 @@ export interface ResourceDefinition {
     /** Milliseconds before such a restart, doubled for each further failure in the window; left out where it is 0. */
     readonly delay?: number
   }
+  /** Absolute paths of files that go with the group: kept as they change where it runs, and put back before it starts elsewhere. */
+  readonly files?: readonly string[]
   /** False: when its restarts are used up the group stays where it is, without it. Left out where it is true. */
   readonly critical?: boolean
 }

@@ -41,6 +41,9 @@ export const brakesLevel = 4
 /** Brought units of systemd as resources. */
 export const unitsLevel = 5
 
+/** Brought files that are carried along, and checkpoints in parts. */
+export const carriedLevel = 5
+
 const settingsOfBrakes = [
   'causesMax',
   'causesWindow',
@@ -62,6 +65,7 @@ export function levelOf(command: Command): number {
       return Math.max(1, ...command.commands.map(levelOf))
     case 'put-group':
       if (hasUnits(command.definition)) return unitsLevel
+      if (Object.values(command.definition.resources).some(({ files }) => files !== undefined)) return carriedLevel
       if (command.definition.offlineProbe !== undefined || command.definition.isolation !== undefined) return maintenanceLevel
       if (command.definition.onQuorumLoss !== undefined) return brakesLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
@@ -87,6 +91,10 @@ export function levelOf(command: Command): number {
     case 'patch-settings':
       if (settingsOfBrakes.some((key) => key in command.patch)) return brakesLevel
       return 'verifyInterval' in command.patch ? pathWatchLevel : 1
+    case 'put-checkpoint':
+      return command.parts === undefined && command.file === undefined && command.keep === undefined ? 1 : carriedLevel
+    case 'put-checkpoint-part':
+      return carriedLevel
     case 'release-brakes':
     case 'end-quarantine':
     case 'see-links':

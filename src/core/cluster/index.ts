@@ -1,6 +1,17 @@
 /** The replicated database: what the log says about nodes, groups, grants, proofs and everything else. */
 export { type Applied, apply, configRevision, tryApply } from './apply.js'
 export { type Brakes, brakesOf, isAskedFor, whyCaseHeld, whyHeld } from './brakes.js'
+export {
+  agesOf,
+  carriedFileMax,
+  carriedOfGroupMax,
+  checkpointMax,
+  checkpointsOf,
+  fileKey,
+  filePathProblem,
+  partBytes,
+  partsOf,
+} from './checkpoints.js'
 export * from './commands.js'
 export { Context, journalKey, padded } from './context.js'
 export * from './definition.js'
@@ -11,6 +22,7 @@ export { forgottenAt, isOnlyDegraded } from './failures.js'
 export {
   BeyondThisVersion,
   brakesLevel,
+  carriedLevel,
   dependencyKindsLevel,
   forwardTermLevel,
   levelInForce,

@@ -95,6 +95,7 @@ export function openRunFolder(path: string): RunFolder {
       if (readAs<{ boot: BootId }>(bootFile)?.boot === boot) return
       for (const [group, token] of openTokens(records)) deleteRunRecord(records, group, token)
       units.clear()
+      for (const left of ['captured', 'staged']) rmSync(join(root, left), { recursive: true, force: true })
       rmSync(emergency, { force: true })
       rmSync(join(root, agentNotes), { recursive: true, force: true })
       writeChecked(bootFile, { boot })
