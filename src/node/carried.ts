@@ -43,6 +43,7 @@ const proposeTimeout = 5_000
 const againAfter = 1_000
 /** How long the end of a group may wait for its files: others wait for it. */
 const endMax = 10_000
+const dropAfter = 60_000
 
 /**
  * Leaves bytes as a checkpoint, in parts where they are many. `last` is the command that puts them in force; it is answered by its caller.
@@ -108,8 +109,12 @@ export class Carried {
   onReport(report: MonitorReport, from: GroupName | undefined): void {
     if (report.kind === 'captured') return void this.#upload(ofReport(report))
     if (report.kind === 'sealed') {
-      if (!this.#isOpen(report)) return this.#doors.tell(report, from)
-      void this.#uploadInTime(ofReport(report)).then(() => this.#doors.tell(report, from))
+      const of = ofReport(report)
+      if (!this.#isOpen(of)) return this.#doors.tell(report, from)
+      void this.#uploadInTime(of).then(() => {
+        this.#doors.tell(report, from)
+        this.#dropLater(of)
+      })
       return
     }
     if (report.kind !== 'hello') return this.#doors.tell(report, from)
@@ -119,6 +124,13 @@ export class Carried {
     this.#doors.tell({ ...report, sealed }, from)
     for (const of of open) void this.#uploadInTime(of).then(() => this.#doors.tell({ kind: 'sealed', ...of }, from))
     for (const of of this.#folders.allCaptured()) if (!open.includes(of)) void this.#upload(of)
+  }
+
+  /** Once the log has its end, nobody needs it any more. */
+  #dropLater(of: Of) {
+    setTimeout(() => {
+      if (!this.#isOpen(of)) this.#folders.dropCaptured(of)
+    }, dropAfter).unref()
   }
 
   close(): void {

@@ -26,7 +26,9 @@ export class Units {
     const unit = unitOf(type)
     const facts = unit === undefined || !isSystemdHere() ? undefined : await this.facts(unit)
     if (facts === undefined || (typeof facts !== 'string' && facts.load === 'not-found')) {
-      const nearest = nearestName(type, this.types())
+      // An ending that was left out is no difference.
+      const known = this.types().map((one) => one.replace(/\.service$/, ''))
+      const nearest = nearestName(type.replace(/\.service$/, ''), known)
       throw new ClusterError('TYPE_NOT_FOUND', `there is no unit for "${type.slice(0, 100)}" on ${this.node}`, {
         fix: nearest === undefined ? 'GET /v1/types lists them' : `did you mean "${nearest}"?`,
       })

@@ -28,7 +28,7 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-for (const what of ['monitor', 'guardian', 'shutdown'])
+for (const what of ['api', 'monitor', 'guardian', 'shutdown'])
   test(`the tests of the ${what} on that machine`, async (t) => {
     const file = fileURLToPath(new URL(`./systemd-machine/${what}.js`, import.meta.url))
     const [program = '', ...rest] = [...(machine?.prefix ?? []), process.execPath, '--test', '--test-reporter=tap', file]

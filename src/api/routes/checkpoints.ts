@@ -50,8 +50,8 @@ export function checkpointRoutes(access: Access): readonly Route[] {
             fix: `GET /v1/groups/${call.params.group}/checkpoints lists them`,
           })
         if (call.query.flag('raw') === true)
-          return { revision: row.revision, text: { type: 'text/plain; charset=utf-8', value: valueOf(view, row) } }
-        return { revision: row.revision, body: { ...view.age, ...presentShort(view, row), value: valueOf(view, row) } }
+          return { revision: row.revision, text: { type: 'text/plain; charset=utf-8', value: textOfCheckpoint(view, row) } }
+        return { revision: row.revision, body: { ...view.age, ...presentShort(view, row), value: textOfCheckpoint(view, row) } }
       },
     },
     {
@@ -85,8 +85,11 @@ async function put(access: Access, call: Call): Promise<Answer> {
     )
   const group = (call.params.group ?? '') as GroupName
   const value = textOf(call.bytes)
-  const isLarge = value.length > settingsOf(access.node.state).storeValueMax && call.query.flag('dryRun') !== true
-  const parts = isLarge ? await leaveInParts(access.node, { group, name, token: token as Token }, call.bytes) : {}
+  const isLarge = value.length > settingsOf(access.node.state).storeValueMax
+  const isTrial = call.query.flag('dryRun') === true
+  const trial = { parts: { upload: 'trial', count: 0 }, size: call.bytes.length }
+  const left = () => (isTrial ? trial : leaveInParts(access.node, { group, name, token: token as Token }, call.bytes))
+  const parts = isLarge ? await left() : {}
   const command = { kind: 'put-checkpoint', group, name, token: token as Token, value: isLarge ? '' : value, ...parts } as const
   return carryOut(access, call, command, (value) => ({ revision: Number(value.revision), body: { group, name, revision: value.revision } }))
 }
@@ -100,7 +103,7 @@ function textOf(bytes: Uint8Array): string {
 }
 
 /** The text of a checkpoint, put together where it is in parts. */
-function valueOf(view: View, row: CheckpointRow): string {
+function textOfCheckpoint(view: View, row: CheckpointRow): string {
   if (row.file !== undefined)
     throw new ClusterError('CHECKPOINT_NOT_FOUND', `${row.name} is a file that is carried along`, {
       fix: `it is ${row.file.path} on ${row.node}`,

@@ -7,7 +7,7 @@
  * and the unit has stopped when systemd, asked after that, calls it stopped and its cgroup is empty. Where systemd does not answer,
  * the empty cgroup alone is a proof if no start was under way: nothing is left that could begin.
  */
-import { chownSync, readdirSync, readFileSync } from 'node:fs'
+import { chownSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   judgeStart,
@@ -210,12 +210,18 @@ async function concluded(
   context: MethodContext,
   judged: MethodResult | 'changing',
   unit: string,
-  { systemd }: UnitsWorld,
+  { systemd, dropIns }: UnitsWorld,
 ): Promise<MethodResult> {
   if (context.signal.aborted) return { outcome: 'cancelled' }
   if (judged === 'changing') return { outcome: 'timed-out', detail: `systemd has not come to the end of the stop of ${unit}` }
+  const { units, key } = context.world.runFolder
+  if (judged.outcome === 'running' && !existsSync(dropInPath(dropIns, unit, key)))
+    return {
+      outcome: 'running',
+      degraded: true,
+      note: 'its drop-in was taken away, so that systemd may restart it by itself: restart the resource',
+    }
   if (judged.outcome !== 'stopped') return judged
-  const { units } = context.world.runFolder
   const facts = await systemd.facts(unit, answerMax).catch(() => undefined)
   // Without a grant nothing of it can begin any more: all that had to be known of it is told by this answer.
   if (!units.hasGrant(context.request)) units.remove(context.request)

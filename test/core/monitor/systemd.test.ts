@@ -1,6 +1,7 @@
 /** Units of systemd as the monitor sees them: names, states, what stands against one, and what turns its own restarts off. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { claimsOf } from '../../../src/core/cluster/index.js'
 import {
   checkResourceParameters,
   isSystemd,
@@ -61,6 +62,12 @@ test('what names none is refused, with what to write instead', () => {
   assert.match(problem('systemd:worker@').join(), /worker@ is a template; name an instance/)
   assert.match(problem('systemd:a b').join(), /does not name a unit/)
   assert.match(problem('systemd:web', { port: 80 }).join(), /has no parameter "port"; it takes none/)
+})
+
+test('two groups cannot hold one unit, by whatever name', () => {
+  const of = (type: string) => claimsOf({ web: { type, parameters: {} } } as never)
+  assert.deepEqual(of('systemd:web'), ['unit:web.service'])
+  assert.deepEqual(of('systemd:web.service'), ['unit:web.service'])
 })
 
 test('what a state says', () => {

@@ -152,6 +152,15 @@ test('restarts that cannot be turned off are refused before anything is begun', 
   assert.match(detailOf(await run('start')), /RestartForceExitStatus/)
 })
 
+test('a drop-in that somebody took away is told', async () => {
+  fake.unit(unit)
+  await run('start')
+  rmSync(dropIn())
+  const probe = await run('probe')
+  assert.ok(probe.outcome === 'running' && probe.degraded === true)
+  assert.match(detailOf(probe), /its drop-in was taken away/)
+})
+
 test('what runs already was not granted, and is left as it is', async () => {
   fake.unit(unit, { active: 'active', sub: 'running' })
   const result = await run('start')

@@ -1,6 +1,9 @@
 /** The emergency stop of units: in order where systemd answers, and by what the kernel tells where it does not. */
 import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
+import { pause } from '../../../src/io/processes/index.js'
 import { openRunFolder } from '../../../src/io/run-folder/index.js'
 import { BenchNode, group, resource } from '../../monitor/bench-node.js'
 import { freezeSystemd, install, mainPid, processesOf, property, uninstall } from './units.js'
@@ -19,13 +22,13 @@ afterEach(async () => {
 })
 
 /** A lease that ends 1500 ms after the daemon has renewed it last. */
-async function begun(service: Readonly<Record<string, string>>) {
+async function begun(service: Readonly<Record<string, string>>, onQuorumLoss?: 'freeze') {
   install(unit, service)
-  bench.startGuardian({ lease: 1_500, emergencyStop: 10_000 })
+  bench.startGuardian({ lease: 1_500, emergencyStop: onQuorumLoss === undefined ? 10_000 : 30_000 })
   await bench.hello()
   const folder = openRunFolder(bench.runDir)
   await bench.eventually('a lease', () => folder.readDeadline(bench.boot) > 0)
-  bench.run('g', { web })
+  bench.run('g', { web }, onQuorumLoss === undefined ? {} : { onQuorumLoss })
   return folder
 }
 
@@ -53,6 +56,25 @@ test('without systemd its cgroup is killed, and that is proof enough for what ha
   await freezeSystemd(false)
   await bench.eventually('systemd to have seen it', () => property(unit, 'ActiveState') === 'failed')
   assert.notEqual(mainPid(unit), pid)
+})
+
+test('it stands still when the lease has run out, and goes on with the next one', async () => {
+  const file = join(bench.dir, 'counted')
+  const folder = await begun({ ExecStart: `/bin/sh -c "while :; do echo x >> ${file}; sleep 0.02; done"` }, 'freeze')
+  await bench.groupIs('g', 'ONLINE')
+  const pid = mainPid(unit)
+  const count = () => (existsSync(file) ? readFileSync(file).length : 0)
+  bench.signal('daemon', 'SIGSTOP')
+  await bench.eventually('it to stand still', () => bench.log('guardian').includes('g stands still'))
+  let before = -1
+  while (before !== count()) {
+    before = count()
+    await pause(300)
+  }
+  bench.signal('daemon', 'SIGCONT')
+  await bench.eventually('it to go on', () => count() > before + 20)
+  assert.equal(mainPid(unit), pid)
+  assert.equal(folder.openTokens().has(group('g')), true)
 })
 
 test('a bus that hangs keeps nothing alive either', async () => {

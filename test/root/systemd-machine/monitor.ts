@@ -135,7 +135,7 @@ test('a start that fails, and one that takes too long', async () => {
   bench.stop(name)
   await bench.groupIs(name, 'STOPPED')
   put({ Type: 'notify', ExecStart: '/bin/sleep 1000', TimeoutStartSec: '600' })
-  bench.run(next(), { web: web({ start: { timeout: 700 } }) })
+  bench.run(next(), { web: web({ start: { timeout: 5_000 } }) })
   const late = await bench.failureOf(name)
   assert.equal(late?.event, 'start-timeout')
   bench.stop(name)
