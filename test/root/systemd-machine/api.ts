@@ -1,19 +1,26 @@
 /** What the API says of units, on a machine that has some: types, what one is, and what is refused before it is committed. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { readNodeConfig } from '../../../src/io/node-file/index.js'
+import { readBootId } from '../../../src/io/run-folder/index.js'
+import { type RunningMonitor, runMonitor } from '../../../src/monitor/index.js'
 import { BenchCluster } from '../../api/bench-api.js'
 import { install, systemctl, uninstall } from './units.js'
 
 let bench: BenchCluster
+let monitor: RunningMonitor
 const unit = 'qapi.service'
 
 before(async () => {
   install(unit, { ExecStart: '/bin/sleep 1000' }, '[Unit]\nDescription=waits\n[Install]\nWantedBy=multi-user.target\n')
   bench = await BenchCluster.of(['n1'])
   await bench.start('n1')
+  const { node, runDir, logDir, bootIdFile } = readNodeConfig(bench.configOf('n1'))
+  monitor = await runMonitor({ node, boot: readBootId({ bootIdFile }), runDir, logDir }, () => undefined)
   await bench.until('the cluster to form', async () => (await bench.ask('GET', '/v1/status')).body.quorate === true)
 })
 after(async () => {
+  await monitor.close()
   await bench.close()
   uninstall(unit)
 })

@@ -17,8 +17,8 @@ beforeEach(() => {
 })
 afterEach(async () => {
   await freezeSystemd(false)
+  uninstall(unit) // It may still be writing into the folder of this test.
   await bench.close()
-  uninstall(unit)
 })
 
 /** A lease that ends 1500 ms after the daemon has renewed it last. */
