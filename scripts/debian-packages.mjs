@@ -28,6 +28,8 @@ export const packages = [
   ['sg3-utils', 'persistent reservations of block devices, by sg_persist'],
   ['openssh-server', 'the way to the hosts of a cluster that is broken on purpose; a test starts it for itself'],
   ['openssh-client', 'the same'],
+  ['dbus', 'the bus over which systemd is asked'],
+  ['systemd-container', 'a machine with systemd as its first process, for units as resources'],
 ]
 
 const policy = '/usr/sbin/policy-rc.d'

@@ -43,7 +43,7 @@ export async function openBench(definition: ResourceDefinition, name: string): P
   const { place } = containment
   const agents = openAgents(
     { runFolder, logDir: runFolder.folder('log'), clock },
-    { onLearnt: () => {}, onEnded: () => {}, onEmptied: () => {} },
+    { onLearnt: () => {}, onEnded: () => {}, onEmptied: () => {}, onChanged: () => {} },
   )
   const commands = await serveAgentCommands({
     path: runFolder.socket('commands'),

@@ -149,7 +149,12 @@ export const settings = {
   }),
   journalEvents: count({ fallback: 10_000, min: 100, max: 200_000, doc: 'Events kept in the replicated journal.' }),
   decisionsKept: count({ fallback: 1_000, min: 50, max: 20_000, doc: 'Decisions kept with their inputs.' }),
-  storeValueMax: count({ fallback: 65_536, min: 1_024, max: 1_048_576, doc: 'Largest value of a store key or checkpoint, in bytes.' }),
+  storeValueMax: count({
+    fallback: 65_536,
+    min: 1_024,
+    max: 1_048_576,
+    doc: 'Largest value of a store key, in bytes; a larger checkpoint is kept in parts.',
+  }),
   acceptGuardianLease: {
     kind: 'switch',
     fallback: { fast: false, normal: false, slow: false },

@@ -44,7 +44,7 @@ export class GuardianPerformer {
   constructor(world: GuardianWorld) {
     this.#world = world
     const { runFolder, logDir, clock } = world
-    const nobody = { onLearnt: () => {}, onEnded: () => {}, onEmptied: () => {} }
+    const nobody = { onLearnt: () => {}, onEnded: () => {}, onEmptied: () => {}, onChanged: () => {} }
     this.#agents = openAgents({ runFolder, logDir, clock }, nobody)
   }
 

@@ -13,6 +13,7 @@ import { allContainments, identify, openContainment } from '../io/processes/inde
 import { openRunFolder } from '../io/run-folder/index.js'
 import { serveAgentCommands } from './agent-commands.js'
 import { openAttributes } from './attributes.js'
+import { CarriedFiles } from './carried.js'
 import type { MonitorConfig } from './config.js'
 import { Performer } from './performer.js'
 
@@ -65,13 +66,15 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       onLearnt: (group, resource, processes) => post({ kind: 'learnt', group, resource, processes }),
       onEnded: (group, resource, ended, detail) => post({ kind: 'ended', group, resource, process: ended, detail }),
       onEmptied: (group, resource) => post({ kind: 'emptied', group, resource }),
+      onChanged: (group, resource) => post({ kind: 'changed', group, resource }),
     },
   )
   let daemon: LocalConnection | undefined
-  const report = (said: MonitorReport) => daemon?.send(said)
+  const carried = new CarriedFiles({ node: config.node, runFolder, log, report: (said) => daemon?.send(said) })
+  const report = (said: MonitorReport) => carried.tell(said)
   const attributes = openAttributes(runFolder, config.boot)
   const forgetScores = (group: GroupName) => attributes.forgetScores(group)
-  const performer = new Performer({ runFolder, containment, agents, post, report, log, forgetScores })
+  const performer = new Performer({ runFolder, containment, agents, carried, post, report, log, forgetScores })
   const inbox: MonitorEvent[] = []
   let busy = true // Until it has resumed.
   let closed = false
@@ -158,6 +161,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       clearInterval(looking)
       clearInterval(beating)
       agents.close()
+      carried.close()
       await commands?.close()
       await server.close()
       runFolder.clearPid(role)

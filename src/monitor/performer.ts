@@ -1,15 +1,17 @@
 /** Carries out what `MonitorCore` wants: a loop with no opinions. What takes time comes back as an event. */
-import { type GroupName, unreachable } from '../base/index.js'
+import { type GroupName, type ResourceName, unreachable } from '../base/index.js'
 import type { MonitorEffect, MonitorEvent, MonitorReport } from '../core/monitor/index.js'
 import { type Agents, beginCall, type Method } from '../io/agents/index.js'
 import { type Action, type ActionOutcome, type Containment, outputMax } from '../io/processes/index.js'
 import type { RunFolder } from '../io/run-folder/index.js'
+import type { CarriedFiles } from './carried.js'
 import { writeCheckpoints } from './checkpoints.js'
 
 export interface PerformerWorld {
   readonly runFolder: RunFolder
   readonly containment: Containment
   readonly agents: Agents
+  readonly carried: CarriedFiles
   /** Puts an event into the inbox. */
   readonly post: (event: MonitorEvent) => void
   readonly report: (report: MonitorReport) => void
@@ -33,11 +35,13 @@ export class Performer {
     const { runFolder, agents, post } = this.#world
     switch (effect.kind) {
       case 'write-record':
-        return runFolder.writeRecord(effect.record)
+        runFolder.writeRecord(effect.record)
+        return this.#world.carried.onRecord(effect.record)
       case 'seal':
         return runFolder.seals.seal(effect.group, effect.token)
       case 'delete-record':
-        return runFolder.deleteRecord(effect.group, effect.token)
+        runFolder.deleteRecord(effect.group, effect.token)
+        return this.#world.carried.onDeleted(effect.group)
       case 'forget-scores':
         return this.#world.forgetScores(effect.group)
       case 'write-checkpoints':
@@ -71,12 +75,35 @@ export class Performer {
   #begin(effect: Extract<MonitorEffect, { kind: 'begin' }>) {
     const { agents, post } = this.#world
     const { action } = effect
+    if (effect.request.method === 'start' && this.#putsBackFirst(effect)) return
     const method = agents.begin(effect.request, effect.deadline, (process) => post({ kind: 'spawned', action, process }))
     this.#methods.set(action, method)
     void method.result.then((result) => {
       this.#methods.delete(action)
       post({ kind: 'method-done', action, result })
     })
+  }
+
+  /** What the last holder has left is in its place before anything starts. */
+  #putsBackFirst(effect: Extract<MonitorEffect, { kind: 'begin' }>): boolean {
+    const { carried, post, runFolder } = this.#world
+    const { action } = effect
+    const { group, token } = effect.request
+    const resources = Object.keys(runFolder.readRecord(group, token)?.resources ?? {}) as ResourceName[]
+    const ready = carried.ready({ group, token, resources })
+    if (ready === undefined) return false
+    let isCancelled = false
+    const cancel = () => {
+      isCancelled = true
+    }
+    this.#methods.set(action, { result: new Promise(() => {}), cancel })
+    void ready.then((problem) => {
+      this.#methods.delete(action)
+      if (isCancelled) post({ kind: 'method-done', action, result: { outcome: 'cancelled' } })
+      else if (problem === undefined) this.#begin(effect)
+      else post({ kind: 'method-done', action, result: { outcome: 'failed', severity: 'hard', nothingBegun: true, detail: problem } })
+    })
+    return true
   }
 
   #call(call: Extract<MonitorEffect, { kind: 'call' }>['call']) {

@@ -2,7 +2,14 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
 import { type BootId, ClusterError, type GroupName, type MemberId, type NodeId, type SessionId, type Token } from '../base/index.js'
-import { ClusterState, Formation, type FormationEffect, type FormationMessage, supportedLevel } from '../core/cluster/index.js'
+import {
+  ClusterState,
+  Formation,
+  type FormationEffect,
+  type FormationMessage,
+  type GroupDefinition,
+  supportedLevel,
+} from '../core/cluster/index.js'
 import type { ClusterQuestion, LookFound, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
 import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/index.js'
@@ -15,13 +22,15 @@ import { openPeers } from '../io/peers/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
 import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
 import { answerAgent } from './agent-questions.js'
+import { Carried } from './carried.js'
 import { CopyNotices } from './copy-notices.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import { type Frame, kindOf, type Question } from './messages.js'
 import { Monitors } from './monitors.js'
 import { QuorateNode, tickInterval } from './node.js'
-import { OcfAgents, type Program } from './ocf-agents.js'
+import { OcfAgents, type Program, type Validation } from './ocf-agents.js'
 import { ResourceVerbs, type ResourceVerbsDoors } from './resource-verbs.js'
+import { Units } from './units.js'
 
 export type Called = Extract<MonitorReport, { kind: 'called' }>
 
@@ -38,6 +47,8 @@ export interface Daemon {
   call(program: Program): Promise<Called>
   /** The OCF agents of this node. */
   readonly agents: OcfAgents
+  /** The services of systemd on this node. */
+  readonly units: Units
   /** Resolves when the node runs. */
   readonly formed: Promise<QuorateNode>
   close(): Promise<void>
@@ -184,8 +195,16 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const hellos = new Map<GroupName | undefined, MonitorReport>()
   const monitorReport = (report: MonitorReport, from: GroupName | undefined): void => {
     if (report.kind === 'hello') hellos.set(from, report)
-    node?.monitorReport(report, from)
+    if (node !== undefined) carried.onReport(report, from)
   }
+  const carried: Carried = new Carried({
+    self: config.node,
+    runFolder: run,
+    node: () => node,
+    send: (order, to) => monitor.send(order, to),
+    tell: (report, from) => node?.monitorReport(report, from),
+    log,
+  })
   let guardianSilentTicks = 0
   let guardianState: Parameters<QuorateNode['guardianReported']>[0]
   const guardian = openGuardianLink(run.socket('guardian'), {
@@ -223,7 +242,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     store,
     peers,
     datagrams,
-    monitor,
+    monitor: { send: (order, to) => carried.send(order, to), want: (groups) => monitor.want(groups), open: monitor.open },
     guardian,
     disks,
     lease: { write: (deadline) => lease.extend(deadline) },
@@ -279,6 +298,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const look: ResourceVerbsDoors['look'] = (order, timeoutMs, to) =>
     askMonitor(looks, timeoutMs, (lookId) => monitor.send({ kind: 'look', lookId, ...order }, to))
   const agents = new OcfAgents(config.node, run, call)
+  const units = new Units(config.node)
   const verbs = new ResourceVerbs({ self: config.node, boot, runFolder: run, agents, node: () => node, call, look })
   const notices = new CopyNotices({
     self: config.node,
@@ -289,7 +309,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   })
   const answerHere = (question: Question): Promise<unknown> | undefined => {
     if (question.kind === 'log') return answerLog(config.logDir, question)
-    if (question.kind === 'validate') return agents.validate(question.resources)
+    if (question.kind === 'validate') return validateAll([agents, units], question.resources)
     if (question.kind === 'look') return verbs.look(question)
     if (question.kind === 'act') return verbs.act(question)
     return doors.answers?.(question)
@@ -300,7 +320,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, (question) => answerHere(question))
     node = started
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
-    for (const [from, hello] of hellos) started.monitorReport(hello, from)
+    for (const [from, hello] of hellos) carried.onReport(hello, from)
     if (guardianState !== undefined) started.guardianReported(guardianState)
     started.onApplied(({ changes, replaced }) => {
       if (replaced === true || changes.some(({ table }) => table === 'scalables' || table === 'groups')) notices.look(started.state)
@@ -325,7 +345,10 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     formed,
     call,
     agents,
+    units,
     close: async () => {
+      units.close()
+      carried.close()
       clearInterval(ticker)
       formation.stop()
       node?.stop()
@@ -443,4 +466,13 @@ async function stateOf({ applied, rows }: Restored): Promise<ClusterState> {
   }
   state.appliedIndex = applied.index
   return state
+}
+
+/** Each looks at what is its own. */
+async function validateAll(
+  judges: readonly { validate(resources: GroupDefinition['resources']): Promise<Validation> }[],
+  resources: GroupDefinition['resources'],
+): Promise<Validation> {
+  const answers = await Promise.all(judges.map((judge) => judge.validate(resources)))
+  return { problems: answers.flatMap(({ problems }) => problems), warnings: answers.flatMap(({ warnings }) => warnings) }
 }

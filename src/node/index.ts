@@ -1,4 +1,6 @@
 /** The running node. */
+
+export { bytesOfCheckpoint, leaveInParts } from './carried.js'
 export { CopyNotices, type CopyNoticesDoors } from './copy-notices.js'
 export { type Called, type Daemon, type DaemonDoors, startDaemon } from './daemon.js'
 export type { NodeIdentity, NodeIo } from './io.js'
@@ -8,3 +10,4 @@ export { OcfAgents, type Program, toBeValidated, type Validation, type Validatio
 export { inspectForRecovery, type RecoveryView, recoverFrom, recoveryText } from './recover.js'
 export type { Outcome } from './requests.js'
 export { type ActionAnswer, actionGrace, actionTimeoutMax, lookGrace } from './resource-verbs.js'
+export { Units } from './units.js'

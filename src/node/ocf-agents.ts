@@ -6,6 +6,7 @@ import {
   changedParameters,
   checkOcfParameters,
   exitReasonOf,
+  isSystemd,
   type MonitorReport,
   type OcfMetadata,
   ocfAgentPath,
@@ -88,7 +89,7 @@ export class OcfAgents {
 
   /** Asks each agent whether it could run so here (`validate-all`). Errors: NO_QUORUM when the monitor does not answer. */
   async validate(resources: GroupDefinition['resources']): Promise<Validation> {
-    const named = Object.entries(resources) as [ResourceName, ResourceDefinition][]
+    const named = Object.entries(resources).filter(([, { type }]) => !isSystemd(type)) as [ResourceName, ResourceDefinition][]
     const answers = await Promise.all(named.map(([name, definition]) => this.validateOne(name, definition)))
     return { problems: answers.flatMap((answer) => answer.problems), warnings: answers.flatMap((answer) => answer.warnings) }
   }
@@ -129,14 +130,16 @@ function lastWords(text: string): string | undefined {
   return words === '' ? undefined : words
 }
 
-/** What of a definition has to be asked about again: agents whose parameters are new. */
+/** What of a definition has to be asked about again: agents whose parameters are new, and units that are. */
 export function toBeValidated(
   after: GroupDefinition['resources'],
   before: GroupDefinition['resources'] | undefined,
 ): GroupDefinition['resources'] {
   const isNew = ([name, { type, parameters }]: [string, ResourceDefinition]) => {
     const known = before?.[name as ResourceName]
-    return type.startsWith('ocf:') && (known?.type !== type || changedParameters(known.parameters, parameters).length > 0)
+    return (
+      (type.startsWith('ocf:') || isSystemd(type)) && (known?.type !== type || changedParameters(known.parameters, parameters).length > 0)
+    )
   }
   return Object.fromEntries(Object.entries(after).filter(isNew))
 }

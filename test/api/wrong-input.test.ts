@@ -133,7 +133,7 @@ const cases: readonly Case[] = [
   ['brakes let go for no reason', 'POST', '/v1/brakes/release', json({}), 'INVALID'],
   ['a reason that is none', 'POST', '/v1/nodes/n1/clear', json({ reason: 7 }), 'INVALID'],
   ['a load', 'PUT', '/v1/groups/new', json({ ...sleeper(), load: { cpu: 2 } }), 'NOT_YET', /leave it out/],
-  ['a systemd unit', 'PUT', '/v1/groups/new', json(typed('systemd:nginx')), 'NOT_YET'],
+  ['a unit that is no service', 'PUT', '/v1/groups/new', json(typed('systemd:nginx.socket')), 'UNKNOWN_TYPE'],
   ['a patch that breaks it', 'PATCH', '/v1/groups/web', json({ nodes: ['n9'] }), 'UNKNOWN_NODE'],
   ['a patch that removes what is needed', 'PATCH', '/v1/groups/web', json({ resources: null }), 'INVALID'],
   ['another name in the body', 'PUT', '/v1/groups/web', json({ name: 'app', definition: sleeper() }), 'INVALID', /same/],

@@ -110,6 +110,11 @@ export class BenchNode {
     return guardian
   }
 
+  /** To a monitor that somebody else starts. */
+  listen() {
+    this.#connect()
+  }
+
   guardianArgv(options: GuardianOptions = {}): readonly string[] {
     const { lease = 1_000, port = 0, emergencyStop = 5_000, addresses = [], watchdog } = options
     const main = (path: string) => fileURLToPath(new URL(path, import.meta.url))

@@ -39,6 +39,7 @@ interface WrittenResource extends WrittenWatching {
   readonly restart?: { readonly max?: number; readonly window?: Span; readonly delay?: Span }
   readonly critical?: boolean
   readonly promotable?: boolean
+  readonly files?: readonly string[]
 }
 
 interface WrittenGroup {
@@ -230,6 +231,7 @@ function normaliseResource(name: string, written: WrittenResource): ResourceDefi
     },
     ...(written.critical === false ? { critical: false } : {}),
     ...(written.promotable === true ? { promotable: true } : {}),
+    ...((written.files ?? []).length === 0 ? {} : { files: written.files }),
   }
 }
 
@@ -281,5 +283,6 @@ export function writtenResource(resource: ResourceDefinition): Record<string, un
     restart: { max: restart.max, window: formatDuration(restart.window), delay: formatDuration(restart.delay ?? 0) },
     critical: resource.critical ?? true,
     ...(resource.promotable === true ? { promotable: true } : {}),
+    files: resource.files ?? [],
   }
 }

@@ -1,4 +1,4 @@
-/** Resource types on this node: the built-in ones, and the OCF agents installed here with what their metadata says. */
+/** Resource types on this node: the built-in ones, the OCF agents installed here with what their metadata says, and units of systemd. */
 import { ClusterError, nearestName } from '../../base/index.js'
 import { type AnyDefinition, type GroupRow, groupsOf, type ResourceDefinition, resourcesOf } from '../../core/cluster/index.js'
 import {
@@ -8,6 +8,7 @@ import {
   checkOcfRoles,
   checkResourceParameters,
   clashingParameters,
+  isSystemd,
   ocfParameterWarnings,
   type ParameterProblem,
 } from '../../core/monitor/index.js'
@@ -24,7 +25,7 @@ export class ResourceTypes {
   }
 
   list(): readonly string[] {
-    return [...Object.keys(builtInTypes), ...installedOcfTypes()]
+    return [...Object.keys(builtInTypes), ...installedOcfTypes(), ...this.daemon.units.types()]
   }
 
   /** Its parameters and what they mean. Errors: TYPE_NOT_FOUND, NO_QUORUM when the monitor does not answer. */
@@ -34,6 +35,7 @@ export class ResourceTypes {
       const parameters = Object.entries(builtIn.parameters).map(([name, { required, doc }]) => ({ name, required: required === true, doc }))
       return { name: type, builtIn: true, doc: builtIn.doc, parameters }
     }
+    if (isSystemd(type)) return this.daemon.units.describe(type)
     if (!this.daemon.agents.isInstalled(type)) {
       const nearest = nearestName(type, this.list())
       throw new ClusterError('TYPE_NOT_FOUND', `there is no resource type "${type.slice(0, 100)}" on ${this.daemon.config.node}`, {
@@ -47,7 +49,7 @@ export class ResourceTypes {
 
   /**
    * The first problem of any resource is thrown; what is only unwise is answered in sentences. With `lenient`, that an agent is
-   * not here is unwise only. Errors: UNKNOWN_TYPE, INVALID_DEFINITION, NOT_YET.
+   * not here is unwise only. Errors: UNKNOWN_TYPE, INVALID_DEFINITION.
    */
   async check(group: string, definition: AnyDefinition, lenient: boolean): Promise<readonly string[]> {
     const warnings: string[] = []
@@ -66,10 +68,6 @@ export class ResourceTypes {
 
   private async checkResource([name, resource]: Named, { nodes }: AnyDefinition, lenient: boolean): Promise<readonly string[]> {
     const { type, parameters } = resource
-    if (type.startsWith('systemd:'))
-      throw new ClusterError('NOT_YET', `resource "${name}": systemd units come with a later version`, {
-        fix: 'use an OCF agent, or type command with start, stop and probe',
-      })
     const problems = checkResourceParameters(type, parameters)
     const warnings: string[] = []
     const { node } = this.daemon.config

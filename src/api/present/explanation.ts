@@ -58,6 +58,7 @@ function lastDecision(state: Reader, group: string): DecisionRow | undefined {
 }
 
 export function presentDecision(row: DecisionRow): Shown {
-  const { id, group, action, rule, text, wall, candidates } = row
-  return { id, time: onTheWall(wall), group, action, rule, text, candidates, plannerVersion: row.plannerVersion }
+  const { id, group, action, rule, text, wall, candidates, carried } = row
+  const left = carried === undefined ? {} : { carried }
+  return { id, time: onTheWall(wall), group, action, rule, text, candidates, plannerVersion: row.plannerVersion, ...left }
 }

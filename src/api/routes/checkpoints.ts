@@ -1,6 +1,7 @@
 /** Checkpoints: small values that a running copy leaves for the next one, under the token of its own grant. */
 import { ClusterError, type GroupName, isName, type Token } from '../../base/index.js'
-import type { CheckpointRow } from '../../core/cluster/index.js'
+import { type CheckpointRow, checkpointsOf, settingsOf } from '../../core/cluster/index.js'
+import { bytesOfCheckpoint, leaveInParts } from '../../node/index.js'
 import type { Access } from '../cluster/access.js'
 import { carryOut, changeQuery } from '../cluster/changing.js'
 import { blockingQuery, read, type View } from '../cluster/reading.js'
@@ -18,16 +19,18 @@ export function checkpointRoutes(access: Access): readonly Route[] {
       tag: 'checkpoints',
       summary: 'What the group has left, with its age.',
       query: blockingQuery,
-      answers: { 200: 'Checkpoints with their values.' },
+      answers: { 200: 'Checkpoints, those up to 64 KiB with their values, and files that are carried along.' },
       handle: async (call) => {
         const view = await read(access, call, { relevant: { tables: ['checkpoints'] } })
         const { name } = groupOf(view.state, call.params.group ?? '')
-        const found: CheckpointRow[] = []
-        for (const [key, row] of view.state.rows('checkpoints', `${name}/`)) {
-          if (!key.startsWith(`${name}/`)) break
-          found.push(row)
+        const found = checkpointsOf(view.state, name)
+        return {
+          body: {
+            ...view.age,
+            checkpoints: found.filter(({ file }) => file === undefined).map((row) => presentShort(view, row)),
+            files: found.filter(({ file }) => file !== undefined).map((row) => presentShort(view, row)),
+          },
         }
-        return { body: { ...view.age, checkpoints: found.map((row) => present(view, row)) } }
       },
     },
     {
@@ -47,15 +50,15 @@ export function checkpointRoutes(access: Access): readonly Route[] {
             fix: `GET /v1/groups/${call.params.group}/checkpoints lists them`,
           })
         if (call.query.flag('raw') === true)
-          return { revision: row.revision, text: { type: 'text/plain; charset=utf-8', value: row.value } }
-        return { revision: row.revision, body: { ...view.age, ...present(view, row) } }
+          return { revision: row.revision, text: { type: 'text/plain; charset=utf-8', value: textOfCheckpoint(view, row) } }
+        return { revision: row.revision, body: { ...view.age, ...presentShort(view, row), value: textOfCheckpoint(view, row) } }
       },
     },
     {
       method: 'PUT',
       path: '/v1/groups/:group/checkpoints/:name',
       tag: 'checkpoints',
-      summary: `Leaves a checkpoint. Any text; the header ${tokenHeader} has the token of the present grant.`,
+      summary: `Leaves a checkpoint. Any text of up to 1 MiB; the header ${tokenHeader} has the token of the present grant.`,
       query: changeQuery,
       body: 'raw',
       answers: { 200: 'It is kept.' },
@@ -81,7 +84,13 @@ async function put(access: Access, call: Call): Promise<Answer> {
       },
     )
   const group = (call.params.group ?? '') as GroupName
-  const command = { kind: 'put-checkpoint', group, name, value: textOf(call.bytes), token: token as Token } as const
+  const value = textOf(call.bytes)
+  const isLarge = value.length > settingsOf(access.node.state).storeValueMax
+  const isTrial = call.query.flag('dryRun') === true
+  const trial = { parts: { upload: 'trial', count: 0 }, size: call.bytes.length }
+  const left = () => (isTrial ? trial : leaveInParts(access.node, { group, name, token: token as Token }, call.bytes))
+  const parts = isLarge ? await left() : {}
+  const command = { kind: 'put-checkpoint', group, name, token: token as Token, value: isLarge ? '' : value, ...parts } as const
   return carryOut(access, call, command, (value) => ({ revision: Number(value.revision), body: { group, name, revision: value.revision } }))
 }
 
@@ -93,7 +102,25 @@ function textOf(bytes: Uint8Array): string {
   }
 }
 
-function present(view: View, row: CheckpointRow): Record<string, unknown> {
-  const { group, name, value, token, node, wall, revision } = row
-  return { group, name, value, revision, token, node, time: onTheWall(wall), ageMs: Math.max(0, Math.round(view.at - row.at)) }
+/** The text of a checkpoint, put together where it is in parts. */
+function textOfCheckpoint(view: View, row: CheckpointRow): string {
+  if (row.file !== undefined)
+    throw new ClusterError('CHECKPOINT_NOT_FOUND', `${row.name} is a file that is carried along`, {
+      fix: `it is ${row.file.path} on ${row.node}`,
+    })
+  const pieces = bytesOfCheckpoint(view.state, row)
+  if (pieces === undefined) throw new ClusterError('CHECKPOINT_NOT_FOUND', 'the checkpoint is not whole', { fix: 'leave it again' })
+  return Buffer.concat(pieces).toString('utf8')
+}
+
+/** Without what is in parts: a list is to be read at a glance. */
+function presentShort(view: View, row: CheckpointRow): Record<string, unknown> {
+  const { group, name, value, token, node, wall, revision, parts, size, sum, file, problem } = row
+  const about = { revision, token, node, time: onTheWall(wall), ageMs: Math.max(0, Math.round(view.at - row.at)) }
+  if (file !== undefined) {
+    const { resource, path, mode, owner, ownerGroup } = file
+    const what = { group, resource, path, mode: `0${mode.toString(8)}`, owner, ownerGroup, size: size ?? 0, sum: sum ?? null }
+    return { ...what, ...about, ...(problem === undefined ? {} : { problem }) }
+  }
+  return { group, name, ...(parts === undefined ? { value } : { size, sum }), ...about }
 }

@@ -45,7 +45,7 @@ const dependencySchema: Schema = {
 
 export const resourceSchema = closed(
   {
-    type: text('The name of a built-in type, or ocf:<provider>:<agent>; GET /v1/types lists them.', 200),
+    type: text('The name of a built-in type, ocf:<provider>:<agent>, or systemd:<unit>; GET /v1/types lists them.', 300),
     parameters: mapOf(parameter, 'As GET /v1/types/{type} describes them.', 1_000),
     dependsOn: {
       type: 'array',
@@ -77,6 +77,13 @@ export const resourceSchema = closed(
       description:
         'Of a scalable group: one of its copies is the primary, the others are replicas. Its agent has promote and demote; a `command` has promote, demote and probeRole.',
       default: false,
+    },
+    files: {
+      type: 'array',
+      description:
+        'Absolute paths of files that go with the group: carried along as they change where it runs, and put back before it starts elsewhere.',
+      items: { type: 'string', maxLength: 1_024 },
+      maxItems: 32,
     },
     onStopFailure: later('What follows a stop that fails.'),
     isolation: later('A monitor of its own is given to the whole group.'),

@@ -8,6 +8,7 @@
 import { ClusterError, type ErrorCode, type LogIndex, type LogTime, logTime, type PlainError, type Term } from '../../base/index.js'
 import * as brakes from './brakes.js'
 import * as cases from './cases.js'
+import * as checkpoints from './checkpoints.js'
 import type { Command, Envelope } from './commands.js'
 import { Context, padded, refuse } from './context.js'
 import * as disks from './disks.js'
@@ -214,7 +215,9 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
     case 'store':
       return values.useStore(context, command)
     case 'put-checkpoint':
-      return values.putCheckpoint(context, command)
+      return checkpoints.putCheckpoint(context, command)
+    case 'put-checkpoint-part':
+      return checkpoints.putCheckpointPart(context, command)
     case 'start-operation':
       return values.startOperation(context, command)
     case 'cancel-operation':

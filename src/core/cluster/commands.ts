@@ -16,7 +16,18 @@ import type {
   WallTime,
 } from '../../base/index.js'
 import type { AnyDefinition } from './definition.js'
-import type { Address, Candidate, DiskDefinition, Fencing, Guard, HolderReport, Notice, OperationRow, ProbeResult } from './rows.js'
+import type {
+  Address,
+  Candidate,
+  CarriedFile,
+  DiskDefinition,
+  Fencing,
+  Guard,
+  HolderReport,
+  Notice,
+  OperationRow,
+  ProbeResult,
+} from './rows.js'
 
 /** Preconditions on an object's revision: `If-Match`, `If-None-Match: *`. */
 export interface Precondition {
@@ -346,7 +357,36 @@ export type Command =
   /** The leader has applied the entry at `revision`, which lowered the lease, and gives no longer one any more. */
   | { readonly kind: 'count-former-lease'; readonly revision: LogIndex }
   | { readonly kind: 'store'; readonly operations: readonly StoreOperation[] }
-  | { readonly kind: 'put-checkpoint'; readonly group: GroupName; readonly name: string; readonly value: string; readonly token: Token }
+  | {
+      readonly kind: 'put-checkpoint'
+      readonly group: GroupName
+      readonly name: string
+      /** Empty where it is in parts; of a file base64. */
+      readonly value: string
+      readonly token: Token
+      /** Those that came before, all under this id. */
+      readonly parts?: { readonly upload: string; readonly count: number }
+      /** Bytes of the whole, where they are not the characters of `value`. */
+      readonly size?: number
+      /** Of the whole, in hexadecimal (SHA-256). */
+      readonly sum?: string
+      readonly file?: CarriedFile
+      /** It is as it was: only whose it is changes. */
+      readonly keep?: true
+      /** Why the file cannot be carried along now: only that is noted. */
+      readonly problem?: string
+    }
+  | {
+      readonly kind: 'put-checkpoint-part'
+      readonly group: GroupName
+      readonly name: string
+      readonly upload: string
+      /** From 0 up. */
+      readonly part: number
+      /** base64. */
+      readonly value: string
+      readonly token: Token
+    }
   | { readonly kind: 'cancel-operation'; readonly operation: string }
   | {
       readonly kind: 'start-operation'

@@ -1,6 +1,7 @@
 /** Whether a definition holds together: names, nodes, dependencies, bounds. What its resource types think of their parameters is asked elsewhere. */
 import { ClusterError, isName, nearestName } from '../../base/index.js'
 import { checkBounds } from './bounds.js'
+import { filesProblem } from './checkpoints.js'
 import { claimsOf, dependencyRing, type GroupDefinition, quorumLossPolicies } from './definition.js'
 import { dependenciesOf, dependencyKinds } from './dependencies.js'
 import { failureActions, failureEvents, followsStop, isStopFailure, restartDelayMax } from './failure-policy.js'
@@ -42,6 +43,8 @@ export function checkDefinition(definition: GroupDefinition, nodes: readonly str
         nearest === undefined ? `its resources are ${names.join(', ')}` : `did you mean "${nearest}"?`,
       )
     }
+    const files = filesProblem(resource.files ?? [])
+    if (files !== undefined) return wrong(`resource "${name}": ${files}`, 'name files that the service itself writes')
     const outOfBounds = checkBounds(name, resource)
     if (outOfBounds !== undefined) return outOfBounds
     const times: readonly (readonly [string, number])[] = [

@@ -8,7 +8,7 @@ import type { FailurePolicy } from './failure-policy.js'
 
 export type ParameterValue = string | number | boolean | readonly string[] | { readonly [key: string]: string }
 
-/** The name of a built-in type, or `ocf:<provider>:<agent>`. */
+/** The name of a built-in type, `ocf:<provider>:<agent>`, or `systemd:<unit>`. */
 export type ResourceType = string
 
 /** Counts that are not there are one: the first failure and the first time-out count. */
@@ -60,6 +60,8 @@ export interface ResourceDefinition {
     /** Milliseconds before such a restart, doubled for each further failure in the window; left out where it is 0. */
     readonly delay?: number
   }
+  /** Absolute paths of files that go with the group: kept as they change where it runs, and put back before it starts elsewhere. */
+  readonly files?: readonly string[]
   /** False: when its restarts are used up the group stays where it is, without it. Left out where it is true. */
   readonly critical?: boolean
   /** It has two roles: of its copies one at most is the primary. Of scalable groups only. */
@@ -205,7 +207,7 @@ export function isSameProgram(one: ResourceDefinition | undefined, other: Resour
 const sortedEntries = (of: object) => Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1))
 
 /**
- * Names of things outside the group that two groups must not hold at once, such as `address:10.0.0.100`.
+ * Names of things outside the group that two groups must not hold at once, such as `address:10.0.0.100` or `unit:nginx.service`.
  * What a holder's pinned definition claims stays held until its token ends.
  */
 export function claimsOf(resources: GroupDefinition['resources']): readonly string[] {
@@ -217,6 +219,8 @@ export function claimsOf(resources: GroupDefinition['resources']): readonly stri
     if (resource.type === 'ocf:heartbeat:IPaddr2' && typeof resource.parameters.ip === 'string') {
       claims.push(`address:${resource.parameters.ip.split('/')[0]}`)
     }
+    const unit = /^systemd:(.+?)(?:\.service)?$/.exec(resource.type)?.[1]
+    if (unit !== undefined) claims.push(`unit:${unit}.service`)
   }
   return claims.sort()
 }

@@ -45,6 +45,12 @@ export const brakesLevel = 4
 /** Brought shared disks: challenges there, storage that a node is cut off from, groups that live on one. */
 export const sharedDiskLevel = 5
 
+/** Brought units of systemd as resources. */
+export const unitsLevel = 5
+
+/** Brought files that are carried along, and checkpoints in parts. */
+export const carriedLevel = 5
+
 const settingsOfBrakes = [
   'causesMax',
   'causesWindow',
@@ -76,6 +82,8 @@ export function levelOf(command: Command): number {
     case 'put-group':
       if (command.definition.mode === 'scalable') return scalableLevel
       if (command.definition.storage !== undefined) return sharedDiskLevel
+      if (hasUnits(command.definition)) return unitsLevel
+      if (Object.values(command.definition.resources).some(({ files }) => files !== undefined)) return carriedLevel
       if (command.definition.offlineProbe !== undefined || command.definition.isolation !== undefined) return maintenanceLevel
       if (command.definition.onQuorumLoss !== undefined) return brakesLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
@@ -104,6 +112,10 @@ export function levelOf(command: Command): number {
     case 'patch-settings':
       if (settingsOfBrakes.some((key) => key in command.patch)) return brakesLevel
       return 'verifyInterval' in command.patch ? pathWatchLevel : 1
+    case 'put-checkpoint':
+      return command.parts === undefined && command.file === undefined && command.keep === undefined ? 1 : carriedLevel
+    case 'put-checkpoint-part':
+      return carriedLevel
     case 'release-brakes':
     case 'end-quarantine':
     case 'see-links':
@@ -132,6 +144,10 @@ function hasFailureRules({
 
 function hasDependencyKinds({ resources }: GroupDefinition): boolean {
   return Object.values(resources).some(({ dependsOn }) => dependsOn.some((needed) => typeof needed !== 'string'))
+}
+
+function hasUnits({ resources }: GroupDefinition): boolean {
+  return Object.values(resources).some(({ type }) => type.startsWith('systemd:'))
 }
 
 function levelOfAction(action: PlannedAction): number {

@@ -10,7 +10,7 @@ import { isLeaving } from './members.js'
 import { mayStillRun } from './orders.js'
 import { settleDuty } from './ownership.js'
 import type { GroupPart, GroupRow, ScalableRow } from './rows.js'
-import { checkAnyDefinition, partRows, partsOf, primaryName, refusePart, settleScalable } from './scalable.js'
+import { checkAnyDefinition, partDefinitions, partRows, primaryName, refusePart, settleScalable } from './scalable.js'
 import { nodesOf } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -66,7 +66,7 @@ function putScalable(
 ): Value {
   const intent = written ?? found?.intent ?? 'ONLINE'
   if (found !== undefined && isSame(found, definition, intent)) return { revision: found.revision, unchanged: true }
-  const parts = partsOf(name, definition)
+  const parts = partDefinitions(name, definition)
   for (const old of partRows(context.draft, name)) {
     const stays = parts.some((part) => part.name === old.name)
     if (stays && old.deleting) refuseHeldName(old.name, old.holder?.node)

@@ -2,6 +2,17 @@
 export { type Applied, apply, configRevision, tryApply } from './apply.js'
 export { type Brakes, brakesOf, isAskedFor, whyCaseHeld, whyHeld } from './brakes.js'
 export { isSwitchedOff } from './cases.js'
+export {
+  agesOf,
+  carriedFileMax,
+  carriedOfGroupMax,
+  checkpointMax,
+  checkpointsOf,
+  fileKey,
+  filePathProblem,
+  partBytes,
+  partsOf,
+} from './checkpoints.js'
 export * from './commands.js'
 export { Context, journalKey, padded } from './context.js'
 export * from './definition.js'
@@ -21,6 +32,7 @@ export { forgottenAt, isOnlyDegraded } from './failures.js'
 export {
   BeyondThisVersion,
   brakesLevel,
+  carriedLevel,
   dependencyKindsLevel,
   forwardTermLevel,
   levelInForce,
@@ -48,8 +60,8 @@ export {
   instanceName,
   isUpAsWanted,
   type PartDefinition,
+  partDefinitions,
   partRows,
-  partsOf,
   primaryName,
   primaryOf,
   resourcesOf,

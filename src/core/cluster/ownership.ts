@@ -6,17 +6,18 @@
  */
 import { type BootId, type CaseId, invariant, type LogTime, type NodeId, tokenAt } from '../../base/index.js'
 import { noteCause, whyHeld } from './brakes.js'
+import { agesOf, forgetCheckpoints } from './checkpoints.js'
 import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { claimsOf, isUpdatable } from './definition.js'
 import { whyNotOnDisk } from './disks.js'
 import { isOnlyDegraded } from './failures.js'
-import { brakesLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce, scalableLevel } from './features.js'
+import { brakesLevel, carriedLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce, scalableLevel } from './features.js'
 import { probedSince, thaw } from './freezes.js'
 import { announce, begunStep, endedStep } from './notices.js'
 import { type HeldGroup, mayStillRun, putOrder } from './orders.js'
 import { afterLoss, afterRelease } from './poison.js'
-import type { Away, BootRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
+import type { Away, BootRow, DecisionRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
 import { settleScalable, whyNoInstance, whyNoPrimary } from './scalable.js'
 import { bootsOf, openCases, type Reader } from './state.js'
@@ -113,6 +114,7 @@ export function decide(context: Context, command: CommandOf<'decide'>): Record<s
       candidates: decision.candidates,
       input: decision.input,
       plannerVersion: command.plannerVersion,
+      ...carriedBy(context, decision),
     })
     context.event(`decision.${decision.action.kind}`, decision.group, decision.text, { decision: id, rule: decision.rule })
     return { group: decision.group, decision: id }
@@ -121,6 +123,13 @@ export function decide(context: Context, command: CommandOf<'decide'>): Record<s
 }
 
 const isPrimary = ({ part }: GroupRow) => part?.role === 'primary'
+
+/** What the next copy begins with. */
+function carriedBy(context: Context, { action, group }: PlannedDecision): Pick<DecisionRow, 'carried'> {
+  if (action.kind !== 'grant' || levelInForce(context.draft) < carriedLevel) return {}
+  const carried = agesOf(context.draft, group, context.at)
+  return carried.length === 0 ? {} : { carried }
+}
 
 function describe(decision: PlannedDecision): string {
   return decision.action.kind === 'grant' ? `grant to ${decision.action.node}` : decision.action.kind
@@ -289,10 +298,7 @@ function standBy(context: Context, group: GroupRow, name: NodeId, reason: string
 
 /** What other tables kept for a group that is gone. */
 function forgetTraces(context: Context, group: GroupRow): void {
-  for (const [key] of [...context.draft.rows('checkpoints', `${group.name}/`)]) {
-    if (!key.startsWith(`${group.name}/`)) break
-    context.draft.delete('checkpoints', key)
-  }
+  forgetCheckpoints(context, group.name)
   for (const [, boot] of [...context.draft.rows('boots')]) {
     if (boot.probes[group.name] === undefined) continue
     const { [group.name]: _gone, ...probes } = boot.probes

@@ -471,15 +471,44 @@ export interface StoreRow {
   readonly revision: LogIndex
 }
 
+/** A file of a resource that goes with the group. */
+export interface CarriedFile {
+  readonly resource: ResourceName
+  readonly path: string
+  /** Permission bits. */
+  readonly mode: number
+  /** Numbers of user and group. */
+  readonly owner: number
+  readonly ownerGroup: number
+}
+
 export interface CheckpointRow {
   readonly group: GroupName
   readonly name: string
+  /** Empty where it is in parts; of a file base64. */
   readonly value: string
+  /** Under which id its parts are, and how many there are. */
+  readonly parts?: { readonly upload: string; readonly count: number }
+  /** Bytes; left out where they are the characters of `value`. */
+  readonly size?: number
+  readonly sum?: string
+  readonly file?: CarriedFile
+  /** Why it is not carried along any more. */
+  readonly problem?: string
   readonly token: Token
   readonly node: NodeId
   readonly at: LogTime
   readonly wall: WallTime
   readonly revision: LogIndex
+}
+
+export interface CheckpointPartRow {
+  readonly group: GroupName
+  readonly name: string
+  readonly upload: string
+  readonly part: number
+  /** base64. */
+  readonly value: string
 }
 
 /** The kept answer to a request id. */
@@ -521,6 +550,8 @@ export interface DecisionRow {
   /** What `decideGroup` was given; running it again gives the same decision. */
   readonly input: { readonly [key: string]: unknown }
   readonly plannerVersion: number
+  /** Of a grant: what the next copy begins with, and how old it was then, in milliseconds. */
+  readonly carried?: readonly { readonly name: string; readonly ageMs: number }[]
 }
 
 export interface MetaRow {
@@ -568,7 +599,7 @@ export type CommandResult =
       }
     }
 
-/** Table name → row type. Keys: names; `boots` by `node/boot`; `causes` by padded revision and number; `checkpoints` by `group/name`; `invitations` by checksum; `journal` by padded revision and number. */
+/** Table name → row type. Keys: names; `boots` by `node/boot`; `causes` by padded revision and number; `checkpoints` by `group/name`, `checkpointParts` by `group/upload/part`; `invitations` by checksum; `journal` by padded revision and number. */
 export interface Tables {
   readonly meta: MetaRow
   readonly settings: { readonly [key: string]: unknown }
@@ -584,6 +615,7 @@ export interface Tables {
   readonly disks: DiskRow
   readonly store: StoreRow
   readonly checkpoints: CheckpointRow
+  readonly checkpointParts: CheckpointPartRow
   readonly requests: RequestRow
   readonly journal: EventRow
   readonly decisions: DecisionRow

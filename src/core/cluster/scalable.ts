@@ -36,7 +36,7 @@ export interface PartDefinition {
 }
 
 /** The groups that a scalable one consists of: its instances in order of rank, then its primary role. */
-export function partsOf(of: GroupName, scalable: ScalableDefinition): readonly PartDefinition[] {
+export function partDefinitions(of: GroupName, scalable: ScalableDefinition): readonly PartDefinition[] {
   const { mode: _mode, desired, primary, nodes, resources, onQuorumLoss, offlineProbe, ...shared } = scalable
   const common = { ...shared, mode: 'failover' as const, ...(offlineProbe === undefined ? {} : { offlineProbe }) }
   const copies = Object.fromEntries(Object.entries(resources).map(([name, resource]) => [name, { ...resource, copy: { max: desired } }]))
@@ -80,7 +80,7 @@ function rulesOfPrimary(rules: GroupDefinition['rules'], names: readonly string[
 }
 
 function roleOf(of: GroupName, { desired, resources }: ScalableDefinition, resource: ResourceDefinition): ResourceDefinition {
-  const { probeDeep: _deep, limits: _limits, ...role } = resource
+  const { probeDeep: _deep, limits: _limits, files: _files, ...role } = resource
   const dependsOn = resource.dependsOn.filter((needed) => {
     const name = typeof needed === 'string' ? needed : needed.resource
     return resources[name as ResourceName]?.promotable === true
@@ -134,7 +134,7 @@ function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: rea
     return wrong('onQuorumLoss is "freeze", and a primary that stands still could not be demoted', 'use "stop"')
   const twice = Object.keys(primary.resources).find((name) => resources[name as ResourceName] !== undefined)
   if (twice !== undefined) return wrong(`"${twice}" is in "resources" and in "primary"`, 'give each its own name')
-  const role = partsOf(of, { ...definition, rules: [] }).at(-1)
+  const role = partDefinitions(of, { ...definition, rules: [] }).at(-1)
   const all = { ...others, mode: 'failover' as const, rules, resources: resourcesOf(definition) }
   return (role === undefined ? undefined : checkDefinition(role.definition, nodes)) ?? checkRules(all)
 }

@@ -37,6 +37,7 @@ export const tableNames: readonly TableName[] = [
   'operations',
   'store',
   'checkpoints',
+  'checkpointParts',
   'requests',
   'journal',
   'decisions',

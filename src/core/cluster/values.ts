@@ -1,8 +1,7 @@
-/** Settings, the store, checkpoints and operations. */
+/** Settings, the store and operations. */
 import { clockDrift, effectiveSettings, type LogTime, patchSettings } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
-import { mayStillRun } from './orders.js'
 import { leaseBound, openCases } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -78,29 +77,6 @@ export function useStore(context: Context, command: CommandOf<'store'>): Value {
 function sizeOf(value: unknown, limit: number): number {
   if (typeof value === 'string' && 6 * value.length + 2 <= limit) return value.length + 2
   return JSON.stringify(value)?.length ?? 0
-}
-
-/** Only the holder may leave a checkpoint, and only under its present token. */
-export function putCheckpoint(context: Context, command: CommandOf<'put-checkpoint'>): Value {
-  const group = context.group(command.group)
-  if (!mayStillRun(group) || group.holder.token !== command.token) {
-    refuse('STALE_TOKEN', `token ${command.token} is not the present grant of ${group.name}`, {
-      fix: 'only the running copy may write: use QUORATE_GRANT_TOKEN of its own start',
-    })
-  }
-  if (command.value.length > context.settings.storeValueMax)
-    refuse('TOO_LARGE', `the checkpoint has ${command.value.length} bytes`, { fix: `keep to ${context.settings.storeValueMax} bytes` })
-  context.draft.put('checkpoints', `${group.name}/${command.name}`, {
-    group: group.name,
-    name: command.name,
-    value: command.value,
-    token: command.token,
-    node: group.holder.node,
-    at: context.at,
-    wall: context.wall,
-    revision: context.index,
-  })
-  return { revision: context.index }
 }
 
 export function startOperation(context: Context, command: CommandOf<'start-operation'>): Value {

@@ -44,6 +44,8 @@ export type MonitorEvent =
     }
   /** No process of an ONLINE resource is left in its cgroup. */
   | { readonly kind: 'emptied'; readonly group: GroupName; readonly resource: ResourceName }
+  /** Whoever knows of its state says that it may be another: it is looked at, at once. */
+  | { readonly kind: 'changed'; readonly group: GroupName; readonly resource: ResourceName }
   | {
       readonly kind: 'called'
       readonly callId: string

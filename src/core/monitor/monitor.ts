@@ -140,6 +140,8 @@ export class MonitorCore {
         return this.#touch(event.group)?.resource(event.resource)?.onEmptied(now)
       case 'scored':
         return this.#score(event)
+      case 'changed':
+        return this.#touch(event.group)?.resource(event.resource)?.onChanged(now)
       case 'called': {
         const group = this.#calls.onCalled(event)
         if (group !== undefined) this.#countCalls(group)

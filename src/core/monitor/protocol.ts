@@ -34,7 +34,7 @@ export type MonitorOrder =
       readonly dedicated?: true
       /** As it was when the grant was given: later ones change nothing under this token. */
       readonly onQuorumLoss?: QuorumLossPolicy
-      /** Checkpoints left by the last holder, written into the resources' checkpoint folder before start. */
+      /** Checkpoints left by the last holder, written into the resources' checkpoint folder before start. Large ones, and files, lie in the run folder by then. */
       readonly checkpoints: { readonly [name: string]: string }
     }
   /** Stop in reverse order, kill what is left, verify, seal the token. Idempotent; also for a group never started. */
@@ -143,6 +143,8 @@ export interface ResourceFailure {
 }
 
 export type MonitorReport =
+  /** Files of the group have changed: what they are now lies in the run folder. */
+  | { readonly kind: 'captured'; readonly group: GroupName; readonly token: Token }
   /** An agent wants to know, or to have kept, what only the cluster can. Answered with `answered`. */
   | { readonly kind: 'asked'; readonly askId: string; readonly question: ClusterQuestion }
   | {

@@ -11,6 +11,7 @@ import { ProbeCount } from './probe-count.js'
 import type { LookFound, ResourceFailure, ResourceReport, ResourceRunState } from './protocol.js'
 import type { ProcessIdentity, ResourceRecord, RunRecord } from './record.js'
 import { behaviourOf, cellOf, type ResourceBehaviour } from './resource-type.js'
+import { isSystemd } from './systemd-type.js'
 import { judgeProbe, type MethodResult, type ProbePurpose } from './verdict.js'
 
 /** What a group needs of the process around it. */
@@ -401,6 +402,10 @@ export class ResourceRun {
     else if (this.#processes.length > 0) this.#probeForDeath(now)
   }
 
+  onChanged(now: BootInstant) {
+    if (this.#state === 'ONLINE' && !this.behaviour.kept) this.#probeForDeath(now)
+  }
+
   // What others read of it.
 
   report(): ResourceReport {
@@ -726,8 +731,9 @@ export class ResourceRun {
     return !this.behaviour.holdsNothing && !this.behaviour.isRole
   }
 
+  /** What systemd starts, it has in a cgroup of its own. */
   get #holds(): boolean {
-    return this.#place.kind !== 'sweep'
+    return this.#place.kind !== 'sweep' || isSystemd(this.definition.type)
   }
 }
 

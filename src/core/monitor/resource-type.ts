@@ -4,6 +4,7 @@ import { instanceName, type ParameterValue, type ResourceDefinition } from '../c
 import { type BuiltInType, checkTypes, isCheck } from './check-types.js'
 import { parseOcfType } from './ocf-call.js'
 import { device, expression, given, type ParameterProblem, type ParameterSpecification, path, port, program, text } from './parameters.js'
+import { isSystemd, unitProblem } from './systemd-type.js'
 
 export interface ResourceBehaviour {
   /** One foreground process that Quorate keeps: its death is itself the failure, its absence the proof of the stop. */
@@ -113,7 +114,7 @@ export const builtInTypes: { readonly [type: string]: BuiltInType } = {
   ...checkTypes,
 }
 
-/** Everything wrong with the parameters of a built-in type; for `ocf:` types only the type's form is checked here. */
+/** Everything wrong with the parameters of a built-in type or a unit; for `ocf:` types only the type's form is checked here. */
 export function checkResourceParameters(type: string, parameters: { readonly [name: string]: ParameterValue }): ParameterProblem[] {
   if (type.startsWith('ocf:')) {
     if (parseOcfType(type) !== undefined) return []
@@ -125,11 +126,17 @@ export function checkResourceParameters(type: string, parameters: { readonly [na
       },
     ]
   }
+  if (isSystemd(type)) {
+    const problem = unitProblem(type)
+    return problem === undefined ? checkAgainst(type, {}, parameters) : [problem]
+  }
   const known = Object.hasOwn(builtInTypes, type) ? builtInTypes[type] : undefined
   if (known === undefined) {
     const nearest = nearestName(type, Object.keys(builtInTypes))
     const fix =
-      nearest === undefined ? `use one of ${Object.keys(builtInTypes).join(', ')}, ocf:<provider>:<agent>` : `did you mean "${nearest}"?`
+      nearest === undefined
+        ? `use one of ${Object.keys(builtInTypes).join(', ')}, ocf:<provider>:<agent>, systemd:<unit>`
+        : `did you mean "${nearest}"?`
     return [{ parameter: 'type', detail: `there is no resource type "${type}"`, fix }]
   }
   return [...checkAgainst(type, known.parameters, parameters), ...(known.checkTogether?.(parameters) ?? [])]
@@ -150,7 +157,15 @@ export function checkDepthAndLimits({ type, parameters, probeDeep, limits, promo
     problems.push({ parameter: 'probeDeep', detail: 'probeDeep.level is of OCF agents only', fix: 'leave it out' })
   }
   if (limits !== undefined && type !== 'command' && !ocf) {
-    problems.push({ parameter: 'limits', detail: `type ${type} has no processes that limits could hold`, fix: 'leave limits out' })
+    problems.push(
+      isSystemd(type)
+        ? {
+            parameter: 'limits',
+            detail: 'limits of a unit are its own',
+            fix: `set MemoryMax=, TasksMax=, CPUQuota= and LimitNOFILE= in the unit`,
+          }
+        : { parameter: 'limits', detail: `type ${type} has no processes that limits could hold`, fix: 'leave limits out' },
+    )
   }
   return problems
 }
@@ -181,7 +196,9 @@ function checkAgainst(
     const specification = Object.hasOwn(specifications, name) ? specifications[name] : undefined
     if (specification === undefined) {
       const nearest = nearestName(name, Object.keys(specifications))
-      const fix = nearest === undefined ? `it takes ${Object.keys(specifications).join(', ')}` : `did you mean "${nearest}"?`
+      const all = Object.keys(specifications)
+      const others = all.length === 0 ? 'it takes none: what a unit needs is in its file' : `it takes ${all.join(', ')}`
+      const fix = nearest === undefined ? others : `did you mean "${nearest}"?`
       problems.push({ parameter: name, detail: `type ${type} has no parameter "${name}"`, fix })
       continue
     }

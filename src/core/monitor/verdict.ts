@@ -78,7 +78,7 @@ function judgeOnline(purpose: ProbePurpose, result: MethodResult): ProbeVerdict 
     case 'running':
       return result.degraded === true ? { verdict: 'running', degraded: result.note ?? 'it is degraded' } : { verdict: 'running' }
     case 'stopped':
-      return { verdict: 'failed', event: 'died', detail: 'its probe says that it is stopped' }
+      return { verdict: 'failed', event: 'died', detail: result.note ?? 'its probe says that it is stopped' }
     case 'failed':
       return { verdict: 'failed', event: purpose === 'death' ? 'died' : 'probe-failed', detail: result.detail, ...severityIn(result) }
     case 'timed-out':

@@ -9,6 +9,7 @@ import type { BootId, BootInstant, DiskName, GroupName, LogIndex, NodeId, Token 
 import {
   type Command,
   canonical,
+  checkpointsOf,
   currentBoot,
   dependencyKindsLevel,
   freezesOf,
@@ -227,11 +228,9 @@ export class NodeAgent {
     const report = this.reports.get(group.name)
     const known = report !== undefined && report.token === holder.token && report.sequence >= holder.order.sequence
     if (known) return
-    const checkpoints: Record<string, string> = {}
-    for (const [key, row] of view.state.rows('checkpoints', `${group.name}/`)) {
-      if (!key.startsWith(`${group.name}/`)) break
-      checkpoints[row.name] = row.value
-    }
+    const left = checkpointsOf(view.state, group.name)
+    const small = left.filter(({ parts, file }) => parts === undefined && file === undefined)
+    const checkpoints = Object.fromEntries(small.map(({ name, value }) => [name, value]))
     const order: MonitorOrder = {
       kind: 'run',
       group: group.name,

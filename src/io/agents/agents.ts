@@ -5,10 +5,11 @@
  */
 import type { BootInstant, GroupName, ResourceName } from '../../base/index.js'
 import type { ResourceDefinition } from '../../core/cluster/index.js'
-import { behaviourOf, isCheck, type MethodRequest, type MethodResult, type ProcessIdentity } from '../../core/monitor/index.js'
+import { behaviourOf, isCheck, isSystemd, type MethodRequest, type MethodResult, type ProcessIdentity } from '../../core/monitor/index.js'
 import type { Clock } from '../clock/index.js'
 import { boundServiceLog, type Cell, type Containment, DeathWatch, readStat, reopenContainment } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
+import { openSystemd, runtimeUnits, type SystemdOptions } from '../systemd/index.js'
 import { probeCheck, startCheck } from './checks.js'
 import { runCommand, runDeepProbe, settleStart } from './commands.js'
 import { cellName, markersOf } from './environment.js'
@@ -20,11 +21,14 @@ import { reloadOcf, runOcf } from './ocf.js'
 import { actionsLogPath, serviceLogPath } from './resource-log.js'
 import { runRole } from './role.js'
 import { Turns } from './turns.js'
+import { cgroupOfUnit, killUnit, removeLeftDropIns, runUnit } from './units.js'
 
 export interface AgentsConfig {
   readonly runFolder: RunFolder
   readonly logDir: string
   readonly clock: Clock
+  /** That of this machine unless given; `dropIns` is the folder for drop-ins. */
+  readonly systemd?: SystemdOptions & { readonly dropIns?: string }
 }
 
 /** One resource, and where its processes are. */
@@ -34,6 +38,8 @@ export interface AgentsListener {
   onLearnt(group: GroupName, resource: ResourceName, processes: readonly ProcessIdentity[]): void
   onEnded(group: GroupName, resource: ResourceName, process: ProcessIdentity, how: string): void
   onEmptied(group: GroupName, resource: ResourceName): void
+  /** Somebody who knows says that its state may be another. */
+  onChanged(group: GroupName, resource: ResourceName): void
 }
 
 export interface Agents {
@@ -52,6 +58,9 @@ export interface Agents {
 }
 
 const logCheckEvery = 10_000
+/** A unit that is started again soon need not be read anew. */
+const dropInsKept = 30_000
+const reloadMax = 60_000
 
 export function openAgents(config: AgentsConfig, listener: AgentsListener): Agents {
   const outputFolder = config.runFolder.folder('output')
@@ -67,6 +76,10 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
     for (const log of logs) boundServiceLog(log)
   }, logCheckEvery)
   logCheck.unref()
+  const systemd = openSystemd(config.systemd)
+  const units = { systemd, dropIns: config.systemd?.dropIns ?? runtimeUnits }
+  let tidying: NodeJS.Timeout | undefined
+  tidySoon() // An earlier process may have left some.
 
   const logOf = (group: GroupName, resource: ResourceName) => serviceLogPath(config.logDir, { group, resource })
   const containments = new Map<string, Containment>()
@@ -82,6 +95,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
       const { group, resource } = request
       const log = logOf(group, resource)
       if (request.method === 'start') logs.add(log)
+      if (isSystemd(request.definition.type)) tidySoon()
       const world = {
         ...config,
         cell: cellOf(request),
@@ -100,19 +114,20 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
     },
     kill: async (of, timeout) => {
       const cell = cellOf(of)
-      const done = await cell.kill(timeout)
+      const [done, unitDone] = await Promise.all([cell.kill(timeout), killUnit(config.runFolder, of, timeout)])
       if (done) cell.remove()
-      return done
+      return done && unitDone
     },
-    freeze: (of, timeout) => cellOf(of).freeze(timeout),
-    thaw: (of, timeout) => cellOf(of).thaw(timeout),
+    freeze: (of, timeout) => (cgroupOfUnit(config.runFolder, of)?.cgroup ?? cellOf(of)).freeze(timeout),
+    thaw: (of, timeout) => (cgroupOfUnit(config.runFolder, of)?.cgroup ?? cellOf(of)).thaw(timeout),
     watch: (of, processes, learn) => {
       const { group, resource } = of
       const key = cellName({ group, resource })
       unwatch(group, resource)
       logs.add(logOf(group, resource))
+      if (watchUnit(of, processes, learn)) return
       const cell = cellOf(of)
-      const known = learn ? mainProcesses(cell) : processes
+      const known = learn ? mainProcesses(cell.pids('service')) : processes
       if (known.length === 0) return
       names.set(key, { group, resource, stop: cell.watch(() => cell.empty() && listener.onEmptied(group, resource)) })
       if (learn) listener.onLearnt(group, resource, known)
@@ -129,10 +144,35 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
     unwatch,
     close: () => {
       clearInterval(logCheck)
+      clearTimeout(tidying)
+      systemd.close()
+      removeLeftDropIns(config.runFolder, units.dropIns)
       deaths.close()
       for (const watched of names.values()) watched.stop?.()
       names.clear()
     },
+  }
+
+  /** Told by systemd, by the cgroup, and by the end of its main processes. Whether it is a unit. */
+  function watchUnit(of: Whereabouts, processes: readonly ProcessIdentity[], learn: boolean): boolean {
+    const unit = cgroupOfUnit(config.runFolder, of)
+    if (unit === undefined) return false
+    const { group, resource } = of
+    const changed = () => listener.onChanged(group, resource)
+    const stops = [systemd.watch(unit.note.unit, changed), unit.cgroup.watch(changed)]
+    names.set(cellName(of), { group, resource, stop: () => stops.forEach((stop) => stop?.()) })
+    const known = learn ? mainProcesses(unit.cgroup.pids()) : processes
+    if (learn && known.length > 0) listener.onLearnt(group, resource, known)
+    deaths.watch(cellName(of), known)
+    return true
+  }
+
+  /** Drop-ins that no unit needs any more, all at once. */
+  function tidySoon() {
+    tidying ??= setTimeout(() => {
+      tidying = undefined
+      if (removeLeftDropIns(config.runFolder, units.dropIns)) systemd.reload(reloadMax).catch(() => {})
+    }, dropInsKept).unref()
   }
 
   function unwatch(group: GroupName, resource: ResourceName) {
@@ -147,6 +187,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
     if (isCheck(definition.type) && method !== 'reload') return checkBody(method)
     if (method === 'reload') return definition.type.startsWith('ocf:') ? reloadOcf : noReload
     if (behaviourOf(definition).kept) return keptBody(method)
+    if (isSystemd(definition.type)) return (context) => runUnit(context, method, units)
     if (method === 'settle') return settleStart
     if (definition.type === 'logical-hostname') return (context) => runLogicalHostname(context, method)
     return (context) => (definition.type === 'command' ? runCommand(context, method) : runOcf(context, method))
@@ -175,9 +216,9 @@ function checkBody(method: MethodRequest['method']): MethodBody {
   return method === 'stop' ? () => Promise.resolve(done) : startCheck
 }
 
-/** Those that a start left behind: in the cell, with a parent outside it. */
-function mainProcesses(cell: Cell): readonly ProcessIdentity[] {
-  const stats = cell.pids('service').flatMap((pid) => readStat(pid) ?? [])
+/** Those that a start left behind: in the cell or cgroup, with a parent outside it. */
+function mainProcesses(pids: readonly number[]): readonly ProcessIdentity[] {
+  const stats = pids.flatMap((pid) => readStat(pid) ?? [])
   const inside = new Set(stats.map((stat) => stat.pid))
   return stats.filter((stat) => !inside.has(stat.parent) && stat.state !== 'Z').map(({ pid, startTime }) => ({ pid, startTime }))
 }

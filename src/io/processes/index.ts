@@ -15,3 +15,4 @@ export { boundServiceLog, LogFollower, LogTail, outputMax, tailOf } from './outp
 export { allPids, identify, isAlive, type ProcessStat, readStat, signalProcess } from './proc.js'
 export { exitNotJoined, exitSealed, type Member, type MemberRequest, spawnMember } from './spawn-member.js'
 export { findExactly, killSwept, methodMarker, runMarker } from './sweep.js'
+export { type UnitCgroup, unitCgroup } from './unit-cgroup.js'

@@ -12,6 +12,7 @@ import { checksum, makeFolder, readChecked, writeChecked } from './atomic-file.j
 import { LeaseWriter, readLease } from './lease-file.js'
 import { deleteRunRecord, openTokens, type RunRecords, readRunRecord, readRunRecords, writeRunRecord } from './run-records.js'
 import { Seals } from './seals.js'
+import { UnitNotes } from './unit-notes.js'
 
 /** `monitor@<group>` is the monitor that this group has of its own. */
 export type ProcessRole = 'guardian' | 'daemon' | 'monitor' | `monitor@${string}`
@@ -48,6 +49,7 @@ export interface RunFolder {
   /** Groups that have a run record, readable or not. */
   openTokens(): ReadonlyMap<GroupName, Token>
   readonly seals: Seals
+  readonly units: UnitNotes
   writeEmergency(marker: EmergencyMarker): void
   readEmergency(): EmergencyMarker | undefined
   clearEmergency(): void
@@ -77,6 +79,7 @@ export function openRunFolder(path: string): RunFolder {
   const root = makeFolder(resolve(path), 0o711)
   const records = makeFolder(join(root, 'records'))
   const seals = new Seals(makeFolder(join(root, 'seals')))
+  const units = new UnitNotes(root)
   const lease = join(root, 'lease')
   const emergency = join(root, 'emergency')
   const session = join(root, 'session')
@@ -91,6 +94,8 @@ export function openRunFolder(path: string): RunFolder {
     beginBoot: (boot) => {
       if (readAs<{ boot: BootId }>(bootFile)?.boot === boot) return
       for (const [group, token] of openTokens(records)) deleteRunRecord(records, group, token)
+      units.clear()
+      for (const left of ['captured', 'staged']) rmSync(join(root, left), { recursive: true, force: true })
       rmSync(emergency, { force: true })
       rmSync(join(root, agentNotes), { recursive: true, force: true })
       writeChecked(bootFile, { boot })
@@ -106,6 +111,7 @@ export function openRunFolder(path: string): RunFolder {
     readRecord: (group, token) => readRunRecord(records, group, token),
     openTokens: () => openTokens(records),
     seals,
+    units,
     writeEmergency: (marker) => writeChecked(emergency, marker),
     readEmergency: () => readAs<EmergencyMarker>(emergency),
     clearEmergency: () => rmSync(emergency, { force: true }),

@@ -202,6 +202,8 @@ function showOther(report: Exclude<Extract<MonitorEffect, { kind: 'report' }>['r
       return `looked ${report.lookId} ${report.found.result}, ${report.found.state}`
     case 'asked':
       return `asked ${report.askId}`
+    case 'captured':
+      return `captured ${report.group}`
   }
 }
 
