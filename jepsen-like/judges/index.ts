@@ -24,6 +24,7 @@ export {
   type RunRecord,
   type SeenEvent,
   type Stall,
+  starvedShare,
   type Verdict,
 } from './record.js'
 

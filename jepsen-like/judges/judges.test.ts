@@ -270,11 +270,12 @@ test('what happens while the machine has no processor left is not held against t
   assert.equal(verdict('one-owner', { notes: [...notes, ...copy('n3', 3, 55_000, 56_000)], pressure }).valid, false)
 })
 
-test('a cluster that recovers late on a machine without a processor left is not judged; one that never does is', () => {
+test('a cluster that recovers late, or not at all, on a machine without a processor left is not judged; one that had its processors is', () => {
   const pressure = Array.from({ length: 120 }, (_, at) => ({ at: at * 500, share: 0.99 }))
   assert.equal(verdict('convergence', { wellAfter: 31_000 }).valid, false)
   assert.equal(verdict('convergence', { wellAfter: 31_000, pressure }).valid, 'unknown')
-  assert.equal(verdict('convergence', { wellAfter: undefined, pressure }).valid, false)
+  assert.equal(verdict('convergence', { wellAfter: undefined, pressure }).valid, 'unknown')
+  assert.equal(verdict('convergence', { wellAfter: undefined, pressure: pressure.map(({ at }) => ({ at, share: 0.5 })) }).valid, false)
   const events = Array.from({ length: 100 }, (_, at) =>
     op('r', 'kv', 'read', at, at + 0.5, undefined, at % 10 === 0 ? 'fail' : 'ok'),
   ).flat()

@@ -99,12 +99,13 @@ export const once: Judge = ({ events: history }) => {
 export const convergence: (boundMs: number) => Judge = (boundMs) => (record) => {
   const judge = 'convergence'
   const { wellAfter, notWell = 'nobody knows why' } = record
-  if (wellAfter === undefined)
-    return {
-      judge,
-      valid: false,
-      text: `not well ${Math.round((record.ended - record.faultsEnded) / 1_000)} s after the last fault: ${notWell}`,
-    }
+  if (wellAfter === undefined) {
+    // A node that gets no processor is challenged, and started anew, for as long as that lasts.
+    const hadNone = hasNoProcessor(record, record.faultsEnded, record.ended)
+    const how = hadNone ? ', on a machine without a free processor' : ''
+    const text = `not well ${Math.round((record.ended - record.faultsEnded) / 1_000)} s after the last fault${how}: ${notWell}`
+    return { judge, valid: hadNone ? 'unknown' : false, text }
+  }
   const figures = { wellAfterMs: Math.round(wellAfter) }
   const isLate = wellAfter > boundMs
   if (isLate && hasNoProcessor(record, record.faultsEnded, record.faultsEnded + wellAfter))

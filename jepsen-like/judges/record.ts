@@ -129,6 +129,9 @@ export function reasonFor(record: RunRecord, at: number, grace: number): string 
   return record.stalls.some((stall) => stall.ms >= 150 && Math.abs(stall.at - at) < 3_000) ? 'stall' : undefined
 }
 
+/** Where for a larger share of the time somebody waited for a processor, there was none left. */
+export const starvedShare = 0.9
+
 /** Whether the machine had no processor left in the seconds before: then nobody can be on time. */
 export function isStarved(record: RunRecord, at: number): boolean {
   return hasNoProcessor(record, at - 4_000, at + 1_000)
@@ -136,5 +139,5 @@ export function isStarved(record: RunRecord, at: number): boolean {
 
 export function hasNoProcessor({ pressure = [] }: RunRecord, from: number, to: number): boolean {
   const about = pressure.filter(({ at }) => at >= from && at <= to)
-  return about.length > 0 && about.reduce((sum, { share }) => sum + share, 0) / about.length > 0.9
+  return about.length > 0 && about.reduce((sum, { share }) => sum + share, 0) / about.length > starvedShare
 }
