@@ -1,6 +1,6 @@
 /** Why a group is where it is, why it is not elsewhere, and whether it is active on this very node. */
 import type { NodeId } from '../../base/index.js'
-import { instanceName, isOnlyDegraded, mayStillRun, primaryName, type Reader } from '../../core/cluster/index.js'
+import { instanceName, isOnlyDegraded, mayStillRun, primaryName, type Reader, type ScalableRow } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { read, readQuery } from '../cluster/reading.js'
 import type { Answer, Call, Route } from '../http/route.js'
@@ -47,10 +47,16 @@ export function explanationRoutes(access: Access): readonly Route[] {
   ]
 }
 
+/** Any part: it is not active on a node outside the list. */
+function primaryOrFirst({ name, definition }: ScalableRow): string {
+  return definition.primary === undefined ? instanceName(name, definition.nodes[0] as NodeId) : primaryName(name)
+}
+
 /** Of a scalable group whoever has the primary role is active; without one, each instance. */
 function partFor(state: Reader, name: string, node: NodeId): string {
   const scalable = state.get('scalables', name)
   if (scalable === undefined) return name
+  if (!scalable.definition.nodes.includes(node)) return primaryOrFirst(scalable)
   return scalable.definition.primary === undefined ? instanceName(scalable.name, node) : primaryName(scalable.name)
 }
 

@@ -222,6 +222,12 @@ function setIntentOfAll(context: Context, row: ScalableRow, { intent, operation 
   const parts = partRows(context.draft, row.name)
   if (row.deleting) refuse('CONFLICT', `group ${row.name} is being deleted`)
   for (const part of parts) refuseFrozen(context, part)
+  // What rests would be waited for in vain; of several instances one that does not is enough.
+  const able = parts.filter(({ halted, poisoned }) => halted === undefined && poisoned === undefined)
+  const rests = parts.find(
+    (part) => !able.includes(part) && (part.part?.role === 'primary' || !able.some((one) => one.part?.role === 'instance')),
+  )
+  if (intent === 'ONLINE' && rests !== undefined) refuseResting(rests)
   context.startOperation(operation, intent === 'ONLINE' ? 'online' : 'offline', row.name, `${row.name} is to be ${intent}`)
   if (row.intent !== intent) {
     context.draft.put('scalables', row.name, { ...row, intent, revision: context.index })

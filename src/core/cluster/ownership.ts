@@ -261,7 +261,8 @@ function updated(context: Context, group: HeldGroup): HeldGroup {
 /** What a stop for a failure leaves behind: the node is passed over, or the group stays stopped. */
 function left(context: Context, group: HeldGroup, { ban, halt }: Extract<PlannedAction, { kind: 'stop' }>, reason: string): HeldGroup {
   if (halt === true) {
-    for (const operation of context.runningOperations(group.name)) {
+    const whole = group.part === undefined ? [] : context.runningOperations(group.part.of)
+    for (const operation of [...context.runningOperations(group.name), ...whole]) {
       if (operation.kind !== 'offline' && operation.kind !== 'delete') context.endOperation(operation.id, 'failed', reason)
     }
     return { ...group, move: null, restartAsked: null, halted: { at: context.at, reason } }
