@@ -128,7 +128,7 @@ test('rules for failures go in and come out; the whole list in force is shown, w
     assert.equal(again.body.unchanged, true, again.text)
   }
   for (const [change, status, code] of [
-    [{ rules: [{ event: 'any', action: 'demote' }] }, 501, 'NOT_YET'],
+    [{ rules: [{ event: 'any', action: 'demote' }] }, 422, 'INVALID_DEFINITION'],
     [{ rules: [{ event: 'any', action: 'evictNode' }] }, 501, 'NOT_YET'],
     [{ rules: [{ event: 'any', action: 'explode' }] }, 400, 'INVALID'],
     [{ rules: [{ event: 'any', action: 'log', resource: 'mian' }] }, 422, 'INVALID_DEFINITION'],
