@@ -229,7 +229,7 @@ describe('a group of three copies', () => {
   test('what cannot be is refused with the next step', async () => {
     const refused = async (change: object) =>
       (await loopback.api('PUT', '/v1/groups/db', definition(change))).body as Record<string, string>
-    const plain = await refused({ mode: 'failover', primary: undefined })
+    const plain = await refused({ mode: 'failover', primary: undefined, notify: undefined })
     assert.match(plain.detail ?? '', /promotable/)
     const many = await refused({ desired: 9 })
     assert.match(many.detail ?? '', /desired is 9/)

@@ -1,6 +1,7 @@
 /** What the planner has to know of a scalable group to decide about one of its parts. */
 import type { GroupName, LogTime, NodeId } from '../../base/index.js'
 import {
+  forgottenAt,
   type GroupRow,
   instanceName,
   isSameProgram,
@@ -130,7 +131,7 @@ export function whatRises(
   node: NodeId,
   at: LogTime,
   isFit: boolean,
-): Pick<CandidateInput, 'score' | 'rising'> {
+): Pick<CandidateInput, 'score' | 'rising' | 'failed'> {
   const { part } = group
   if (part === undefined) return {}
   const instance = state.get('groups', instanceName(part.of, node))
@@ -141,5 +142,11 @@ export function whatRises(
   )
   const reported = holder?.report.state
   const isRising = isFit && isComing && (reported === 'GRANTED' || reported === 'STARTING' || (reported === 'ONLINE' && isSilent))
-  return { score: scoreOf(state, group, part.of, node), ...(isRising ? { rising: true as const } : {}) }
+  const failures = instance?.failures[node] ?? []
+  const hasFailed = instance !== undefined && failures.some((failure) => forgottenAt(instance, failure, at) > at)
+  return {
+    score: scoreOf(state, group, part.of, node),
+    ...(hasFailed ? { failed: true as const } : {}),
+    ...(isRising ? { rising: true as const } : {}),
+  }
 }

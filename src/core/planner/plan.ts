@@ -246,13 +246,16 @@ function choose(
   return first === undefined ? undefined : { candidate: first, rule: input.holder?.proved == null ? 'rank' : 'takeover' }
 }
 
-/** The highest score; of equals the one where it last was, then rank. */
+/** The highest score; of equals one whose copy has not failed lately, then the one where it last was, then rank. */
 function bestScored(
   input: GroupInput,
   open: readonly CandidateInput[],
 ): { readonly candidate: CandidateInput; readonly rule: string } | undefined {
   const isLast = ({ node }: CandidateInput) => Number(node === input.lastNode)
-  const [best] = [...open].sort((a, b) => (b.score ?? 0) - (a.score ?? 0) || isLast(b) - isLast(a) || a.rank - b.rank)
+  const hasFailed = ({ failed }: CandidateInput) => Number(failed === true)
+  const [best] = [...open].sort(
+    (a, b) => (b.score ?? 0) - (a.score ?? 0) || hasFailed(a) - hasFailed(b) || isLast(b) - isLast(a) || a.rank - b.rank,
+  )
   return best === undefined ? undefined : { candidate: best, rule: 'score' }
 }
 

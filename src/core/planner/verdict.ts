@@ -15,6 +15,8 @@ export interface CandidateInput {
   readonly obstacle: string | null
   /** For a primary role: what the agents said of the copy there. */
   readonly score?: number
+  /** Its copy has failed, and that still counts. */
+  readonly failed?: true
   /** Its copy is on its way up, and might do better. */
   readonly rising?: true
 }

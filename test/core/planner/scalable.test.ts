@@ -350,6 +350,25 @@ describe('the primary role', () => {
   })
 })
 
+describe('of copies that are as good as each other', () => {
+  test('one that has failed lately gets the role last, though it had it', () => {
+    const database = formed()
+    Object.assign(database.scores, { n1: 5, n2: 5, n3: 5 })
+    database.put(withPrimary())
+    database.play()
+    assert.equal(database.holders()[primary], n1)
+    database.stuck.add(primary)
+    database.died(n1)
+    database.play()
+    database.stuck.clear()
+    database.play()
+    assert.equal(database.holders()[primary], n2)
+    database.ok({ kind: 'set-duty', node: n2, duty: 'standby', operation: null })
+    database.play()
+    assert.equal(database.holders()[primary], n3)
+  })
+})
+
 describe('copies that are told of each other', () => {
   const formedSo = () => {
     const database = formed()
