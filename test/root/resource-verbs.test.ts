@@ -75,6 +75,9 @@ test('a restart stops and starts it, and a probe finds what is there', async () 
   const found = await ask('probe')
   assert.ok(found.body.result === 'stopped' || found.body.state !== 'ONLINE', found.text)
   // What was found is reported a moment later.
-  await bench.until('it to be started again', async () => play.calls(join(answers, 'log')).filter((call) => call === 'start 1').length === 2)
+  await bench.until(
+    'it to be started again',
+    async () => play.calls(join(answers, 'log')).filter((call) => call === 'start 1').length === 2,
+  )
   await bench.until('it to be up', async () => (await bench.ask('GET', '/v1/groups/web')).body.state === 'ONLINE')
 })
