@@ -61,7 +61,8 @@ export class SharedDisk {
       if (this.mode === 'unreachable') return
     }
     scheduler.after(this.latency / 2, () => {
-      if (session !== this.sessionOf(machine)) return
+      // A session that ends meanwhile ends its requests with it, and says so.
+      if (session !== this.sessionOf(machine)) return this.latency > timeout ? undefined : answer(failed)
       const found = this.carryOut(machine, session, request)
       if (this.latency > timeout) return
       scheduler.after(this.latency / 2, () => answer({ disk: this.name, id, detail: found.status ?? '', session, ...found }))
