@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The `quorate` command: dispatches to the processes of a node and to the command line. */
 import { fileURLToPath } from 'node:url'
-import { ClusterError, groupName } from './base/index.js'
+import { ClusterError, cannotRun, groupName } from './base/index.js'
 import type { RunningGuardian } from './guardian/index.js'
 import type { NodeConfig } from './io/node-file/index.js'
 
@@ -219,5 +219,5 @@ function fail(error: unknown): never {
   if (error instanceof ClusterError)
     process.stderr.write(`quorate: ${error.code}: ${error.message}${error.fix === undefined ? '' : `\n  next: ${error.fix}`}\n`)
   else process.stderr.write(`quorate: ${error instanceof Error ? error.stack : String(error)}\n`)
-  process.exit(70)
+  process.exit(cannotRun)
 }

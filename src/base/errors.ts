@@ -142,3 +142,6 @@ function editDistance(a: string, b: string): number {
   }
   return previous[b.length] ?? 0
 }
+
+/** Exit status of a process that cannot run until somebody has mended what it says (EX_SOFTWARE of sysexits). */
+export const cannotRun = 70

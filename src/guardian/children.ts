@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { cannotRun } from '../base/index.js'
 import type { KeptRole } from '../core/guardian/index.js'
 import type { ProcessIdentity } from '../core/monitor/index.js'
 import { boundServiceLog, DeathWatch, identify, isAlive, runMarker, signalProcess } from '../io/processes/index.js'
@@ -20,7 +21,7 @@ export interface ChildrenConfig {
 
 export interface ChildrenListener {
   onUp(role: KeptRole): void
-  onEnded(role: KeptRole): void
+  onEnded(role: KeptRole, refused: boolean): void
 }
 
 export class Children {
@@ -33,7 +34,7 @@ export class Children {
   constructor(config: ChildrenConfig, listener: ChildrenListener) {
     this.#config = config
     this.#listener = listener
-    this.#adopted = new DeathWatch((role, process) => this.#ended(role, process, 'it has ended'))
+    this.#adopted = new DeathWatch((role, process) => this.#ended(role, process, 'it has ended', false))
   }
 
   /** Takes over what the pid file names, if it lives and is not known yet. */
@@ -64,12 +65,12 @@ export class Children {
     const identity = child.pid === undefined ? undefined : identify(child.pid)
     child.once('error', (error) => {
       log(`the ${role} could not be started: ${error.message}`)
-      if (identity === undefined) this.#listener.onEnded(role)
+      if (identity === undefined) this.#listener.onEnded(role, false)
     })
     if (identity === undefined) return
     this.#running.set(role, identity)
     runFolder.writePid(role, identity)
-    child.once('exit', (code, signal) => this.#ended(role, identity, signal === null ? `status ${code}` : signal))
+    child.once('exit', (code, signal) => this.#ended(role, identity, signal === null ? `status ${code}` : signal, code === cannotRun))
     log(`${role} started, pid ${identity.pid}`)
     this.#listener.onUp(role)
   }
@@ -87,10 +88,10 @@ export class Children {
     this.#adopted.close()
   }
 
-  #ended(role: KeptRole, identity: ProcessIdentity, how: string) {
+  #ended(role: KeptRole, identity: ProcessIdentity, how: string, refused: boolean) {
     if (this.#running.get(role) !== identity) return
     this.#running.delete(role)
     this.#config.log(`${role} ended, pid ${identity.pid}: ${how}`)
-    this.#listener.onEnded(role)
+    this.#listener.onEnded(role, refused)
   }
 }

@@ -61,7 +61,7 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
   })
   const children = new Children(
     { runFolder, logDir, log, argv: { daemon: config.daemonArgv, monitor: config.monitorArgv } },
-    { onUp: (role) => post({ kind: 'process-up', role }), onEnded: (role) => post({ kind: 'process-ended', role }) },
+    { onUp: (role) => post({ kind: 'process-up', role }), onEnded: (role, refused) => post({ kind: 'process-ended', role, refused }) },
   )
   const links = guardian.addresses.map((host) => ({ host, port: guardian.port }))
   const answers = new Answers({ node, secret, links, log }, (query, from) => {

@@ -38,7 +38,8 @@ export type GuardianEvent =
   /** Every 25 ms. */
   | ({ readonly kind: 'looked' } & RunFolderView)
   | { readonly kind: 'process-up'; readonly role: KeptRole }
-  | { readonly kind: 'process-ended'; readonly role: KeptRole }
+  /** `refused`: it ended by itself, saying that it cannot run here until somebody has mended what it names in its log. */
+  | { readonly kind: 'process-ended'; readonly role: KeptRole; readonly refused?: boolean }
   | { readonly kind: 'daemon-connected' }
   | { readonly kind: 'ordered'; readonly order: GuardianOrder }
   /** `from` is where the answer goes; the core only hands it back. */

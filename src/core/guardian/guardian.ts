@@ -138,7 +138,7 @@ export class GuardianCore {
         return this.#supervisionOf(event.role).onUp(now)
       case 'process-ended':
         if (event.role === 'daemon') this.#lastAlive = undefined
-        return this.#supervisionOf(event.role).onEnded(now)
+        return this.#supervisionOf(event.role).onEnded(now, event.refused)
       case 'daemon-connected':
         this.#told = ''
         return

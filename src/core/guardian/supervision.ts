@@ -6,11 +6,17 @@ const firstPause = 100
 const longestPause = 1_000
 /** A process that has lived this long has not failed to start. */
 const settledAfter = 1_000
+/** So many in a row are taken for what passes by itself: somebody else's port, a disk that is full for a moment. */
+const refusalsSoon = 8
+/** Its lease is long gone, and what it wants is a person: it need not cost a processor meanwhile. Milliseconds. */
+const refusedPause = 30_000
 
 export class Supervision {
   #up = false
   #since = bootInstant(0)
   #failures = 0
+  /** In a row, however long each life was. */
+  #refusals = 0
   /** Undefined while it runs or is not wanted. */
   #startAt: BootInstant | undefined
 
@@ -24,13 +30,15 @@ export class Supervision {
     this.#startAt = undefined
   }
 
-  /** At once the first time, then after 100 ms, doubling up to 1 s while it keeps ending early. */
-  onEnded(now: BootInstant) {
+  /** At once the first time, then after 100 ms, doubling up to 1 s while it keeps ending early, and up to 30 s while it keeps refusing. */
+  onEnded(now: BootInstant, refused = false) {
     if (this.#up && now - this.#since >= settledAfter) this.#failures = 0
     const pause = this.#failures === 0 ? 0 : Math.min(longestPause, firstPause * 2 ** (this.#failures - 1))
     this.#failures++
+    this.#refusals = refused ? this.#refusals + 1 : 0
+    const rest = this.#refusals <= refusalsSoon ? 0 : Math.min(refusedPause, longestPause * 2 ** (this.#refusals - refusalsSoon))
     this.#up = false
-    this.#startAt = bootInstant(now + pause)
+    this.#startAt = bootInstant(now + Math.max(pause, rest))
   }
 
   /** Not yet started in this life of the guardian. */

@@ -255,6 +255,24 @@ test('what dies is started again at once, then with growing pauses', () => {
   shows(script.look(), 'spawn daemon')
 })
 
+test('a daemon that refuses to run costs little while it waits for somebody to mend what it names', () => {
+  const script = new Script()
+  const pauses: number[] = []
+  const end = (refused: boolean): void => {
+    script.now += 2_000
+    script.step({ kind: 'process-ended', role: 'daemon', refused })
+    const ended = script.now
+    while (!script.look(script.now + 25).includes('spawn daemon'));
+    pauses.push(script.now - ended)
+    script.step({ kind: 'process-up', role: 'daemon' })
+  }
+  for (let round = 0; round < 14; round++) end(true)
+  assert.deepEqual(pauses.slice(0, 8), Array(8).fill(25))
+  assert.deepEqual(pauses.slice(8), [2_000, 4_000, 8_000, 16_000, 30_000, 30_000])
+  end(false)
+  assert.equal(pauses.at(-1), 25, 'one that is killed is not one that refuses')
+})
+
 test('a daemon that says it leaves is not started again, until one says that it lives', () => {
   const script = new Script()
   script.step({ kind: 'ordered', order: { kind: 'daemon-leaving' } })
