@@ -101,7 +101,12 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   endStanding()
   let missed = 0
   for (const plant of chosen) {
-    const found = await findPlant(plant, seed, (text) => (words.includes('--verbose') ? process.stderr.write(`${text}\n`) : undefined))
+    const say = (text: string): void => void (words.includes('--verbose') && process.stderr.write(`${text}\n`))
+    // One whose cluster did not even come up is not found; the others are looked for all the same.
+    const found = await findPlant(plant, seed, say).catch((error: Error) => ({
+      ...{ name: plant.name, by: undefined, text: `the run broke off: ${error.message}` },
+      ...{ seconds: 0, seed, runs: 1 },
+    }))
     if (found.by === undefined) missed++
     process.stdout.write(
       json
