@@ -1,14 +1,17 @@
 /**
  * `npm test [-- <pattern>]`: sets up, checks the code, and runs the tests; those of the real parts only as root.
  *
- * Unit, contract and simulation tests run without root even when root calls: what they need must not depend on it. Files under
- * test/root/ run as root, one at a time; a line `needs: <packages>` in a file's header names the Debian packages without which it
+ * Unit, contract and simulation tests run without root even when root calls: what they need must not depend on it. What is pure comes
+ * first, a file for each processor. Then tests with whole processes, one file at a time, and beside them those under test/root/, as
+ * root, one at a time too: both wait more than they reckon; a line `needs: <packages>` in a file's header names the Debian packages without which it
  * is not run. What was not run is listed at the end; with CI=true that is a failure. With a pattern, only files whose path contains it are run.
  */
 import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { installMissing } from './debian-packages.mjs'
 import { root, SetupError, setup } from './setup.mjs'
 
@@ -18,10 +21,14 @@ const isRoot = process.getuid?.() === 0
 const patterns = process.argv.slice(2)
 /** No test file may take longer, in milliseconds. */
 const fileMax = 15 * 60_000
+/** So many are named at the end. */
+const slowestMax = 12
 
 const failed = []
 const notRun = []
 const totals = new Map()
+/** How long each run and each of its files took, in seconds. */
+const times = []
 const temporary = []
 
 try {
@@ -52,8 +59,10 @@ async function main() {
   const pure = plain.filter((file) => /^(test\/(base|core|sim|node|layout)|jepsen-like\/)/.test(file))
   const processes = plain.filter((file) => !pure.includes(file))
   if (pure.length > 0) await runTests('unit and simulation tests', pure, where)
-  if (processes.length > 0) await runTests('contract tests and tests with whole processes', processes, where, 1)
-  await runRootTests(asRoot, missing)
+  await Promise.all([
+    processes.length > 0 ? runTests('contract tests and tests with whole processes', processes, where, 1) : undefined,
+    runRootTests(asRoot, missing, processes.length > 0),
+  ])
   report(missing)
 }
 
@@ -72,7 +81,8 @@ async function check(name, args) {
   if ((await run(process.execPath, args, { cwd: root, env: process.env })) !== 0) failed.push(`the check "${name}"`)
 }
 
-async function runRootTests(files, missing) {
+/** `held`: what they say is shown when they are through, for another run speaks meanwhile. */
+async function runRootTests(files, missing, held) {
   if (!isRoot) {
     for (const file of files) notRun.push([file, 'it needs root'])
     return
@@ -82,7 +92,7 @@ async function runRootTests(files, missing) {
     if (lacking.length > 0) notRun.push([file, `it needs ${lacking.join(', ')}, which could not be installed`])
     return lacking.length === 0
   })
-  if (runnable.length > 0) await runTests('tests of the real parts, as root', runnable, { cwd: root, env: process.env }, 1)
+  if (runnable.length > 0) await runTests('tests of the real parts, as root', runnable, { cwd: root, env: process.env }, 1, held)
 }
 
 function needs(file) {
@@ -90,27 +100,29 @@ function needs(file) {
   return (/^[\s/*]*needs: (.*)$/m.exec(header)?.[1] ?? '').split(/[\s,]+/).filter((name) => name !== '')
 }
 
-async function runTests(title, files, { cwd, env, uid }, concurrency = availableParallelism()) {
+async function runTests(title, files, { cwd, env, uid }, concurrency = availableParallelism(), held = false) {
   const folder = temporaryFolder(uid)
-  const tally = join(folder, 'tally.tap')
-  console.log(`\n${title}${uid === undefined ? '' : ', as nobody'}: ${files.length} files`)
+  const tally = join(folder, 'tally.json')
+  const heading = `\n${title}${uid === undefined ? '' : ', as nobody'}: ${files.length} files`
+  console.log(held ? `${heading}, beside the others; shown when they are through` : heading)
   const args = [
     '--test',
     `--test-concurrency=${concurrency}`,
     `--test-timeout=${fileMax}`,
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',
-    '--test-reporter=tap',
+    '--test-reporter=./scripts/tally.mjs',
     `--test-reporter-destination=${tally}`,
     ...files.map((file) => join('dist', file)),
   ]
-  const status = await run(process.execPath, args, { cwd, env: { ...env, TMPDIR: folder, HOME: folder }, uid })
+  const surroundings = { ...env, TMPDIR: folder, HOME: folder }
+  const status = await run(process.execPath, args, { cwd, env: surroundings, uid, heading: held ? heading : undefined })
   if (status !== 0) failed.push(title)
-  const tap = existsSync(tally) ? readFileSync(tally, 'utf8') : ''
-  for (const [, name, number] of tap.matchAll(/^# (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/gm)) {
-    totals.set(name, (totals.get(name) ?? 0) + Number(number))
-  }
-  for (const [, name, why] of tap.matchAll(/^ *ok \d+ - (.*?) # SKIP ?(.*)$/gm)) notRun.push([name, why === '' ? 'it was skipped' : why])
+  if (!existsSync(tally)) return
+  const { counts, skipped, seconds } = JSON.parse(readFileSync(tally, 'utf8'))
+  for (const [name, number] of Object.entries(counts)) totals.set(name, (totals.get(name) ?? 0) + number)
+  notRun.push(...skipped)
+  times.push([title, counts.duration_ms / 1_000, Object.entries(seconds)])
 }
 
 /** Where and how tests run without root; a checkout that "nobody" cannot read is copied to where it can. */
@@ -134,15 +146,20 @@ function temporaryFolder(owner) {
   return folder
 }
 
-/** Resolves with the exit status. Signals go on to what runs; Node drops supplementary groups together with the user. */
-function run(command, args, { cwd, env, uid }) {
+/**
+ * Resolves with the exit status. Signals go on to what runs; Node drops supplementary groups together with the user. With a heading,
+ * what it says is held back until it has ended.
+ */
+function run(command, args, { cwd, env, uid, heading }) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd,
       env,
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: heading === undefined ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
       ...(uid === undefined ? {} : { uid, gid: uid }),
     })
+    const said = []
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (bytes) => said.push(bytes))
     let interrupted = false
     const pass = (signal) => {
       interrupted = true
@@ -158,7 +175,12 @@ function run(command, args, { cwd, env, uid }) {
       console.error(`${command}: ${error.message}`)
       done(1)
     })
-    child.once('exit', (status) => done(status ?? 1))
+    child.once('exit', async (status) => {
+      // What it started may hold its output open longer than it lives.
+      if (heading !== undefined) await Promise.race([once(child, 'close'), setTimeout(2_000)])
+      if (heading !== undefined) process.stdout.write(`${heading}\n${Buffer.concat(said)}`)
+      done(status ?? 1)
+    })
   })
 }
 
@@ -168,6 +190,10 @@ function report(missing) {
     console.log('\nnot run:')
     for (const [what, why] of notRun) console.log(`  ${what}: ${why}`)
     if (process.env.CI === 'true') failed.push('something was not run, and CI=true')
+  }
+  for (const [title, whole, files] of times) {
+    const slowest = files.toSorted(([, a], [, b]) => b - a).slice(0, slowestMax)
+    console.log(`\n${title} took ${whole.toFixed(0)} s; the slowest: ${slowest.map(([file, s]) => `${file} ${s.toFixed(0)}`).join(', ')}`)
   }
   console.log(failed.length === 0 ? '\nall passed' : `\nFAILED: ${failed.join('; ')}`)
   console.log('\ntotals of all runs')
