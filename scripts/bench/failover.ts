@@ -5,15 +5,19 @@
  * loses a node is fenced with proof before the takeover; a journal that the service writes itself shows whether two copies
  * ever ran at one instant. Prints a table, and JSON with --json.
  *
+ * With --peers pacemaker,pacemaker:1000 the same is done to Pacemaker and Corosync afterwards, in the same kind of namespaces, with
+ * their defaults or with that token time in milliseconds (--peer-runs N, 10).
+ *
  * Of a move, and of a death, the service's own time is told apart: what its program took to stop and to open its port.
  */
 import { overlaps, readCopies } from '../lib/journal.js'
 import { type Arena, names, openArena, placeLead, serviceDeath, settled } from './arena.js'
+import { lacksForPacemaker, openPacemaker, type PacemakerCluster } from './pacemaker.js'
 import { type Figures, figures } from './watch.js'
 
 if (process.argv.includes('--help')) {
   process.stdout.write(
-    'npm run bench:failover -- [--runs 20] [--profiles fast,normal] [--arenas loopback,namespaces] [--only kill,cut,move,death] [--json]\n',
+    'npm run bench:failover -- [--runs 20] [--profiles fast,normal] [--arenas loopback,namespaces] [--only kill,cut,move,death] [--peers pacemaker,pacemaker:1000] [--peer-runs 10] [--json]\n',
   )
   process.exit(0)
 }
@@ -26,6 +30,11 @@ const profiles = option('profiles', 'fast,normal').split(',')
 const root = process.getuid?.() === 0
 const arenas = option('arenas', root ? 'loopback,namespaces' : 'loopback').split(',') as Arena['kind'][]
 const only = option('only', 'kill,cut,move,death').split(',')
+const peers = option('peers', '').split(',').filter(Boolean)
+const peerRuns = Number(option('peer-runs', '10'))
+if (peers.some((peer) => !/^pacemaker(:\d+)?$/.test(peer))) throw new Error('of peers there are pacemaker and pacemaker:<token in ms>')
+const lacks = peers.length > 0 ? lacksForPacemaker() : undefined
+if (lacks !== undefined) throw new Error(`Pacemaker cannot be measured: ${lacks}`)
 
 interface Row {
   readonly arena: string
@@ -46,6 +55,8 @@ interface Run {
 const rows: Row[] = []
 let doubles = 0
 
+const versions = new Set<string>()
+
 for (const kind of arenas) {
   const arena = await openArena(kind)
   try {
@@ -54,31 +65,47 @@ for (const kind of arenas) {
       if (changed.status !== 200) throw new Error(`the profile was refused: ${JSON.stringify(changed.body)}`)
       for (const atLeader of [true, false]) {
         const who = atLeader ? 'leader' : 'not the leader'
-        if (only.includes('kill')) await measure(arena, profile, `node killed, ${who}`, () => loseNode(arena, atLeader, 'kill'))
+        if (only.includes('kill')) await measure(arena.kind, profile, `node killed, ${who}`, () => loseNode(arena, atLeader, 'kill'))
         if (only.includes('cut') && arena.cut !== undefined)
-          await measure(arena, profile, `node cut off, ${who}`, () => loseNode(arena, atLeader, 'cut'))
+          await measure(arena.kind, profile, `node cut off, ${who}`, () => loseNode(arena, atLeader, 'cut'))
       }
-      if (only.includes('move')) await measure(arena, profile, 'planned move', () => move(arena))
-      if (only.includes('death')) await measure(arena, profile, 'service process killed', () => serviceDeath(arena))
+      if (only.includes('move')) await measure(arena.kind, profile, 'planned move', () => move(arena))
+      if (only.includes('death')) await measure(arena.kind, profile, 'service process killed', () => serviceDeath(arena))
     }
     doubles += overlaps(readCopies(arena.journal)).length
   } finally {
     await arena.close()
   }
 }
+for (const peer of peers) {
+  const token = peer.split(':')[1]
+  const cluster = await openPacemaker(token === undefined ? undefined : Number(token))
+  versions.add(cluster.version)
+  const what = `Pacemaker, ${token === undefined ? 'defaults' : `token ${token} ms`}`
+  try {
+    for (const [how, name] of [
+      ['kill', 'node killed'],
+      ['cut', 'node cut off'],
+    ] as const)
+      if (only.includes(how)) await measure('namespaces', what, name, () => loseUnderPacemaker(cluster, how), peerRuns)
+    doubles += overlaps(readCopies(cluster.journal)).length
+  } finally {
+    await cluster.close()
+  }
+}
 print()
 
-async function measure(arena: Arena, profile: string, what: string, once: () => Promise<Run>): Promise<void> {
+async function measure(arena: string, profile: string, what: string, once: () => Promise<Run>, count = runs): Promise<void> {
   const done: Run[] = []
-  for (let run = 0; run < runs; run++) {
+  for (let run = 0; run < count; run++) {
     done.push(await once())
-    process.stderr.write(`\r${arena.kind} ${profile} ${what}: ${done.length}/${runs}, last ${done.at(-1)?.gap} ms   `)
+    process.stderr.write(`\r${arena} ${profile} ${what}: ${done.length}/${count}, last ${done.at(-1)?.gap} ms   `)
   }
   process.stderr.write('\n')
   const devices = done.flatMap((run) => run.device ?? [])
   const without = done.flatMap((run) => (run.own === undefined ? [] : [run.gap - run.own]))
   rows.push({
-    arena: arena.kind,
+    arena,
     profile,
     what,
     gap: figures(done.map((run) => run.gap)),
@@ -117,6 +144,16 @@ function deviceTime(detail: string): number | undefined {
   return renewed === undefined || read === undefined ? undefined : read - renewed
 }
 
+async function loseUnderPacemaker(cluster: PacemakerCluster, how: 'kill' | 'cut'): Promise<Run> {
+  const holder = await cluster.settled()
+  const since = Date.now()
+  if (how === 'kill') cluster.crash(holder)
+  else await cluster.cut(holder)
+  const back = await cluster.watch.until(since, (success) => !success.text.includes(`by ${holder},`), 60_000)
+  if (how === 'cut') await cluster.heal(holder)
+  return { gap: cluster.watch.longestGap(since, back.at) }
+}
+
 async function move(arena: Arena): Promise<Run> {
   const { holder } = await settled(arena)
   const to = names.find((name) => name !== holder) as string
@@ -132,7 +169,7 @@ async function move(arena: Arena): Promise<Run> {
 
 function print(): void {
   if (process.argv.includes('--json')) {
-    process.stdout.write(`${JSON.stringify({ runs, rows, doubles })}\n`)
+    process.stdout.write(`${JSON.stringify({ runs, rows, doubles, pacemaker: [...versions] })}\n`)
     return
   }
   process.stdout.write(
@@ -143,5 +180,6 @@ function print(): void {
     const rest = without === undefined ? '' : `${without.median} (${without.max})`
     process.stdout.write(`| ${[arena, profile, what, count, min, median, p95, max, device?.median ?? '', rest].join(' | ')} |\n`)
   }
+  if (versions.size > 0) process.stdout.write(`\nPacemaker ${[...versions].join()} of Debian.\n`)
   process.stdout.write(`\nInstants with two copies, by the service's own journal: ${doubles}\n`)
 }
