@@ -296,7 +296,7 @@ export const plants: readonly Plant[] = [
     changes: [
       {
         file: 'core/guardian/guardian.js',
-        from: 'return this.#supervisionOf(event.role).onEnded(now);',
+        from: 'return this.#supervisionOf(event.role).onEnded(now, event.refused);',
         to: "return event.role === 'daemon' ? undefined : this.#supervisionOf(event.role).onEnded(now);",
       },
     ],

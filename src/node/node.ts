@@ -108,6 +108,8 @@ const pathQuestionsMax = 32
 const pathPatience = 120_000
 /** How long connections with nodes that have left are kept, in milliseconds: they may hear of it. */
 const partAfter = 5_000
+/** A node that is told to stop with the whole cluster, and has no lease and no leader for so long, goes by itself. Milliseconds. */
+const forgottenAfter = 10_000
 /** Milliseconds between two entries at which all members know the sum of the state. */
 const markInterval = 5_000
 /** Entries that must have come since the last one: with few, batches end together by themselves. */
@@ -1096,7 +1098,9 @@ export class QuorateNode {
 
   /**
    * A node that has left stops all of itself, and one that was started anew comes back. Where everything is stopped, each waits
-   * until all have left, for the log needs a majority until then; one that waits in vain goes when its lease is over.
+   * until all have left, for the log needs a majority until then, and the leader until all have heard of it; one that waits in vain
+   * goes when its lease is over. Who has not heard that it has left, because the others went before they could tell it, ends what it
+   * has with its lease, and goes somewhat later.
    */
   private goAway(mayAct: boolean): void {
     const node = this.state.get('nodes', this.self.node)
@@ -1112,9 +1116,13 @@ export class QuorateNode {
       if (mayAct) this.proposeAgain(`come-back/${since}`, { kind: 'come-back', node: this.self.node, boot: this.self.boot, since })
       return
     }
-    if (!hasLeft || this.wasAway === undefined || this.io.clock.now() - this.shutDownAt < 1_000) return
+    const isHeld = this.presence.holder.remaining(this.io.clock.boot()) > 0
+    if (isHeld) this.heldAt = this.io.clock.now()
+    if (this.wasAway === undefined || this.io.clock.now() - this.shutDownAt < 1_000) return
     const stopping = [...this.state.rows('operations')].some(([, row]) => row.kind === 'stop' && row.status === 'running')
-    if (stopping && this.presence.holder.remaining(this.io.clock.boot()) > 0) return
+    const isForgotten = stopping && this.raft.status.leader === undefined && this.io.clock.now() - this.heldAt > forgottenAfter
+    if (!hasLeft && !isForgotten) return
+    if (isHeld && (stopping || !this.allHaveHeard())) return
     if (this.shutDownAt === Number.NEGATIVE_INFINITY) this.io.log('info', 'has left the cluster: stopping')
     this.shutDownAt = this.io.clock.now()
     this.io.guardian.send({ kind: 'shut-down' })
@@ -1123,6 +1131,19 @@ export class QuorateNode {
   /** This daemon has told the log of its boot: no earlier one of the same boot can have left. */
   private isFirstOfBoot = false
   private shutDownAt = Number.NEGATIVE_INFINITY
+  private heldAt = Number.NEGATIVE_INFINITY
+
+  private endedAt: LogIndex | undefined
+
+  /** Of the leader of a cluster that is stopped: whether every node that is heard of has applied that all have left. */
+  private allHaveHeard(): boolean {
+    const nodes = nodesOf(this.state)
+    if (this.raft.status.role !== 'leader' || nodes.some(({ away }) => away === undefined)) return true
+    this.endedAt ??= this.state.appliedIndex
+    const index = this.endedAt
+    const others = nodes.filter(({ name }) => name !== this.self.node && this.presence.quiet(name) <= this.settings.condemned)
+    return others.every(({ name }) => (this.presence.telemetry(name)?.appliedIndex ?? 0) >= index)
+  }
 
   /** Only under a lease: whether a node has a case is then known here, and its devices are its arbiter's. */
   private watchPaths(now: Instant): void {

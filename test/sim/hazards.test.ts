@@ -255,6 +255,28 @@ describe('an orderly end', () => {
     )
   })
 
+  for (const [how, late, time] of [
+    ['is waited for by the leader', 200, 2_000],
+    ['goes by itself, with what it has, where the others are gone before', 3_000, 30_000],
+  ] as const)
+    test(`H28 a node that does not hear that it has left ${how}`, () => {
+      for (const delay of [8, 16, 24]) {
+        const story = new Story({ nodes: 3 })
+        const { world } = story
+        const leader = world.leader as Machine
+        world.ask({ kind: 'leave', node: null, operation: 'stop', detail: 'the house is cleaned' })
+        world.run(delay)
+        world.network.cut(leader.name, 'n1', 'loses')
+        world.run(late)
+        world.network.heal(leader.name, 'n1')
+        world.until('everything is down', () => world.machines.every(isDown), time)
+        assert.deepEqual(story.running, [])
+        for (const machine of world.machines) machine.startGuardian()
+        story.settled()
+        assert.deepEqual([story.running, story.cases.length], [['n1'], 0])
+      }
+    })
+
   test('and where the nodes come back one after the other, with another boot, minutes apart', () => {
     const story = new Story({ settings: { startGrace: 15_000 } })
     story.world.must({ kind: 'leave', node: null, operation: 'stop', detail: 'the house is cleaned' })
