@@ -32,13 +32,15 @@ npm run chaos -- list                workloads and faults
   --nodes N          3, 5 or 7
   --arena WHERE      loopback (no root needed) or namespaces (root)
   --wires HOW        filter (cuts and losses; root) or relay (delays too; what there is without root)
+  --links N          links over which the nodes hear each other: 1 (unless given) or 2 (root, with the filter)
+  --lossy-link N     percent of the packets that the second link loses all the time
   --profile P        normal (unless given), fast or slow
   --lanes N          faults side by side (2 with "mixed", else 1)
   --rest A-B         seconds between two faults of a lane (3-9)
   --from FOLDER      nodes begin with the program of this checkout, compiled, of an earlier version (root); with the fault
                        "upgrade" they come to this one’s
   --hosts FILE       a cluster of your own, as the file says (docs/chaos.md): nothing is raised; without --nodes, --arena, --wires,
-                     --profile and --from. --workload: ${hostsWorkloads.join(',')}
+                     --links, --lossy-link, --profile and --from. --workload: ${hostsWorkloads.join(',')}
   --confirm NAME     the name of that cluster; without it you are asked
   --unwell N         minutes without being well, after which nothing more is broken in it (2)
   --out FOLDER       where runs are kept (.chaos)
@@ -54,6 +56,9 @@ export interface Asked {
   readonly nodes: number
   readonly arena: Arena
   readonly wires: 'filter' | 'relay'
+  readonly links?: number
+  /** Percent. */
+  readonly lossyLink?: number
   readonly profile: 'fast' | 'normal' | 'slow'
   readonly lanes: number
   readonly rest: readonly [number, number]
@@ -170,6 +175,8 @@ function toOptions(asked: Asked) {
     nodes,
     arena,
     wires,
+    links = 1,
+    lossyLink,
     profile,
     workloads: chosen,
     faults: wanted,
@@ -191,6 +198,8 @@ function toOptions(asked: Asked) {
         nodes,
         profile,
         wires,
+        links,
+        ...(lossyLink === undefined ? {} : { lossyLink }),
         say: tell,
         ...(program === undefined ? {} : { main: program }),
         ...(from === undefined ? {} : { from }),
@@ -236,12 +245,14 @@ function judgeOptions(chosen: readonly Workload[], group = groupName, wellBound 
   return { workloads: chosen, group, takeoverBound, wellBound, limit: 60 }
 }
 
-function commandOf({ hosts, seconds, seed, workloads: chosen, nemesis, nodes, arena, wires, profile, lanes, rest }: Asked): string {
+function commandOf(asked: Asked): string {
+  const { hosts, seconds, seed, workloads: chosen, nemesis, nodes, arena, wires, links = 1, lossyLink, profile, lanes, rest } = asked
   const names = chosen.map(({ name }) => name).join(',')
   const storm = `--seconds ${seconds} --seed ${seed} --workload ${names} --nemesis ${nemesis}`
   const pace = `--lanes ${lanes} --rest ${rest.map((ms) => ms / 1_000).join('-')}`
+  const second = `${links === 1 ? '' : ` --links ${links}`}${lossyLink === undefined ? '' : ` --lossy-link ${lossyLink}`}`
   if (hosts !== undefined) return `npm run chaos -- --hosts ${hosts.path} ${storm} ${pace}`
-  return `npm run chaos -- ${storm} --nodes ${nodes} --arena ${arena} --wires ${wires} --profile ${profile} ${pace}`
+  return `npm run chaos -- ${storm} --nodes ${nodes} --arena ${arena} --wires ${wires}${second} --profile ${profile} ${pace}`
 }
 
 function report(folder: string, kept: Kept, record: RunRecord, verdicts: readonly Verdict[]): void {
@@ -333,6 +344,8 @@ export function parse(args: readonly string[]): Asked | string {
         nodes: text,
         arena: text,
         wires: text,
+        links: text,
+        'lossy-link': text,
         profile: text,
         lanes: text,
         rest: text,
@@ -346,7 +359,7 @@ export function parse(args: readonly string[]): Asked | string {
       },
     })
     const number = (
-      name: 'minutes' | 'seconds' | 'runs' | 'seed' | 'nodes' | 'lanes' | 'unwell',
+      name: 'minutes' | 'seconds' | 'runs' | 'seed' | 'nodes' | 'links' | 'lossy-link' | 'lanes' | 'unwell',
       fallback: number,
       least: number,
     ): number => {
@@ -360,7 +373,9 @@ export function parse(args: readonly string[]): Asked | string {
       return value
     }
     const isOfHosts = values.hosts !== undefined
-    const foreign = (['nodes', 'arena', 'wires', 'profile', 'from'] as const).find((name) => isOfHosts && values[name] !== undefined)
+    const foreign = (['nodes', 'arena', 'wires', 'links', 'lossy-link', 'profile', 'from'] as const).find(
+      (name) => isOfHosts && values[name] !== undefined,
+    )
     if (foreign !== undefined) return `--${foreign} is for clusters that are raised, not for those of --hosts`
     const own = (['confirm', 'unwell'] as const).find((name) => !isOfHosts && values[name] !== undefined)
     if (own !== undefined) return `--${own} goes with --hosts`
@@ -372,6 +387,10 @@ export function parse(args: readonly string[]): Asked | string {
     if (typeof wanted === 'string') return `there is no fault "${wanted}"; "list" shows them`
     const nodes = number('nodes', 3, 3)
     if (![3, 5, 7].includes(nodes)) return `--nodes is 3, 5 or 7, not ${values.nodes}`
+    const links = number('links', values['lossy-link'] === undefined ? 1 : 2, 1)
+    if (links > 2) return `--links is 1 or 2, not ${values.links}`
+    if (links > 1 && (process.getuid?.() !== 0 || values.wires === 'relay')) return 'two links need root, and --wires filter'
+    if (links === 1 && values['lossy-link'] !== undefined) return '--lossy-link goes with two links'
     const rest = /^([\d.]+)-([\d.]+)$/.exec(values.rest ?? '3-9')
     if (rest === null) return `--rest is two numbers of seconds, such as 3-9, not ${values.rest}`
     const arena = oneOf('arena', ['loopback', 'namespaces'])
@@ -389,6 +408,8 @@ export function parse(args: readonly string[]): Asked | string {
       nodes,
       arena,
       wires: oneOf('wires', ['filter', 'relay']),
+      links,
+      ...(values['lossy-link'] === undefined ? {} : { lossyLink: number('lossy-link', 20, 1) }),
       profile: oneOf('profile', ['normal', 'fast', 'slow']),
       lanes: number('lanes', nemesis.split(',').includes('mixed') && !isOfHosts ? 2 : 1, 1),
       rest: [Number(rest[1]) * 1_000, Number(rest[2]) * 1_000],

@@ -61,6 +61,10 @@ export interface ClusterOptions {
   /** Nodes begin with the program of this checkout of an earlier version, and come to this one's by `upgrade`. */
   readonly from?: string
   readonly emergencyStop?: string
+  /** Over which nodes hear each other: 1 unless given. Two only with the filter. */
+  readonly links?: number
+  /** Percent of the packets that the second link loses all the time. */
+  readonly lossyLink?: number
   /** On loopback as root; without root it is the relay always. */
   readonly wires?: 'filter' | 'relay'
   readonly say: (text: string) => void
@@ -74,6 +78,8 @@ export interface Member {
 }
 
 export const groupName = 'owner'
+/** Under which the wires are told what is so all the time. */
+const steady = -1
 
 export class OwnCluster implements Cluster {
   readonly arena: Arena
@@ -138,6 +144,10 @@ export class OwnCluster implements Cluster {
       })
       await cluster.#configure(options, made.nodes)
       await waitUntil('the service to answer', 60_000, async () => (await cluster.askService()) !== undefined)
+      const { lossyLink } = options
+      const pairs = lossyLink === undefined ? [] : cluster.names.flatMap((from) => cluster.names.map((to) => ({ from, to })))
+      const lossy = pairs.filter(({ from, to }) => from !== to).map((pair) => ({ ...pair, link: 1, loss: lossyLink ?? 0 }))
+      await cluster.wires.set(steady, lossy)
       return cluster
     } catch (error) {
       await cluster.close()
@@ -163,6 +173,11 @@ export class OwnCluster implements Cluster {
   /** The node's file. */
   configOf(node: string): string {
     return join(this.home, node, 'node.yaml')
+  }
+
+  /** Over which nodes hear each other. */
+  get links(): number {
+    return this.#lab.nodes.every(({ second }) => second !== undefined) ? 2 : 1
   }
 
   get hasShim(): boolean {
@@ -572,7 +587,8 @@ async function make(options: ClusterOptions): Promise<Made> {
   const agent = join(home, 'fence_chaos')
   copyFileSync(join(projectRoot, 'jepsen-like/cluster/fence_chaos.sh'), agent)
   chmodSync(agent, 0o755)
-  const placed = options.arena === 'loopback' ? await onLoopback(names, options.wires ?? 'filter') : await inNamespaces(names)
+  const links = options.links ?? 1
+  const placed = options.arena === 'loopback' ? await onLoopback(names, options.wires ?? 'filter', links) : await inNamespaces(names, links)
   const shifts = options.arena === 'namespaces' && canShiftUptime()
   for (const [at, name] of names.entries()) {
     // From none to weeks.
@@ -662,15 +678,19 @@ interface Placed {
 }
 
 /** Addresses of its own for each run, so that several may run at once. */
-async function onLoopback(names: readonly string[], wanted: 'filter' | 'relay'): Promise<Placed> {
+async function onLoopback(names: readonly string[], wanted: 'filter' | 'relay', links: number): Promise<Placed> {
   const third = 2 * (process.pid % 120)
   const addresses = names.map((_, at) => `127.90.${third}.${at + 1}`)
+  const seconds = links === 1 ? [] : names.map((_, at) => `127.91.${third}.${at + 1}`)
   const serviceAddress = `127.90.${third}.100`
-  const port = await freePort([...addresses, ...addresses.map(frontOf)], 7_400)
-  const guardianPort = await freePort([...addresses, ...addresses.map(frontOf)], port + 1)
+  const port = await freePort([...addresses, ...seconds, ...addresses.map(frontOf)], 7_400)
+  const guardianPort = await freePort([...addresses, ...seconds, ...addresses.map(frontOf)], port + 1)
   const apiPort = await freePort(addresses, guardianPort + 1)
   const servicePort = await freePort([serviceAddress], 8_080)
-  const plain = names.map((name, at) => ({ name, address: addresses[at] as string, port, guardianPort, apiPort }))
+  const plain = names.map((name, at) => {
+    const second = seconds[at]
+    return { name, address: addresses[at] as string, ...(second === undefined ? {} : { second }), port, guardianPort, apiPort }
+  })
   const common = { serviceAddress, servicePort, network: undefined }
   const table = `quorate_chaos_${process.pid}`
   if (process.getuid?.() === 0 && wanted === 'filter') {
@@ -682,26 +702,33 @@ async function onLoopback(names: readonly string[], wanted: 'filter' | 'relay'):
       // No packet filter here: the relay has to do.
     }
   }
+  if (links > 1) throw new Error('a second link needs the packet filter: root, and --wires filter')
   const nodes = plain.map((node) => ({ ...node, front: frontOf(node.address) }))
   const relay = await openRelay(nodes)
   return { ...common, nodes, wires: new Wires(relayCarrier(relay, names)), relay }
 }
 
-async function inNamespaces(names: readonly string[]): Promise<Placed> {
-  const hosts = [...names.map((name, at) => ({ name, address: `10.85.0.${at + 1}` })), { name: 'client', address: '10.85.0.90' }]
+async function inNamespaces(names: readonly string[], links: number): Promise<Placed> {
+  const secondOf = (at: number): { readonly second?: string } => (links === 1 ? {} : { second: `10.86.0.${at + 1}` })
+  const hosts = [
+    ...names.map((name, at) => ({ name, address: `10.85.0.${at + 1}`, ...secondOf(at) })),
+    { name: 'client', address: '10.85.0.90' },
+  ]
   const network = await makeNetwork(`c${process.pid % 1_000_000}`, hosts)
   const macOf = (host: string): string =>
     `02:00:00:00:00:${(hosts.findIndex(({ name }) => name === host) + 1).toString(16).padStart(2, '0')}`
+  const nodes = names.map((name, at) => ({
+    name,
+    address: `10.85.0.${at + 1}`,
+    ...secondOf(at),
+    port: 7_400,
+    guardianPort: 7_401,
+    apiPort: 7_480,
+    prefix: network.prefix(name),
+  }))
   return {
-    nodes: names.map((name, at) => ({
-      name,
-      address: `10.85.0.${at + 1}`,
-      port: 7_400,
-      guardianPort: 7_401,
-      apiPort: 7_480,
-      prefix: network.prefix(name),
-    })),
-    wires: new Wires(namespaceCarrier(network, names, macOf, device)),
+    nodes,
+    wires: new Wires(namespaceCarrier(network, nodes, macOf, device)),
     network,
     relay: undefined,
     serviceAddress: '10.85.0.100',

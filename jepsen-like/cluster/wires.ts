@@ -12,6 +12,8 @@ import type { Relay, Shape } from '../../scripts/lib/relay.js'
 export interface Wired {
   readonly name: string
   readonly address: string
+  /** Of its second link. */
+  readonly second?: string
   readonly port: number
   readonly guardianPort: number
 }
@@ -21,9 +23,11 @@ export interface Impairment extends Partial<Omit<Shape, 'loss'>> {
   readonly to: string
   /** Percent of the packets; 100 is a cut. */
   readonly loss: number
+  /** Only over this one of several links. */
+  readonly link?: number
 }
 
-/** By `from>to`, the worst of what is asked for. */
+/** By `from>to`, and `from>to/link` for one of several links, the worst of what is asked for. */
 export type Shapes = ReadonlyMap<string, Shape>
 
 export interface Carrier {
@@ -62,8 +66,8 @@ export class Wires {
     if (impairments.length === 0) this.#asked.delete(id)
     else this.#asked.set(id, impairments)
     const worst = new Map<string, Shape>()
-    for (const { from, to, loss, delay = 0, jitter = 0, duplicate = 0 } of [...this.#asked.values()].flat()) {
-      const name = `${from}>${to}`
+    for (const { from, to, link, loss, delay = 0, jitter = 0, duplicate = 0 } of [...this.#asked.values()].flat()) {
+      const name = `${from}>${to}${link === undefined ? '' : `/${link}`}`
       const known = worst.get(name) ?? { loss: 0, delay: 0, jitter: 0, duplicate: 0 }
       worst.set(name, {
         loss: Math.max(known.loss, loss),
@@ -112,15 +116,16 @@ export function loopbackCarrier(nodes: readonly Wired[], table: string): Carrier
       const clear = [`table inet ${table} {}`, `delete table inet ${table}`]
       const rules = nodes.flatMap((from) =>
         nodes.flatMap((to) => {
-          const loss = shapes.get(`${from.name}>${to.name}`)?.loss ?? 0
-          if (loss === 0 || from === to) return []
-          const packets = `ip saddr ${from.address} ip daddr ${to.address} meta l4proto { tcp, udp } th`
+          if (from === to) return []
           const ports = (node: Wired): string => `{ ${node.port}, ${node.guardianPort} }`
-          // One throw for each packet, whichever of its ports is the node's.
-          return [
-            `${packets} dport ${ports(to)} ${chance(loss)} drop`,
-            `${packets} sport ${ports(from)} th dport != ${ports(to)} ${chance(loss)} drop`,
-          ]
+          return matches(shapes, from, to).flatMap(({ match, loss }) => {
+            const packets = `${match} meta l4proto { tcp, udp } th`
+            // One throw for each packet, whichever of its ports is the node's.
+            return [
+              `${packets} dport ${ports(to)} ${chance(loss)} drop`,
+              `${packets} sport ${ports(from)} th dport != ${ports(to)} ${chance(loss)} drop`,
+            ]
+          })
         }),
       )
       if (rules.length === 0) return nft([], clear)
@@ -132,18 +137,41 @@ export function loopbackCarrier(nodes: readonly Wired[], table: string): Carrier
   }
 }
 
+const addressesOf = ({ address, second }: Pick<Wired, 'address' | 'second'>): readonly string[] =>
+  second === undefined ? [address] : [address, second]
+
+/** What of the packets from one to the other is lost, each packet in one of them. */
+function matches(shapes: Shapes, from: Wired, to: Wired): readonly { readonly match: string; readonly loss: number }[] {
+  const name = `${from.name}>${to.name}`
+  const [froms, tos] = [addressesOf(from), addressesOf(to)]
+  const all = shapes.get(name)?.loss ?? 0
+  const found = all === 0 ? [] : [{ match: `ip saddr { ${froms.join()} } ip daddr { ${tos.join()} }`, loss: all }]
+  return [...found, ...ofLinks(shapes, from, to)]
+}
+
+/** A packet belongs to the link at whose address it arrives. */
+function ofLinks(shapes: Shapes, from: Wired, to: Wired): readonly { readonly match: string; readonly loss: number }[] {
+  const froms = addressesOf(from)
+  return addressesOf(to).flatMap((address, link) => {
+    const loss = shapes.get(`${from.name}>${to.name}/${link}`)?.loss ?? 0
+    return loss === 0 ? [] : [{ match: `ip saddr { ${froms.join()} } ip daddr ${address}`, loss }]
+  })
+}
+
 /** In each receiver's network, before anything else sees the packet, ARP included. */
-export function namespaceCarrier(network: Network, hosts: readonly string[], macOf: (host: string) => string, device: string): Carrier {
+export function namespaceCarrier(network: Network, nodes: readonly Wired[], macOf: (host: string) => string, device: string): Carrier {
   let filtered = new Set<string>()
   return {
     canDelay: false,
     async apply(shapes) {
       const now = new Set<string>()
       await Promise.all(
-        hosts.map((to) => {
-          const rules = hosts.flatMap((from) => {
-            const loss = shapes.get(`${from}>${to}`)?.loss ?? 0
-            return loss === 0 ? [] : [`ether saddr ${macOf(from)} ${chance(loss)} drop`]
+        nodes.map((node) => {
+          const to = node.name
+          const rules = nodes.flatMap((from) => {
+            const loss = shapes.get(`${from.name}>${to}`)?.loss ?? 0
+            const whole = loss === 0 ? [] : [`ether saddr ${macOf(from.name)} ${chance(loss)} drop`]
+            return [...whole, ...ofLinks(shapes, from, node).map(({ match, loss: part }) => `${match} ${chance(part)} drop`)]
           })
           const table = 'table netdev chaos'
           const clear = [`${table} {}`, `delete ${table}`]

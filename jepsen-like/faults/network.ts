@@ -47,7 +47,12 @@ function fault({ name, family, does, needsRelay = false, mayStop = true, draw, s
       const impairments = await shape(cluster, detail as never)
       await cluster.wires.set(id, impairments)
       return {
-        met: { pairs: impairments.map(({ from, to, loss }) => `${from}>${to}${loss === 100 || loss === 0 ? '' : ` ${loss}%`}`) },
+        met: {
+          pairs: impairments.map(
+            ({ from, to, loss, link }) =>
+              `${from}>${to}${link === undefined ? '' : ` link ${link}`}${loss === 100 || loss === 0 ? '' : ` ${loss}%`}`,
+          ),
+        },
         heal: () => cluster.wires.set(id, []),
       }
     },
@@ -69,6 +74,27 @@ function alone(name: string, does: string, direction: 'both' | 'there' | 'back',
       return between([node], others(cluster, node), direction)
     },
   })
+}
+
+/** Nobody is to be lost by it. */
+function ofLink(name: string, family: string, does: string, losses: readonly number[]): Fault {
+  const made = fault({
+    name,
+    family,
+    does,
+    draw: (random, nodes) => ({
+      target: random.chance(0.3) ? 'all' : drawTarget(random, nodes),
+      link: random.pick([0, 1]),
+      percent: random.pick(losses),
+    }),
+    shape: async (cluster, { target: wanted, link, percent }: Targeted & { readonly link: number; readonly percent: number }) => {
+      const of = wanted === 'all' ? cluster.names : [await nodeOf(cluster, wanted)]
+      return of.flatMap((node) => between([node], others(cluster, node), 'both', percent)).map((one) => ({ ...one, link }))
+    },
+  })
+  const lacks = (cluster: Cluster): string | undefined =>
+    (cluster.own?.links ?? 1) > 1 ? made.lacks?.(cluster) : 'the nodes have one link: --links 2'
+  return { ...made, takesAway: false, mayStop: false, lacks }
 }
 
 export const networkFaults: readonly Fault[] = [
@@ -164,6 +190,8 @@ export const networkFaults: readonly Fault[] = [
       return between([node], others(cluster, node), 'both', detail.percent)
     },
   }),
+  ofLink('cut-link', 'cut', 'one of the two links of a node, or of all, is cut', [100]),
+  ofLink('loss-link', 'loss', 'a share of the packets over one of the two links of a node, or of all, is lost', [5, 20, 50]),
   fault({
     name: 'delay',
     family: 'delay',

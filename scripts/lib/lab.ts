@@ -28,6 +28,8 @@ export interface LabNode {
   readonly port: number
   readonly guardianPort: number
   readonly apiPort: number
+  /** Of its second link, with the same port; where it has one. */
+  readonly second?: string
   /** Put before the node's command, such as `ip netns exec`. */
   readonly prefix?: readonly string[]
   /** What its loss of power takes away besides processes. */
@@ -135,7 +137,7 @@ function nodeFile(options: LabOptions, node: LabNode, home: string, runDir: stri
     dataDir: join(home, 'data'),
     runDir,
     logDir: join(home, 'log'),
-    links: [{ address: node.address, port: node.port }],
+    links: [node.address, ...(node.second === undefined ? [] : [node.second])].map((address) => ({ address, port: node.port })),
     guardian: { port: node.guardianPort },
     api: { listen: `${node.address}:${node.apiPort}`, insecure: true },
     ...(node.front === undefined

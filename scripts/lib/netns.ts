@@ -12,6 +12,8 @@ export interface Host {
   readonly name: string
   /** IPv4; all hosts are in one /24. */
   readonly address: string
+  /** One of another /24 on the same wire. */
+  readonly second?: string
 }
 
 export interface Network {
@@ -37,18 +39,22 @@ export async function makeNetwork(tag: string, hosts: readonly Host[]): Promise<
   const bridge = namespaceOf(tag, 'switch')
   const holders = new Map<string, ChildProcess>()
   const prefix = (host: string): readonly string[] => hostPrefix(tag, host)
+  const addressesOf = (host: string): readonly string[] => {
+    const found = hosts.find(({ name }) => name === host)
+    return [found?.address, found?.second].filter((address) => address !== undefined)
+  }
   try {
     ip('netns', 'add', bridge)
     ip('-n', bridge, 'link', 'add', 'br0', 'type', 'bridge')
     ip('-n', bridge, 'link', 'set', 'br0', 'up')
-    for (const [at, { name, address }] of hosts.entries()) {
+    for (const [at, { name, address, second }] of hosts.entries()) {
       const host = namespaceOf(tag, name)
       const mac = `02:00:00:00:00:${(at + 1).toString(16).padStart(2, '0')}`
       ip('netns', 'add', host)
       ip('-n', host, 'link', 'set', 'lo', 'up')
       ip('link', 'add', device, 'netns', host, 'address', mac, 'type', 'veth', 'peer', 'name', portOf(name), 'netns', bridge)
       ip('-n', bridge, 'link', 'set', portOf(name), 'master', 'br0', 'up')
-      ip('-n', host, 'addr', 'add', `${address}/24`, 'brd', '+', 'dev', device)
+      for (const one of [address, second]) if (one !== undefined) ip('-n', host, 'addr', 'add', `${one}/24`, 'brd', '+', 'dev', device)
       ip('-n', host, 'link', 'set', device, 'up')
       const [program, ...rest] = [...prefix(name), 'sleep', 'infinity']
       holders.set(name, spawn(program as string, rest, { stdio: 'ignore' }))
@@ -85,7 +91,7 @@ export async function makeNetwork(tag: string, hosts: readonly Host[]): Promise<
       run(
         'ip',
         ['-n', namespaceOf(tag, host), '-batch', '-'],
-        [`addr flush dev ${device}`, `addr add ${hosts.find(({ name }) => name === host)?.address}/24 brd + dev ${device}`],
+        [`addr flush dev ${device}`, ...addressesOf(host).map((address) => `addr add ${address}/24 brd + dev ${device}`)],
       ),
     proc: (host, file) => readFileSync(`/proc/${holders.get(host)?.pid}/net/${file}`, 'utf8'),
     close: async () => {

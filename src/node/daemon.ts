@@ -114,7 +114,6 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     })
   }
 
-  const dialFrom = config.links[0]?.host
   let forming: Forming | undefined
   const peers = await openPeers({
     self: config.node,
@@ -123,8 +122,8 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     processId,
     listen: config.links,
     peers: new Map([...config.members].map(([name, address]) => [name, [address]])),
-    // From the address by which the others know this node; on loopback the system would choose another one.
-    ...(dialFrom === undefined || isIP(dialFrom) === 0 || /^[0.:]*$/.test(dialFrom) ? {} : { localAddress: dialFrom }),
+    // Each link from its own address: by that the others know this node, and what comes back takes the same way.
+    localAddresses: config.links.map(({ host }) => (isIP(host) === 0 || /^[0.:]*$/.test(host) ? undefined : host)),
     strangers: true,
     ...(identity?.phase === 'formed' ? { identity: { clusterId: identity.clusterId, memberId: identity.memberId } } : {}),
     listener: {

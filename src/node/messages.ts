@@ -101,6 +101,8 @@ export interface Heartbeat {
   /** Nodes that it hears and that say that they hear it; and those that it hears over one link of several. Earlier versions say neither. */
   readonly mutual?: readonly NodeId[]
   readonly oneLink?: readonly NodeId[]
+  /** Links over which it hears these nodes worse than over another; earlier versions do not say. */
+  readonly badLinks?: { readonly [node: NodeId]: readonly number[] }
 }
 
 export interface Renewed extends Renewal {

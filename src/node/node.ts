@@ -909,6 +909,7 @@ export class QuorateNode {
         this.io.log('info', `${node}: ${from} → ${to} after ${Math.round(silenceMs)} ms`)
     }
     if (transitions.length > 0) this.leadership?.livenessChanged()
+    if (this.self.links.length > 1) this.chooseLinks()
     if (now - this.lastAlive > 200) {
       this.lastAlive = now
       this.io.guardian.send({ kind: 'alive' })
@@ -920,6 +921,19 @@ export class QuorateNode {
     }
     this.changed = true
   }
+
+  /** What is heard over one link and not over another is not sent over that other one. */
+  private chooseLinks(): void {
+    for (const { name } of nodesOf(this.state)) {
+      const bad = this.presence.badLinks(name)
+      const wanted = bad.join()
+      if (name === this.self.node || (this.avoidedLinks.get(name) ?? '') === wanted) continue
+      this.avoidedLinks.set(name, wanted)
+      this.io.log('info', bad.length === 0 ? `${name}: every link is as good` : `${name}: links are avoided: ${wanted}`)
+      this.io.peers.avoid(name, bad)
+    }
+  }
+  private readonly avoidedLinks = new Map<NodeId, string>()
 
   /** While entries come without end, members apply them in batches that end at different indexes: now and then all end one together. */
   private markState(now: Instant): void {

@@ -105,6 +105,7 @@ export class Presence {
       paths: this.paths,
       mutual,
       oneLink,
+      ...(this.self.links.length > 1 ? { badLinks: this.ownBadLinks() } : {}),
     }
     for (const [node, first] of this.places) {
       if (node === this.self.node) this.received(node, 0, heartbeat, state, settings)
@@ -141,7 +142,7 @@ export class Presence {
       return this.ghost(heartbeat.boot, now, settings)
     const fresh = heartbeat.renewalAgeMs !== null && heartbeat.renewalAgeMs < settings.query
     const life = this.giver === undefined || !this.answeredSessions.has(heartbeat.session) || fresh
-    this.detector.heartbeat(from, link, now, life, heartbeat.session)
+    this.detector.heartbeat(from, link, now, life, heartbeat.session, heartbeat.seq)
     this.silences.set(from, heartbeat)
     for (const node of Object.keys(heartbeat.heard)) this.detector.heardElsewhere(node as NodeId)
     const answerable =
@@ -231,6 +232,17 @@ export class Presence {
     if (said?.mutual === undefined) return undefined
     const age = this.detector.quiet(node, this.io.clock.now())
     return { age, heard: said.heard, mutual: said.mutual, oneLink: said.oneLink ?? [] }
+  }
+
+  private ownBadLinks(): Record<NodeId, readonly number[]> {
+    const heard = this.detector.heardNodes().map((node) => [node, this.detector.badLinks(node)] as const)
+    return Object.fromEntries(heard.filter(([, bad]) => bad.length > 0))
+  }
+
+  /** Links that are worse than another between here and that node, in one direction or the other. */
+  badLinks(node: NodeId): readonly number[] {
+    const said = this.silences.get(node)?.badLinks?.[this.self.node] ?? []
+    return [...new Set([...this.detector.badLinks(node), ...said])].sort()
   }
 
   /** What the node last said of itself and of whom it hears. */

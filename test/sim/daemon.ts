@@ -198,6 +198,7 @@ export class SimDaemon {
         send: (to, frame) => network.frame(this, to, frame),
         setIdentity: () => undefined,
         setPeers: () => undefined,
+        avoid: () => undefined,
         reach: () => undefined,
         close: () => Promise.resolve(),
       },

@@ -46,6 +46,11 @@ interface WatchedLink {
   isDown: boolean
   /** How often that began. */
   lost: number
+  /** The number of the heartbeat that came last, and the share of the latest ones that did not come, between 0 and 1. */
+  seq: number | undefined
+  loss: number
+  /** Another link does better. */
+  isBad: boolean
 }
 
 export interface DetectorReport {
@@ -68,10 +73,19 @@ export interface LinkReport {
   readonly isDown: boolean
   /** How often it has fallen silent. */
   readonly lost: number
+  /** Share of the latest heartbeats that did not come over it. */
+  readonly loss: number
 }
 
 /** Ticks further apart than this are the observer's own stall. Milliseconds. */
 const stallThreshold = 30
+/** Weight of one heartbeat in the share of those that are lost: about the latest twenty count. */
+const lossWeight = 0.05
+/** A link that loses more is bad, where another does better; it is good again once it loses less than the second. */
+const lossBad = 0.1
+const lossGood = 0.03
+/** So many heartbeats that do not come over a link, and come over another, make it bad at once. */
+const missingBad = 3
 
 export class Detector {
   private readonly self: NodeId
@@ -100,9 +114,7 @@ export class Detector {
           alive: now,
           reached: Number.NEGATIVE_INFINITY,
           heard: false,
-          links: new Map(
-            Array.from({ length: this.linkCount }, (_, link) => [link, { last: now, alive: now, count: 0, isDown: false, lost: 0 }]),
-          ),
+          links: new Map(Array.from({ length: this.linkCount }, (_, link) => [link, freshLink(now)])),
           missed: 0,
           refusals: new Map(),
           lies: new Set(),
@@ -113,8 +125,11 @@ export class Detector {
     }
   }
 
-  /** A heartbeat came. `life` is false where it proves no life (it names no fresh renewal); `session` is the life of the daemon that sent it. */
-  heartbeat(node: NodeId, link: number, now: Instant, life: boolean, session = ''): void {
+  /**
+   * A heartbeat came. `life` is false where it proves no life (it names no fresh renewal); `session` is the life of the daemon that
+   * sent it, `seq` its number in that life, the same over every link.
+   */
+  heartbeat(node: NodeId, link: number, now: Instant, life: boolean, session = '', seq?: number): void {
     const watched = this.watched.get(node)
     if (watched === undefined) return
     watched.heard = true
@@ -122,11 +137,14 @@ export class Detector {
     // The same daemon was there all the time: whoever said that nobody listens did not know.
     if (watched.session === session) for (const port of watched.refusals.keys()) watched.lies.add(port)
     else watched.lies.clear()
+    if (watched.session !== session) for (const one of watched.links.values()) one.seq = undefined
     watched.session = session
     watched.refusals.clear()
     watched.refuses = false
-    const known = watched.links.get(link) ?? { last: now, alive: now, count: 0, isDown: false, lost: 0 }
-    watched.links.set(link, { ...known, last: now, alive: now, count: known.count + 1, isDown: false })
+    const known = watched.links.get(link) ?? freshLink(now)
+    watched.links.set(link, known)
+    Object.assign(known, { last: now, alive: now, count: known.count + 1, isDown: false })
+    if (seq !== undefined) countLoss(known, seq)
     if (life) this.lives(node, now)
   }
 
@@ -182,6 +200,7 @@ export class Detector {
         if (isDown && !link.isDown) link.lost++
         link.isDown = isDown
       }
+      if (watched.links.size > 1) judgeLinks([...watched.links.values()], now, settings)
       watched.refuses =
         Math.min(silenceMs, now - watched.reached) > missedAfter(settings) &&
         watched.refusals.size > 0 &&
@@ -229,6 +248,11 @@ export class Detector {
     return links.length > 1 && links.filter(({ isDown }) => !isDown).length === 1
   }
 
+  /** Links over which less of the node comes than over another. */
+  badLinks(node: NodeId): readonly number[] {
+    return [...(this.watched.get(node)?.links ?? [])].flatMap(([link, { isBad }]) => (isBad ? [link] : []))
+  }
+
   heardNodes(): readonly NodeId[] {
     return [...this.watched].filter(([, watched]) => watched.heard).map(([node]) => node)
   }
@@ -241,16 +265,38 @@ export class Detector {
       heard: watched.heard,
       missed: watched.missed,
       refuses: watched.refuses,
-      links: [...watched.links].map(([link, { last, count, isDown, lost }]) => ({
+      links: [...watched.links].map(([link, { last, count, isDown, lost, loss }]) => ({
         link,
         silenceMs: Math.round(now - last),
         heartbeats: count,
         isDown,
         lost,
+        loss: Math.round(loss * 100) / 100,
       })),
       oneLink: this.isOnOneLink(node),
     }))
   }
+}
+
+function freshLink(now: Instant): WatchedLink {
+  return { last: now, alive: now, count: 0, isDown: false, lost: 0, seq: undefined, loss: 0, isBad: false }
+}
+
+/** Those between the last and this one did not come; one that comes late was counted as lost, and stays so. */
+function countLoss(link: WatchedLink, seq: number): void {
+  const last = link.seq ?? seq - 1
+  if (seq <= last) return
+  const missing = Math.min(100, seq - last - 1)
+  link.loss = (1 - (1 - link.loss) * (1 - lossWeight) ** missing) * (1 - lossWeight)
+  link.seq = seq
+}
+
+function judgeLinks(links: readonly WatchedLink[], now: Instant, settings: Settings): void {
+  const isBad = (link: WatchedLink): boolean =>
+    link.isDown || now - link.alive > missingBad * settings.heartbeatInterval || link.loss > (link.isBad ? lossGood : lossBad)
+  const bad = links.map(isBad)
+  // Where all are bad, none is to be preferred.
+  for (const [at, link] of links.entries()) link.isBad = bad[at] === true && bad.includes(false)
 }
 
 /** The first silent interval, with what a heartbeat may be late. Milliseconds. */

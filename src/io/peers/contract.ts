@@ -36,6 +36,11 @@ export interface Peers {
   setPeers(peers: ReadonlyMap<NodeId, readonly PeerAddress[]>): void
   /** Dials a node that does not belong yet, so that it can be answered; until `setPeers` says who does. */
   reach(node: NodeId, addresses: readonly PeerAddress[]): void
+  /**
+   * Links by which this node is not to be reached as long as there is another: by their places among its addresses. A connection
+   * over one of them goes on until there is one over another.
+   */
+  avoid(node: NodeId, links: readonly number[]): void
   /** From now on the handshake carries these; existing connections of another identity are closed. */
   setIdentity(identity: { readonly clusterId: ClusterId; readonly memberId: MemberId }): void
   close(): Promise<void>

@@ -4,8 +4,8 @@ import type { PeerAddress } from './contract.js'
 
 export interface DialerOptions {
   readonly addresses: readonly PeerAddress[]
-  /** Local address to dial from; the system's choice where undefined. */
-  readonly localAddress: string | undefined
+  /** Local addresses to dial from, by the place of what is dialled; the system's choice where undefined. */
+  readonly localAddresses: readonly (string | undefined)[]
   readonly onConnected: (socket: Socket, address: PeerAddress) => void
   /** Nothing listens at the address. At every try. */
   readonly onRefused: () => void
@@ -27,6 +27,9 @@ export class Dialer {
   private socket: Socket | undefined
   private connectedAt: number | undefined
   private stopped = false
+  private avoided: readonly number[] = []
+  /** Place of the address of `socket`. */
+  private at = 0
 
   constructor(options: DialerOptions) {
     this.options = options
@@ -36,9 +39,11 @@ export class Dialer {
     if (this.stopped || this.socket !== undefined) return
     clearTimeout(this.timer)
     this.timer = undefined
-    const address = this.options.addresses[this.next % this.options.addresses.length]
+    const { addresses, localAddresses } = this.options
+    this.at = this.choose()
+    const address = addresses[this.at]
     if (address === undefined) return
-    const { localAddress } = this.options
+    const localAddress = localAddresses[Math.min(this.at, localAddresses.length - 1)]
     const socket = connect({ ...address, ...(localAddress === undefined ? {} : { localAddress }) })
     this.socket = socket
     socket.setTimeout(connectMax, () => socket.destroy())
@@ -50,7 +55,27 @@ export class Dialer {
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED' && !this.stopped) this.options.onRefused()
     })
-    socket.once('close', () => this.again())
+    socket.once('close', () => (this.socket === socket ? this.again() : undefined))
+  }
+
+  /** Places among the addresses that are not to be dialled as long as there are others; what is connected there is replaced. */
+  avoid(places: readonly number[]): void {
+    this.avoided = places
+    if (this.socket === undefined || this.choose(this.at) === this.at) return
+    // A connection goes on until its successor stands; what is only being tried is given up.
+    if (this.connectedAt === undefined) this.socket.destroy()
+    this.socket = undefined
+    this.connectedAt = undefined
+    this.failures = 0
+    this.next = this.at + 1
+    this.dial()
+  }
+
+  /** The next place that is not to be avoided, or simply the next. */
+  private choose(from = this.next): number {
+    const count = Math.max(1, this.options.addresses.length)
+    for (let step = 0; step < count; step++) if (!this.avoided.includes((from + step) % count)) return (from + step) % count
+    return from % count
   }
 
   /** The peer has just shown that it is there: try now instead of waiting. */

@@ -26,8 +26,8 @@ export interface PeersOptions {
   readonly identity?: { readonly clusterId: ClusterId; readonly memberId: MemberId }
   /** Lets nodes in that `peers` does not name, if they have the secret: they may ask to belong. */
   readonly strangers?: boolean
-  /** Local address to dial from; the system's choice where undefined. */
-  readonly localAddress?: string
+  /** Local addresses to dial from, a link each; the system's choice where undefined. The last one serves what goes beyond. */
+  readonly localAddresses?: readonly (string | undefined)[]
   /** Largest message in bytes. 8 MiB. Sending a larger one is a broken invariant, receiving one ends the connection. */
   readonly frameMax?: number
   /** Bytes that may wait for one peer. 32 MiB. */
@@ -69,6 +69,7 @@ class NodePeers implements OpenedPeers {
   private readonly listener: PeerListener
   private readonly context: ConnectionContext
   private readonly states = new Map<NodeId, PeerState>()
+  private readonly avoided = new Map<NodeId, readonly number[]>()
   private readonly connections = new Set<Connection>()
   private readonly servers: Server[] = []
   private readonly sockets = new Set<Socket>()
@@ -148,6 +149,11 @@ class NodePeers implements OpenedPeers {
     this.states.get(node)?.dialer?.dial()
   }
 
+  avoid(node: NodeId, links: readonly number[]): void {
+    this.avoided.set(node, links)
+    this.states.get(node)?.dialer?.avoid(links)
+  }
+
   setIdentity(identity: { readonly clusterId: ClusterId; readonly memberId: MemberId }): void {
     this.self = { ...this.self, ...identity }
     for (const connection of [...this.connections]) connection.stateIdentity()
@@ -167,10 +173,11 @@ class NodePeers implements OpenedPeers {
   private addPeer(node: NodeId, addresses: readonly PeerAddress[], inbound?: Connection): void {
     const dialer = new Dialer({
       addresses,
-      localAddress: this.options.localAddress,
+      localAddresses: this.options.localAddresses ?? [],
       onConnected: (socket, { host, port }) => this.open(socket, 'dialer', `${host}:${port}`, node),
       onRefused: () => this.listener.onRefused(node),
     })
+    dialer.avoid(this.avoided.get(node) ?? [])
     this.states.set(node, { addresses, dialer, outbound: undefined, inbound })
   }
 
@@ -219,7 +226,9 @@ class NodePeers implements OpenedPeers {
       state.dialer?.hurry()
       return
     }
+    const before = state.outbound
     state.outbound = connection
+    before?.end()
     this.listener.onConnected(connection.peer)
   }
 

@@ -166,3 +166,40 @@ test('a link over which nothing ever came is down once the node is heard over an
   }
   assert.equal(detector.isOnOneLink(n2), true)
 })
+
+test('a link that loses more than another is bad, until it loses next to nothing; where both do, none is', () => {
+  const detector = new Detector(n1, [n1, n2], instant(0), 2)
+  let seq = 0
+  const run = (count: number, ...lost: readonly number[]) => {
+    for (let beat = 0; beat < count; beat++) {
+      seq++
+      const now = instant(seq * settings.heartbeatInterval)
+      // Each fifth is lost over these.
+      for (const link of [0, 1]) if (!lost.includes(link) || seq % 5 !== 0) detector.heartbeat(n2, link, now, true, 's1', seq)
+      detector.tick(now, settings)
+    }
+    return detector.badLinks(n2)
+  }
+  assert.deepEqual(run(100), [])
+  assert.deepEqual(run(60, 1), [1])
+  assert.deepEqual(run(200, 1), [1], 'and stays so')
+  assert.deepEqual(run(20), [1], 'for a while')
+  assert.deepEqual(run(100), [])
+  assert.deepEqual(run(200, 0, 1), [])
+})
+
+test('three heartbeats that do not come over a link, and come over another, make it bad at once', () => {
+  const detector = new Detector(n1, [n1, n2], instant(0), 2)
+  let seq = 0
+  const beat = (...links: readonly number[]) => {
+    seq++
+    const now = instant(seq * settings.heartbeatInterval)
+    for (let at = now - settings.heartbeatInterval + 10; at < now; at += 10) detector.tick(instant(at), settings)
+    for (const link of links) detector.heartbeat(n2, link, now, true, 's1', seq)
+    detector.tick(now, settings)
+    return detector.badLinks(n2)
+  }
+  for (let count = 0; count < 10; count++) beat(0, 1)
+  assert.deepEqual([beat(1), beat(1), beat(1), beat(1)], [[], [], [], [0]])
+  assert.deepEqual(beat(), [0], 'a moment without anything says nothing new')
+})

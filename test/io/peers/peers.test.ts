@@ -38,6 +38,42 @@ describe('nodes of one cluster', limit, () => {
       assert.deepEqual([...a.told.turnedAway, ...b.told.turnedAway], [])
     }))
 
+  test('a link that is to be avoided is left for another one, and nobody is told of a lost connection', () =>
+    withNodes(['n1', 'n2'], async (nodes) => {
+      const second = await freeAddress('127.0.0.2')
+      const b = await nodes.start('n2', { listen: [nodes.address('n2'), second] })
+      const peers = new Map([[n2, [nodes.address('n2'), second]]])
+      const a = await nodes.start('n1', { peers, localAddresses: [loopback, '127.0.0.3'] })
+      await until(() => a.told.connected.length === 1)
+      a.peers.avoid(n2, [0])
+      await until(() => a.told.connected.length === 2)
+      assert.equal(a.peers.send(n2, { kind: 'over the second' }), true)
+      await until(() => b.told.frames.length === 1)
+      a.peers.avoid(n2, [0, 1])
+      a.peers.avoid(n2, [0])
+      assert.deepEqual([a.told.disconnected, a.told.connected.length], [[], 2], 'nothing to gain, nothing done')
+      a.peers.avoid(n2, [1])
+      await until(() => a.told.connected.length === 3)
+      assert.deepEqual([a.told.disconnected, a.told.turnedAway, b.told.turnedAway], [[], [], []])
+    }))
+
+  test('each address is dialled from the own address of that link', async () => {
+    const seen: (string | undefined)[] = []
+    const server = createServer((socket) => {
+      seen.push(socket.remoteAddress)
+      socket.on('error', () => undefined).destroy()
+    }).listen(0, '127.0.0.2')
+    await once(server, 'listening')
+    const { port } = server.address() as { readonly port: number }
+    await withNodes(['n1'], async (nodes) => {
+      const closed = await freeAddress()
+      await nodes.start('n1', { peers: new Map([[n2, [closed, { host: '127.0.0.2', port }]]]), localAddresses: [loopback, '127.0.0.3'] })
+      await until(() => seen.length > 0)
+    })
+    server.close()
+    assert.equal(seen[0], '127.0.0.3')
+  })
+
   test('a message of several megabytes arrives whole; a larger one than allowed is our own bug', () =>
     withNodes(['n1', 'n2'], async (nodes) => {
       const a = await nodes.start('n1')
