@@ -5,7 +5,15 @@
  */
 import { mkdirSync } from 'node:fs'
 import { ClusterError, type GroupName, isGroupName, isName, type ResourceName } from '../base/index.js'
-import { MonitorCore, type MonitorEvent, type MonitorOrder, type MonitorReport, type RunRecord } from '../core/monitor/index.js'
+import {
+  MonitorCore,
+  type MonitorEvent,
+  type MonitorOrder,
+  type MonitorReport,
+  type RunRecord,
+  readScore,
+  scoreOfNote,
+} from '../core/monitor/index.js'
 import { openAgents } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
 import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
@@ -14,7 +22,9 @@ import { openRunFolder } from '../io/run-folder/index.js'
 import { serveAgentCommands } from './agent-commands.js'
 import { openAttributes } from './attributes.js'
 import { CarriedFiles } from './carried.js'
+import { ClusterAsks } from './cluster-asks.js'
 import type { MonitorConfig } from './config.js'
+import { NoteSender } from './note-sender.js'
 import { Performer } from './performer.js'
 
 /** A monitor that was just killed may take a moment to be gone. */
@@ -104,6 +114,24 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   )
   busy = false
   drain()
+  const asks = new ClusterAsks((askId, question) => {
+    if (daemon === undefined) return false
+    daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)
+    return true
+  })
+  const sender = new NoteSender(attributes, (question) => asks.ask(question))
+  const scored = (group: string, resource: string, score: number | undefined) => {
+    if (!isGroupName(group) || !isName(resource)) return
+    attributes.score(group, resource, score)
+    post({ kind: 'scored', group: group as GroupName, resource: resource as ResourceName, score })
+  }
+  /** Agents of other nodes have noted something down of this one. */
+  const takeNotes = ({ place, values }: Extract<MonitorOrder, { kind: 'notes' }>) => {
+    for (const { name, value } of attributes.take(place, values)) {
+      const about = scoreOfNote(name)
+      if (about !== undefined) scored(`${about.of}:${config.node}`, about.resource, value === undefined ? undefined : readScore(value))
+    }
+  }
   // What agents ask of the cluster is answered by the monitor that all share.
   const commands =
     only !== undefined
@@ -112,16 +140,9 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
           path: runFolder.socket('commands'),
           node: config.node,
           attributes,
-          scored: (group, resource, score) => {
-            if (!isGroupName(group) || !isName(resource)) return
-            attributes.score(group, resource, score)
-            post({ kind: 'scored', group: group as GroupName, resource: resource as ResourceName, score })
-          },
-          ask: (askId, question) => {
-            if (daemon === undefined) return false
-            daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)
-            return true
-          },
+          scored,
+          noted: () => sender.wake(),
+          ask: (question) => asks.ask(question),
         })
   const server = await listenLocal(runFolder.socket(role), {
     onConnected: (connection) => {
@@ -129,16 +150,18 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       daemon = connection
       before?.close() // One daemon at a time; the newest is it.
       post({ kind: 'connected' })
+      if (only === undefined) sender.wake()
     },
     onMessage: (message, from) => {
       if (from !== daemon || !isOrder(message)) return
-      if (message.kind === 'answered') commands?.answered(message)
+      if (message.kind === 'answered') asks.answered(message)
+      else if (message.kind === 'notes') takeNotes(message)
       else post({ kind: 'ordered', order: message })
     },
     onDisconnected: (connection) => {
       if (connection !== daemon) return
       daemon = undefined
-      commands?.disconnected()
+      asks.disconnected()
     },
   })
 
@@ -162,6 +185,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       clearInterval(beating)
       agents.close()
       carried.close()
+      sender.close()
       await commands?.close()
       await server.close()
       runFolder.clearPid(role)
@@ -201,6 +225,7 @@ const orderKinds: readonly MonitorOrder['kind'][] = [
   'call-release',
   'call-cancel',
   'answered',
+  'notes',
   'deadline',
 ]
 

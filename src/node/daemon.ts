@@ -21,7 +21,7 @@ import type { NodeConfig } from '../io/node-file/index.js'
 import { openPeers } from '../io/peers/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
 import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
-import { answerAgent } from './agent-questions.js'
+import { answerAgent, notesFor } from './agent-questions.js'
 import { Carried } from './carried.js'
 import { CopyNotices } from './copy-notices.js'
 import type { NodeIdentity, NodeIo } from './io.js'
@@ -186,16 +186,22 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const answerMonitor = async (askId: string, question: ClusterQuestion): Promise<void> => {
     try {
       if (node === undefined) throw new ClusterError('NOT_FORMED', 'the cluster has not formed yet')
-      monitor.send({ kind: 'answered', askId, answer: await answerAgent(node, question) })
+      monitor.send({ kind: 'answered', askId, answer: await answerAgent(node, boot, question) })
     } catch (error) {
       monitor.send({ kind: 'answered', askId, answer: null, problem: error instanceof Error ? error.message : String(error) })
     }
+  }
+  /** What the log has of this node's attributes, where it may have changed. */
+  const tellNotes = (): void => {
+    const order = node === undefined ? undefined : notesFor(node.state, config.node, boot)
+    if (order !== undefined) monitor.send(order)
   }
   // What a monitor says first is kept until there is a node to hear it.
   const hellos = new Map<GroupName | undefined, MonitorReport>()
   const monitorReport = (report: MonitorReport, from: GroupName | undefined): void => {
     if (report.kind === 'hello') hellos.set(from, report)
     if (node !== undefined) carried.onReport(report, from)
+    if (report.kind === 'hello' && from === undefined) tellNotes()
   }
   const carried: Carried = new Carried({
     self: config.node,
@@ -324,6 +330,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     if (guardianState !== undefined) started.guardianReported(guardianState)
     started.onApplied(({ changes, replaced }) => {
       if (replaced === true || changes.some(({ table }) => table === 'scalables' || table === 'groups')) notices.look(started.state)
+      if (replaced === true || changes.some(({ table }) => table === 'notes')) tellNotes()
     })
     return started
   }

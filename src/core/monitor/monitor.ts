@@ -180,7 +180,8 @@ export class MonitorCore {
       case 'call-cancel':
         return this.#calls.cancel(order.callId)
       case 'answered':
-        return // Taken by whoever asked: it decides nothing.
+      case 'notes':
+        return // Taken by whoever keeps what agents say: it decides nothing.
       default:
         return unreachable(order)
     }
