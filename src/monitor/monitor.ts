@@ -4,7 +4,7 @@
  * It outlives the daemon. Its own end, wanted or not, touches no service: the next one resumes from the run records.
  */
 import { mkdirSync } from 'node:fs'
-import { ClusterError, type GroupName, isGroupName, isName, type ResourceName } from '../base/index.js'
+import { ClusterError, type GroupName, isGroupName, isName, type ResourceName, wholeOf } from '../base/index.js'
 import {
   MonitorCore,
   type MonitorEvent,
@@ -70,8 +70,9 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
     jitterSeed: process.pid,
     ...(only === undefined ? {} : { only }),
   })
+  let copies: Extract<MonitorOrder, { kind: 'copies' }>['groups'] = {}
   const agents = openAgents(
-    { runFolder, logDir: config.logDir, clock },
+    { runFolder, logDir: config.logDir, clock, copies: (group) => copies[wholeOf(group)] },
     {
       onLearnt: (group, resource, processes) => post({ kind: 'learnt', group, resource, processes }),
       onEnded: (group, resource, ended, detail) => post({ kind: 'ended', group, resource, process: ended, detail }),
@@ -156,6 +157,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       if (from !== daemon || !isOrder(message)) return
       if (message.kind === 'answered') asks.answered(message)
       else if (message.kind === 'notes') takeNotes(message)
+      else if (message.kind === 'copies') copies = message.groups
       else post({ kind: 'ordered', order: message })
     },
     onDisconnected: (connection) => {
@@ -226,6 +228,7 @@ const orderKinds: readonly MonitorOrder['kind'][] = [
   'call-cancel',
   'answered',
   'notes',
+  'copies',
   'deadline',
 ]
 

@@ -1,5 +1,5 @@
 /** What agents ask of the cluster by the commands they call: who is here, what runs, attributes that last or are of other nodes. */
-import { type BootId, ClusterError, type GroupName, type LogIndex, type NodeId, type ResourceName } from '../base/index.js'
+import { type BootId, ClusterError, type GroupName, type LogIndex, type NodeId, type ResourceName, wholeOf } from '../base/index.js'
 import {
   type ClusterState,
   type GroupRow,
@@ -94,7 +94,7 @@ function sightOf(node: QuorateNode, group: string): ClusterAnswer {
   )
   const isOnline = (name: NodeId) => name === status.node || (!silent.has(name) && notableBoot(state, name) !== undefined)
   const nodes = nodesOf(state).map(({ name }) => ({ name, online: isOnline(name) }))
-  return { kind: 'sight', nodes, quorate: status.leader !== undefined, copies: copiesOf(state, group.split(':')[0] as GroupName) }
+  return { kind: 'sight', nodes, quorate: status.leader !== undefined, copies: copiesOf(state, wholeOf(group)) }
 }
 
 /** What the group runs, wherever that is, as long as it may still run there. */

@@ -9,6 +9,7 @@ import {
   type FormationMessage,
   type GroupDefinition,
   supportedLevel,
+  type TableName,
 } from '../core/cluster/index.js'
 import type { ClusterQuestion, LookFound, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
@@ -21,7 +22,8 @@ import type { NodeConfig } from '../io/node-file/index.js'
 import { openPeers } from '../io/peers/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
 import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
-import { answerAgent, notesFor } from './agent-questions.js'
+import { AgentNews } from './agent-news.js'
+import { answerAgent } from './agent-questions.js'
 import { Carried } from './carried.js'
 import { CopyNotices } from './copy-notices.js'
 import type { NodeIdentity, NodeIo } from './io.js'
@@ -191,17 +193,14 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       monitor.send({ kind: 'answered', askId, answer: null, problem: error instanceof Error ? error.message : String(error) })
     }
   }
-  /** What the log has of this node's attributes, where it may have changed. */
-  const tellNotes = (): void => {
-    const order = node === undefined ? undefined : notesFor(node.state, config.node, boot)
-    if (order !== undefined) monitor.send(order)
-  }
+  const news = new AgentNews({ self: config.node, boot, send: (order) => monitor.send(order) })
   // What a monitor says first is kept until there is a node to hear it.
   const hellos = new Map<GroupName | undefined, MonitorReport>()
   const monitorReport = (report: MonitorReport, from: GroupName | undefined): void => {
     if (report.kind === 'hello') hellos.set(from, report)
-    if (node !== undefined) carried.onReport(report, from)
-    if (report.kind === 'hello' && from === undefined) tellNotes()
+    if (node === undefined) return
+    if (report.kind === 'hello' && from === undefined) news.monitorCame(node.state)
+    carried.onReport(report, from)
   }
   const carried: Carried = new Carried({
     self: config.node,
@@ -326,11 +325,13 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, (question) => answerHere(question))
     node = started
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
+    if (hellos.has(undefined)) news.monitorCame(started.state)
     for (const [from, hello] of hellos) carried.onReport(hello, from)
     if (guardianState !== undefined) started.guardianReported(guardianState)
     started.onApplied(({ changes, replaced }) => {
-      if (replaced === true || changes.some(({ table }) => table === 'scalables' || table === 'groups')) notices.look(started.state)
-      if (replaced === true || changes.some(({ table }) => table === 'notes')) tellNotes()
+      const isChanged = (name: TableName) => replaced === true || changes.some(({ table }) => table === name)
+      news.look(started.state, isChanged)
+      if (isChanged('scalables') || isChanged('groups')) notices.look(started.state)
     })
     return started
   }

@@ -4,6 +4,7 @@
  * Only what agents of Debian call is known; anything else is refused with what there is.
  */
 
+import { wholeOf } from '../../base/index.js'
 import { noteValueMax } from '../cluster/index.js'
 
 export type AttributeScope =
@@ -247,7 +248,7 @@ export function needsCluster(request: AgentRequest, node: string): boolean {
 
 /** The name under which an attribute is kept until the next boot: scores are of the group whose agent gives them. */
 export function noteName(name: string, group: string): string {
-  return scoredResource(name) === undefined ? name : `${group.split(':')[0]}/${name}`
+  return scoredResource(name) === undefined ? name : `${wholeOf(group)}/${name}`
 }
 
 /** Whose score a note is: the group as a whole, and the resource. */

@@ -181,7 +181,8 @@ export class MonitorCore {
         return this.#calls.cancel(order.callId)
       case 'answered':
       case 'notes':
-        return // Taken by whoever keeps what agents say: it decides nothing.
+      case 'copies':
+        return // Taken by whoever speaks with agents: it decides nothing.
       default:
         return unreachable(order)
     }

@@ -6,7 +6,7 @@
  * sends `hello` with all it knows, and the daemon sends its orders again.
  */
 import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { FailureSeverity, GroupDefinition, QuorumLossPolicy } from '../cluster/index.js'
+import type { CopyLists, FailureSeverity, GroupDefinition, QuorumLossPolicy } from '../cluster/index.js'
 import type { AttributeRequest, ClusterSight } from './agent-commands.js'
 
 export type MonitorOrder =
@@ -75,6 +75,8 @@ export type MonitorOrder =
   | { readonly kind: 'answered'; readonly askId: string; readonly answer: ClusterAnswer | null; readonly problem?: string }
   /** All that the log has of this node's attributes until the next boot; `place` only grows. */
   | { readonly kind: 'notes'; readonly place: number; readonly values: { readonly [name: string]: string } }
+  /** Of groups whose copies are told of each other, and that may run here: on which nodes copies are what. */
+  | { readonly kind: 'copies'; readonly groups: { readonly [of: GroupName]: CopyLists } }
   /** The lease was renewed: runs in progress may go on spawning until this reading of the boot clock. */
   | { readonly kind: 'deadline'; readonly deadline: BootInstant }
 
