@@ -163,7 +163,12 @@ describe('ocf:heartbeat:Stateful on three nodes', () => {
     await loopback.api('POST', '/v1/nodes/n2/drain?wait=60s')
     await served('n1', 'n1')
     await loopback.api('POST', '/v1/nodes/n2/activate')
-    await loopback.api('POST', '/v1/groups/south/move?wait=60s', { to: 'n2' })
+    // It has to look first whether anything runs there.
+    await waitFor(
+      'south to be moved',
+      patience,
+      async () => (await loopback.api('POST', '/v1/groups/south/move?wait=60s', { to: 'n2' })).status < 300,
+    )
     await served('n1', 'n2')
   })
 
