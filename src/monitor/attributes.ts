@@ -3,9 +3,9 @@
  * too. What is noted down here counts here at once, quorum or not, and is to be known on every node soon after; what agents of
  * other nodes note down of this one comes from the log.
  */
-import type { BootId, GroupName, ResourceName } from '../base/index.js'
+import { type BootId, type GroupName, type ResourceName, wholeOf } from '../base/index.js'
 import { notesMax } from '../core/cluster/index.js'
-import type { Scored } from '../core/monitor/index.js'
+import { type Scored, scoreOfNote } from '../core/monitor/index.js'
 import type { RunFolder } from '../io/run-folder/index.js'
 
 /** The name of what has changed, and what it is now. */
@@ -97,7 +97,13 @@ export function openAttributes(runFolder: RunFolder, boot: BootId): Attributes {
     forgetScores: (group) => {
       const gone = [...scores.keys()].filter((key) => key.startsWith(scoreKey(group, '')))
       for (const key of gone) scores.delete(key)
-      if (gone.length > 0) write()
+      // What was noted down of them is of that life of the copy too.
+      const noted = [...notes.keys()].filter((name) => scoreOfNote(name)?.of === wholeOf(group))
+      for (const name of noted) {
+        notes.delete(name)
+        unsent.add(name)
+      }
+      if (gone.length + noted.length > 0) write()
     },
     score: (group, resource, score) => {
       if (score === undefined) scores.delete(scoreKey(group, resource))

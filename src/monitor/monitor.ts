@@ -84,7 +84,17 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   const carried = new CarriedFiles({ node: config.node, runFolder, log, report: (said) => daemon?.send(said) })
   const report = (said: MonitorReport) => carried.tell(said)
   const attributes = openAttributes(runFolder, config.boot)
-  const forgetScores = (group: GroupName) => attributes.forgetScores(group)
+  const asks = new ClusterAsks((askId, question) => {
+    if (daemon === undefined) return false
+    daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)
+    return true
+  })
+  const sender = new NoteSender(attributes, (question) => asks.ask(question))
+  const forgetScores = (group: GroupName) => {
+    if (only !== undefined) return // They are kept by the monitor that all share.
+    attributes.forgetScores(group)
+    sender.wake()
+  }
   const performer = new Performer({ runFolder, containment, agents, carried, post, report, log, forgetScores })
   const inbox: MonitorEvent[] = []
   let busy = true // Until it has resumed.
@@ -115,12 +125,6 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   )
   busy = false
   drain()
-  const asks = new ClusterAsks((askId, question) => {
-    if (daemon === undefined) return false
-    daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)
-    return true
-  })
-  const sender = new NoteSender(attributes, (question) => asks.ask(question))
   const scored = (group: string, resource: string, score: number | undefined) => {
     if (!isGroupName(group) || !isName(resource)) return
     attributes.score(group, resource, score)

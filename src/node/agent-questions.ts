@@ -82,6 +82,8 @@ async function note(
   values: Readonly<Record<string, string | null>>,
   isGone: () => boolean = () => false,
 ): Promise<LogIndex> {
+  // It would be refused, and be in the log all the same, again and again.
+  if (notableBoot(node.state, of) !== boot) throw new ClusterError('CONFLICT', `boot ${boot} of ${of} is not there`)
   const result = await node.propose({ kind: 'note-attributes', node: of, boot, values }, { timeoutMs })
   if (!result.ok && !isGone()) throw new ClusterError('CONFLICT', result.error.detail)
   return result.index

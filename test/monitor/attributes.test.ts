@@ -76,3 +76,16 @@ test('what a monitor of an earlier version noted down is not lost, and is to be 
   assert.equal(attributes.get('a'), '1')
   assert.deepEqual(attributes.unsent(), [{ name: 'a', value: '1' }])
 })
+
+test('the scores of a copy that has ended are forgotten, those of other groups are not', () => {
+  const attributes = fresh().open()
+  for (const name of ['db/master-db', 'other/master-db', 'db-status']) attributes.set(name, '5')
+  attributes.sent(attributes.unsent(), 3)
+  attributes.score('db:n1', 'db', 5)
+  attributes.forgetScores('db:n1')
+  assert.deepEqual(
+    ['db/master-db', 'other/master-db', 'db-status'].map((name) => attributes.get(name)),
+    [undefined, '5', '5'],
+  )
+  assert.deepEqual(attributes.unsent(), [{ name: 'db/master-db', value: undefined }], 'the others are to know')
+})
