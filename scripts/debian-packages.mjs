@@ -17,6 +17,7 @@ export const packages = [
   ['ipmitool', 'what fence_ipmilan calls'],
   ['nginx-light', 'a real service to fail over'],
   ['redis-server', 'a real service with a primary'],
+  ['postgresql', 'a database with replicas'],
   ['iproute2', 'addresses, links and network namespaces'],
   ['nftables', 'shared addresses and cut networks'],
   ['iputils-arping', 'duplicate check and announcement of addresses'],

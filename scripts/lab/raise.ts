@@ -5,16 +5,17 @@
  * own content. The folder `shared` stands for storage that all nodes reach: what is written there survives its writer.
  */
 import { execFile } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { acquireLock } from '../../src/io/local-socket/index.js'
 import { request, waitFor } from '../lib/http.js'
 import { type Lab, makeLab } from '../lib/lab.js'
-import { device, makeNetwork, type Network } from '../lib/netns.js'
+import { makeNetwork, type Network } from '../lib/netns.js'
+import { type LabServices, webAndRedis } from './services.js'
+
+export { redisAddress, webAddress } from './services.js'
 
 export const labNodes = ['n1', 'n2', 'n3'] as const
-export const webAddress = '10.83.0.100'
-export const redisAddress = '10.83.0.101'
 const addresses: Readonly<Record<string, string>> = { n1: '10.83.0.1', n2: '10.83.0.2', n3: '10.83.0.3', client: '10.83.0.9' }
 
 export interface RaiseOptions {
@@ -23,6 +24,8 @@ export interface RaiseOptions {
   /** Data and logs of the nodes. */
   readonly home: string
   readonly profile?: 'fast' | 'normal' | 'slow'
+  /** nginx and redis unless given. */
+  readonly services?: LabServices
   readonly onPower?: (node: string, action: string) => void
 }
 
@@ -89,7 +92,8 @@ async function raise(options: RaiseOptions): Promise<RaisedLab> {
     rmSync(run, { recursive: true, force: true })
     mkdirSync(run, { recursive: true, mode: 0o711 })
     chmodSync(run, 0o711)
-    placeFiles(run)
+    const services = options.services ?? webAndRedis
+    placeFiles(run, services)
     lab = await makeLab({
       name: 'lab',
       home: options.home,
@@ -113,7 +117,7 @@ async function raise(options: RaiseOptions): Promise<RaisedLab> {
       const { quorate, nodes } = await raised.status('n1')
       return quorate === true && nodes?.length === labNodes.length
     })
-    await configure(raised, options.profile ?? 'fast')
+    await configure(raised, options.profile ?? 'fast', services.groups(here(run)))
     return raised
   } catch (error) {
     await lab?.close()
@@ -156,7 +160,7 @@ function toRaised(lab: Lab, network: Network, run: string): RaisedLab {
   }
 }
 
-async function configure(raised: RaisedLab, profile: string): Promise<void> {
+async function configure(raised: RaisedLab, profile: string, groups: ReturnType<LabServices['groups']>): Promise<void> {
   const done = async (what: string, method: string, path: string, body: unknown): Promise<void> =>
     waitFor(what, 30_000, async () => {
       const { status, body: answer } = await raised.api(method, path, body)
@@ -168,94 +172,26 @@ async function configure(raised: RaisedLab, profile: string): Promise<void> {
   // Its nodes are there to be lost, again and again, and by no fault of a group.
   const lenient = { causesMax: 1_000, poisonWindow: '0s', quarantineThreshold: 0 }
   await done('the profile', 'PATCH', '/v1/settings', { profile, ...lenient })
-  const { web, redis } = groups(raised.run)
-  await done('the group web', 'PUT', '/v1/groups/web', web)
-  if (redis !== undefined) await done('the group redis', 'PUT', '/v1/groups/redis', redis)
-}
-
-/** Debian's own agents, as an administrator would write them down. */
-function groups(run: string) {
-  const address = (ip: string) => ({ type: 'ocf:heartbeat:IPaddr2', parameters: { ip, cidr_netmask: 24, nic: device } })
-  const web = {
-    nodes: ['n1', 'n2', 'n3'],
-    priority: 100,
-    resources: {
-      ip: address(webAddress),
-      web: {
-        type: 'ocf:heartbeat:nginx',
-        // Without a URL the agent makes one up, and then does not accept it.
-        parameters: { configfile: join(here(run), 'nginx.conf'), status10url: `http://${webAddress}/` },
-        dependsOn: ['ip'],
-      },
-    },
-  }
-  if (!existsSync('/usr/bin/redis-server')) return { web }
-  const redis = {
-    nodes: ['n2', 'n3', 'n1'],
-    priority: 50,
-    resources: {
-      ip: address(redisAddress),
-      redis: {
-        type: 'ocf:heartbeat:redis',
-        parameters: { config: join(here(run), 'redis.conf'), rundir: join(here(run), 'redis') },
-        dependsOn: ['ip'],
-      },
-    },
-  }
-  return { web, redis }
+  for (const [name, group] of Object.entries(groups)) await done(`the group ${name}`, 'PUT', `/v1/groups/${name}`, group)
 }
 
 /** Where each node finds files of its own. */
-function here(run: string): string {
+export function here(run: string): string {
   return join(run, 'here')
 }
 
-function placeFiles(run: string): void {
+function placeFiles(run: string, services: LabServices): void {
   mkdirSync(here(run), { recursive: true })
   const shared = join(run, 'shared')
   mkdirSync(shared)
-  giveToRedis(shared)
   for (const node of labNodes) {
-    const files = join(run, 'files', node)
-    mkdirSync(join(files, 'temporary'), { recursive: true })
-    mkdirSync(join(files, 'redis'))
-    giveToRedis(join(files, 'redis'))
-    writeFileSync(join(files, 'nginx.conf'), nginxFile(node, here(run)))
-    writeFileSync(join(files, 'redis.conf'), redisFile(shared))
+    const folder = join(run, 'files', node)
+    mkdirSync(folder, { recursive: true })
+    // So that the machines know each other by name.
+    writeFileSync(
+      join(folder, 'hosts'),
+      ['127.0.0.1 localhost', ...Object.entries(addresses).map(([name, address]) => `${address} ${name}`), ''].join('\n'),
+    )
+    services.place({ node, folder, here: here(run), shared })
   }
-}
-
-function nginxFile(node: string, at: string): string {
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `  ${kind}_temp_path ${at}/temporary/${kind};`)
-  return `pid ${at}/nginx.pid;
-error_log ${at}/nginx-error.log;
-worker_processes 1;
-events { worker_connections 256; }
-http {
-  access_log off;
-  default_type text/plain;
-${temporary.join('\n')}
-  server {
-    listen 80;
-    location / { return 200 "Served by ${node}.\\n"; }
-  }
-}
-`
-}
-
-/** Every answered write is on the shared disk, so that the next node has it. */
-function redisFile(shared: string): string {
-  return `bind 0.0.0.0
-protected-mode no
-port 6379
-dir ${shared}
-appendonly yes
-appendfsync always
-save ""
-`
-}
-
-function giveToRedis(folder: string): void {
-  const found = /^redis:[^:]*:(\d+):(\d+):/m.exec(readFileSync('/etc/passwd', 'utf8'))
-  if (found !== null) chownSync(folder, Number(found[1]), Number(found[2]))
 }

@@ -19,7 +19,10 @@ export interface Host {
 export interface Network {
   /** Put before a command to run it in the host's network; everything else stays as it is (`ip netns exec` would hide cgroups). */
   prefix(host: string): readonly string[]
-  /** The same, in a pid and mount namespace of its own, with `files` mounted over `at`. All ends with its first process. */
+  /**
+   * The same, in a pid, mount and IPC namespace of its own, with `files` mounted over `at`, and what is `hosts` among them over
+   * /etc/hosts. All ends with its first process.
+   */
   machine(host: string, files: string, at: string): readonly string[]
   /** Pulls the host's cable, or drops what comes in or what goes out. */
   cut(host: string, direction?: Direction): Promise<void>
@@ -68,9 +71,16 @@ export async function makeNetwork(tag: string, hosts: readonly Host[]): Promise<
     prefix,
     machine: (host, files, at) => [
       ...prefix(host),
-      ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'],
+      ...['unshare', '--mount', '--pid', '--ipc', '--fork', '--kill-child', '--mount-proc'],
       // The first process of a machine reaps what others leave, and stays when the cluster's processes have ended.
-      ...['/bin/sh', '-c', 'mount --bind "$1" "$2" && shift 2 && { "$@" & } && while :; do wait; sleep 1; done', 'init', files, at],
+      ...[
+        '/bin/sh',
+        '-c',
+        'mount --bind "$1" "$2" && { [ ! -e "$2/hosts" ] || mount --bind "$2/hosts" /etc/hosts; } && shift 2 && { "$@" & } && while :; do wait; sleep 1; done',
+        'init',
+        files,
+        at,
+      ],
     ],
     cut: (host, direction = 'both') => {
       switch (direction) {

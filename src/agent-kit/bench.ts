@@ -50,7 +50,8 @@ export async function openBench(definition: ResourceDefinition, name: string): P
     node,
     attributes: openAttributes(runFolder, boot),
     scored: () => undefined,
-    ask: () => false,
+    noted: () => undefined,
+    ask: () => Promise.resolve({ answer: null, problem: 'there is no cluster here' }),
   })
   const cell = containment.cell(cellName({ group, resource }), markersOf({ group, resource }))
   let token = 1

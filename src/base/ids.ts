@@ -70,6 +70,11 @@ export function isGroupName(value: string): boolean {
   return parts.length <= 2 && parts.every(isName)
 }
 
+/** The group that a part is of, by its name; itself where it stands alone. */
+export function wholeOf(group: string): GroupName {
+  return group.split(':')[0] as GroupName
+}
+
 function named<Name extends string>(value: string, what: string): Brand<string, Name> {
   if (!isName(value)) {
     throw new ClusterError('INVALID_NAME', `"${value.slice(0, 80)}" cannot name a ${what}`, {

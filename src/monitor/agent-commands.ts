@@ -11,44 +11,37 @@ import {
   agentExit,
   answerAttribute,
   answerCluster,
-  type ClusterAnswer,
   type ClusterQuestion,
-  type MonitorOrder,
+  managerVersion,
   needsCluster,
+  noteName,
   parseAgentCommand,
   readScore,
   said,
-  scoredResource,
+  scoreOfNote,
 } from '../core/monitor/index.js'
 import type { Attributes } from './attributes.js'
+import type { Answered } from './cluster-asks.js'
 
 export interface AgentCommandsWorld {
   readonly path: string
   readonly node: string
   readonly attributes: Attributes
-  /** False when no daemon is connected. */
   /** The copy of that group and resource would do so well as the primary; undefined where that was taken back. */
   readonly scored: (group: string, resource: string, score: number | undefined) => void
-  readonly ask: (askId: string, question: ClusterQuestion) => boolean
+  /** Something was noted down: the others are to know. */
+  readonly noted: () => void
+  readonly ask: (question: ClusterQuestion) => Promise<Answered>
 }
 
 export interface AgentCommands {
-  answered(order: Extract<MonitorOrder, { kind: 'answered' }>): void
-  /** Whoever was asked is gone. */
-  disconnected(): void
   close(): Promise<void>
 }
 
 const messageMax = 131_072
-/** An agent's own time goes on meanwhile. */
-const answerMax = 10_000
-
-type Answered = { readonly answer: ClusterAnswer | null; readonly problem?: string }
 
 export async function serveAgentCommands(world: AgentCommandsWorld): Promise<AgentCommands> {
-  const waiting = new Map<string, (answered: Answered) => void>()
   const open = new Set<Socket>()
-  let asked = 0
 
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     open.add(socket)
@@ -80,10 +73,6 @@ export async function serveAgentCommands(world: AgentCommandsWorld): Promise<Age
   chmodSync(world.path, 0o600)
 
   return {
-    answered: ({ askId, answer: found, problem }) => waiting.get(askId)?.({ answer: found, ...(problem === undefined ? {} : { problem }) }),
-    disconnected: () => {
-      for (const tell of [...waiting.values()]) tell({ answer: null, problem: 'the daemon of this node is gone' })
-    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())
@@ -95,9 +84,9 @@ export async function serveAgentCommands(world: AgentCommandsWorld): Promise<Age
     const request = parseAgentCommand(argv, instance)
     if (request.kind === 'refused') return request.answer
     if (request.kind === 'node-name') return said(`${world.node}\n`)
-    if (request.kind === 'attribute' && !needsCluster(request)) return ofThisBoot(request, group)
-    const question: ClusterQuestion = request.kind === 'attribute' ? request : { kind: 'sight' }
-    const { answer: found, problem } = await askCluster(question)
+    if (request.kind === 'version') return said(managerVersion)
+    if (request.kind === 'attribute' && !needsCluster(request, world.node)) return ofThisBoot(request, group)
+    const { answer: found, problem } = await world.ask(questionOf(request, group))
     if (found === null) return { status: agentExit.unavailable, out: '', error: `${argv[0]}: ${problem ?? 'the cluster did not answer'}\n` }
     if (request.kind === 'attribute')
       return answerAttribute(request, request.node ?? world.node, found.kind === 'attribute' ? (found.value ?? undefined) : undefined)
@@ -105,30 +94,24 @@ export async function serveAgentCommands(world: AgentCommandsWorld): Promise<Age
   }
 
   function ofThisBoot(request: Extract<AgentRequest, { kind: 'attribute' }>, group: string): AgentAnswer {
-    const { act, name, node = world.node } = request
-    if (node !== world.node)
-      return { status: agentExit.unimplemented, out: '', error: `what ${node} notes down until its next boot is known there only\n` }
+    const { act } = request
+    const name = noteName(request.name, group)
     if (act.kind === 'delete') world.attributes.delete(name)
     if (act.kind === 'set' && !world.attributes.set(name, act.value))
-      return { status: agentExit.error, out: '', error: 'too many attributes are noted down on this node\n' }
-    const scored = scoredResource(name)
-    if (scored !== undefined && act.kind !== 'get') world.scored(group, scored, act.kind === 'set' ? readScore(act.value) : undefined)
-    return answerAttribute(request, node, world.attributes.get(name))
+      return { status: agentExit.error, out: '', error: `too many attributes are noted down on ${world.node}\n` }
+    if (act.kind !== 'get') world.noted()
+    const scored = scoreOfNote(name)
+    if (scored !== undefined && act.kind !== 'get')
+      world.scored(group, scored.resource, act.kind === 'set' ? readScore(act.value) : undefined)
+    return answerAttribute(request, world.node, world.attributes.get(name))
   }
+}
 
-  function askCluster(question: ClusterQuestion): Promise<Answered> {
-    return new Promise((resolve) => {
-      const askId = `agent-${process.pid}-${++asked}`
-      const finish = (answered: Answered) => {
-        clearTimeout(timer)
-        waiting.delete(askId)
-        resolve(answered)
-      }
-      const timer = setTimeout(() => finish({ answer: null, problem: 'the cluster did not answer in time' }), answerMax)
-      waiting.set(askId, finish)
-      if (!world.ask(askId, question)) finish({ answer: null, problem: 'the daemon of this node is not there' })
-    })
-  }
+/** Of another node, what is kept until its next boot goes by the name of a note. */
+function questionOf(request: AgentRequest, group: string): ClusterQuestion {
+  if (request.kind !== 'attribute') return { kind: 'sight', group }
+  const { kind, act, scope, node, set, name } = request
+  return { kind, act, scope, set, name: scope === 'reboot' ? noteName(name, group) : name, ...(node === undefined ? {} : { node }) }
 }
 
 interface AgentCall {

@@ -4,8 +4,16 @@
  * It outlives the daemon. Its own end, wanted or not, touches no service: the next one resumes from the run records.
  */
 import { mkdirSync } from 'node:fs'
-import { ClusterError, type GroupName, isGroupName, isName, type ResourceName } from '../base/index.js'
-import { MonitorCore, type MonitorEvent, type MonitorOrder, type MonitorReport, type RunRecord } from '../core/monitor/index.js'
+import { ClusterError, type GroupName, isGroupName, isName, type ResourceName, wholeOf } from '../base/index.js'
+import {
+  MonitorCore,
+  type MonitorEvent,
+  type MonitorOrder,
+  type MonitorReport,
+  type RunRecord,
+  readScore,
+  scoreOfNote,
+} from '../core/monitor/index.js'
 import { openAgents } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
 import { acquireLock, type LocalConnection, listenLocal } from '../io/local-socket/index.js'
@@ -14,7 +22,9 @@ import { openRunFolder } from '../io/run-folder/index.js'
 import { serveAgentCommands } from './agent-commands.js'
 import { openAttributes } from './attributes.js'
 import { CarriedFiles } from './carried.js'
+import { ClusterAsks } from './cluster-asks.js'
 import type { MonitorConfig } from './config.js'
+import { NoteSender } from './note-sender.js'
 import { Performer } from './performer.js'
 
 /** A monitor that was just killed may take a moment to be gone. */
@@ -60,8 +70,9 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
     jitterSeed: process.pid,
     ...(only === undefined ? {} : { only }),
   })
+  let copies: Extract<MonitorOrder, { kind: 'copies' }>['groups'] = {}
   const agents = openAgents(
-    { runFolder, logDir: config.logDir, clock },
+    { runFolder, logDir: config.logDir, clock, copies: (group) => copies[wholeOf(group)] },
     {
       onLearnt: (group, resource, processes) => post({ kind: 'learnt', group, resource, processes }),
       onEnded: (group, resource, ended, detail) => post({ kind: 'ended', group, resource, process: ended, detail }),
@@ -73,7 +84,17 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   const carried = new CarriedFiles({ node: config.node, runFolder, log, report: (said) => daemon?.send(said) })
   const report = (said: MonitorReport) => carried.tell(said)
   const attributes = openAttributes(runFolder, config.boot)
-  const forgetScores = (group: GroupName) => attributes.forgetScores(group)
+  const asks = new ClusterAsks((askId, question) => {
+    if (daemon === undefined) return false
+    daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)
+    return true
+  })
+  const sender = new NoteSender(attributes, (question) => asks.ask(question))
+  const forgetScores = (group: GroupName) => {
+    if (only !== undefined) return // They are kept by the monitor that all share.
+    attributes.forgetScores(group)
+    sender.wake()
+  }
   const performer = new Performer({ runFolder, containment, agents, carried, post, report, log, forgetScores })
   const inbox: MonitorEvent[] = []
   let busy = true // Until it has resumed.
@@ -104,6 +125,18 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   )
   busy = false
   drain()
+  const scored = (group: string, resource: string, score: number | undefined) => {
+    if (!isGroupName(group) || !isName(resource)) return
+    attributes.score(group, resource, score)
+    post({ kind: 'scored', group: group as GroupName, resource: resource as ResourceName, score })
+  }
+  /** Agents of other nodes have noted something down of this one. */
+  const takeNotes = ({ place, values }: Extract<MonitorOrder, { kind: 'notes' }>) => {
+    for (const { name, value } of attributes.take(place, values)) {
+      const about = scoreOfNote(name)
+      if (about !== undefined) scored(`${about.of}:${config.node}`, about.resource, value === undefined ? undefined : readScore(value))
+    }
+  }
   // What agents ask of the cluster is answered by the monitor that all share.
   const commands =
     only !== undefined
@@ -112,16 +145,9 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
           path: runFolder.socket('commands'),
           node: config.node,
           attributes,
-          scored: (group, resource, score) => {
-            if (!isGroupName(group) || !isName(resource)) return
-            attributes.score(group, resource, score)
-            post({ kind: 'scored', group: group as GroupName, resource: resource as ResourceName, score })
-          },
-          ask: (askId, question) => {
-            if (daemon === undefined) return false
-            daemon.send({ kind: 'asked', askId, question } satisfies MonitorReport)
-            return true
-          },
+          scored,
+          noted: () => sender.wake(),
+          ask: (question) => asks.ask(question),
         })
   const server = await listenLocal(runFolder.socket(role), {
     onConnected: (connection) => {
@@ -129,16 +155,19 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       daemon = connection
       before?.close() // One daemon at a time; the newest is it.
       post({ kind: 'connected' })
+      if (only === undefined) sender.wake()
     },
     onMessage: (message, from) => {
       if (from !== daemon || !isOrder(message)) return
-      if (message.kind === 'answered') commands?.answered(message)
+      if (message.kind === 'answered') asks.answered(message)
+      else if (message.kind === 'notes') takeNotes(message)
+      else if (message.kind === 'copies') copies = message.groups
       else post({ kind: 'ordered', order: message })
     },
     onDisconnected: (connection) => {
       if (connection !== daemon) return
       daemon = undefined
-      commands?.disconnected()
+      asks.disconnected()
     },
   })
 
@@ -162,6 +191,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       clearInterval(beating)
       agents.close()
       carried.close()
+      sender.close()
       await commands?.close()
       await server.close()
       runFolder.clearPid(role)
@@ -201,6 +231,8 @@ const orderKinds: readonly MonitorOrder['kind'][] = [
   'call-release',
   'call-cancel',
   'answered',
+  'notes',
+  'copies',
   'deadline',
 ]
 

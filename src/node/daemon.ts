@@ -9,6 +9,7 @@ import {
   type FormationMessage,
   type GroupDefinition,
   supportedLevel,
+  type TableName,
 } from '../core/cluster/index.js'
 import type { ClusterQuestion, LookFound, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
@@ -21,6 +22,7 @@ import type { NodeConfig } from '../io/node-file/index.js'
 import { openPeers } from '../io/peers/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
 import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
+import { AgentNews } from './agent-news.js'
 import { answerAgent } from './agent-questions.js'
 import { Carried } from './carried.js'
 import { CopyNotices } from './copy-notices.js'
@@ -185,16 +187,19 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const answerMonitor = async (askId: string, question: ClusterQuestion): Promise<void> => {
     try {
       if (node === undefined) throw new ClusterError('NOT_FORMED', 'the cluster has not formed yet')
-      monitor.send({ kind: 'answered', askId, answer: await answerAgent(node, question) })
+      monitor.send({ kind: 'answered', askId, answer: await answerAgent(node, boot, question) })
     } catch (error) {
       monitor.send({ kind: 'answered', askId, answer: null, problem: error instanceof Error ? error.message : String(error) })
     }
   }
+  const news = new AgentNews({ self: config.node, boot, send: (order) => monitor.send(order) })
   // What a monitor says first is kept until there is a node to hear it.
   const hellos = new Map<GroupName | undefined, MonitorReport>()
   const monitorReport = (report: MonitorReport, from: GroupName | undefined): void => {
     if (report.kind === 'hello') hellos.set(from, report)
-    if (node !== undefined) carried.onReport(report, from)
+    if (node === undefined) return
+    if (report.kind === 'hello' && from === undefined) news.monitorCame(node.state)
+    carried.onReport(report, from)
   }
   const carried: Carried = new Carried({
     self: config.node,
@@ -319,10 +324,13 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     const started = new QuorateNode(self, io, { ...rest, rows: [], identity: known }, state, (question) => answerHere(question))
     node = started
     peers.setIdentity({ clusterId: known.clusterId, memberId: known.memberId })
+    if (hellos.has(undefined)) news.monitorCame(started.state)
     for (const [from, hello] of hellos) carried.onReport(hello, from)
     if (guardianState !== undefined) started.guardianReported(guardianState)
     started.onApplied(({ changes, replaced }) => {
-      if (replaced === true || changes.some(({ table }) => table === 'scalables' || table === 'groups')) notices.look(started.state)
+      const isChanged = (name: TableName) => replaced === true || changes.some(({ table }) => table === name)
+      news.look(started.state, isChanged)
+      if (isChanged('scalables') || isChanged('groups')) notices.look(started.state)
     })
     return started
   }

@@ -50,8 +50,9 @@ export const lookGrace = 15_000
 /** Unless its agent says otherwise. */
 export const actionTimeout = 60_000
 export const actionTimeoutMax = 300_000
-/** Milliseconds that a copy may take to be told of another. */
+/** Milliseconds that a copy may take to be told of what is to come, and of what has been: that keeps nobody waiting for long. */
 const notifyMax = 15_000
+const notifyAfterMax = 120_000
 /** The way there and back, and the end of what is killed. */
 export const actionGrace = 10_000
 /** Of each stream, in characters. */
@@ -120,7 +121,7 @@ export class ResourceVerbs {
       const known = definition.type.startsWith('ocf:') ? (await agents.metadata(definition.type)).actions : undefined
       const asked = known?.find((action) => action.name === 'notify')
       if (known !== undefined && asked === undefined) continue
-      const timeoutMs = Math.min(notifyMax, asked?.timeout ?? notifyMax)
+      const timeoutMs = Math.min(notice.when === 'post' ? notifyAfterMax : notifyMax, asked?.timeout ?? notifyMax)
       const of = { group, resource: name, token, node, boot, definition }
       const program = notifyProgram(of, noticeEnvironment(state, row, notice, name), timeoutMs, runFolder)
       if (program !== undefined) await this.doors.call({ ...program, timeoutMs }, { group, token })

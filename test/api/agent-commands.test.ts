@@ -34,9 +34,17 @@ after(async () => {
   await bench.close()
 })
 
-async function on(node: string, command: string, ...args: string[]) {
+/** As the agent of a copy of `db` on that node, unless told otherwise. */
+const on = (node: string, command: string, ...args: string[]) => asAgentOf(`db:${node}`, node, command, ...args)
+
+async function asAgentOf(group: string, node: string, command: string, ...args: string[]) {
   const { runDir } = readNodeConfig(bench.configOf(node))
-  const env = { PATH: '/usr/bin:/bin', OCF_RESOURCE_INSTANCE: 'db', QUORATE_COMMANDS: openRunFolder(runDir).socket('commands') }
+  const env = {
+    PATH: '/usr/bin:/bin',
+    OCF_RESOURCE_INSTANCE: 'db',
+    QUORATE_GROUP: group,
+    QUORATE_COMMANDS: openRunFolder(runDir).socket('commands'),
+  }
   try {
     const { stdout } = await promisify(execFile)(join(agentCommands, command), args, { env })
     return { code: 0, out: stdout, error: '' }
@@ -72,12 +80,32 @@ test('what lasts is known on every node, whoever set it', { skip }, async () => 
   assert.match(nobody.error, /no node "n9"/)
 })
 
-test('what lasts until the next boot is of its node alone', { skip }, async () => {
+test('what lasts until the next boot is of one node, and known on all', { skip }, async () => {
+  const isThere = async (node: string, value: string | undefined, ...args: string[]) =>
+    bench.until(`${node} to know ${args.join(' ')} as ${value}`, async () => {
+      const { code, out } = await on(node, 'crm_attribute', '-l', 'reboot', ...args, '-G', '-q')
+      return value === undefined ? code === 105 : code === 0 && out === `${value}\n`
+    })
   assert.equal((await on('n1', 'crm_attribute', '-p', '-v', '100')).code, 0)
   assert.equal((await on('n1', 'crm_master', '-l', 'reboot', '-G', '-Q')).out, '100\n')
   assert.equal((await on('n2', 'crm_attribute', '-p', '-G', '-q')).code, 105)
-  const elsewhere = await on('n2', 'crm_attribute', '-N', 'n1', '-l', 'reboot', '-n', 'master-db', '-G')
-  assert.match(elsewhere.error, /known there only/)
+  const score = ['-N', 'n1', '-n', 'master-db']
+  await isThere('n2', '100', ...score)
+  assert.equal((await asAgentOf('other:n2', 'n2', 'crm_attribute', '-l', 'reboot', ...score, '-G')).code, 105, 'that of another group')
+  // An agent says of a copy elsewhere that it must not be the primary.
+  assert.equal((await on('n2', 'crm_attribute', '-l', 'reboot', ...score, '-v', '-INFINITY')).code, 0)
+  await isThere('n3', '-INFINITY', ...score)
+  await isThere('n1', '-INFINITY', '-n', 'master-db')
+  assert.equal((await on('n1', 'crm_attribute', '-p', '-v', '100')).code, 0)
+  await isThere('n3', '100', ...score)
+  const status = ['-N', 'n2', '-n', 'db-status']
+  assert.equal((await on('n1', 'crm_attribute', '-l', 'reboot', ...status, '-v', 'HS:sync')).code, 0)
+  await isThere('n2', 'HS:sync', '-n', 'db-status')
+  assert.equal((await on('n3', 'attrd_updater', '-n', 'db-status', '-N', 'n2', '-Q')).out, 'name="db-status" host="n2" value="HS:sync"\n')
+  assert.equal((await on('n2', 'crm_attribute', '-l', 'reboot', '-n', 'db-status', '-D')).code, 0)
+  await isThere('n1', undefined, ...status)
+  const nobody = await on('n1', 'crm_attribute', '-N', 'n9', '-l', 'reboot', '-n', 'a', '-v', '1')
+  assert.match(nobody.error, /no node "n9"/)
   assert.equal((await on('n1', 'attrd_updater', '-n', 'x', '-v', 'a b')).code, 0)
   assert.equal((await on('n1', 'attrd_updater', '-n', 'x', '-Q')).out, 'name="x" host="n1" value="a b"\n')
 })
@@ -104,4 +132,6 @@ test('without a quorum, what lasts is not to be had, and the rest is', { skip },
   assert.equal(written.code, 69, written.error)
   assert.equal((await on('n1', 'crm_attribute', '-p', '-G', '-q')).out, '100\n')
   assert.equal((await on('n1', 'crm_node', '-n')).out, 'n1\n')
+  assert.equal((await on('n1', 'crm_attribute', '-l', 'reboot', '-n', 'db-status', '-v', 'STOP')).code, 0, 'an agent can stop')
+  assert.equal((await on('n1', 'crm_attribute', '-l', 'reboot', '-n', 'db-status', '-G', '-q')).out, 'STOP\n')
 })

@@ -153,8 +153,13 @@ test('Debian’s Stateful keeps its score by the commands of its path, and the n
   const stateful = resource({ type: 'ocf:heartbeat:Stateful', parameters: {}, probe: { interval: 200, timeout: 5_000 } })
   bench.run('stateful', { s: stateful })
   await bench.groupIs('stateful', 'ONLINE')
-  const score = () => command('crm_attribute', ['-N', 'n1', '-l', 'reboot', '-n', 'master-s', '-G', '-q'])
+  const score = (of = 'stateful') =>
+    command('crm_attribute', ['-N', 'n1', '-l', 'reboot', '-n', 'master-s', '-G', '-q'], {
+      QUORATE_COMMANDS: bench.runFolder.socket('commands'),
+      QUORATE_GROUP: of,
+    })
   assert.match((await score()).stdout, /^\d+$/m)
+  assert.equal((await score('other')).code, 105, 'another group has its own')
   await bench.killMonitor()
   const from = bench.reports.length
   bench.startMonitor()

@@ -1,13 +1,16 @@
 /**
- * Copies and their primary role by Debian's own agent for it, with scores that it gives itself.
+ * Copies and their primary role by Debian's own agent for it, with scores that it gives itself; and the examples of the documentation.
  *
  * needs: resource-agents
  */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { exampleFiles, readExample } from '../../scripts/lib/examples.js'
 import { waitFor } from '../../scripts/lib/http.js'
+import { freePort, projectRoot } from '../../scripts/lib/lab.js'
 import { type LoopbackLab, names, raiseLoopback } from '../scripts/loopback-lab.js'
 
 const patience = 90_000
@@ -20,9 +23,11 @@ interface Shown {
 
 describe('ocf:heartbeat:Stateful on three nodes', () => {
   let loopback: LoopbackLab
+  let warmPort: number
 
   before(async () => {
     loopback = await raiseLoopback(62)
+    warmPort = await freePort(['0.0.0.0'], 8_095)
     await loopback.settled()
   })
   after(() => loopback?.close())
@@ -88,6 +93,83 @@ describe('ocf:heartbeat:Stateful on three nodes', () => {
     }
     await well()
     assert.equal(names.map(roleOf).filter((role) => role === 'master').length, 1)
+  })
+
+  /** An example with this laboratory's addresses and folders, and a port that is free. */
+  const example = async (file: string) =>
+    readExample(file, {
+      '/usr/bin/node': process.execPath,
+      '/usr/local/lib/quorate': projectRoot,
+      '/run/warm': join(loopback.lab.home, 'warm'),
+      '"8095"': `"${warmPort}"`,
+      '10.0.0.113/24': loopback.lab.nodes[0]?.address as string,
+      ...Object.fromEntries(
+        ['111', '112'].flatMap((last) => [
+          [`10.0.0.${last}/24`, `127.84.62.${last}`],
+          [`10.0.0.${last}`, `127.84.62.${last}`],
+        ]),
+      ),
+    })
+  const says = (url: string) =>
+    fetch(url).then(
+      (answer) => answer.text(),
+      () => '',
+    )
+
+  for (const file of exampleFiles())
+    test(`docs/examples/${file} is accepted as it is`, async () => {
+      const definition = readExample(file) as { groups?: unknown }
+      const isDocument = definition.groups !== undefined
+      const [method, path] = isDocument ? ['POST', '/v1/apply'] : ['PUT', '/v1/groups/example']
+      const answer = await loopback.api(method as string, `${path}?dryRun=true&validate=false`, definition)
+      assert.equal(answer.status, 200, JSON.stringify(answer.body))
+      assert.equal(answer.body.dryRun, true)
+    })
+
+  test('docs/examples/standby.yaml: the spare copy takes over as it is', async () => {
+    const put = await loopback.api('PUT', '/v1/groups/warm', await example('standby.yaml'))
+    assert.equal(put.status, 201, JSON.stringify(put.body))
+    const url = `http://127.0.0.1:${warmPort}`
+    await waitFor('a copy to serve', patience, async () => /^Served by n1/.test(await says(url)))
+    await waitFor(
+      'both copies',
+      patience,
+      async () => ((await loopback.api('GET', '/v1/groups/warm')).body as { state?: string }).state === 'ONLINE',
+    )
+    const since = async (node: string) => (await loopback.api('GET', `/v1/groups/warm:${node}`)).body.holders
+    const before = await since('n2')
+    const copy = execFileSync('pgrep', ['-f', `warm.mjs serve .* ${warmPort}$`], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
+    assert.equal(copy.length, 2)
+    const of = (pid: string) => /QUORATE_NODE=(\w+)/.exec(readFileSync(`/proc/${pid}/environ`, 'latin1'))?.[1]
+    process.kill(Number(copy.find((pid) => of(pid) === 'n1')), 'SIGKILL')
+    await waitFor('the other one to serve', patience, async () => /^Served by n2/.test(await says(url)))
+    assert.deepEqual(await since('n2'), before, 'it is the same copy as before')
+    await loopback.api('DELETE', '/v1/groups/warm?wait=60s')
+  })
+
+  test('docs/examples/active-active.yaml: each at home, both on one node, and back again', async () => {
+    const applied = await loopback.api('POST', '/v1/apply', await example('active-active.yaml'))
+    assert.ok(applied.status < 300, JSON.stringify(applied.body))
+    const [north, south] = ['127.84.62.111', '127.84.62.112'].map((address) => `http://${address}:8080`) as [string, string]
+    const served = (on: string, and: string) =>
+      waitFor(
+        `north on ${on} and south on ${and}`,
+        patience,
+        async () => (await says(north)) === `Served by ${on}.\n` && (await says(south)) === `Served by ${and}.\n`,
+      )
+    await served('n1', 'n2')
+    await loopback.api('POST', '/v1/nodes/n2/drain?wait=60s')
+    await served('n1', 'n1')
+    await loopback.api('POST', '/v1/nodes/n2/activate')
+    // It has to look first whether anything runs there.
+    await waitFor(
+      'south to be moved',
+      patience,
+      async () => (await loopback.api('POST', '/v1/groups/south/move?wait=60s', { to: 'n2' })).status < 300,
+    )
+    await served('n1', 'n2')
   })
 
   test('a type without roles is refused', async () => {

@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { readExample } from '../../scripts/lib/examples.js'
 import { request, waitFor } from '../../scripts/lib/http.js'
 import { freePort, projectRoot } from '../../scripts/lib/lab.js'
 import { type LoopbackLab, raiseLoopback } from './loopback-lab.js'
@@ -35,20 +36,13 @@ before(async () => {
   await cluster.settled()
   // Long enough that what happens meanwhile happens before the next copy begins.
   await cluster.api('PATCH', '/v1/settings', { profile: 'slow' })
-  await set('PUT', '/v1/groups/counter', {
-    nodes: ['n1', 'n2', 'n3'],
-    resources: {
-      counter: {
-        type: 'command',
-        parameters: {
-          run: [process.execPath, join(projectRoot, 'docs/examples/counter.mjs'), String(port), state],
-          readyPort: port,
-        },
-        files: [state],
-        stop: { timeout: '5s' },
-      },
-    },
-  })
+  const here = {
+    '/usr/bin/node': process.execPath,
+    '/usr/local/lib/quorate': projectRoot,
+    '/var/lib/counter/state.json': state,
+    '8090': String(port),
+  }
+  await set('PUT', '/v1/groups/counter', readExample('counter.yaml', here))
 })
 after(async () => {
   await cluster?.close()

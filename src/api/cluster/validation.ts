@@ -1,6 +1,6 @@
 /** Asks the agents of every node of a group whether they could run as they are to, before the definition is committed. */
 import { ClusterError, type NodeId } from '../../base/index.js'
-import { type AnyDefinition, resourcesOf } from '../../core/cluster/index.js'
+import { type AnyDefinition, type GroupDefinition, resourcesOf } from '../../core/cluster/index.js'
 import { type QuorateNode, toBeValidated, type Validation, type ValidationProblem, validationMax } from '../../node/index.js'
 import type { QuerySpecification } from '../http/query.js'
 
@@ -23,7 +23,7 @@ export async function validateOnNodes(
 ): Promise<readonly string[]> {
   const known = (name: NodeId) => (before?.nodes.includes(name) === true ? resourcesOf(before) : undefined)
   const questions = after.nodes.flatMap((name) => {
-    const resources = toBeValidated(resourcesOf(after), known(name))
+    const resources = toBeValidated(asRun(after), known(name))
     return Object.keys(resources).length === 0 ? [] : [{ name, resources }]
   })
   const answers = await Promise.allSettled(
@@ -47,4 +47,11 @@ export async function validateOnNodes(
     fix: `mend it on ${first.node}, take that node out of "nodes", or add ?validate=false to have it committed all the same`,
     facts: { problems, warnings },
   })
+}
+
+/** Agents look at whether they are run as one of several copies. */
+function asRun(definition: AnyDefinition): GroupDefinition['resources'] {
+  if (definition.mode === 'failover') return definition.resources
+  const copies = Object.entries(definition.resources).map(([name, resource]) => [name, { ...resource, copy: { max: definition.desired } }])
+  return { ...Object.fromEntries(copies), ...definition.primary?.resources }
 }

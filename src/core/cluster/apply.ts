@@ -17,6 +17,7 @@ import * as freezes from './freezes.js'
 import * as groups from './groups.js'
 import * as members from './members.js'
 import * as nodes from './nodes.js'
+import * as notes from './notes.js'
 import * as notices from './notices.js'
 import * as ownership from './ownership.js'
 import * as quarantine from './quarantine.js'
@@ -102,6 +103,8 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return nodes.setDuty(context, command)
     case 'clear-node':
       return nodes.clearNode(context, command)
+    case 'note-attributes':
+      return notes.noteAttributes(context, command)
     case 'note-monitor':
       return nodes.noteMonitor(context, command)
     case 'maintain-node':

@@ -10,6 +10,7 @@ import type { Answering, Command } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { heldOn, storageOf } from './disks.js'
 import { brakesLevel, levelInForce } from './features.js'
+import { forgetNotes } from './notes.js'
 import { mayStillRun } from './orders.js'
 import { prove, proveBoot } from './ownership.js'
 import { noteNodeLoss } from './quarantine.js'
@@ -260,6 +261,7 @@ export function readmit(context: Context, command: CommandOf<'readmit'>): Value 
   const row = openCaseOf(context.draft, command.node)
   if (row?.attempts.some((open) => open.state === 'open') === true) refuse('CONFLICT', 'a call to the fence device is not over')
   context.putBoot({ ...boot, state: 'live', condemned: null, probes: {} })
+  forgetNotes(context, command.node)
   if (row !== undefined) close(context, row, command.reason)
   context.event('node.readmitted', command.node, `${command.node} is admitted again: ${command.reason}`, { boot: command.boot })
   return {}

@@ -247,6 +247,13 @@ export type Command =
   | { readonly kind: 'released'; readonly node: NodeId; readonly boot: BootId; readonly group: GroupName; readonly token: Token }
   /** A node has told its copy of a step. */
   | { readonly kind: 'noticed'; readonly group: GroupName; readonly number: LogIndex; readonly node: NodeId }
+  /** Agents noted this down of a node, for as long as its boot belongs to the cluster; null deletes. */
+  | {
+      readonly kind: 'note-attributes'
+      readonly node: NodeId
+      readonly boot: BootId
+      readonly values: { readonly [name: string]: string | null }
+    }
   // Cases.
   | {
       readonly kind: 'open-case'

@@ -48,6 +48,9 @@ export const sharedDiskLevel = 5
 /** Brought units of systemd as resources. */
 export const unitsLevel = 5
 
+/** Brought what agents note down of other nodes until those are gone. */
+export const notesLevel = 5
+
 /** Brought files that are carried along, and checkpoints in parts. */
 export const carriedLevel = 5
 
@@ -99,6 +102,8 @@ export function levelOf(command: Command): number {
     case 'restart-resource':
     case 'note-action':
       return maintenanceLevel
+    case 'note-attributes':
+      return notesLevel
     case 'noticed':
       return scalableLevel
     case 'report':

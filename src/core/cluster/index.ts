@@ -39,6 +39,7 @@ export {
   levelOf,
   levelOfAll,
   maintenanceLevel,
+  notesLevel,
   scalableLevel,
   sharedDiskLevel,
   silentGuardianLevel,
@@ -49,7 +50,8 @@ export * from './formation.js'
 export { freezesOf, probedSince } from './freezes.js'
 export { canonical } from './groups.js'
 export { conductMembers, type MemberSight } from './members.js'
-export { noticeEnvironment, openNotice } from './notices.js'
+export { notableBoot, noteOf, notesMax, notesOf, noteValueMax } from './notes.js'
+export { type CopyLists, copyEnvironment, copyLists, noticeEnvironment, openNotice } from './notices.js'
 export { mayStillRun } from './orders.js'
 export { notProbedYet, whyNotGrantable } from './ownership.js'
 export { quarantineMax } from './quarantine.js'

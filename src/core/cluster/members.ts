@@ -10,6 +10,7 @@ import type { Configuration, ConfigurationChange } from '../raft/index.js'
 import type { Command } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { levelOfAll } from './features.js'
+import { forgetNotes } from './notes.js'
 import type { Address, MemberRow, NodeRow } from './rows.js'
 import { bootsOf, groupsOf, heldBy, membersOfNode, openCaseOf, type Reader } from './state.js'
 
@@ -178,6 +179,7 @@ function forgetNode(context: Context, node: NodeId): void {
     invariant(heldBy(context.draft, node, boot.boot).length === 0, 'a node that leaves holds nothing', { node })
     context.draft.delete('boots', `${node}/${boot.boot}`)
   }
+  forgetNotes(context, node)
   context.draft.delete('nodes', node)
   context.event('node.left', node, `${node} has left the cluster`)
 }

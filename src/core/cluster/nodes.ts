@@ -6,6 +6,7 @@ import { checkStorageDevices } from './disks.js'
 import { leaveLevel, levelInForce, maintenanceLevel } from './features.js'
 import { freezesOf, probedSince } from './freezes.js'
 import { newMember, newNode } from './members.js'
+import { forgetNotes } from './notes.js'
 import { mayStillRun } from './orders.js'
 import { endDoubt, prove, proveBoot, settleDuty } from './ownership.js'
 import { release } from './quarantine.js'
@@ -56,6 +57,7 @@ export function registerBoot(context: Context, command: CommandOf<'register-boot
     probes: {},
   }
   context.putBoot(boot)
+  forgetNotes(context, command.node)
   context.event('node.booted', command.node, `${command.node} is here with boot ${command.boot}`, {
     boot: command.boot,
     before: current?.boot ?? null,
@@ -95,6 +97,7 @@ function registerAgain(context: Context, known: BootRow, command: CommandOf<'reg
     if (openCaseOf(context.draft, command.node)?.attempts.some((open) => open.state === 'open') === true)
       refuse('CONFLICT', 'a call to the fence device is not over')
     context.putBoot({ ...known, state: 'live', condemned: null, proof: null, guard: command.guard, level: command.level, probes: {} })
+    forgetNotes(context, command.node)
     context.event('node.readmitted', known.node, `${known.node} is admitted again after its ${kind} proof`, { boot: known.boot })
     return { registered: true }
   }
@@ -248,6 +251,7 @@ export function leave(context: Context, command: CommandOf<'leave'>): Value {
   for (const node of going) {
     if (node.away?.boot === context.currentBoot(node.name)?.boot && node.away !== undefined) continue
     context.putNode({ ...node, away: { since: context.at, boot: null } })
+    forgetNotes(context, node.name)
     context.event('node.leaving', node.name, `${node.name} leaves: ${command.detail}`, { operation: command.operation })
   }
   for (const { name } of going) settleDuty(context, name)

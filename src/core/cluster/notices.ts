@@ -106,14 +106,32 @@ export function noticed(context: Context, { group, number, node }: CommandOf<'no
   return {}
 }
 
-/** What an agent's `notify` finds in its environment: who is what, and what one of them is about to do or has done. */
-export function noticeEnvironment(reader: Reader, row: ScalableRow, notice: Notice, resource: ResourceName): Record<string, string> {
-  const { nodes } = row.definition
-  const active = copiesUp(reader, row)
-  const primary = reader.get('groups', primaryName(row.name))
-  const promoted = isUp(primary) && primary.holder !== null ? [primary.holder.node] : []
+/** The nodes on which copies are what; `active` are all that run. */
+export interface CopyLists {
+  readonly nodes: readonly NodeId[]
+  readonly active: readonly NodeId[]
+  readonly promoted: readonly NodeId[]
+}
+
+/** As far as is known; what is being stopped still runs, and what is being demoted is still the primary. */
+export function copyLists(reader: Reader, { name, definition }: ScalableRow): CopyLists {
+  const runs = (row: GroupRow | undefined) => row !== undefined && mayStillRun(row) && row.holder.report.state === 'ONLINE'
+  const primary = reader.get('groups', primaryName(name))
+  return {
+    nodes: definition.nodes,
+    active: definition.nodes.filter((node) => runs(reader.get('groups', instanceName(name, node)))),
+    promoted: runs(primary) ? [primary?.holder?.node as NodeId] : [],
+  }
+}
+
+/** How agents are given the lists (Pacemaker's clone notifications); an empty one is a blank, as there. `acting`: whose step it is. */
+export function copyEnvironment(
+  { nodes, active, promoted }: CopyLists,
+  resource: ResourceName,
+  acting?: { readonly operation: string; readonly node: NodeId },
+): Record<string, string> {
   const unpromoted = active.filter((node) => !promoted.includes(node))
-  const of = (operation: Notice['operation']) => (notice.operation === operation ? [notice.node] : [])
+  const of = (operation: Notice['operation']) => (acting?.operation === operation ? [acting.node] : [])
   const lists: Readonly<Record<string, readonly NodeId[]>> = {
     active,
     inactive: nodes.filter((node) => !active.includes(node)),
@@ -128,16 +146,28 @@ export function noticeEnvironment(reader: Reader, row: ScalableRow, notice: Noti
     promote: of('promote'),
     demote: of('demote'),
   }
-  const prefix = 'OCF_RESKEY_CRM_meta_notify'
+  const listed = (words: readonly string[]) => (words.length === 0 ? ' ' : words.join(' '))
   return {
     OCF_RESKEY_CRM_meta_notify: 'true',
-    [`${prefix}_type`]: notice.when === 'post' ? 'post' : 'pre',
-    [`${prefix}_operation`]: notice.operation,
     ...Object.fromEntries(
       Object.entries(lists).flatMap(([name, members]) => [
-        [`${prefix}_${name}_resource`, members.map(() => resource).join(' ')],
-        [`${prefix}_${name}_uname`, members.join(' ')],
+        [`${prefix}_${name}_resource`, listed(members.map(() => resource))],
+        [`${prefix}_${name}_uname`, listed(members)],
       ]),
     ),
+  }
+}
+
+const prefix = 'OCF_RESKEY_CRM_meta_notify'
+
+/** What an agent's `notify` finds in its environment: who is what, and what one of them is about to do or has done. */
+export function noticeEnvironment(reader: Reader, row: ScalableRow, notice: Notice, resource: ResourceName): Record<string, string> {
+  const primary = reader.get('groups', primaryName(row.name))
+  const promoted = isUp(primary) && primary.holder !== null ? [primary.holder.node] : []
+  const lists = { nodes: row.definition.nodes, active: copiesUp(reader, row), promoted }
+  return {
+    ...copyEnvironment(lists, resource, notice),
+    [`${prefix}_type`]: notice.when === 'post' ? 'post' : 'pre',
+    [`${prefix}_operation`]: notice.operation,
   }
 }

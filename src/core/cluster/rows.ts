@@ -502,6 +502,12 @@ export interface CheckpointRow {
   readonly revision: LogIndex
 }
 
+/** What an agent noted down of a node; of that boot alone. */
+export interface NoteRow {
+  readonly boot: BootId
+  readonly value: string
+}
+
 export interface CheckpointPartRow {
   readonly group: GroupName
   readonly name: string
@@ -616,6 +622,7 @@ export interface Tables {
   readonly store: StoreRow
   readonly checkpoints: CheckpointRow
   readonly checkpointParts: CheckpointPartRow
+  readonly notes: NoteRow
   readonly requests: RequestRow
   readonly journal: EventRow
   readonly decisions: DecisionRow

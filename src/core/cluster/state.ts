@@ -38,6 +38,7 @@ export const tableNames: readonly TableName[] = [
   'store',
   'checkpoints',
   'checkpointParts',
+  'notes',
   'requests',
   'journal',
   'decisions',

@@ -4,8 +4,11 @@
  * Only what agents of Debian call is known; anything else is refused with what there is.
  */
 
+import { wholeOf } from '../../base/index.js'
+import { noteValueMax } from '../cluster/index.js'
+
 export type AttributeScope =
-  /** Of this node, until its next boot. */
+  /** Of a node, for as long as it belongs to the cluster with its present boot. */
   | 'reboot'
   /** Of a node, for good. */
   | 'forever'
@@ -29,7 +32,7 @@ export interface AttributeRequest {
 
 export type AgentRequest =
   | AttributeRequest
-  | { readonly kind: 'node-name' | 'node-id' | 'nodes' | 'partition' | 'quorum' | 'status' | 'status-xml' }
+  | { readonly kind: 'node-name' | 'node-id' | 'nodes' | 'partition' | 'quorum' | 'status' | 'status-xml' | 'version' }
   | { readonly kind: 'refused'; readonly answer: AgentAnswer }
 
 export interface AgentAnswer {
@@ -42,6 +45,16 @@ export interface AgentAnswer {
 export interface ClusterSight {
   readonly nodes: readonly { readonly name: string; readonly online: boolean }[]
   readonly quorate: boolean
+  /** What runs of the group for which the agent acts, wherever that is. */
+  readonly copies: readonly CopySight[]
+}
+
+export interface CopySight {
+  readonly resource: string
+  readonly type: string
+  readonly node: string
+  readonly role: 'Started' | 'Promoted' | 'Unpromoted'
+  readonly failed: boolean
 }
 
 /** Exit statuses as Pacemaker has them. */
@@ -61,6 +74,9 @@ export function parseAgentCommand(argv: readonly string[], instance: string): Ag
       return attrdUpdater(args)
     case 'crm_node':
       return crmNode(args)
+    case 'pacemakerd':
+      // Agents ask it whether there is a manager that knows the node by another name than the machine's own.
+      return { kind: 'version' }
     case 'crm_mon':
       return { kind: /xml|^-\w*X/.test(args.join(' ')) ? 'status-xml' : 'status' }
     default:
@@ -187,8 +203,9 @@ function attribute(command: string, options: Options, what: Pick<AttributeReques
   const value = options.get('update')
   if (!/^[^\s/]+$/.test(what.name) || what.name.length > nameMax)
     return refused(agentExit.usage, `${command}: "${what.name}" cannot name an attribute`)
-  if (value !== undefined && value.length > valueMax)
-    return refused(agentExit.usage, `${command}: the value has ${value.length} characters, ${valueMax} are allowed`)
+  const most = what.scope === 'reboot' ? noteValueMax : valueMax
+  if (value !== undefined && value.length > most)
+    return refused(agentExit.usage, `${command}: the value has ${value.length} characters, ${most} are allowed`)
   const fallback = options.get('default')
   const node = options.get('node')
   return {
@@ -223,10 +240,22 @@ function crmNode(args: readonly string[]): AgentRequest {
   return asked === undefined ? refused(agentExit.usage, 'crm_node: use -n, -l, -p, -q or -i') : { kind: kinds[asked] }
 }
 
-/** Whether only the daemon can answer. */
-export function needsCluster(request: AgentRequest): boolean {
-  if (request.kind === 'attribute') return request.scope !== 'reboot'
-  return request.kind !== 'node-name' && request.kind !== 'refused'
+/** Whether only the daemon can answer, asked on that node: what is noted down of it until its next boot is known there. */
+export function needsCluster(request: AgentRequest, node: string): boolean {
+  if (request.kind === 'attribute') return request.scope !== 'reboot' || (request.node ?? node) !== node
+  return request.kind !== 'node-name' && request.kind !== 'version' && request.kind !== 'refused'
+}
+
+/** The name under which an attribute is kept until the next boot: scores are of the group whose agent gives them. */
+export function noteName(name: string, group: string): string {
+  return scoredResource(name) === undefined ? name : `${wholeOf(group)}/${name}`
+}
+
+/** Whose score a note is: the group as a whole, and the resource. */
+export function scoreOfNote(note: string): { readonly of: string; readonly resource: string } | undefined {
+  const [of = '', name = ''] = note.split('/')
+  const resource = scoredResource(name)
+  return resource === undefined ? undefined : { of, resource }
 }
 
 /** `value` undefined: there is no such attribute. */
@@ -244,7 +273,7 @@ export function answerAttribute({ act, name, print, scope }: AttributeRequest, n
   }
 }
 
-export function answerCluster(request: AgentRequest, node: string, { nodes, quorate }: ClusterSight): AgentAnswer {
+export function answerCluster(request: AgentRequest, node: string, { nodes, quorate, copies }: ClusterSight): AgentAnswer {
   const online = nodes.filter((one) => one.online).map((one) => one.name)
   const offline = nodes.filter((one) => !one.online).map((one) => one.name)
   const listed = (names: readonly string[]) => (names.length === 0 ? 'none' : names.join(' '))
@@ -260,15 +289,33 @@ export function answerCluster(request: AgentRequest, node: string, { nodes, quor
     case 'status':
       return said(`Quorum: ${quorate ? 'yes' : 'no'}\nOnline: ${listed(online)}\nOffline: ${listed(offline)}\n`)
     case 'status-xml': {
-      const rows = nodes.map(({ name, online: here }, at) => `<node name="${name}" id="${at + 1}" online="${here}"/>`).join('')
-      return said(
-        `<pacemaker-result api-version="2.30" request="crm_mon"><summary><current_dc present="true" with_quorum="${quorate}"/></summary><nodes>${rows}</nodes><status code="0" message="OK"/></pacemaker-result>\n`,
-      )
+      // One thing a line, for agents look through it line by line.
+      const lines = [
+        '<pacemaker-result api-version="2.30" request="crm_mon">',
+        `<summary><current_dc present="true" with_quorum="${quorate}"/></summary>`,
+        '<nodes>',
+        ...nodes.map(({ name, online: here }, at) => `<node name="${name}" id="${at + 1}" online="${here}"/>`),
+        '</nodes>',
+        '<resources>',
+        ...copies.map((copy) => copyLine(copy, nodes.findIndex(({ name }) => name === copy.node) + 1)),
+        '</resources>',
+        '<status code="0" message="OK"/>',
+        '</pacemaker-result>',
+      ]
+      return said(`${lines.join('\n')}\n`)
     }
     default:
       return { status: agentExit.unimplemented, out: '', error: 'this cannot be answered\n' }
   }
 }
+
+function copyLine({ resource, type, node, role, failed }: CopySight, nodeId: number): string {
+  const state = `role="${role}" active="true" orphaned="false" blocked="false" managed="true" failed="${failed}" nodes_running_on="1"`
+  return `<resource id="${resource}" resource_agent="${type}" ${state}><node name="${node}" id="${nodeId}" cached="true"/></resource>`
+}
+
+/** As the manager says it whose feature set agents are told (`crmFeatureSet`). */
+export const managerVersion = 'Pacemaker 2.1.5 (answered by Quorate)\n'
 
 export function said(out: string): AgentAnswer {
   return { status: agentExit.ok, out, error: '' }

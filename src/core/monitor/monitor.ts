@@ -180,7 +180,9 @@ export class MonitorCore {
       case 'call-cancel':
         return this.#calls.cancel(order.callId)
       case 'answered':
-        return // Taken by whoever asked: it decides nothing.
+      case 'notes':
+      case 'copies':
+        return // Taken by whoever speaks with agents: it decides nothing.
       default:
         return unreachable(order)
     }

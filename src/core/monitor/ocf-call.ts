@@ -106,6 +106,8 @@ export function ocfEnvironment(
     OCF_RESKEY_CRM_meta_quorate_grant_token: String(place.token),
     ...(copy === undefined ? {} : cloneEnvironment(copy.max, promotable === true)),
     HA_RSCTMP: place.scratch,
+    // Some hand their words to a shell of this name, and need what only that one can.
+    SHELL: '/bin/bash',
     ...(place.commands === undefined ? {} : { HA_SBIN_DIR: place.commands, PATH: `${place.commands}:${agentPath}` }),
   }
 }

@@ -6,7 +6,7 @@
  * sends `hello` with all it knows, and the daemon sends its orders again.
  */
 import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { FailureSeverity, GroupDefinition, QuorumLossPolicy } from '../cluster/index.js'
+import type { CopyLists, FailureSeverity, GroupDefinition, QuorumLossPolicy } from '../cluster/index.js'
 import type { AttributeRequest, ClusterSight } from './agent-commands.js'
 
 export type MonitorOrder =
@@ -73,13 +73,27 @@ export type MonitorOrder =
   | { readonly kind: 'call-cancel'; readonly callId: string }
   /** The answer to what an agent asked of the cluster; null when it could not be found out, for `problem`. */
   | { readonly kind: 'answered'; readonly askId: string; readonly answer: ClusterAnswer | null; readonly problem?: string }
+  /** All that the log has of this node's attributes until the next boot; `place` only grows. */
+  | { readonly kind: 'notes'; readonly place: number; readonly values: { readonly [name: string]: string } }
+  /** Of groups whose copies are told of each other, and that may run here: on which nodes copies are what. */
+  | { readonly kind: 'copies'; readonly groups: { readonly [of: GroupName]: CopyLists } }
   /** The lease was renewed: runs in progress may go on spawning until this reading of the boot clock. */
   | { readonly kind: 'deadline'; readonly deadline: BootInstant }
 
-/** What an agent asks of the cluster. Attributes that last are kept by it. */
-export type ClusterQuestion = { readonly kind: 'sight' } | Pick<AttributeRequest, 'kind' | 'act' | 'scope' | 'node' | 'set' | 'name'>
+/** What an agent asks of the cluster. Attributes that last, or are of other nodes, are kept by it. */
+export type ClusterQuestion =
+  /** `group`: for which the agent acts. */
+  | { readonly kind: 'sight'; readonly group: string }
+  /** Until the next boot, the name is that of a note. */
+  | Pick<AttributeRequest, 'kind' | 'act' | 'scope' | 'node' | 'set' | 'name'>
+  /** The monitor's own: what agents noted down of this node, for the others; null is deleted. */
+  | { readonly kind: 'note'; readonly values: { readonly [name: string]: string | null } }
 
-export type ClusterAnswer = ({ readonly kind: 'sight' } & ClusterSight) | { readonly kind: 'attribute'; readonly value: string | null }
+export type ClusterAnswer =
+  | ({ readonly kind: 'sight' } & ClusterSight)
+  | { readonly kind: 'attribute'; readonly value: string | null }
+  /** They are in the log there, as `place` of `notes` has it. */
+  | { readonly kind: 'noted'; readonly place: number }
 
 export interface RestartOrder {
   readonly resource: ResourceName

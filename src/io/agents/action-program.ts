@@ -54,7 +54,10 @@ export function notifyProgram(
   if (type !== 'command' || parameters.notify === undefined) return undefined
   const { environment: own, ...options } = commandOptions(parameters)
   const said = Object.fromEntries(
-    Object.entries(environment).map(([name, value]) => [name.replace('OCF_RESKEY_CRM_meta_notify', 'QUORATE_NOTIFY').toUpperCase(), value]),
+    Object.entries(environment).map(([name, value]) => [
+      name.replace('OCF_RESKEY_CRM_meta_notify', 'QUORATE_NOTIFY').toUpperCase(),
+      value.trim(),
+    ]),
   )
   return {
     argv: argvOf(parameters.notify),

@@ -4,7 +4,7 @@
  * Shared by the monitor, and by the guardian when it has to end everything itself. Decides nothing.
  */
 import type { BootInstant, GroupName, ResourceName } from '../../base/index.js'
-import type { ResourceDefinition } from '../../core/cluster/index.js'
+import type { CopyLists, ResourceDefinition } from '../../core/cluster/index.js'
 import { behaviourOf, isCheck, isSystemd, type MethodRequest, type MethodResult, type ProcessIdentity } from '../../core/monitor/index.js'
 import type { Clock } from '../clock/index.js'
 import { boundServiceLog, type Cell, type Containment, DeathWatch, readStat, reopenContainment } from '../processes/index.js'
@@ -27,6 +27,8 @@ export interface AgentsConfig {
   readonly runFolder: RunFolder
   readonly logDir: string
   readonly clock: Clock
+  /** On which nodes copies of a group are what, where its agents are to know. */
+  readonly copies?: (group: GroupName) => CopyLists | undefined
   /** That of this machine unless given; `dropIns` is the folder for drop-ins. */
   readonly systemd?: SystemdOptions & { readonly dropIns?: string }
 }

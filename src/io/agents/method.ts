@@ -1,5 +1,6 @@
 /** One run of one method: its time, its cancellation, and the programs it starts on the way. */
-import { type BootInstant, bootClockGrain, InvariantError } from '../../base/index.js'
+import { type BootInstant, bootClockGrain, type GroupName, InvariantError } from '../../base/index.js'
+import type { CopyLists } from '../../core/cluster/index.js'
 import type { MethodRequest, MethodResult, ProcessIdentity } from '../../core/monitor/index.js'
 import type { Clock } from '../clock/index.js'
 import { type Action, type ActionOutcome, type ActionRequest, type Cell, spawnAction, tailOf } from '../processes/index.js'
@@ -17,6 +18,8 @@ export interface Method {
 export interface MethodWorld {
   readonly runFolder: RunFolder
   readonly clock: Clock
+  /** On which nodes copies of a group are what, where its agents are to know. */
+  readonly copies?: (group: GroupName) => CopyLists | undefined
   readonly cell: Cell
   readonly outputFolder: string
   /** Log of the resource: its service, and its starts, append to it. */

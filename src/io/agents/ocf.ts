@@ -1,6 +1,7 @@
 /** OCF resource agents as installed: environment in, exit codes out (OCF 1.1 resource agent API). */
 import { chmodSync, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { copyEnvironment } from '../../core/cluster/index.js'
 import {
   changedParameters,
   exitReasonOf,
@@ -118,10 +119,12 @@ export function environmentOf({ request, world }: MethodContext, name: string): 
   const level = deep === true ? (probeDeep?.level ?? 10) : 0
   const depth = deep === true && probeDeep !== undefined ? probeDeep : probe
   const interval = method === 'probe' && token !== 0 ? depth.interval : 0
-  const { resource, node, timeout } = request
+  const { group, resource, node, timeout } = request
+  const copies = definition.copy === undefined ? undefined : world.copies?.(group)
   const place = { resource, node, token, scratch: ocfScratch(world.runFolder), commands: agentCommands }
   return {
     ...ocfEnvironment(definition, { name, timeout, interval, level }, place),
+    ...(copies === undefined ? {} : copyEnvironment(copies, resource, { operation: name, node })),
     QUORATE_COMMANDS: world.runFolder.socket('commands'),
   }
 }

@@ -1,7 +1,16 @@
 /** The commands that agents call, as they call them, and how they are answered. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type AttributeRequest, answerAttribute, answerCluster, needsCluster, parseAgentCommand } from '../../../src/core/monitor/index.js'
+import {
+  type AttributeRequest,
+  answerAttribute,
+  answerCluster,
+  managerVersion,
+  needsCluster,
+  noteName,
+  parseAgentCommand,
+  scoreOfNote,
+} from '../../../src/core/monitor/index.js'
 
 /** Calls found in agents of Debian, and what they mean: act, scope, node or set, name. */
 const calls: readonly (readonly [string, string])[] = [
@@ -44,7 +53,7 @@ for (const [line, meaning] of calls) {
     const request = parseAgentCommand(line.split(' '), 'redis:0')
     assert.ok(request.kind === 'attribute', JSON.stringify(request))
     assert.equal(shown(request), meaning)
-    assert.equal(needsCluster(request), request.scope !== 'reboot')
+    assert.equal(needsCluster(request, 'n1'), request.scope !== 'reboot' || (request.node ?? 'n1') !== 'n1')
   })
 }
 
@@ -69,7 +78,11 @@ test('who is here, in the forms that agents cut up', () => {
       { name: 'n3', online: true },
     ],
     quorate: true,
-  }
+    copies: [
+      { resource: 'r', type: 'ocf:heartbeat:pgsql', node: 'n3', role: 'Promoted', failed: false },
+      { resource: 'r', type: 'ocf:heartbeat:pgsql', node: 'n1', role: 'Unpromoted', failed: true },
+    ],
+  } as const
   const ask = (line: string) => answerCluster(parseAgentCommand(line.split(' '), 'r'), 'n3', sight).out
   assert.equal(ask('crm_node -l'), '1 n1 member\n2 n2 lost\n3 n3 member\n')
   assert.equal(ask('crm_node --list'), ask('crm_node -l'))
@@ -79,6 +92,27 @@ test('who is here, in the forms that agents cut up', () => {
   assert.match(ask('crm_mon -1'), /^Quorum: yes\nOnline: n1 n3\nOffline: n2\n$/)
   assert.match(ask('crm_mon -1 --output-as=xml'), /<node name="n2" id="2" online="false"\/>/)
   assert.equal(parseAgentCommand(['crm_node', '-n'], 'r').kind, 'node-name')
+  assert.equal(parseAgentCommand(['pacemakerd', '-$'], 'r').kind, 'version')
+  assert.match(managerVersion, /^Pacemaker 2\.\d+\.\d+ /, 'the second word is a version that agents compare')
+})
+
+test('the status in XML is cut up line by line', () => {
+  const sight = {
+    nodes: ['n1', 'n2', 'n3'].map((name) => ({ name, online: name !== 'n2' })),
+    quorate: true,
+    copies: [
+      { resource: 'r', type: 'ocf:heartbeat:pgsql', node: 'n3', role: 'Promoted', failed: false },
+      { resource: 's', type: 'ocf:heartbeat:pgsql', node: 'n1', role: 'Unpromoted', failed: false },
+    ],
+  } as const
+  const lines = answerCluster(parseAgentCommand(['crm_mon', '-1', '--output-as=xml'], 'r'), 'n3', sight).out.split('\n')
+  const has = (pattern: RegExp) => lines.some((line) => pattern.test(line))
+  // The patterns of pgsql and redis.
+  assert.ok(has(/<node name="n1" .* online="true"/))
+  assert.ok(!has(/<node name="n2" .* online="true"/))
+  assert.ok(has(/<resource id="r" .* role="(Promoted|Master)"/))
+  assert.ok(!has(/<resource id="s" .* role="(Promoted|Master)"/))
+  assert.ok(has(/resource.*id="r".* role="(Promoted|Master)".* active="true".* orphaned="false".* failed="false"/i))
 })
 
 test('what cannot be done is said by name', () => {
@@ -92,5 +126,14 @@ test('what cannot be done is said by name', () => {
   assert.match(refusal('crm_attribute', '-n', 'a/b', '-v', '1'), /cannot name/)
   assert.match(refusal('crm_attribute', '-Z'), /the option -Z is not known/)
   assert.match(refusal('crm_node'), /use -n/)
-  assert.match(refusal('attrd_updater', '-n', 'a', '-v', 'x'.repeat(70_000)), /70000 characters/)
+  assert.match(refusal('attrd_updater', '-n', 'a', '-v', 'x'.repeat(5_000)), /5000 characters, 4096 are allowed/)
+  assert.match(refusal('crm_attribute', '-n', 'a', '-v', 'x'.repeat(70_000)), /70000 characters, 65536 are allowed/)
+})
+
+test('scores are kept by the group whose agent gives them, all else by its name', () => {
+  assert.equal(noteName('db-status', 'db:n1'), 'db-status')
+  assert.equal(noteName('master-server', 'db:n1'), 'db/master-server')
+  assert.equal(noteName('master-server', 'web'), 'web/master-server')
+  assert.deepEqual(scoreOfNote('db/master-server'), { of: 'db', resource: 'server' })
+  assert.equal(scoreOfNote('db-status'), undefined)
 })

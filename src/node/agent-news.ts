@@ -1,0 +1,49 @@
+/** Gives the monitor of this node what agents are to find there without asking: the notes of this node, and who is what among the copies. */
+import type { BootId, GroupName, NodeId } from '../base/index.js'
+import { type ClusterState, type CopyLists, copyLists, instanceName, type TableName } from '../core/cluster/index.js'
+import type { MonitorOrder } from '../core/monitor/index.js'
+import { notesFor } from './agent-questions.js'
+
+export interface AgentNewsDoors {
+  readonly self: NodeId
+  readonly boot: BootId
+  readonly send: (order: MonitorOrder) => void
+}
+
+export class AgentNews {
+  private readonly doors: AgentNewsDoors
+  private copiesSent = '{}'
+
+  constructor(doors: AgentNewsDoors) {
+    this.doors = doors
+  }
+
+  /** Tables have changed. */
+  look(state: ClusterState, isChanged: (table: TableName) => boolean): void {
+    if (isChanged('notes')) this.tellNotes(state)
+    if (isChanged('groups') || isChanged('scalables')) this.tellCopies(state)
+  }
+
+  /** One that knows nothing of all this. */
+  monitorCame(state: ClusterState): void {
+    this.copiesSent = '{}'
+    this.tellNotes(state)
+    this.tellCopies(state)
+  }
+
+  private tellNotes(state: ClusterState): void {
+    const order = notesFor(state, this.doors.self, this.doors.boot)
+    if (order !== undefined) this.doors.send(order)
+  }
+
+  private tellCopies(state: ClusterState): void {
+    const groups: Record<GroupName, CopyLists> = {}
+    for (const [, row] of state.rows('scalables'))
+      if (row.definition.notify === true && state.get('groups', instanceName(row.name, this.doors.self)) !== undefined)
+        groups[row.name] = copyLists(state, row)
+    const told = JSON.stringify(groups)
+    if (told === this.copiesSent) return
+    this.copiesSent = told
+    this.doors.send({ kind: 'copies', groups })
+  }
+}
