@@ -9,7 +9,7 @@ import { noteCause, whyHeld } from './brakes.js'
 import { agesOf, forgetCheckpoints } from './checkpoints.js'
 import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
-import { claimsOf, isUpdatable } from './definition.js'
+import { claimsOf, type GroupDefinition, isUpdatable, outlastsLease } from './definition.js'
 import { whyNotOnDisk } from './disks.js'
 import { isOnlyDegraded } from './failures.js'
 import { brakesLevel, carriedLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce, scalableLevel } from './features.js'
@@ -254,8 +254,17 @@ function updated(context: Context, group: HeldGroup): HeldGroup {
   const { isolation: _wanted, storage: _later, ...definition } = group.definition
   const { isolation, storage } = holder.pinned
   const settled = { ...(isolation === undefined ? {} : { isolation }), ...(storage === undefined ? {} : { storage }) }
-  const pinned = { ...definition, ...settled }
+  const pinned = lastingAs(holder.pinned, { ...definition, ...settled })
   return { ...group, holder: { ...holder, pinned, pinnedRevision: group.resourcesRevision, report } }
+}
+
+/**
+ * Its node goes by what it was told with the grant, so the log does too: whether the end of a lease ends this token never changes
+ * under it. Else a node that has not heard of the change would run on what others take for ended.
+ */
+function lastingAs(before: GroupDefinition, { onQuorumLoss, ...after }: GroupDefinition): GroupDefinition {
+  if (!outlastsLease(before) && onQuorumLoss !== 'demote') return { ...after, ...(onQuorumLoss === undefined ? {} : { onQuorumLoss }) }
+  return { ...after, ...(before.onQuorumLoss === undefined ? {} : { onQuorumLoss: before.onQuorumLoss }) }
 }
 
 /** What a stop for a failure leaves behind: the node is passed over, or the group stays stopped. */

@@ -59,7 +59,7 @@ export function partDefinitions(of: GroupName, scalable: ScalableDefinition): re
   const definition: GroupDefinition = {
     ...policy,
     ...rulesOfPrimary(rules, [...roles.map(([name]) => name), ...Object.keys(primary.resources)]),
-    // What stands still for a while goes on as the primary, and nothing of a role could stand still.
+    // What stands still for a while goes on as the primary, and nothing of a role could stand still. A role ends with the lease.
     ...(onQuorumLoss === 'selfFence' ? { onQuorumLoss } : {}),
     nodes,
     resources: { ...Object.fromEntries(roles), ...primary.resources },
@@ -102,7 +102,7 @@ export function checkAnyDefinition(of: GroupName, definition: AnyDefinition, nod
       `"${promotable[0]}" is promotable, and the group runs on one node only`,
       'use "mode": "scalable", or leave "promotable" out',
     )
-  return checkDefinition(definition, nodes) ?? refuseDemote(definition.rules ?? [])
+  return checkDefinition(definition, nodes) ?? refuseDemotion(definition) ?? refuseDemote(definition.rules ?? [])
 }
 
 function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: readonly string[]): ClusterError | undefined {
@@ -125,18 +125,31 @@ function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: rea
   if (claim !== undefined)
     return wrong(`every instance would hold ${claim}`, 'one node at a time holds an address: put it into "primary": {"resources": …}')
   const promotable = Object.keys(resources).filter((name) => resources[name as ResourceName]?.promotable === true)
-  if (promotable.length === 0)
-    return primary === undefined
-      ? (checkRules({ ...others, mode: 'failover', rules }) ?? refuseDemote(rules))
-      : wrong('"primary" is given, and no resource is promotable', 'give the one with two roles "promotable": true, or leave "primary" out')
-  if (primary === undefined) return checkRules({ ...others, mode: 'failover', rules }) ?? refuseDemote(rules)
+  if (promotable.length === 0 && primary !== undefined)
+    return wrong(
+      '"primary" is given, and no resource is promotable',
+      'give the one with two roles "promotable": true, or leave "primary" out',
+    )
+  if (primary === undefined) return refuseDemotion(definition) ?? checkRules({ ...others, mode: 'failover', rules }) ?? refuseDemote(rules)
   if (definition.onQuorumLoss === 'freeze')
-    return wrong('onQuorumLoss is "freeze", and a primary that stands still could not be demoted', 'use "stop"')
+    return wrong(
+      'onQuorumLoss is "freeze", and a primary that stands still could not be demoted',
+      'use "demote": the copies go on as replicas; or "stop"',
+    )
   const twice = Object.keys(primary.resources).find((name) => resources[name as ResourceName] !== undefined)
   if (twice !== undefined) return wrong(`"${twice}" is in "resources" and in "primary"`, 'give each its own name')
   const role = partDefinitions(of, { ...definition, rules: [] }).at(-1)
   const all = { ...others, mode: 'failover' as const, rules, resources: resourcesOf(definition) }
   return (role === undefined ? undefined : checkDefinition(role.definition, nodes)) ?? checkRules(all)
+}
+
+/** Pacemaker's `no-quorum-policy=demote` quietly means `stop` for what has no role; here that is to be said. */
+function refuseDemotion({ onQuorumLoss }: Pick<GroupDefinition, 'onQuorumLoss'>): ClusterError | undefined {
+  if (onQuorumLoss !== 'demote') return undefined
+  return wrong(
+    'onQuorumLoss is "demote", and the group has no primary role that could be given up',
+    'use "stop", which is what Pacemaker makes of it there; or give the resource with two roles "promotable": true, in a group of "mode": "scalable"',
+  )
 }
 
 function refuseDemote(rules: readonly FailureRule[]): ClusterError | undefined {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { GroupName, NodeId, Token } from '../../../src/base/index.js'
 import {
+  type AnyDefinition,
   type Command,
   instanceName,
   mayStillRun,
@@ -12,7 +13,7 @@ import {
   scalableLevel,
 } from '../../../src/core/cluster/index.js'
 import { decide, plannerVersion } from '../../../src/core/planner/index.js'
-import { address, Database, definition, n1, n2, n3, resources } from '../cluster/database.js'
+import { address, Database, definition, n1, n2, n3, resources, withWatchdog } from '../cluster/database.js'
 
 const db = 'db' as GroupName
 const primary = primaryName(db)
@@ -366,6 +367,86 @@ describe('of copies that are as good as each other', () => {
     database.ok({ kind: 'set-duty', node: n2, duty: 'standby', operation: null })
     database.play()
     assert.equal(database.holders()[primary], n3)
+  })
+})
+
+describe('copies that go on without a lease', () => {
+  const lease = (node: NodeId): Command => ({
+    kind: 'lease-proof',
+    node,
+    boot: `${node}-1` as never,
+    judgedTerm: 1 as never,
+    waitedMs: 0,
+  })
+  /** The primary is on n1, which is condemned. */
+  const lost = (change: Partial<ScalableDefinition> = { onQuorumLoss: 'demote' }) => {
+    const database = formed()
+    for (const node of [n1, n2, n3]) database.boot(node, `${node}-1`, withWatchdog)
+    database.put(withPrimary(change))
+    database.play(40)
+    assert.equal(database.holders()[primary], n1)
+    database.down.add(n1)
+    database.condemned(n1)
+    return database
+  }
+
+  test('the end of the lease ends the token of the role, and not theirs: the case goes on for them', () => {
+    const database = lost()
+    database.ok(lease(n1))
+    assert.deepEqual([database.row(primary).proof?.kind, database.row(at(n1)).proof], ['lease', null])
+    assert.equal(database.case().stage, 'CONDEMNED')
+    database.refused(lease(n1), 'PROOF_REFUSED', /goes on there without a lease/)
+    database.play(40)
+    assert.equal(database.holders()[primary], n2)
+    database.ok(database.attemptResult(true))
+    assert.deepEqual([database.row(at(n1)).proof?.kind, database.case().stage], ['fenced', 'PROVED'])
+  })
+
+  test('they count as long as nothing else has ended them: of two, a third one does not start', () => {
+    const database = lost({ onQuorumLoss: 'demote', desired: 2 })
+    database.ok(lease(n1))
+    database.play(40)
+    assert.deepEqual(database.holders(), { [at(n1)]: n1, [at(n2)]: n2, [primary]: n2 })
+    database.refused({ kind: 'want-member', member: 'm-n1' as never, wanted: 'gone' }, 'CONFLICT', /holds db:n1/)
+    database.ok(database.attemptResult(true))
+    database.play(40)
+    assert.equal(database.holders()[at(n3)], n3)
+  })
+
+  test('whether a lease ends them is settled with the grant', () => {
+    for (const [first, then] of [
+      ['demote', undefined],
+      [undefined, 'demote'],
+    ] as const) {
+      const policy = (onQuorumLoss: 'demote' | undefined) => (onQuorumLoss === undefined ? {} : { onQuorumLoss })
+      const database = formed()
+      database.put(withPrimary(policy(first)))
+      database.play(40)
+      const held = database.row(at(n2)).holder?.token
+      const changed = withPrimary(policy(then))
+      const program = Object.fromEntries(
+        Object.entries(changed.resources).map(([name, one]) => [name, { ...one, parameters: { run: 'other' } }]),
+      )
+      database.put({ ...changed, resources: program as ScalableDefinition['resources'] })
+      database.play(80)
+      const { holder, resourcesRevision } = database.row(at(n2))
+      assert.deepEqual([holder?.token, holder?.pinnedRevision], [held, resourcesRevision], 'taken on in place')
+      assert.equal(holder?.pinned.onQuorumLoss, first)
+    }
+  })
+
+  test('the role itself never outlasts one, nor does anything that nobody promotes', () => {
+    const database = lost()
+    assert.equal(database.row(primary).holder?.pinned.onQuorumLoss, undefined)
+    const put = (written: AnyDefinition): Command => ({
+      kind: 'put-group',
+      group: 'other' as GroupName,
+      definition: written,
+      intent: null,
+      precondition: {},
+    })
+    database.refused(put(scalable({ onQuorumLoss: 'demote' })), 'INVALID_DEFINITION', /no primary role/)
+    database.refused(put(definition({ onQuorumLoss: 'demote' })), 'INVALID_DEFINITION', /no primary role/)
   })
 })
 
