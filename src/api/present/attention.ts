@@ -18,6 +18,7 @@ import {
   openCaseOf,
   openCases,
   outlastsLease,
+  poisonOf,
   settingsOf,
   whyCaseHeld,
 } from '../../core/cluster/index.js'
@@ -164,8 +165,9 @@ function ofGroups(view: View): readonly AttentionItem[] {
   return groupsOf(view.state).flatMap((group) => {
     const { state, waitingFor } = presentGroup(view, group)
     if (state === 'POISON') {
-      const text = `${group.name} rests: ${group.poisoned?.reason}`
-      return [{ code: 'GROUP_POISON', subject: group.name, text, fix: `find out why, then POST /v1/groups/${group.name}/clear` }]
+      const whole = group.part?.of ?? group.name
+      const text = `${group.name} rests: ${poisonOf(view.state, group)?.reason}`
+      return [{ code: 'GROUP_POISON', subject: group.name, text, fix: `find out why, then POST /v1/groups/${whole}/clear` }]
     }
     if (state !== 'UNKNOWN' && state !== 'FAILED' && state !== 'BLOCKED' && state !== 'DEGRADED') return []
     const { holder } = group

@@ -52,6 +52,7 @@ export { conductMembers, type MemberSight } from './members.js'
 export { noticeEnvironment, openNotice } from './notices.js'
 export { mayStillRun } from './orders.js'
 export { notProbedYet, whyNotGrantable } from './ownership.js'
+export { poisonOf } from './poison.js'
 export { quarantineMax } from './quarantine.js'
 export * from './rows.js'
 export { whyNotFenceable } from './rule-fencing.js'
@@ -66,6 +67,7 @@ export {
   primaryOf,
   resourcesOf,
   scoreOf,
+  wholeOf,
   whyNoInstance,
 } from './scalable.js'
 export * from './state.js'

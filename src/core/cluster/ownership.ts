@@ -4,8 +4,8 @@
  * Invariant (P1, P4): a group never gets a new holder before its former one is proved unable to act. Everything that
  * gives a grant goes through `grant`, everything that ends a token through `prove` or `released`.
  */
-import { type BootId, type CaseId, invariant, type LogTime, type NodeId, tokenAt } from '../../base/index.js'
-import { noteCause, whyHeld } from './brakes.js'
+import { type BootId, type CaseId, type GroupName, invariant, type LogTime, type NodeId, tokenAt } from '../../base/index.js'
+import { causeOf, noteCause, whyHeld } from './brakes.js'
 import { agesOf, forgetCheckpoints } from './checkpoints.js'
 import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
@@ -16,10 +16,10 @@ import { brakesLevel, carriedLevel, dependencyKindsLevel, failureRulesLevel, lea
 import { probedSince, thaw } from './freezes.js'
 import { announce, begunStep, endedStep } from './notices.js'
 import { type HeldGroup, mayStillRun, putOrder } from './orders.js'
-import { afterLoss, afterRelease } from './poison.js'
+import { afterLoss, afterRelease, poisonOf } from './poison.js'
 import type { Away, BootRow, DecisionRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
-import { settleScalable, whyNoInstance, whyNoPrimary } from './scalable.js'
+import { partRows, settleScalable, whyNoInstance, whyNoPrimary } from './scalable.js'
 import { bootsOf, openCases, type Reader } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -36,6 +36,8 @@ export const notProbedYet = 'the node has not looked yet whether it runs there a
 export interface GrantView {
   readonly draft: Reader
   readonly at: LogTime
+  /** An instance that is looked at as if its token had ended. */
+  readonly ended?: GroupName
   groups(): readonly GroupRow[]
   currentBoot(node: NodeId): BootRow | undefined
 }
@@ -49,7 +51,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (group.intent !== 'ONLINE') return 'the group is to be offline'
   if (group.frozen !== null) return 'the group is frozen'
   if (group.halted !== undefined) return 'the group was stopped for its failures and waits to be cleared'
-  if (group.poisoned !== undefined) return 'its starts were followed by the loss of nodes, and it waits to be cleared'
+  if (poisonOf(context.draft, group) !== undefined) return 'its starts were followed by the loss of nodes, and it waits to be cleared'
   if (!group.definition.nodes.includes(node)) return 'the node is not in the list of the group'
   if (mayStillRun(group)) return `its former holder ${group.holder.node} is not proved stopped`
   if (group.holder !== null && (group.proof === null || group.proof.boot !== group.holder.boot))
@@ -98,7 +100,9 @@ function whyNotPart(context: GrantView, group: GroupRow, node: NodeId, boot: Boo
   if (part === undefined) return undefined
   // What an older monitor would make of it is not what it is.
   if ((context.currentBoot(node)?.level ?? 0) < scalableLevel) return 'its software is of an earlier version'
-  return part.role === 'instance' ? whyNoInstance(context.draft, group, part.of) : whyNoPrimary(context.draft, group, part.of, node, boot)
+  return part.role === 'instance'
+    ? whyNoInstance(context.draft, group, part.of, context.ended)
+    : whyNoPrimary(context.draft, group, part.of, node, boot)
 }
 
 export function decide(context: Context, command: CommandOf<'decide'>): Record<string, unknown> {
@@ -215,7 +219,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
 function leavesFor(context: Context, group: GroupRow, text: string): string | undefined {
   if (levelInForce(context.draft) < brakesLevel) return undefined
   const held = whyHeld(context.draft, group, context.at)
-  if (held === undefined) noteCause(context, { kind: 'group-failed', subject: group.name, text: text.slice(0, 300), caseId: null })
+  if (held === undefined) noteCause(context, { kind: 'group-failed', subject: causeOf(group), text: text.slice(0, 300), caseId: null })
   return held
 }
 
@@ -285,13 +289,27 @@ function left(context: Context, group: HeldGroup, { ban, halt }: Extract<Planned
   }
 }
 
-/** Whether another node could be granted the group if its holder were out of the way. */
+/** Whether another node could be granted the group if its holder were out of the way; of an instance, whether there is another one, or could be. */
 function couldGoElsewhere(context: Context, group: HeldGroup): boolean {
-  const freed = { ...group, holder: null }
+  if (group.part?.role !== 'instance') return isGrantableBeside(context, { ...group, holder: null }, group.holder.node)
+  const view: GrantView = {
+    draft: context.draft,
+    at: context.at,
+    ended: group.name,
+    groups: () => context.groups(),
+    currentBoot: (node) => context.currentBoot(node),
+  }
+  const others = partRows(context.draft, group.part.of).filter(({ name, part }) => name !== group.name && part?.role === 'instance')
+  return others.some((other) =>
+    mayStillRun(other) ? other.holder.report.state === 'ONLINE' : isGrantableBeside(view, other, group.holder.node),
+  )
+}
+
+function isGrantableBeside(context: GrantView, group: GroupRow, beside: NodeId): boolean {
   return group.definition.nodes.some((node) => {
     const boot = context.currentBoot(node)?.boot
-    const isActive = node !== group.holder.node && context.draft.get('nodes', node)?.duty === 'active'
-    return isActive && boot !== undefined && whyNotGrantable(context, freed, node, boot) === undefined
+    const isActive = node !== beside && context.draft.get('nodes', node)?.duty === 'active'
+    return isActive && boot !== undefined && whyNotGrantable(context, group, node, boot) === undefined
   })
 }
 

@@ -161,6 +161,11 @@ function wrong(detail: string, fix: string): ClusterError {
   return new ClusterError('INVALID_DEFINITION', detail, { fix })
 }
 
+/** The group that it is a part of; undefined where it is none, or nothing is left of that. */
+export function wholeOf(reader: Reader, { part }: GroupRow): ScalableRow | undefined {
+  return part === undefined ? undefined : reader.get('scalables', part.of)
+}
+
 /** Its parts that are there, in the order of their names. */
 export function partRows(reader: Reader, of: GroupName): readonly GroupRow[] {
   const rows: GroupRow[] = []
@@ -179,12 +184,12 @@ export function refusePart(group: GroupRow, what: string): void {
   refuse('CONFLICT', `${group.name} is ${is} of ${of} and is not ${what} by itself`, { fix: `ask it of ${of}` })
 }
 
-/** Why another instance is not granted now; undefined where it may be. */
-export function whyNoInstance(reader: Reader, group: GroupRow, of: GroupName): string | undefined {
+/** Why another instance is not granted now; undefined where it may be. `ended` is counted as if its token had ended. */
+export function whyNoInstance(reader: Reader, group: GroupRow, of: GroupName, ended?: GroupName): string | undefined {
   const row = reader.get('scalables', of)
   if (row === undefined || row.deleting) return `${of} is being deleted`
   const running = partRows(reader, of).filter((other) => other.part?.role === 'instance' && mayStillRun(other))
-  const others = running.filter(({ name }) => name !== group.name)
+  const others = running.filter(({ name }) => name !== group.name && name !== ended)
   if (others.length < row.definition.desired) return undefined
   const where = others.map(({ holder }) => holder?.node).join(', ')
   return `${row.definition.desired} of ${of} are wanted, and there are as many (${where})`
