@@ -10,8 +10,9 @@ import { isLeaving } from './members.js'
 import { mayStillRun } from './orders.js'
 import { settleDuty } from './ownership.js'
 import type { GroupPart, GroupRow, ScalableRow } from './rows.js'
-import { checkAnyDefinition, partDefinitions, partRows, primaryName, refusePart, settleScalable, wholeOf } from './scalable.js'
+import { checkAnyDefinition, partDefinitions, partRows, primaryName, refusePart, wholeOf } from './scalable.js'
 import { nodesOf } from './state.js'
+import { settleScalable } from './whole.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 type Value = Record<string, unknown>
@@ -244,6 +245,9 @@ function setIntentOfAll(context: Context, row: ScalableRow, { intent, operation 
       context.putGroup({ ...part, intent, move: intent === 'OFFLINE' ? null : move, revision: context.index })
     }
   }
+  // What does not run is to be said anew: whoever waits is told of now.
+  for (const part of partRows(context.draft, row.name))
+    if (intent === 'ONLINE' && !mayStillRun(part) && part.waitingFor !== null) context.putGroup({ ...part, waitingFor: null })
   settleScalable(context, row.name)
   return { operation }
 }

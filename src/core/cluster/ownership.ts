@@ -13,14 +13,15 @@ import { claimsOf, type GroupDefinition, isUpdatable, outlastsLease } from './de
 import { whyNotOnDisk } from './disks.js'
 import { isOnlyDegraded } from './failures.js'
 import { brakesLevel, carriedLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce, scalableLevel } from './features.js'
-import { probedSince, thaw } from './freezes.js'
+import { hasLooked, probedSince, thaw } from './freezes.js'
 import { announce, begunStep, endedStep } from './notices.js'
 import { type HeldGroup, mayStillRun, putOrder } from './orders.js'
 import { afterLoss, afterRelease, poisonOf } from './poison.js'
 import type { Away, BootRow, DecisionRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
-import { partRows, settleScalable, whyNoInstance, whyNoPrimary } from './scalable.js'
+import { partRows, whyNoInstance, whyNoPrimary } from './scalable.js'
 import { bootsOf, openCases, type Reader } from './state.js'
+import { settleScalable } from './whole.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 
@@ -72,8 +73,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
     return 'a call to the fence device of the node is not over'
   }
   const probe = row.probes[group.name]
-  if (probe === undefined || probe.definition !== group.resourcesRevision) return notProbedYet
-  if ((probe.since ?? 0) < probedSince(context.draft, group, node)) return notProbedYet
+  if (probe === undefined || !hasLooked(context.draft, group, row)) return notProbedYet
   if (doubt !== undefined) return notProbedYet
   if (probe.result === 'unable') return `it cannot run there: ${probe.detail}`
   if (probe.result !== 'clean')
@@ -198,6 +198,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
     case 'wait':
       if ((group.waitingFor ?? '') === decision.text) return 'it waits already'
       context.putGroup({ ...group, waitingFor: decision.text === '' ? null : decision.text })
+      if (group.part !== undefined) settleScalable(context, group.part.of)
       return undefined
     case 'forget':
       if (!group.deleting || mayStillRun(group) || group.doubts !== undefined) return 'what it was may still run'

@@ -7,7 +7,7 @@
  * for each part without being said again (P1, P4, P5), the primary role among them.
  */
 import { ClusterError, type GroupName, type NodeId, type ResourceName } from '../../base/index.js'
-import { type Context, refuse } from './context.js'
+import { refuse } from './context.js'
 import {
   type AnyDefinition,
   claimsOf,
@@ -18,7 +18,7 @@ import {
 } from './definition.js'
 import { checkDefinition, checkRules } from './definition-check.js'
 import type { FailureRule } from './failure-policy.js'
-import { mayStillRun } from './orders.js'
+import { type HeldGroup, mayStillRun } from './orders.js'
 import type { GroupPart, GroupRow, ScalableRow } from './rows.js'
 import type { Reader } from './state.js'
 
@@ -227,30 +227,14 @@ export function scoreOf(reader: Reader, group: GroupRow, of: GroupName, node: No
   )
 }
 
-/** Ends what waited for the whole, and forgets it once its last part is gone. */
-export function settleScalable(context: Context, of: GroupName): void {
-  const row = context.draft.get('scalables', of)
-  if (row === undefined) return
-  const parts = partRows(context.draft, of)
-  if (row.deleting && parts.length === 0) {
-    context.draft.delete('scalables', of)
-    for (const { id, kind } of context.runningOperations(of))
-      context.endOperation(id, kind === 'delete' ? 'done' : 'failed', `group ${of} is deleted`)
-    return
-  }
-  const isUp = isUpAsWanted(row, parts)
-  const isDown = !parts.some((part) => mayStillRun(part))
-  for (const { id, kind } of context.runningOperations(of)) {
-    if (kind === 'online' && isUp) context.endOperation(id, 'done', `${of} runs as wanted`)
-    if (kind === 'offline' && isDown && row.intent === 'OFFLINE') context.endOperation(id, 'done', `${of} is offline`)
-  }
-}
-
 /** As many instances as wanted, and the primary role where there is one. */
 export function isUpAsWanted({ definition }: ScalableRow, parts: readonly GroupRow[]): boolean {
-  const isOnline = (group: GroupRow) => mayStillRun(group) && group.holder.report.state === 'ONLINE' && group.holder.order.wanted === 'run'
-  const online = parts.filter(isOnline)
+  const online = parts.filter(isOnlinePart)
   const instances = online.filter(({ part }) => part?.role === 'instance').length
   const primary = parts.find(({ part }) => part?.role === 'primary')
-  return instances >= definition.desired && (primary === undefined || isOnline(primary))
+  return instances >= definition.desired && (primary === undefined || isOnlinePart(primary))
+}
+
+export function isOnlinePart(group: GroupRow): group is HeldGroup {
+  return mayStillRun(group) && group.holder.report.state === 'ONLINE' && group.holder.order.wanted === 'run'
 }

@@ -124,6 +124,8 @@ class Played extends Database {
   }
 }
 
+const onlineOf = ({ resources: all }: { readonly resources: object }) =>
+  Object.fromEntries(Object.keys(all).map((name) => [name, { state: 'ONLINE' as const }]))
 const formed = () => new Played().formedAt(scalableLevel)
 
 describe('instances', () => {
@@ -207,6 +209,58 @@ describe('instances', () => {
     assert.equal(statusOf('op3'), 'done')
     assert.equal(database.state.get('scalables', db), undefined)
     assert.deepEqual(partRows(database.state, db), [])
+  })
+
+  test('online is over when every instance that can run runs, and says which does not and why', () => {
+    const database = formed()
+    database.put(withPrimary())
+    database.play(40)
+    const online = (operation: string) => {
+      database.ok({ kind: 'set-intent', group: db, intent: 'OFFLINE', operation: `${operation}-off` })
+      database.play(40)
+      database.ok({ kind: 'set-intent', group: db, intent: 'ONLINE', operation })
+      assert.equal(database.state.get('operations', operation)?.status, 'running')
+    }
+    const result = (operation: string) => {
+      const { status, result: text } = database.state.get('operations', operation) ?? {}
+      return `${status}: ${text}`
+    }
+    database.ok({ kind: 'set-duty', node: n2, duty: 'standby', operation: null })
+    online('op1')
+    database.play(40)
+    assert.match(result('op1'), /^done: db runs on n1, n3; db:n2 does not: no node can take db:n2 now \(n2: it is standby\)$/)
+    database.ok({ kind: 'set-intent', group: db, intent: 'ONLINE', operation: 'op2' })
+    database.play(40)
+    assert.match(result('op2'), /^done: .*db:n2 does not/, 'asked once more')
+    database.ok({ kind: 'set-duty', node: n2, duty: 'active', operation: null })
+    database.play(40)
+    database.down.add(n3)
+    database.condemned(n3)
+    database.play(40)
+    database.ok({ kind: 'set-intent', group: db, intent: 'ONLINE', operation: 'op3' })
+    database.play(40)
+    assert.match(result('op3'), /db:n3 does not: waiting for proof that n3 can no longer act/, 'a token that is open there')
+  })
+
+  test('online waits for what is still being looked for, and for the primary', () => {
+    const database = formed()
+    database.put(withPrimary())
+    database.ok({ kind: 'set-intent', group: db, intent: 'ONLINE', operation: 'op' })
+    const status = () => database.state.get('operations', 'op')?.status
+    for (const { name } of partRows(database.state, db).filter(({ name: one }) => one !== at(n3)))
+      for (const node of database.row(name).definition.nodes) database.probed(node, name)
+    const step = () => {
+      const liveness = { isAlive: () => true, isJoining: () => false }
+      const decisions = decide({ state: database.state, at: database.at as never, liveness })
+      database.ok({ kind: 'decide', decisions, plannerVersion })
+      for (const { name, holder } of partRows(database.state, db))
+        if (holder?.report.state === 'GRANTED') database.say(name, { state: 'ONLINE', resources: onlineOf(holder.pinned), failure: null })
+    }
+    for (let round = 0; round < 8; round++) step()
+    assert.match(database.row(at(n3)).waitingFor ?? '', /has not looked yet/)
+    assert.equal(status(), 'running')
+    database.play(40)
+    assert.equal(status(), 'done')
   })
 
   test('a part is not defined, switched or deleted by itself; a mode does not change', () => {
