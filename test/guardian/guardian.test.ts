@@ -85,6 +85,44 @@ test('with daemon and monitor killed and kept from starting, the guardian ends e
   await bench.eventually('the verification', () => bench.runFolder.readEmergency()?.phase === 'stopped')
 })
 
+test('a copy whose group says demote goes on when the lease runs out, the same process, and only its role ends', async () => {
+  bench.startGuardian({ lease: 1_500, emergencyStop: 2_000 })
+  await begun()
+  const primary = join(bench.dir, 'primary')
+  const programs = {
+    run: ['/bin/sleep', '1000'],
+    promote: `touch ${primary}`,
+    demote: `rm -f ${primary}`,
+    probeRole: `[ ! -e ${primary} ] || exit 8`,
+  }
+  const copy = resource({ type: 'command', parameters: programs, promotable: true, copy: { max: 1 } })
+  bench.run('db:n1', { copy }, { onQuorumLoss: 'demote' })
+  await bench.groupIs('db:n1', 'ONLINE')
+  bench.run('db:primary', { copy: { ...copy, role: { of: group('db') } } })
+  await bench.groupIs('db:primary', 'ONLINE')
+  const service = bench.pidOf('db:n1', 'copy')
+  assert.ok(existsSync(primary))
+  const heard = bench.reports.length
+  bench.signal('daemon', 'SIGSTOP')
+  await bench.eventually('the demotion', () => bench.runFolder.seals.isSealed(group('db:primary'), token(1)) && !existsSync(primary))
+  await bench.eventually('its end', () => bench.log('guardian').includes('emergency stop ended: everything verified stopped'))
+  const { groups } = await bench.hello(heard)
+  assert.deepEqual(
+    groups.map(({ group: name, state }) => [name, state]),
+    [['db:n1', 'ONLINE']],
+    'what the monitor says that came after the stop',
+  )
+  await pause(1_500)
+  assert.ok(alive(service), 'past lease and emergency stop')
+  assert.deepEqual([...bench.runFolder.openTokens().keys()], ['db:n1'])
+  assert.equal(bench.runFolder.seals.isSealed(group('db:n1'), token(1)), false)
+  bench.signal('daemon', 'SIGCONT')
+  await bench.eventually('a lease', () => openRunFolder(bench.runDir).readDeadline(bench.boot) > bench.clock.boot())
+  bench.run('db:primary', { copy: { ...copy, role: { of: group('db') } } }, { token: token(2) })
+  await bench.groupIs('db:primary', 'ONLINE', bench.reports.length)
+  assert.equal(bench.pidOf('db:n1', 'copy'), service)
+})
+
 test('what cannot be verified is not called stopped', async () => {
   bench.startGuardian({ lease: 800, emergencyStop: 1_000 })
   await begun()

@@ -149,6 +149,36 @@ test('a failing probe and one that hangs are told apart', async () => {
   assert.equal((await bench.groupIs(name, 'FAILED')).failure?.event, 'probe-timeout')
 })
 
+test('a demotion does not wait for a probe of the copy', async () => {
+  next()
+  const programs = {
+    start: `touch ${file('up')}`,
+    stop: `rm -f ${file('up')}`,
+    probe: `test -e ${file('up')} || exit 7; test ! -e ${file('slow')} || { touch ${file('probing')}; sleep 1000; }`,
+    promote: `touch ${file('primary')}`,
+    demote: `rm -f ${file('primary')}`,
+    probeRole: `test ! -e ${file('primary')} || exit 8`,
+  }
+  const copy = resource({
+    type: 'command',
+    parameters: programs,
+    promotable: true,
+    copy: { max: 1 },
+    probe: { interval: 100, timeout: 600_000 },
+  })
+  const [instance, primary] = [`${name}:n1`, `${name}:primary`]
+  bench.run(instance, { copy })
+  await bench.groupIs(instance, 'ONLINE')
+  bench.run(primary, { copy: { ...copy, role: { of: group(name) } } })
+  await bench.groupIs(primary, 'ONLINE')
+  writeFileSync(file('slow'), '')
+  await bench.eventually('a probe that takes long', () => existsSync(file('probing')))
+  bench.stop(primary)
+  await bench.groupIs(primary, 'STOPPED')
+  assert.equal(existsSync(file('primary')), false)
+  rmSync(file('slow'))
+})
+
 test('a stop that hangs is killed whole, and what it should have stopped is verified', async () => {
   next()
   const stop = `echo $$ > ${file('stop')}; rm -f ${file('up')}; setsid sleep 1000 & wait`

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { NodeId } from '../../src/base/index.js'
 import { Story, web } from './story.js'
+import { copiesOf } from './world.js'
 
 /** Loses its power, and comes back by its device once that is proved. */
 function crash(story: Story, name: string): void {
@@ -73,6 +74,40 @@ describe('a group whose starts bring machines down', () => {
     world.must({ kind: 'clear-group', group: web })
     crashed.length = 3
     story.settled()
+  })
+})
+
+describe('copies whose starts bring machines down', () => {
+  test('rest as a whole after the second machine, whichever copy it was; the third is spared, and so is what has nothing to do with them', () => {
+    const story = new Story()
+    const { world } = story
+    world.must({ kind: 'put-group', group: 'db' as never, definition: copiesOf(world.names), intent: null, precondition: {} })
+    story.settled()
+    const whole = () => world.leader?.daemon?.node?.state.get('scalables', 'db')
+    const crashed: string[] = []
+    for (const name of ['n3', 'n2', 'n1']) {
+      if (whole()?.poisoned !== undefined) break
+      world.until(
+        `a copy runs on ${name}`,
+        () => world.truth.where(`db:${name}`).length === 1 && story.cases.every(({ stage }) => stage === 'RECOVERED'),
+        60_000,
+      )
+      story.machine(name).powerOff('db panics it')
+      crashed.push(name)
+      world.until('that is noticed', () => story.cases.some(({ node, stage }) => node === name && stage === 'RECOVERED'), 60_000)
+    }
+    assert.deepEqual(crashed, ['n3', 'n2'])
+    assert.match(whole()?.poisoned?.reason ?? '', /loss of n3 .*\(case c-n3-.*n2 .*\(case c-n2-/)
+    world.run(30_000)
+    assert.deepEqual(
+      world.names.filter((name) => world.truth.where(`db:${name}`).length > 0),
+      [],
+      'what was started lately on n1 is stopped',
+    )
+    assert.deepEqual(story.running, ['n1'])
+    world.must({ kind: 'clear-group', group: 'db' as never })
+    story.settled()
+    assert.equal(world.names.filter((name) => world.truth.where(`db:${name}`).length > 0).length, 3)
   })
 })
 

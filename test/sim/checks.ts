@@ -5,7 +5,7 @@
  * renew has ended in time; and of the log: one leader a term, the same state at the same index.
  */
 import { crc32c, type DiskName, type LogIndex } from '../../src/base/index.js'
-import { type ClusterState, type EventRow, type GroupRow, settingsOf, tableNames } from '../../src/core/cluster/index.js'
+import { type ClusterState, type EventRow, type GroupRow, outlastsLease, settingsOf, tableNames } from '../../src/core/cluster/index.js'
 import { decodeConfiguration, type LogEntry, type SnapshotMeta } from '../../src/core/raft/index.js'
 import type { RowChange } from '../../src/io/store/index.js'
 import { checksumOf } from './disk.js'
@@ -210,6 +210,7 @@ export class Checks {
       this.world.trace.add('LOG', `${event.revision} ${event.kind} ${event.subject}: ${event.text}`)
       if (event.kind === 'case.opened') this.cases++
       if (event.kind === 'alarm.p1') this.world.alarm(event.text)
+      if (event.kind === 'group.proved') this.provedSeen(event)
       if (event.kind === 'node.condemned') this.condemnedSeen(state, String(event.data.case))
     }
     for (const [, group] of state.rows('groups')) this.grantSeen(group)
@@ -226,6 +227,14 @@ export class Checks {
     if (running.length > 0) {
       this.world.fail(`P4: ${name} is granted to ${holder.node} while it runs on ${running.map((one) => one.name).join(' and ')}`)
     }
+  }
+
+  /** P4: what is proved ended by a lease, or by its guardian, has ended, also where nobody else wants it. */
+  private provedSeen({ subject, data }: EventRow): void {
+    if (data.proof !== 'lease' && data.proof !== 'guardian') return
+    const machine = this.world.truth.where(subject).find(({ name }) => name === data.node)
+    if (machine !== undefined && !this.world.excused(machine))
+      this.world.fail(`P4: ${subject} runs on ${machine.name}, and its token is taken for ended (${data.proof})`)
   }
 
   /** Whoever is challenged has its time to answer. */
@@ -250,7 +259,10 @@ export class Checks {
     // The grain of the clock, a look of the guardian, a kill.
     this.world.scheduler.at(end + 150, () => {
       if (this.endOf.get(machine) !== end || !machine.powered || this.world.excused(machine)) return
-      const running = this.world.truth.on(machine)
+      const goOn = [...machine.runFolder.records.values()].filter(outlastsLease).map(({ group }): string => group)
+      const all = this.world.truth.on(machine)
+      const running = all.filter((group) => !goOn.includes(group))
+      if (all.length > running.length) this.world.seen.add('went on')
       if (running.length > 0) this.world.fail(`P5: ${running.join(', ')} runs on ${machine.name}, whose lease and emergency stop are over`)
     })
   }

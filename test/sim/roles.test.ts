@@ -1,7 +1,7 @@
 /** Copies on every node and the primary role of one: never two primaries, and none where its node or copy is not. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { GroupRow } from '../../src/core/cluster/index.js'
+import type { GroupRow, ScalableDefinition } from '../../src/core/cluster/index.js'
 import { Story } from './story.js'
 import { copiesOf } from './world.js'
 
@@ -9,11 +9,16 @@ const db = 'db' as never
 const primary = 'db:primary'
 
 class Copies extends Story {
-  constructor(options: ConstructorParameters<typeof Story>[0] = {}) {
+  constructor(options: ConstructorParameters<typeof Story>[0] = {}, change: Partial<ScalableDefinition> = {}) {
     super(options)
-    this.world.must({ kind: 'put-group', group: db, definition: copiesOf(this.world.names), intent: null, precondition: {} })
+    this.put(change)
     this.settled()
     assert.deepEqual(this.primary, ['n1'])
+  }
+
+  put(change: Partial<ScalableDefinition>): void {
+    const definition = { ...copiesOf(this.world.names), ...change }
+    this.world.must({ kind: 'put-group', group: db, definition, intent: null, precondition: {} })
   }
 
   get primary(): readonly string[] {
@@ -191,5 +196,144 @@ describe('the primary role', () => {
     story.settled()
     assert.deepEqual(story.row('db:n1')?.bans, {})
     assert.equal(story.world.leader?.daemon?.node?.state.get('operations', 'op')?.status, 'done')
+  })
+})
+
+describe('onQuorumLoss: demote', () => {
+  const demote = { onQuorumLoss: 'demote' } as const
+  const alone = { fencing: false, watchdogTimeout: 800, emergencyStop: 2_000 }
+  const tokens = (story: Copies) => story.world.names.map((name) => story.row(`db:${name}`)?.holder?.token)
+  const all = ['n1', 'n2', 'n3']
+  /** `n1` has no lease, and its time is over. */
+  const outlived = (story: Copies) => {
+    story.part('n1')
+    story.elsewhere()
+    story.world.run(10_000)
+  }
+
+  test('nobody has a lease: the primary ends in time, the copies go on for as long as it takes, and go on under the same tokens', () => {
+    const story = new Copies(alone, demote)
+    const before = tokens(story)
+    const { starts } = story.world.truth
+    for (const name of story.world.names) story.part(name)
+    story.world.until('there is no primary', () => story.primary.length === 0, 10_000)
+    story.world.run(30_000)
+    assert.deepEqual([story.copies(), story.primary], [all, []])
+    story.world.network.healAll()
+    story.settled()
+    assert.deepEqual(tokens(story), before)
+    assert.equal(story.world.truth.starts - starts, 3, 'the role, what goes with it, and web')
+  })
+
+  test('a side without the quorum: another primary by the lease of the former one, whose copy goes on, held by its token, and is given up', () => {
+    const story = new Copies(alone, demote)
+    const [before] = tokens(story)
+    outlived(story)
+    assert.deepEqual(story.copies(), all)
+    const { holder, proof } = story.row('db:n1') ?? {}
+    assert.deepEqual([holder?.token, proof], [before, null], 'the end of the lease is not taken for the end of the copy')
+    story.world.network.healAll()
+    story.settled()
+    assert.deepEqual(story.copies(), all)
+    assert.notEqual(tokens(story)[0], before)
+  })
+
+  test('its machine loses power while it goes on, and comes back: found by its next boot to have ended', () => {
+    const story = new Copies(alone, demote)
+    outlived(story)
+    story.machine('n1').powerOff('the power fails')
+    story.world.network.healAll()
+    story.machine('n1').powerOn()
+    story.settled()
+    assert.deepEqual(story.copies(), all)
+  })
+
+  test('its fence device fails for a while: what goes on is switched off, and only then counts as ended', () => {
+    const story = new Copies({ watchdogTimeout: 800, emergencyStop: 2_000 }, demote)
+    story.machine('n1').device.mode = 'fails'
+    outlived(story)
+    assert.deepEqual([story.row('db:n1')?.proof, story.copies()], [null, all])
+    story.machine('n1').device.mode = 'works'
+    story.world.until('n1 is fenced', () => story.row('db:n1')?.proof?.kind === 'fenced', 60_000)
+    story.world.network.healAll()
+    story.settled()
+  })
+
+  test('a demotion that hangs, or does nothing: the copy is ended for it, in the same time', () => {
+    for (const wrong of [{ stopHangs: true }, { demotesNot: true }, { stopHangs: true, probeFails: true }]) {
+      const story = new Copies(alone, demote)
+      Object.assign(story.machine('n1').behaviour(primary as never), wrong)
+      story.part('n1')
+      story.elsewhere()
+      assert.deepEqual(story.copies(), ['n2', 'n3'])
+      Object.assign(story.machine('n1').behaviour(primary as never), { stopHangs: false, demotesNot: false, probeFails: false })
+      story.world.network.healAll()
+      story.settled()
+    }
+  })
+
+  test('a copy that is being started or stopped at that moment is ended with the primary', () => {
+    const story = new Copies(alone, demote)
+    story.machine('n1').behaviour('db:n1' as never).stopMs = 20_000
+    story.world.must({ kind: 'restart-group', group: 'db:n1' as never, operation: 'op' })
+    story.world.until('its copy is being stopped', () => story.row('db:n1')?.holder?.order.wanted === 'stop', 20_000)
+    story.part('n1')
+    story.world.run(20_000)
+    assert.deepEqual(story.copies(), ['n2', 'n3'])
+    story.machine('n1').behaviour('db:n1' as never).stopMs = 20
+    story.world.network.healAll()
+    story.settled()
+  })
+
+  test('guardian, daemon and monitor of its node die again and again meanwhile: it goes on, and nothing is promoted there', () => {
+    for (const role of ['guardian', 'daemon', 'monitor'] as const) {
+      const story = new Copies(alone, demote)
+      story.part('n1')
+      for (let round = 0; round < 8; round++) {
+        const machine = story.machine('n1')
+        machine.kill(machine[role]?.process)
+        story.world.run(1_000)
+      }
+      assert.deepEqual(
+        story.primary.filter((name) => name === 'n1'),
+        [],
+      )
+      story.world.network.healAll()
+      story.settled()
+      assert.deepEqual(story.copies(), all)
+    }
+  })
+
+  test('its definition changes meanwhile: what was said with the grant counts, there and here', () => {
+    for (const [first, then] of [
+      [demote, {}],
+      [{}, demote],
+    ]) {
+      const story = new Copies(alone, first)
+      const [before] = tokens(story)
+      const { copy } = copiesOf(story.world.names).resources as Record<string, object>
+      story.part('n1')
+      story.put({ ...then, resources: { copy: { ...copy, parameters: { run: 'y' } } } as never })
+      story.elsewhere()
+      story.world.run(10_000)
+      const goesOn = first === demote
+      assert.deepEqual(story.copies(), goesOn ? all : ['n2', 'n3'])
+      assert.deepEqual([story.row('db:n1')?.holder?.token, story.row('db:n1')?.proof?.kind], [before, goesOn ? undefined : 'lease'])
+      story.world.network.healAll()
+      story.settled()
+    }
+  })
+
+  test('the group is deleted meanwhile: its name is held until the copy has ended', () => {
+    const story = new Copies(alone, demote)
+    outlived(story)
+    story.world.must({ kind: 'delete-group', group: db, operation: 'op', precondition: {} })
+    story.world.run(10_000)
+    assert.deepEqual(story.copies(), ['n1'])
+    assert.equal(story.world.leader?.daemon?.node?.state.get('scalables', db)?.deleting, true)
+    story.world.network.healAll()
+    story.world.until('it is gone', () => story.world.leader?.daemon?.node?.state.get('scalables', db) === undefined, 60_000)
+    assert.deepEqual(story.copies(), [])
+    story.settled()
   })
 })

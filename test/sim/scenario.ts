@@ -82,7 +82,13 @@ function copiesFor(seed: number, names: readonly NodeId[]): ScalableDefinition {
     ...copiesOf(names, random.pick([names.length, names.length, 2])),
     ...random.pick([{}, policyOf(seed + 1)]),
     ...(random.chance(0.4) ? { notify: true as const } : {}),
+    ...demotionOf(seed),
   }
+}
+
+/** Whether its copies go on without a lease, drawn apart. */
+function demotionOf(seed: number): Pick<ScalableDefinition, 'onQuorumLoss'> {
+  return new Random(seed ^ 0xde307e).chance(0.5) ? { onQuorumLoss: 'demote' } : {}
 }
 
 /** What follows failures of a group, drawn apart so that the rest of a seed's story stays as it is. */
@@ -314,7 +320,7 @@ class Clients {
     const put = { kind: 'put-group' as const, group, intent: null, precondition: {} }
     return [
       { ...put, definition: { ...shared, resources } },
-      { ...put, definition: { ...shared, resources: others } },
+      { ...put, definition: { ...shared, resources: others, ...demotionOf(world.options.seed) } },
       { ...put, definition: { ...shared, resources, nodes: world.names.slice(1), desired: 1 } },
       { kind: 'move-group', group, to: random.pick(world.names), operation },
       { kind: 'restart-group', group: `db:${random.pick(world.names)}` as never, operation },

@@ -51,7 +51,7 @@ interface WrittenGroup {
   readonly desired?: number
   readonly primary?: { readonly resources?: Readonly<Record<string, WrittenResource>> }
   readonly notify?: boolean
-  readonly onQuorumLoss?: QuorumLossPolicy | 'stop' | 'demote'
+  readonly onQuorumLoss?: QuorumLossPolicy | 'stop'
   readonly resources: Readonly<Record<string, WrittenResource>>
   readonly failoverMode?: NonNullable<FailurePolicy['failoverMode']>
   readonly onStopFailure?: 'block' | 'fence'
@@ -155,10 +155,6 @@ function normaliseOfflineProbe({ offlineProbe: written = {} }: WrittenGroup): { 
 }
 
 function readQuorumLoss({ onQuorumLoss = 'stop' }: WrittenGroup): Pick<GroupDefinition, 'onQuorumLoss'> {
-  if (onQuorumLoss === 'demote')
-    throw new ClusterError('NOT_YET', 'onQuorumLoss "demote" comes with a later version', {
-      fix: 'use "stop", or "freeze" where a short loss is to be waited out',
-    })
   return onQuorumLoss === 'stop' ? {} : { onQuorumLoss }
 }
 

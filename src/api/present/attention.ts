@@ -8,6 +8,7 @@ import {
   type Freeze,
   freezesOf,
   groupsOf,
+  heldBy,
   type Lapsed,
   levelInForce,
   mayStillRun,
@@ -16,6 +17,8 @@ import {
   offlineProbeOf,
   openCaseOf,
   openCases,
+  outlastsLease,
+  poisonOf,
   settingsOf,
   whyCaseHeld,
 } from '../../core/cluster/index.js'
@@ -95,18 +98,18 @@ function ofCases(view: View): readonly AttentionItem[] {
     if (step === null || row.attempts.some((attempt) => attempt.state === 'open')) return []
     const needed = view.leaderView?.needed.has(row.node) === true
     if (needed) {
-      const text = `${row.node} is condemned and not cut off: the voters left would be no quorum; ${waitingOf(row)}`
+      const text = `${row.node} is condemned and not cut off: the voters left would be no quorum; ${waitingOf(view, row)}`
       return [{ code: 'FENCE_WAITS', subject: row.node, text, fix: `bring other nodes back; ${step}` }]
     }
     const held = row.stage === 'CONDEMNED' ? whyCaseHeld(view.state, row, view.at) : undefined
     if (held !== undefined && (view.state.get('nodes', row.node)?.fencing.levels.length ?? 0) > 0) {
-      const text = `${row.node} is condemned and not cut off, for the brakes hold: ${held}; ${waitingOf(row)}`
+      const text = `${row.node} is condemned and not cut off, for the brakes hold: ${held}; ${waitingOf(view, row)}`
       const byHand = `POST /v1/nodes/${row.node}/fence {"node":"${row.node}","reason":"…"} cuts it off, POST /v1/brakes/release {"reason":"…"} lets all go on`
       return [{ code: 'BRAKES_HOLD', subject: row.node, text, fix: `${byHand}; ${step}` }]
     }
     const failed = row.attempts.filter((attempt) => attempt.state === 'failed').at(-1)
     const why = failed === undefined ? 'it has no fence device that was called' : `its fence device failed: ${failed.detail}`
-    const text = `${row.node} is condemned and not proved off (${why}); ${waitingOf(row)}`
+    const text = `${row.node} is condemned and not proved off (${why}); ${waitingOf(view, row)}`
     return [{ code: 'PROOF_MISSING', subject: row.node, text, fix: step }]
   })
 }
@@ -149,16 +152,22 @@ function hasEnded(at: LogTime, code: string, subject: string, what: string, laps
   return { code, subject, text, fix: `if work goes on there, ${again}; else POST /v1/${kind}/${subject}/clear` }
 }
 
-function waitingOf({ groups }: CaseRow): string {
-  return groups.length === 0 ? 'it held no groups' : `${groups.join(', ')} wait${groups.length === 1 ? 's' : ''} for it`
+function waitingOf({ state }: View, { groups, node, boot }: CaseRow): string {
+  if (groups.length === 0) return 'it held no groups'
+  const left = heldBy(state, node, boot)
+  if (left.length === 0) return 'what it held has ended'
+  const waits = `${left.join(', ')} wait${left.length === 1 ? 's' : ''} for it`
+  const goOn = left.filter((name) => outlastsLease(state.get('groups', name)?.holder?.pinned ?? {}))
+  return goOn.length === 0 ? waits : `${waits}; ${goOn.join(', ')} may go on there without a lease`
 }
 
 function ofGroups(view: View): readonly AttentionItem[] {
   return groupsOf(view.state).flatMap((group) => {
     const { state, waitingFor } = presentGroup(view, group)
     if (state === 'POISON') {
-      const text = `${group.name} rests: ${group.poisoned?.reason}`
-      return [{ code: 'GROUP_POISON', subject: group.name, text, fix: `find out why, then POST /v1/groups/${group.name}/clear` }]
+      const whole = group.part?.of ?? group.name
+      const text = `${group.name} rests: ${poisonOf(view.state, group)?.reason}`
+      return [{ code: 'GROUP_POISON', subject: group.name, text, fix: `find out why, then POST /v1/groups/${whole}/clear` }]
     }
     if (state !== 'UNKNOWN' && state !== 'FAILED' && state !== 'BLOCKED' && state !== 'DEGRADED') return []
     const { holder } = group

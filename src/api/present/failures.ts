@@ -49,7 +49,7 @@ export function presentBans(group: GroupRow, at: LogTime): Shown {
 }
 
 /** Null where no node was lost soon after a start of it. */
-export function presentPoison(group: GroupRow, at: LogTime): Shown | null {
+export function presentPoison(group: Pick<GroupRow, 'poisoned' | 'losses'>, at: LogTime): Shown | null {
   const { poisoned, losses = [] } = group
   if (poisoned === undefined && losses.length === 0) return null
   return {

@@ -1,5 +1,5 @@
 /** Groups as the API shows them. */
-import { freezesOf, type GroupRow, mayStillRun, type Reader } from '../../core/cluster/index.js'
+import { freezesOf, type GroupRow, mayStillRun, poisonOf, type Reader, wholeOf } from '../../core/cluster/index.js'
 import { rulesOf } from '../../core/planner/index.js'
 import { writtenForm } from '../cluster/definition.js'
 import type { View } from '../cluster/reading.js'
@@ -13,12 +13,19 @@ type Shown = Record<string, unknown>
 export function presentGroup(view: View, group: GroupRow): Shown {
   return {
     name: group.name,
-    state: groupState(group, holderSeen(view.state, group, view.leaderView), view.at),
+    state: groupState(resting(view, group), holderSeen(view.state, group, view.leaderView), view.at),
     intent: group.intent,
     holders: holdersOf(view.state, group),
     waitingFor: waitingFor(view, group),
     ...presentFreezes(view, group),
   }
+}
+
+/** With the poison of its whole, which is its own. */
+export function resting({ state }: View, group: GroupRow): GroupRow {
+  const poisoned = poisonOf(state, group)
+  const losses = wholeOf(state, group)?.losses ?? group.losses
+  return { ...group, ...(poisoned === undefined ? {} : { poisoned }), ...(losses === undefined ? {} : { losses }) }
 }
 
 function presentFreezes(view: View, group: GroupRow): Shown {
@@ -72,7 +79,7 @@ export function presentGroupWhole(view: View, group: GroupRow): Shown {
     failures: presentFailures(group, view.at),
     effectiveRules: rulesOf(group, (open ? holder?.pinned.resources : undefined) ?? group.definition.resources),
     halted: presentHalted(group, view.at),
-    poison: presentPoison(group, view.at),
+    poison: presentPoison(resting(view, group), view.at),
     failovers: presentFailovers(group, view.at),
     bans: presentBans(group, view.at),
     proof: group.proof,

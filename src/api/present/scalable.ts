@@ -3,6 +3,7 @@ import { type GroupRow, groupsOf, isUpAsWanted, mayStillRun, partRows, type Read
 import { writtenForm } from '../cluster/definition.js'
 import type { View } from '../cluster/reading.js'
 import type { GroupState } from '../schemas/index.js'
+import { presentPoison } from './failures.js'
 import { holdersOf, presentGroup } from './group.js'
 
 type Shown = Record<string, unknown>
@@ -78,6 +79,7 @@ export function presentScalableWhole(view: View, row: ScalableRow): Shown {
     ...presentScalable(view, row),
     revision: row.revision,
     definition: writtenForm(row.definition),
+    poison: presentPoison(row, view.at),
     parts: parts.map((part) => ({
       ...presentGroup(view, part),
       role: part.part?.role,

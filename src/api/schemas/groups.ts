@@ -181,8 +181,8 @@ const definitionKeys = {
   },
   onQuorumLoss: {
     ...choice(
-      'What a node without a lease does with it. `freeze`: its processes stand still for a part of emergencyStop, and go on if the lease comes back, else they are killed. `selfFence`: beside the stop, the watchdog resets the node. `demote` comes with a later version.',
-      ['stop', ...quorumLossPolicies, 'demote'],
+      'What a node without a lease does with it. `freeze`: its processes stand still for a part of emergencyStop, and go on if the lease comes back, else they are killed. `demote`, of a group with a primary role: the role ends, and the copies go on as replicas (docs/roles.md). `selfFence`: beside the stop, the watchdog resets the node.',
+      ['stop', ...quorumLossPolicies],
     ),
     default: 'stop',
   },

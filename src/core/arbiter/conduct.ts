@@ -22,6 +22,7 @@ import {
   nodesOf,
   openCaseOf,
   openCases,
+  outlastsLease,
   type Reader,
   whyCaseHeld,
 } from '../cluster/index.js'
@@ -323,7 +324,7 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
   const open = row.attempts.find((attempt) => attempt.state === 'open')
   const boot = bootsOf(view.state, row.node).find((candidate) => candidate.boot === row.boot)
   const replaced = currentBoot(view.state, row.node)?.boot !== row.boot
-  if (boot !== undefined && leaseCounts(view, boot.guard)) {
+  if (boot !== undefined && leaseCounts(view, boot.guard) && endsWithLease(view, row)) {
     const left = view.leases.untilExpired(row.node, row.boot, leaseBound(view.state, view.settings), boot.guard.emergencyStop, view.boot)
     if (left === 0)
       wanted.push({
@@ -353,6 +354,12 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
     })
   }
   return wanted
+}
+
+/** Not where all that it still holds are copies that go on without one. */
+function endsWithLease(view: ConductView, row: CaseRow): boolean {
+  const held = heldBy(view.state, row.node, row.boot).flatMap((name) => view.state.get('groups', name)?.holder ?? [])
+  return held.length === 0 || held.some(({ pinned }) => !outlastsLease(pinned))
 }
 
 function leaseCounts(view: ConductView, guard: { readonly guarded: boolean; readonly watchdog: string }): boolean {

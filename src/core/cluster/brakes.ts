@@ -48,7 +48,7 @@ function tooManyCauses(causesMax: number, causesWindow: number): string {
 export function whyHeld(reader: Reader, group: GroupRow, at: LogTime): string | undefined {
   const { causesMax, causesWindow } = settingsOf(reader)
   const causes = causesLately(reader, at)
-  const isKnown = causes.some(({ kind, subject }) => kind === 'group-failed' && subject === group.name)
+  const isKnown = causes.some(({ kind, subject }) => kind === 'group-failed' && subject === causeOf(group))
   return !isKnown && distinct(causes) >= causesMax ? tooManyCauses(causesMax, causesWindow) : undefined
 }
 
@@ -96,6 +96,11 @@ function causesLately(reader: Reader, at: LogTime): readonly CauseRow[] {
   const from = countedFrom(reader, at, settingsOf(reader).causesWindow)
   const all = reader.derived('causes', 'all', () => [...reader.rows('causes')].map(([, row]) => row))
   return all.filter((row) => row.at > from)
+}
+
+/** What a failure is counted for: all parts of a group that runs on several nodes are one. */
+export function causeOf({ name, part }: GroupRow): string {
+  return part?.of ?? name
 }
 
 /** A group that fails again and again is one cause: what bounds its moves are its own limits. */

@@ -8,6 +8,7 @@ import { type DiskName, logIndex, type NodeId } from '../../base/index.js'
 import { noteCause, whyCaseHeld } from './brakes.js'
 import type { Answering, Command } from './commands.js'
 import { type Context, refuse } from './context.js'
+import { outlastsLease } from './definition.js'
 import { heldOn, storageOf } from './disks.js'
 import { brakesLevel, levelInForce } from './features.js'
 import { forgetNotes } from './notes.js'
@@ -15,7 +16,7 @@ import { mayStillRun } from './orders.js'
 import { prove, proveBoot } from './ownership.js'
 import { noteNodeLoss } from './quarantine.js'
 import { recoveredTrigger } from './recovered-trigger.js'
-import type { Attempt, BootRow, CaseRow, Proof } from './rows.js'
+import type { Attempt, BootRow, CaseRow, GroupRow, Proof } from './rows.js'
 import { heldBy, isQuorumWithout, openCaseOf } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -308,14 +309,25 @@ export function leaseProof(context: Context, command: CommandOf<'lease-proof'>):
   if (command.judgedTerm !== context.term) refuse('PROOF_REFUSED', 'another leader judged this')
   const guarded = boot.guard.guarded && (boot.guard.watchdog === 'armed' || context.settings.acceptGuardianLease)
   if (!guarded) refuse('PROOF_REFUSED', `${command.node} has no armed watchdog`, { fix: 'fence it by a device, or acknowledge the case' })
-  proveBoot(
-    context,
-    boot,
-    'lease',
-    boot.condemned.caseId,
-    `its lease ran out ${command.waitedMs} ms ago at the latest, and its watchdog with it`,
-  )
+  const detail = `its lease ran out ${command.waitedMs} ms ago at the latest, and its watchdog with it`
+  const held = heldBy(context.draft, boot.node, boot.boot).map((name) => context.group(name))
+  const goOn = held.filter((group) => group.holder !== null && outlastsLease(group.holder.pinned))
+  if (goOn.length > 0) return leaseOver(context, boot, held, detail)
+  proveBoot(context, boot, 'lease', boot.condemned.caseId, detail)
   return {}
+}
+
+/** Copies go on there without a lease: it ends the tokens of everything else, and the case goes on for theirs. */
+function leaseOver(context: Context, boot: BootRow, held: readonly GroupRow[], detail: string): Value {
+  const ended = held.filter(mayStillRun).filter(({ holder }) => !outlastsLease(holder.pinned))
+  if (ended.length === 0) refuse('PROOF_REFUSED', `what ${boot.node} still holds goes on there without a lease`)
+  const caseId = boot.condemned?.caseId ?? null
+  const proof: Proof = { kind: 'lease', index: context.index, at: context.at, boot: boot.boot, caseId, detail }
+  for (const group of ended) prove(context, group, proof)
+  const row = caseId === null ? undefined : context.draft.get('cases', caseId)
+  const timeline = [...(row?.timeline ?? []), { stage: 'LEASE OVER', at: context.at, wall: context.wall, detail }]
+  if (row !== undefined) context.putCase({ ...row, timeline })
+  return { proved: ended.map(({ name }) => name) }
 }
 
 export function operatorProof(context: Context, command: CommandOf<'operator-proof'>): Value {

@@ -69,7 +69,7 @@ export function checkDefinition(definition: GroupDefinition, nodes: readonly str
   }
   const { onQuorumLoss } = definition
   if (onQuorumLoss !== undefined && !quorumLossPolicies.includes(onQuorumLoss))
-    return wrong(`onQuorumLoss is "${onQuorumLoss}"`, `use stop, ${quorumLossPolicies.join(' or ')}`)
+    return wrong(`onQuorumLoss is "${onQuorumLoss}"`, `use one of stop, ${quorumLossPolicies.join(', ')}`)
   const policy = checkPolicy(definition) ?? checkRules(definition)
   if (policy !== undefined) return policy
   const ring = dependencyRing(definition.resources)

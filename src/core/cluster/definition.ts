@@ -90,10 +90,16 @@ export const offlineProbeDefault: OfflineProbe = { interval: 60_000, onFound: 's
 /**
  * What a node does with the group when its lease has run out. Left out where it is `stop`: all is stopped at once. `freeze`: its
  * processes stand still for a part of the emergency stop, and go on where the lease comes back meanwhile, else they are killed.
- * `selfFence`: beside the stop, the node has its watchdog reset it.
+ * `demote`, of copies with a primary role: only the role ends, and the copies go on. `selfFence`: beside the stop, the node has its
+ * watchdog reset it.
  */
-export const quorumLossPolicies = ['freeze', 'selfFence'] as const
+export const quorumLossPolicies = ['freeze', 'demote', 'selfFence'] as const
 export type QuorumLossPolicy = (typeof quorumLossPolicies)[number]
+
+/** Whether what runs by this definition goes on without a lease: then the end of a lease is no proof of its end. */
+export function outlastsLease({ onQuorumLoss }: Pick<GroupDefinition, 'onQuorumLoss'>): boolean {
+  return onQuorumLoss === 'demote'
+}
 
 export interface GroupDefinition extends FailurePolicy {
   readonly mode: 'failover'

@@ -10,7 +10,7 @@ import type { Command } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { levelInForce, maintenanceLevel } from './features.js'
 import { mayStillRun, putOrder } from './orders.js'
-import type { Freeze, GroupRow, NodeRow } from './rows.js'
+import type { BootRow, Freeze, GroupRow, NodeRow } from './rows.js'
 import { partRows } from './scalable.js'
 import { openCaseOf, type Reader } from './state.js'
 
@@ -30,6 +30,12 @@ export function freezesOf(reader: Reader, group: GroupRow): readonly (Freeze & {
 /** What a node found of a group before this entry says nothing any more; 0 where nothing was frozen. */
 export function probedSince(reader: Reader, group: GroupRow, node: NodeId): LogIndex {
   return Math.max(group.probedSince ?? 0, reader.get('nodes', node)?.probedSince ?? 0) as LogIndex
+}
+
+/** This boot has looked whether the group, as it is defined now, runs there. */
+export function hasLooked(reader: Reader, group: GroupRow, boot: BootRow): boolean {
+  const probe = boot.probes[group.name]
+  return probe?.definition === group.resourcesRevision && (probe.since ?? 0) >= probedSince(reader, group, boot.node)
 }
 
 /** What is asked of a group by a person while it is frozen would not be done. Errors: FROZEN. */

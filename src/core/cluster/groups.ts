@@ -10,8 +10,9 @@ import { isLeaving } from './members.js'
 import { mayStillRun } from './orders.js'
 import { settleDuty } from './ownership.js'
 import type { GroupPart, GroupRow, ScalableRow } from './rows.js'
-import { checkAnyDefinition, partDefinitions, partRows, primaryName, refusePart, settleScalable } from './scalable.js'
+import { checkAnyDefinition, partDefinitions, partRows, primaryName, refusePart, wholeOf } from './scalable.js'
 import { nodesOf } from './state.js'
+import { settleScalable } from './whole.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 type Value = Record<string, unknown>
@@ -183,14 +184,19 @@ function changeable(context: Context, name: string): GroupRow {
 }
 
 /** It would wait for ever: nothing starts it before it is cleared. */
-function refuseResting(group: GroupRow): void {
-  if (group.poisoned !== undefined)
-    refuse('CONFLICT', `group ${group.name} rests: ${group.poisoned.reason}`, {
-      fix: `POST /v1/groups/${group.name}/clear once it is known what brought the nodes down`,
-    })
+function refuseResting(context: Context, group: GroupRow): void {
+  const whole = wholeOf(context.draft, group)
+  refusePoisoned(whole?.poisoned === undefined ? group : whole)
   if (group.halted === undefined) return
   refuse('CONFLICT', `group ${group.name} was stopped for its failures: ${group.halted.reason}`, {
     fix: `POST /v1/groups/${group.name}/clear once the cause is gone`,
+  })
+}
+
+function refusePoisoned({ name, poisoned }: Pick<GroupRow | ScalableRow, 'name' | 'poisoned'>): void {
+  if (poisoned === undefined) return
+  refuse('CONFLICT', `group ${name} rests: ${poisoned.reason}`, {
+    fix: `POST /v1/groups/${name}/clear once it is known what brought the nodes down`,
   })
 }
 
@@ -199,7 +205,7 @@ export function setIntent(context: Context, command: CommandOf<'set-intent'>): V
   if (scalable !== undefined) return setIntentOfAll(context, scalable, command)
   const group = changeable(context, command.group)
   refusePart(group, 'switched')
-  if (command.intent === 'ONLINE') refuseResting(group)
+  if (command.intent === 'ONLINE') refuseResting(context, group)
   context.startOperation(
     command.operation,
     command.intent === 'ONLINE' ? 'online' : 'offline',
@@ -223,11 +229,12 @@ function setIntentOfAll(context: Context, row: ScalableRow, { intent, operation 
   if (row.deleting) refuse('CONFLICT', `group ${row.name} is being deleted`)
   for (const part of parts) refuseFrozen(context, part)
   // What rests would be waited for in vain; of several instances one that does not is enough.
-  const able = parts.filter(({ halted, poisoned }) => halted === undefined && poisoned === undefined)
+  const able = parts.filter(({ halted }) => halted === undefined)
   const rests = parts.find(
     (part) => !able.includes(part) && (part.part?.role === 'primary' || !able.some((one) => one.part?.role === 'instance')),
   )
-  if (intent === 'ONLINE' && rests !== undefined) refuseResting(rests)
+  if (intent === 'ONLINE') refusePoisoned(row)
+  if (intent === 'ONLINE' && rests !== undefined) refuseResting(context, rests)
   context.startOperation(operation, intent === 'ONLINE' ? 'online' : 'offline', row.name, `${row.name} is to be ${intent}`)
   if (row.intent !== intent) {
     context.draft.put('scalables', row.name, { ...row, intent, revision: context.index })
@@ -238,6 +245,9 @@ function setIntentOfAll(context: Context, row: ScalableRow, { intent, operation 
       context.putGroup({ ...part, intent, move: intent === 'OFFLINE' ? null : move, revision: context.index })
     }
   }
+  // What does not run is to be said anew: whoever waits is told of now.
+  for (const part of partRows(context.draft, row.name))
+    if (intent === 'ONLINE' && !mayStillRun(part) && part.waitingFor !== null) context.putGroup({ ...part, waitingFor: null })
   settleScalable(context, row.name)
   return { operation }
 }
@@ -263,7 +273,7 @@ export function moveGroup(context: Context, command: CommandOf<'move-group'>): V
       fix: 'add it to "nodes" of the group first',
     })
   }
-  refuseResting(group)
+  refuseResting(context, group)
   if (group.intent !== 'ONLINE') refuse('CONFLICT', `group ${group.name} is to be offline`, { fix: `POST /v1/groups/${group.name}/online` })
   if (group.move !== null)
     refuse('CONFLICT', `group ${group.name} is on its way to ${group.move.to} already`, {
@@ -283,6 +293,8 @@ export function restartGroup(context: Context, command: CommandOf<'restart-group
   refuseWhole(context, command.group, 'restarted')
   const group = changeable(context, command.group)
   if (!mayStillRun(group)) refuse('CONFLICT', `group ${group.name} does not run`, { fix: `POST /v1/groups/${group.name}/online` })
+  // It would be stopped, and nothing of the whole starts while that rests.
+  refusePoisoned(wholeOf(context.draft, group) ?? group)
   context.startOperation(command.operation, 'restart', group.name, `restart ${group.name} on ${group.holder.node}`)
   context.putGroup({ ...group, restartAsked: { token: group.holder.token, operation: command.operation } })
   return { operation: command.operation }
@@ -327,7 +339,11 @@ export function noteAction(context: Context, command: CommandOf<'note-action'>):
 
 /** Forgets failures, bans, losses after its starts and that it rests for them; never a grant, a case or a due fencing. */
 export function clearGroup(context: Context, command: CommandOf<'clear-group'>): Value {
-  if (context.draft.get('scalables', command.group) === undefined) return clear(context, command)
+  const scalable = context.draft.get('scalables', command.group)
+  if (scalable === undefined) return clear(context, command)
+  const { poisoned, losses: _losses, ...rest } = scalable
+  context.draft.put('scalables', scalable.name, rest)
+  if (poisoned !== undefined) context.event('group.cleared', scalable.name, `${scalable.name} rests no more`)
   const cleared = partRows(context.draft, command.group).map((part) => clear(context, { ...command, group: part.name }))
   const sum = (what: 'failures' | 'bans') => cleared.reduce((all, one) => all + Number(one[what]), 0)
   return { failures: sum('failures'), bans: sum('bans') }

@@ -54,6 +54,7 @@ export { notableBoot, noteOf, notesMax, notesOf, noteValueMax } from './notes.js
 export { type CopyLists, copyEnvironment, copyLists, noticeEnvironment, openNotice } from './notices.js'
 export { mayStillRun } from './orders.js'
 export { notProbedYet, whyNotGrantable } from './ownership.js'
+export { poisonOf } from './poison.js'
 export { quarantineMax } from './quarantine.js'
 export * from './rows.js'
 export { whyNotFenceable } from './rule-fencing.js'
@@ -68,6 +69,7 @@ export {
   primaryOf,
   resourcesOf,
   scoreOf,
+  wholeOf,
   whyNoInstance,
 } from './scalable.js'
 export * from './state.js'

@@ -4,23 +4,24 @@
  * Invariant (P1, P4): a group never gets a new holder before its former one is proved unable to act. Everything that
  * gives a grant goes through `grant`, everything that ends a token through `prove` or `released`.
  */
-import { type BootId, type CaseId, invariant, type LogTime, type NodeId, tokenAt } from '../../base/index.js'
-import { noteCause, whyHeld } from './brakes.js'
+import { type BootId, type CaseId, type GroupName, invariant, type LogTime, type NodeId, tokenAt } from '../../base/index.js'
+import { causeOf, noteCause, whyHeld } from './brakes.js'
 import { agesOf, forgetCheckpoints } from './checkpoints.js'
 import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
-import { claimsOf, isUpdatable } from './definition.js'
+import { claimsOf, type GroupDefinition, isUpdatable, outlastsLease } from './definition.js'
 import { whyNotOnDisk } from './disks.js'
 import { isOnlyDegraded } from './failures.js'
 import { brakesLevel, carriedLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce, scalableLevel } from './features.js'
-import { probedSince, thaw } from './freezes.js'
+import { hasLooked, probedSince, thaw } from './freezes.js'
 import { announce, begunStep, endedStep } from './notices.js'
 import { type HeldGroup, mayStillRun, putOrder } from './orders.js'
-import { afterLoss, afterRelease } from './poison.js'
+import { afterLoss, afterRelease, poisonOf } from './poison.js'
 import type { Away, BootRow, DecisionRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
-import { settleScalable, whyNoInstance, whyNoPrimary } from './scalable.js'
+import { partRows, whyNoInstance, whyNoPrimary } from './scalable.js'
 import { bootsOf, openCases, type Reader } from './state.js'
+import { settleScalable } from './whole.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 
@@ -36,6 +37,8 @@ export const notProbedYet = 'the node has not looked yet whether it runs there a
 export interface GrantView {
   readonly draft: Reader
   readonly at: LogTime
+  /** An instance that is looked at as if its token had ended. */
+  readonly ended?: GroupName
   groups(): readonly GroupRow[]
   currentBoot(node: NodeId): BootRow | undefined
 }
@@ -49,7 +52,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (group.intent !== 'ONLINE') return 'the group is to be offline'
   if (group.frozen !== null) return 'the group is frozen'
   if (group.halted !== undefined) return 'the group was stopped for its failures and waits to be cleared'
-  if (group.poisoned !== undefined) return 'its starts were followed by the loss of nodes, and it waits to be cleared'
+  if (poisonOf(context.draft, group) !== undefined) return 'its starts were followed by the loss of nodes, and it waits to be cleared'
   if (!group.definition.nodes.includes(node)) return 'the node is not in the list of the group'
   if (mayStillRun(group)) return `its former holder ${group.holder.node} is not proved stopped`
   if (group.holder !== null && (group.proof === null || group.proof.boot !== group.holder.boot))
@@ -70,8 +73,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
     return 'a call to the fence device of the node is not over'
   }
   const probe = row.probes[group.name]
-  if (probe === undefined || probe.definition !== group.resourcesRevision) return notProbedYet
-  if ((probe.since ?? 0) < probedSince(context.draft, group, node)) return notProbedYet
+  if (probe === undefined || !hasLooked(context.draft, group, row)) return notProbedYet
   if (doubt !== undefined) return notProbedYet
   if (probe.result === 'unable') return `it cannot run there: ${probe.detail}`
   if (probe.result !== 'clean')
@@ -98,7 +100,9 @@ function whyNotPart(context: GrantView, group: GroupRow, node: NodeId, boot: Boo
   if (part === undefined) return undefined
   // What an older monitor would make of it is not what it is.
   if ((context.currentBoot(node)?.level ?? 0) < scalableLevel) return 'its software is of an earlier version'
-  return part.role === 'instance' ? whyNoInstance(context.draft, group, part.of) : whyNoPrimary(context.draft, group, part.of, node, boot)
+  return part.role === 'instance'
+    ? whyNoInstance(context.draft, group, part.of, context.ended)
+    : whyNoPrimary(context.draft, group, part.of, node, boot)
 }
 
 export function decide(context: Context, command: CommandOf<'decide'>): Record<string, unknown> {
@@ -194,6 +198,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
     case 'wait':
       if ((group.waitingFor ?? '') === decision.text) return 'it waits already'
       context.putGroup({ ...group, waitingFor: decision.text === '' ? null : decision.text })
+      if (group.part !== undefined) settleScalable(context, group.part.of)
       return undefined
     case 'forget':
       if (!group.deleting || mayStillRun(group) || group.doubts !== undefined) return 'what it was may still run'
@@ -215,7 +220,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
 function leavesFor(context: Context, group: GroupRow, text: string): string | undefined {
   if (levelInForce(context.draft) < brakesLevel) return undefined
   const held = whyHeld(context.draft, group, context.at)
-  if (held === undefined) noteCause(context, { kind: 'group-failed', subject: group.name, text: text.slice(0, 300), caseId: null })
+  if (held === undefined) noteCause(context, { kind: 'group-failed', subject: causeOf(group), text: text.slice(0, 300), caseId: null })
   return held
 }
 
@@ -254,8 +259,17 @@ function updated(context: Context, group: HeldGroup): HeldGroup {
   const { isolation: _wanted, storage: _later, ...definition } = group.definition
   const { isolation, storage } = holder.pinned
   const settled = { ...(isolation === undefined ? {} : { isolation }), ...(storage === undefined ? {} : { storage }) }
-  const pinned = { ...definition, ...settled }
+  const pinned = lastingAs(holder.pinned, { ...definition, ...settled })
   return { ...group, holder: { ...holder, pinned, pinnedRevision: group.resourcesRevision, report } }
+}
+
+/**
+ * Its node goes by what it was told with the grant, so the log does too: whether the end of a lease ends this token never changes
+ * under it. Else a node that has not heard of the change would run on what others take for ended.
+ */
+function lastingAs(before: GroupDefinition, { onQuorumLoss, ...after }: GroupDefinition): GroupDefinition {
+  if (!outlastsLease(before) && onQuorumLoss !== 'demote') return { ...after, ...(onQuorumLoss === undefined ? {} : { onQuorumLoss }) }
+  return { ...after, ...(before.onQuorumLoss === undefined ? {} : { onQuorumLoss: before.onQuorumLoss }) }
 }
 
 /** What a stop for a failure leaves behind: the node is passed over, or the group stays stopped. */
@@ -276,13 +290,27 @@ function left(context: Context, group: HeldGroup, { ban, halt }: Extract<Planned
   }
 }
 
-/** Whether another node could be granted the group if its holder were out of the way. */
+/** Whether another node could be granted the group if its holder were out of the way; of an instance, whether there is another one, or could be. */
 function couldGoElsewhere(context: Context, group: HeldGroup): boolean {
-  const freed = { ...group, holder: null }
+  if (group.part?.role !== 'instance') return isGrantableBeside(context, { ...group, holder: null }, group.holder.node)
+  const view: GrantView = {
+    draft: context.draft,
+    at: context.at,
+    ended: group.name,
+    groups: () => context.groups(),
+    currentBoot: (node) => context.currentBoot(node),
+  }
+  const others = partRows(context.draft, group.part.of).filter(({ name, part }) => name !== group.name && part?.role === 'instance')
+  return others.some((other) =>
+    mayStillRun(other) ? other.holder.report.state === 'ONLINE' : isGrantableBeside(view, other, group.holder.node),
+  )
+}
+
+function isGrantableBeside(context: GrantView, group: GroupRow, beside: NodeId): boolean {
   return group.definition.nodes.some((node) => {
     const boot = context.currentBoot(node)?.boot
-    const isActive = node !== group.holder.node && context.draft.get('nodes', node)?.duty === 'active'
-    return isActive && boot !== undefined && whyNotGrantable(context, freed, node, boot) === undefined
+    const isActive = node !== beside && context.draft.get('nodes', node)?.duty === 'active'
+    return isActive && boot !== undefined && whyNotGrantable(context, group, node, boot) === undefined
   })
 }
 

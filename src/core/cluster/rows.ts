@@ -313,6 +313,9 @@ export interface ScalableRow {
   readonly deleting: boolean
   /** The step of one of its parts of which the copies are told; left out where there is none. */
   readonly notice?: Notice
+  /** Losses that followed starts of any of its parts, and what they lead to, as of a group that runs on one node. */
+  readonly losses?: readonly StartLoss[]
+  readonly poisoned?: { readonly at: LogTime; readonly reason: string }
 }
 
 /** One start, stop, promotion or demotion. Numbered by the entry that said so. */

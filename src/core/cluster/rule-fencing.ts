@@ -3,7 +3,7 @@
  * a case for, and only where nothing speaks against it.
  */
 import type { NodeId, Token } from '../../base/index.js'
-import { brakesOf, noteCause } from './brakes.js'
+import { brakesOf, causeOf, noteCause } from './brakes.js'
 import type { Context } from './context.js'
 import type { GroupRow, Holder } from './rows.js'
 import { isQuorumWithout, metaOf, openCases, type Reader, votingNodes } from './state.js'
@@ -41,7 +41,7 @@ export function fenceForFailure(
   context.startOperation(operationOf(group, group.holder.token), 'fence', node, `${askerOf(group)}: ${text}`)
   noteCause(context, {
     kind: 'group-failed',
-    subject: group.name,
+    subject: causeOf(group),
     text: `${group.name} failed on ${node}, which is fenced for it`,
     caseId: null,
   })

@@ -7,7 +7,7 @@
  * for each part without being said again (P1, P4, P5), the primary role among them.
  */
 import { ClusterError, type GroupName, type NodeId, type ResourceName } from '../../base/index.js'
-import { type Context, refuse } from './context.js'
+import { refuse } from './context.js'
 import {
   type AnyDefinition,
   claimsOf,
@@ -18,7 +18,7 @@ import {
 } from './definition.js'
 import { checkDefinition, checkRules } from './definition-check.js'
 import type { FailureRule } from './failure-policy.js'
-import { mayStillRun } from './orders.js'
+import { type HeldGroup, mayStillRun } from './orders.js'
 import type { GroupPart, GroupRow, ScalableRow } from './rows.js'
 import type { Reader } from './state.js'
 
@@ -59,7 +59,7 @@ export function partDefinitions(of: GroupName, scalable: ScalableDefinition): re
   const definition: GroupDefinition = {
     ...policy,
     ...rulesOfPrimary(rules, [...roles.map(([name]) => name), ...Object.keys(primary.resources)]),
-    // What stands still for a while goes on as the primary, and nothing of a role could stand still.
+    // What stands still for a while goes on as the primary, and nothing of a role could stand still. A role ends with the lease.
     ...(onQuorumLoss === 'selfFence' ? { onQuorumLoss } : {}),
     nodes,
     resources: { ...Object.fromEntries(roles), ...primary.resources },
@@ -102,7 +102,7 @@ export function checkAnyDefinition(of: GroupName, definition: AnyDefinition, nod
       `"${promotable[0]}" is promotable, and the group runs on one node only`,
       'use "mode": "scalable", or leave "promotable" out',
     )
-  return checkDefinition(definition, nodes) ?? refuseDemote(definition.rules ?? [])
+  return checkDefinition(definition, nodes) ?? refuseDemotion(definition) ?? refuseDemote(definition.rules ?? [])
 }
 
 function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: readonly string[]): ClusterError | undefined {
@@ -125,18 +125,31 @@ function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: rea
   if (claim !== undefined)
     return wrong(`every instance would hold ${claim}`, 'one node at a time holds an address: put it into "primary": {"resources": …}')
   const promotable = Object.keys(resources).filter((name) => resources[name as ResourceName]?.promotable === true)
-  if (promotable.length === 0)
-    return primary === undefined
-      ? (checkRules({ ...others, mode: 'failover', rules }) ?? refuseDemote(rules))
-      : wrong('"primary" is given, and no resource is promotable', 'give the one with two roles "promotable": true, or leave "primary" out')
-  if (primary === undefined) return checkRules({ ...others, mode: 'failover', rules }) ?? refuseDemote(rules)
+  if (promotable.length === 0 && primary !== undefined)
+    return wrong(
+      '"primary" is given, and no resource is promotable',
+      'give the one with two roles "promotable": true, or leave "primary" out',
+    )
+  if (primary === undefined) return refuseDemotion(definition) ?? checkRules({ ...others, mode: 'failover', rules }) ?? refuseDemote(rules)
   if (definition.onQuorumLoss === 'freeze')
-    return wrong('onQuorumLoss is "freeze", and a primary that stands still could not be demoted', 'use "stop"')
+    return wrong(
+      'onQuorumLoss is "freeze", and a primary that stands still could not be demoted',
+      'use "demote": the copies go on as replicas; or "stop"',
+    )
   const twice = Object.keys(primary.resources).find((name) => resources[name as ResourceName] !== undefined)
   if (twice !== undefined) return wrong(`"${twice}" is in "resources" and in "primary"`, 'give each its own name')
   const role = partDefinitions(of, { ...definition, rules: [] }).at(-1)
   const all = { ...others, mode: 'failover' as const, rules, resources: resourcesOf(definition) }
   return (role === undefined ? undefined : checkDefinition(role.definition, nodes)) ?? checkRules(all)
+}
+
+/** Pacemaker's `no-quorum-policy=demote` quietly means `stop` for what has no role; here that is to be said. */
+function refuseDemotion({ onQuorumLoss }: Pick<GroupDefinition, 'onQuorumLoss'>): ClusterError | undefined {
+  if (onQuorumLoss !== 'demote') return undefined
+  return wrong(
+    'onQuorumLoss is "demote", and the group has no primary role that could be given up',
+    'use "stop", which is what Pacemaker makes of it there; or give the resource with two roles "promotable": true, in a group of "mode": "scalable"',
+  )
 }
 
 function refuseDemote(rules: readonly FailureRule[]): ClusterError | undefined {
@@ -146,6 +159,11 @@ function refuseDemote(rules: readonly FailureRule[]): ClusterError | undefined {
 
 function wrong(detail: string, fix: string): ClusterError {
   return new ClusterError('INVALID_DEFINITION', detail, { fix })
+}
+
+/** The group that it is a part of; undefined where it is none, or nothing is left of that. */
+export function wholeOf(reader: Reader, { part }: GroupRow): ScalableRow | undefined {
+  return part === undefined ? undefined : reader.get('scalables', part.of)
 }
 
 /** Its parts that are there, in the order of their names. */
@@ -166,12 +184,12 @@ export function refusePart(group: GroupRow, what: string): void {
   refuse('CONFLICT', `${group.name} is ${is} of ${of} and is not ${what} by itself`, { fix: `ask it of ${of}` })
 }
 
-/** Why another instance is not granted now; undefined where it may be. */
-export function whyNoInstance(reader: Reader, group: GroupRow, of: GroupName): string | undefined {
+/** Why another instance is not granted now; undefined where it may be. `ended` is counted as if its token had ended. */
+export function whyNoInstance(reader: Reader, group: GroupRow, of: GroupName, ended?: GroupName): string | undefined {
   const row = reader.get('scalables', of)
   if (row === undefined || row.deleting) return `${of} is being deleted`
   const running = partRows(reader, of).filter((other) => other.part?.role === 'instance' && mayStillRun(other))
-  const others = running.filter(({ name }) => name !== group.name)
+  const others = running.filter(({ name }) => name !== group.name && name !== ended)
   if (others.length < row.definition.desired) return undefined
   const where = others.map(({ holder }) => holder?.node).join(', ')
   return `${row.definition.desired} of ${of} are wanted, and there are as many (${where})`
@@ -209,30 +227,14 @@ export function scoreOf(reader: Reader, group: GroupRow, of: GroupName, node: No
   )
 }
 
-/** Ends what waited for the whole, and forgets it once its last part is gone. */
-export function settleScalable(context: Context, of: GroupName): void {
-  const row = context.draft.get('scalables', of)
-  if (row === undefined) return
-  const parts = partRows(context.draft, of)
-  if (row.deleting && parts.length === 0) {
-    context.draft.delete('scalables', of)
-    for (const { id, kind } of context.runningOperations(of))
-      context.endOperation(id, kind === 'delete' ? 'done' : 'failed', `group ${of} is deleted`)
-    return
-  }
-  const isUp = isUpAsWanted(row, parts)
-  const isDown = !parts.some((part) => mayStillRun(part))
-  for (const { id, kind } of context.runningOperations(of)) {
-    if (kind === 'online' && isUp) context.endOperation(id, 'done', `${of} runs as wanted`)
-    if (kind === 'offline' && isDown && row.intent === 'OFFLINE') context.endOperation(id, 'done', `${of} is offline`)
-  }
-}
-
 /** As many instances as wanted, and the primary role where there is one. */
 export function isUpAsWanted({ definition }: ScalableRow, parts: readonly GroupRow[]): boolean {
-  const isOnline = (group: GroupRow) => mayStillRun(group) && group.holder.report.state === 'ONLINE' && group.holder.order.wanted === 'run'
-  const online = parts.filter(isOnline)
+  const online = parts.filter(isOnlinePart)
   const instances = online.filter(({ part }) => part?.role === 'instance').length
   const primary = parts.find(({ part }) => part?.role === 'primary')
-  return instances >= definition.desired && (primary === undefined || isOnline(primary))
+  return instances >= definition.desired && (primary === undefined || isOnlinePart(primary))
+}
+
+export function isOnlinePart(group: GroupRow): group is HeldGroup {
+  return mayStillRun(group) && group.holder.report.state === 'ONLINE' && group.holder.order.wanted === 'run'
 }

@@ -7,7 +7,7 @@
  */
 import { type BootInstant, bootInstant, type GroupName, type ResourceName, type Token } from '../../base/index.js'
 import { primaryOf } from '../cluster/index.js'
-import { cellOf, type GroupHost, GroupRun, isAddress, type MonitorEffect, type RunRecord } from '../monitor/index.js'
+import { cellOf, type GroupHost, GroupRun, isAddress, isCalm, type MonitorEffect, type RunRecord } from '../monitor/index.js'
 import type { GuardianEffect, GuardianEvent } from './events.js'
 
 /** Share of the time that orderly stops may take; the rest is for killing and verifying. */
@@ -36,6 +36,8 @@ export class Emergency {
   readonly #kills = new Map<number, RunRecord>()
   /** Groups that stand still and may yet go on. */
   readonly #spared: Set<GroupName>
+  /** Copies that go on without a lease, as long as nothing is done about them and their role can be ended without them. */
+  readonly #goingOn: Set<GroupName>
   /** Groups whose processes stood still: killed before anything else is done with them. */
   readonly #frozen: Set<GroupName>
   readonly #begun = new Set<string>()
@@ -51,11 +53,16 @@ export class Emergency {
     open: ReadonlyMap<GroupName, Token>,
     now: BootInstant,
     budget: number,
-    { spared = [], frozen = [] }: { readonly spared?: Iterable<GroupName>; readonly frozen?: Iterable<GroupName> } = {},
+    {
+      spared = [],
+      frozen = [],
+      goingOn = [],
+    }: { readonly spared?: Iterable<GroupName>; readonly frozen?: Iterable<GroupName>; readonly goingOn?: Iterable<GroupName> } = {},
   ) {
     this.reason = reason
     this.#spared = new Set(spared)
     this.#frozen = new Set(frozen)
+    this.#goingOn = new Set(goingOn)
     this.#host = host
     this.#now = now
     this.#hurryAt = bootInstant(now + budget * orderlyShare)
@@ -87,6 +94,10 @@ export class Emergency {
       if (standsStill) this.#frozen.add(group)
     }
     this.#sealAll(groups)
+    this.#readAgain()
+  }
+
+  #readAgain() {
     if (this.#phase !== 'ending') return // They are among the records that are still to be read.
     this.#phase = 'reading'
     this.#host.emit({ kind: 'read-records' })
@@ -96,8 +107,11 @@ export class Emergency {
     if (this.#phase !== 'reading') return
     this.#now = now
     this.#phase = 'ending'
+    // Its start or stop was ended with the monitor: who comes after that one would not know.
+    for (const record of event.readable) if (!isCalm(record)) this.#goingOn.delete(record.group)
+    for (const lost of event.unreadable) this.#goingOn.delete(lost.group)
     const isNew = ({ group, token }: { readonly group: GroupName; readonly token: Token }) =>
-      !this.#spared.has(group) && !this.#begun.has(`${group}@${token}`)
+      !this.#spared.has(group) && !this.#goingOn.has(group) && !this.#begun.has(`${group}@${token}`)
     const [readable, unreadable] = [event.readable.filter(isNew), event.unreadable.filter(isNew)]
     for (const { group, token } of [...readable, ...unreadable]) this.#begun.add(`${group}@${token}`)
     // A record may have been written since the tokens were sealed.
@@ -172,7 +186,14 @@ export class Emergency {
       } else if (JSON.stringify(run.record()) !== before) {
         this.#host.emit({ kind: 'write-record', record: run.record() })
       }
+      // Nobody can tell its role: it ends with the copy.
+      if (!run.finished && run.settled) for (const copy of run.copies) this.#endToo(copy)
     }
+  }
+
+  /** A copy that was to go on. */
+  #endToo(copy: GroupName) {
+    if (this.#goingOn.delete(copy)) this.#readAgain()
   }
 
   #sealAll(tokens: ReadonlyMap<GroupName, Token>) {
@@ -225,6 +246,8 @@ export class Emergency {
     if (effect.kind === 'begin') {
       this.#host.emit({ kind: 'begin', action: effect.action, request: effect.request })
     } else if (effect.kind === 'kill') {
+      // What is killed for its role is ended in order, not left for a copy that runs.
+      if (effect.cellOf !== undefined) this.#endToo(effect.cellOf)
       this.#host.emit({ ...effect, timeout: Math.max(leastTime, this.#endAt - this.#now) })
     } else if (effect.kind === 'cancel') {
       this.#host.emit(effect)

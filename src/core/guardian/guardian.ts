@@ -95,6 +95,8 @@ export class GuardianCore {
   readonly #frozen = new Map<GroupName, Frozen>()
   /** Of these it was tried in vain under this token. */
   readonly #unfreezable = new Map<GroupName, Token>()
+  /** Copies that go on without a lease, as far as that was said. */
+  readonly #goingOn = new Map<GroupName, Token>()
   /** What an earlier guardian froze still stands still, perhaps: to be looked for once, and killed first if it has to end. */
   #mayBeFrozen = false
   #mayInherit = false
@@ -241,6 +243,7 @@ export class GuardianCore {
     this.#concludeEmergency(now)
     this.#freeze(now)
     this.#endFrozen(now)
+    this.#tellGoingOn(now)
     if (this.#emergency !== undefined) this.#takeLeftOut(this.#emergency, now)
     if (this.#emergency === undefined) {
       const reason = this.#emergencyReason(now)
@@ -275,8 +278,32 @@ export class GuardianCore {
     return this.#view.open.size === 0 && this.#view.isKnown !== false
   }
 
+  /** Nothing is open that must end with the lease. */
+  get #isNothingDue(): boolean {
+    return this.#view.isKnown !== false && [...this.#view.open].every(([group, token]) => this.#goesOn(group, token))
+  }
+
   /**
-   * Fed only while it would still reset the machine in time, or once nothing may run: wherever this process hangs, the machine is
+   * A copy that goes on without a lease, as a replica: its token is ended by nothing that a lease could prove (`outlastsLease`). Not
+   * once its end has begun, nor when this process leaves and nobody would be left to keep it.
+   */
+  #goesOn(group: GroupName, token: Token): boolean {
+    if (this.#leaving !== undefined || this.#view.policies?.get(group) !== 'demote') return false
+    const ending = Math.max(this.#view.seals.get(group) ?? -1, this.#left?.tokens[group] ?? -1, this.#emergency?.tokens.get(group) ?? -1)
+    return ending < token
+  }
+
+  #tellGoingOn(now: BootInstant) {
+    if (this.#leaseHolds(now)) return this.#goingOn.clear()
+    for (const [group, token] of this.#view.open) {
+      if (this.#goingOn.get(group) === token || !this.#goesOn(group, token)) continue
+      this.#goingOn.set(group, token)
+      this.#emit({ kind: 'log', text: `${group} goes on as a replica: the lease has run out` })
+    }
+  }
+
+  /**
+   * Fed only while it would still reset the machine in time, or once nothing may run that must end with the lease: wherever this process hangs, the machine is
    * reset by the deadline and the emergency stop together. At other times it is left to count.
    *
    * Twice its time has to fit, for Linux feeds a watchdog once more when whoever holds it dies, and to open it is to feed it. This
@@ -286,7 +313,7 @@ export class GuardianCore {
     const { watchdogTimeout, emergencyStop } = this.#config
     if (watchdogTimeout === undefined || this.#resetting || now - this.#fedAt < watchdogTimeout / 8) return
     const inTime = now + bootClockGrain + 2 * watchdogTimeout <= this.#view.deadline + emergencyStop
-    if (!inTime && !this.#isNothingOpen) return
+    if (!inTime && !this.#isNothingDue) return
     this.#fedAt = now
     this.#emit({ kind: 'feed-watchdog' })
   }
@@ -294,7 +321,8 @@ export class GuardianCore {
   /** Why everything must end now; undefined when nothing must. */
   #emergencyReason(now: BootInstant): string | undefined {
     if (this.#left?.phase === 'stopping') return 'an emergency stop had begun'
-    const due = this.#leaseHolds(now) ? [] : [...this.#view.open].filter(([group]) => !this.#frozen.has(group))
+    const isDue = ([group, token]: [GroupName, Token]) => !this.#frozen.has(group) && !this.#goesOn(group, token)
+    const due = this.#leaseHolds(now) ? [] : [...this.#view.open].filter(isDue)
     if (due.length === 0) return undefined
     const tried = this.#left?.tokens ?? {}
     const fresh = due.some(([group, token]) => (tried[group] ?? -1) < token)
@@ -313,7 +341,8 @@ export class GuardianCore {
 
   #begin(reason: string, spared: ReadonlyMap<GroupName, unknown>, frozen: readonly GroupName[], now: BootInstant) {
     const host = { emit: (effect: GuardianEffect) => this.#emit(effect), newAction: () => ++this.#lastAction }
-    const open = new Map([...this.#view.open].filter(([group]) => !spared.has(group)))
+    const goingOn = new Map([...this.#view.open].filter(([group, token]) => this.#goesOn(group, token)))
+    const open = new Map([...this.#view.open].filter(([group]) => !spared.has(group) && !goingOn.has(group)))
     const tokens = Object.fromEntries(open)
     this.#emit({ kind: 'log', text: `emergency stop of ${open.size} groups: ${reason}` })
     this.#haveReset(open, now)
@@ -324,7 +353,11 @@ export class GuardianCore {
     const left = this.#view.deadline + this.#config.emergencyStop - now
     const budget = Math.max(0, Math.min(this.#config.emergencyStop, left))
     const inherited = this.#mayInherit ? [...open.keys()].filter((group) => this.#view.policies?.get(group) === 'freeze') : []
-    this.#emergency = new Emergency(host, reason, open, now, budget, { spared: spared.keys(), frozen: [...frozen, ...inherited] })
+    this.#emergency = new Emergency(host, reason, open, now, budget, {
+      spared: spared.keys(),
+      frozen: [...frozen, ...inherited],
+      goingOn: goingOn.keys(),
+    })
   }
 
   /** One of the groups wants its node reset where the lease is over: nothing has to be fed any more. */
@@ -340,7 +373,9 @@ export class GuardianCore {
   /** What it spared because it was to stand still, and does not: it ends with the rest, within the same time. */
   #takeLeftOut(emergency: Emergency, now: BootInstant) {
     if (this.#leaseHolds(now)) return
-    const left = [...this.#view.open].filter(([group, token]) => !this.#frozen.has(group) && (emergency.tokens.get(group) ?? -1) < token)
+    const isLeft = ([group, token]: [GroupName, Token]) =>
+      !this.#frozen.has(group) && !this.#goesOn(group, token) && (emergency.tokens.get(group) ?? -1) < token
+    const left = [...this.#view.open].filter(isLeft)
     if (left.length === 0) return
     const taken = new Map(left)
     this.#haveReset(taken, now)

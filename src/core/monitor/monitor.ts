@@ -16,9 +16,9 @@ import {
   type Token,
   unreachable,
 } from '../../base/index.js'
-import { primaryOf, supportedLevel } from '../cluster/index.js'
+import { instanceName, primaryOf, supportedLevel } from '../cluster/index.js'
 import { Calls } from './calls.js'
-import type { MonitorEffect, MonitorEvent } from './events.js'
+import type { MethodRequest, MonitorEffect, MonitorEvent } from './events.js'
 import { GroupRun } from './group-run.js'
 import type { GroupReport, MonitorOrder } from './protocol.js'
 import type { ContainmentPlace, UnreadableRecord } from './record.js'
@@ -414,7 +414,10 @@ export class MonitorCore {
 
   #hostOf(group: GroupName): GroupHost {
     return {
-      emit: (effect) => this.#emit(effect),
+      emit: (effect) => {
+        if (effect.kind === 'begin') this.#makeWay(effect.request)
+        this.#emit(effect)
+      },
       newAction: () => {
         const action = ++this.#lastAction
         this.#actions.set(action, group)
@@ -429,6 +432,12 @@ export class MonitorCore {
         return primary !== undefined && !primary.finished && !primary.settled
       },
     }
+  }
+
+  /** A promotion or a demotion, and the look whether it was one, do not wait for a probe of the copy, which may take its whole time. */
+  #makeWay({ group, definition: { role }, node, resource }: MethodRequest) {
+    const isChanging = this.#groups.get(group)?.resource(resource)?.state !== 'ONLINE'
+    if (role !== undefined && isChanging) this.#groups.get(instanceName(role.of, node))?.resource(resource)?.yieldToRole()
   }
 
   #emit(effect: MonitorEffect) {

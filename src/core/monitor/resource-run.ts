@@ -304,6 +304,11 @@ export class ResourceRun {
     if (kind === 'probe' || ((kind === 'start' || kind === 'settle' || kind === 'reload') && mayEndStart)) this.#cancel()
   }
 
+  /** Makes way for what is done with its role: of both, one action runs at a time. Only a probe that comes again by itself does. */
+  yieldToRole() {
+    if (this.#activity?.kind === 'probe' && this.#activity.purpose === 'periodic') this.#cancel()
+  }
+
   /** The time for an orderly stop is over. */
   hurry() {
     this.allowRetry()

@@ -139,12 +139,17 @@ function halt(holder: HolderInput, rule: string, text: string, candidates?: read
   return act({ kind: 'stop', token: holder.token, ban: null, halt: true }, rule, text, candidates)
 }
 
+/** Without this node it would run elsewhere, or what it is one instance of does. */
+function canGoOn({ part, candidates }: GroupInput, holder: HolderInput): boolean {
+  if (part?.role === 'instance') return part.elsewhere === true
+  return candidates.some((candidate) => candidate.node !== holder.node && ruledOut(candidate) === undefined)
+}
+
 /** Not where nobody else could take the group: then it would only be gone. */
 function standBy(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string): FailureAnswer {
   const here = input.candidates.find((candidate) => candidate.node === holder.node)
   if (here !== undefined && here.duty !== 'active') return { kind: 'left', rule: rule.name }
-  const elsewhere = input.candidates.some((candidate) => candidate.node !== holder.node && ruledOut(candidate) === undefined)
-  if (!elsewhere) {
+  if (!canGoOn(input, holder)) {
     const text = `${what}; ${holder.node} would go to standby, and no other node can take ${input.group} now${byRule(rule)}`
     return { kind: 'left', rule: rule.name, text, candidates: table(input) }
   }
@@ -154,8 +159,7 @@ function standBy(input: GroupInput, holder: HolderInput, rule: NamedRule, what: 
 
 /** Only where the device, the other voters and open cases allow it, and another node could take the group then. */
 export function fence(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string, otherwise: string): FailureAnswer {
-  const elsewhere = input.candidates.some((candidate) => candidate.node !== holder.node && ruledOut(candidate) === undefined)
-  const obstacle = holder.fenceObstacle ?? (elsewhere ? undefined : `no other node can take ${input.group} now`)
+  const obstacle = holder.fenceObstacle ?? (canGoOn(input, holder) ? undefined : `no other node can take ${input.group} now`)
   if (obstacle !== undefined) {
     const text = `${what}; ${holder.node} is not fenced for it: ${obstacle}${byRule(rule)}; ${otherwise}`
     return { kind: 'left', rule: rule.name, text, candidates: table(input) }

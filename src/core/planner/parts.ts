@@ -60,7 +60,10 @@ export function partInput(shared: SharedParts, group: GroupRow, view: PartsView)
 
 function instanceInput({ state, instances }: SharedParts, group: GroupRow, of: GroupName, view: PartsView): PartInput {
   const all = instances.get(of) ?? []
-  const desired = state.get('scalables', of)?.definition.desired ?? 0
+  const whole = state.get('scalables', of)
+  const desired = whole?.definition.desired ?? 0
+  // What is stopped for a change would not be started again.
+  const rests = whole?.poisoned !== undefined
   const running = all.filter((one) => mayStillRun(one))
   const primary = state.get('groups', primaryName(of))
   const primaryAt = primary?.part?.role === 'primary' && mayStillRun(primary) ? primary.holder.node : undefined
@@ -71,14 +74,20 @@ function instanceInput({ state, instances }: SharedParts, group: GroupRow, of: G
   const better = all.slice(0, all.indexOf(group)).filter((one) => !mayStillRun(one) && view.mightRun(one))
   const outranked = !mayStillRun(group) && running.length + better.length >= desired
   const others = running.filter((one) => one.name !== group.name && one.holder !== null && view.isAlive(one.holder.node))
+  const isElsewhere = (one: GroupRow) =>
+    one.name !== group.name &&
+    (mayStillRun(one)
+      ? one.holder.report.state === 'ONLINE' && view.isAlive(one.holder.node)
+      : running.length <= desired && view.mightRun(one))
   return {
     role: 'instance',
     of,
     ...(surplus ? { surplus: true as const } : {}),
     ...(outranked ? { outranked: true as const } : {}),
-    ...(isChanged(group) && !isItsTurn(group, others, isOfPrimary) ? { notItsTurn: true as const } : {}),
+    ...(isChanged(group) && (rests || !isItsTurn(group, others, isOfPrimary)) ? { notItsTurn: true as const } : {}),
     ...(isChanged(group) && changesProgram(group) ? { takesDown: true as const } : {}),
     ...(primary !== undefined && isOfPrimary(group) && mayStillRun(group) ? { primary: primary.name } : {}),
+    ...(mayStillRun(group) && all.some(isElsewhere) ? { elsewhere: true as const } : {}),
   }
 }
 

@@ -86,7 +86,8 @@ function judge(input: GroupInput): Verdict | undefined {
     return held ? stopHeld(input, 'halted', text) : wait(input, 'halted', text)
   }
   if (input.poisoned !== undefined) {
-    const text = `${input.group} rests: ${input.poisoned}; find out why, then POST /v1/groups/${input.group}/clear to run it again`
+    const whole = input.part?.of ?? input.group
+    const text = `${whole} rests: ${input.poisoned}; find out why, then POST /v1/groups/${whole}/clear to run it again`
     return held ? stopHeld(input, 'poison', text) : wait(input, 'poison', text)
   }
   if (held) return judgeHeld(input, holder)

@@ -36,6 +36,8 @@ export type PartInput =
       readonly takesDown?: true
       /** The primary role is held here and has to go first. */
       readonly primary?: GroupName
+      /** Another one runs, or could if this one were out of the way. */
+      readonly elsewhere?: true
       readonly notice?: NoticeInput
     }
   /** `leaves`: why the copy that holds the role is not one any more, or soon will not be. */

@@ -17,6 +17,7 @@ import {
   notProbedYet,
   openCases,
   type PlannedDecision,
+  poisonOf,
   type Reader,
   whyHeld,
   whyNoInstance,
@@ -131,10 +132,15 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
     ...(judged ? policyInput(group, holder, view.at) : {}),
     ...(judged && level >= brakesLevel ? brakesInput(view, group) : {}),
     ...(group.halted === undefined ? {} : { halted: group.halted.reason }),
-    ...(group.poisoned === undefined ? {} : { poisoned: group.poisoned.reason }),
+    ...poisonInput(view, group),
     candidates: group.definition.nodes.map((node, at) => candidateInput(view, shared, group, node, at + 1)),
     ...partOf(view, shared, group),
   }
+}
+
+function poisonInput(view: PlannerView, group: GroupRow): Pick<GroupInput, 'poisoned'> {
+  const poisoned = poisonOf(view.state, group)
+  return poisoned === undefined ? {} : { poisoned: poisoned.reason }
 }
 
 function partOf(view: PlannerView, shared: Shared, group: GroupRow): Pick<GroupInput, 'part'> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type BootId, bootInstant, encode, type GroupName, type NodeId, type Token } from '../../../src/base/index.js'
+import type { QuorumLossPolicy } from '../../../src/core/cluster/index.js'
 import { GuardianCore, type GuardianEffect, type GuardianEvent, type KeptRole, statementGroups } from '../../../src/core/guardian/index.js'
 import type { ContainmentPlace, MethodResult, ResourceRecord, RunRecord } from '../../../src/core/monitor/index.js'
 import { payloadMax } from '../../../src/io/datagram/index.js'
@@ -39,7 +40,7 @@ class Script {
   now = 1_000
   deadline = 2_000
   open = new Map<GroupName, Token>()
-  policies = new Map<GroupName, 'freeze' | 'selfFence'>()
+  policies = new Map<GroupName, QuorumLossPolicy>()
   told: readonly GroupName[] = []
   seals = new Map<GroupName, Token>()
   answer: Extract<GuardianEffect, { kind: 'answer' }>['answer'] | undefined
@@ -508,6 +509,83 @@ describe('a group that is to stand still', () => {
     core.step({ kind: 'resumed', running: ['daemon', 'monitor'], emergency: undefined }, bootInstant(1_000))
     const kinds = core.step({ kind: 'looked', ...view }, bootInstant(1_990)).map(({ kind }) => kind)
     assert.ok(kinds.includes('kill-monitors') && !kinds.includes('freeze'), kinds.join())
+  })
+})
+
+describe('a copy that goes on without a lease', () => {
+  const h = 'h' as GroupName
+  const going = (...others: GroupName[]) => {
+    const script = new Script()
+    script.look()
+    for (const group of [g, ...others]) script.open.set(group, one)
+    script.policies.set(g, 'demote')
+    shows(script.look(1_989), '')
+    return script
+  }
+
+  test('is left alone at the deadline and for as long as there is none, open and unsealed', () => {
+    const script = going()
+    for (const now of [1_990, 4_000, 7_500, 60_000]) shows(script.look(now), '')
+    assert.deepEqual([script.ask()?.emergency, script.ask()?.open, script.ask()?.sealed], ['none', { [g]: one }, {}])
+    shows(script.step({ kind: 'process-ended', role: 'monitor' }), '')
+    shows(script.look(), 'spawn monitor')
+  })
+
+  test('is not touched by the stop of the others, whose tokens alone are stated', () => {
+    const script = going(h)
+    shows(script.look(1_990), 'emergency stopping \n seal h 1 \n kill-monitors')
+    script.step({ kind: 'monitors-killed', gone: true })
+    shows(script.records(record({ db: {} }), { ...record({ db: {} }), group: h }), '1 stop db')
+    script.done(1)
+    script.killed(2)
+    shows(script.done(3, 'stopped'), 'delete h \n emergency stopped')
+    assert.deepEqual([script.ask()?.sealed, script.ask()?.open], [{ [h]: one }, { [g]: one }])
+    shows(script.look(20_000), '')
+  })
+
+  test('and is being started or stopped when the others are ended is ended with them', () => {
+    for (const found of [record({ db: { state: 'STARTING' } }), { ...record({ db: {} }), wanted: 'stop' as const }]) {
+      const script = going(h)
+      script.look(1_990)
+      script.step({ kind: 'monitors-killed', gone: true })
+      assert.ok(script.records(found, { ...record({ db: {} }), group: h }).includes('seal g 1'))
+    }
+  })
+
+  test('and whose end has begun is ended: its token is sealed', () => {
+    const script = going()
+    script.seals.set(g, one)
+    shows(script.look(1_990), 'emergency stopping \n seal g 1 \n kill-monitors')
+  })
+
+  test('is ended when the guardian is told to stop, and taken over by a later one', () => {
+    const script = going()
+    script.look(3_000)
+    script.step({ kind: 'terminated' })
+    for (const role of ['daemon', 'monitor'] as const) {
+      script.step({ kind: 'process-ended', role })
+      script.look(script.now + 10)
+    }
+    assert.ok(script.seals.has(g))
+    const later = new Script(['daemon', 'monitor'], { phase: 'stopping', tokens: { [h]: one } })
+    later.open = new Map([
+      [g, one],
+      [h, one],
+    ])
+    later.policies.set(g, 'demote')
+    later.deadline = 900
+    shows(later.look(), 'emergency stopping \n seal h 1 \n kill-monitors')
+  })
+
+  test('keeps the watchdog fed, which resets the machine where the others do not end in time', () => {
+    const feeds = (open: readonly GroupName[]) => {
+      const core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000, watchdogTimeout: 2_000 })
+      core.step({ kind: 'resumed', running: ['daemon', 'monitor'], emergency: undefined }, bootInstant(1_000))
+      const view = { seals: new Map(), policies: new Map([[g, 'demote' as const]]) }
+      const looked = { kind: 'looked' as const, deadline: bootInstant(2_000), open: new Map(open.map((name) => [name, one])), ...view }
+      return core.step(looked, bootInstant(20_000)).some(({ kind }) => kind === 'feed-watchdog')
+    }
+    assert.deepEqual([feeds([g]), feeds([g, h])], [true, false])
   })
 })
 

@@ -215,6 +215,36 @@ test('a hundred resources that are probed every second are spread over it, and n
   assert.ok(fullest < 40, `${fullest} probes within a tenth of a second`)
 })
 
+test('a probe of a copy that is under way makes way for a promotion and a demotion, and comes again', () => {
+  const script = new Script()
+  const copy = { ...agent(), promotable: true as const, probeDeep: { interval: 600_000, timeout: 60_000 } }
+  const part = (name: string) => name as typeof g
+  const asPrimary = { ...copy, role: { of: part('db') } }
+  script.run({ ip: copy }, { group: part('db:n1') })
+  script.done(1)
+  shows(script.wake(), '2 probe ip')
+  shows(script.run({ ip: asPrimary }, { group: part('db:primary') }), 'record \n cancel 2 \n 3 start ip \n says STARTING ip=STARTING')
+  script.done(2, 'cancelled')
+  script.done(3)
+  const begun = script.wake()
+  assert.match(begun.join(), /^\d+ probe ip$/)
+  const last = Number(begun[0]?.split(' ')[0])
+  const both = [...begun, ...script.passes(1_200)].flatMap((line) => /^(\d+) probe ip$/.exec(line)?.[1] ?? []).map(Number)
+  assert.equal(both.length, 2, 'of the copy, and of the role')
+  const cancelled = (lines: readonly string[]) => lines.filter((line) => line.startsWith('cancel'))
+  const [own] = cancelled(script.order({ kind: 'stop', group: part('db:primary'), token: token(1), sequence: 9 }))
+  const [ofRole, ofCopy] =
+    own === `cancel ${last}` ? [last, ...both.filter((one) => one !== last)] : [...both.filter((one) => one !== last), last]
+  assert.equal(own, `cancel ${ofRole}`)
+  const demoting = script.done(ofRole ?? 0, 'cancelled')
+  assert.deepEqual(cancelled(demoting), [`cancel ${ofCopy}`])
+  script.done(ofCopy ?? 0, 'cancelled')
+  const demotion = Math.max(...both) + 1
+  const again = Number(/^(\d+) probe ip$/.exec(script.passes(2_000).find((line) => line.includes('probe')) ?? '')?.[1])
+  assert.ok(again > demotion)
+  assert.deepEqual(cancelled(script.done(demotion)), [`cancel ${again}`], 'before the look whether it is a replica now')
+})
+
 test('counts: a window fills, slides and is told', () => {
   const count = new ProbeCount({ interval: 1, timeout: 1, failAfter: { failures: 3, of: 4 } })
   assert.deepEqual([count.failed('a'), count.failed('b')], [false, false])

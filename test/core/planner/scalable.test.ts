@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { GroupName, NodeId, Token } from '../../../src/base/index.js'
 import {
+  type AnyDefinition,
   type Command,
   instanceName,
   mayStillRun,
@@ -12,7 +13,7 @@ import {
   scalableLevel,
 } from '../../../src/core/cluster/index.js'
 import { decide, plannerVersion } from '../../../src/core/planner/index.js'
-import { address, Database, definition, n1, n2, n3, resources } from '../cluster/database.js'
+import { address, Database, definition, n1, n2, n3, resources, withWatchdog } from '../cluster/database.js'
 
 const db = 'db' as GroupName
 const primary = primaryName(db)
@@ -123,6 +124,8 @@ class Played extends Database {
   }
 }
 
+const onlineOf = ({ resources: all }: { readonly resources: object }) =>
+  Object.fromEntries(Object.keys(all).map((name) => [name, { state: 'ONLINE' as const }]))
 const formed = () => new Played().formedAt(scalableLevel)
 
 describe('instances', () => {
@@ -206,6 +209,58 @@ describe('instances', () => {
     assert.equal(statusOf('op3'), 'done')
     assert.equal(database.state.get('scalables', db), undefined)
     assert.deepEqual(partRows(database.state, db), [])
+  })
+
+  test('online is over when every instance that can run runs, and says which does not and why', () => {
+    const database = formed()
+    database.put(withPrimary())
+    database.play(40)
+    const online = (operation: string) => {
+      database.ok({ kind: 'set-intent', group: db, intent: 'OFFLINE', operation: `${operation}-off` })
+      database.play(40)
+      database.ok({ kind: 'set-intent', group: db, intent: 'ONLINE', operation })
+      assert.equal(database.state.get('operations', operation)?.status, 'running')
+    }
+    const result = (operation: string) => {
+      const { status, result: text } = database.state.get('operations', operation) ?? {}
+      return `${status}: ${text}`
+    }
+    database.ok({ kind: 'set-duty', node: n2, duty: 'standby', operation: null })
+    online('op1')
+    database.play(40)
+    assert.match(result('op1'), /^done: db runs on n1, n3; db:n2 does not: no node can take db:n2 now \(n2: it is standby\)$/)
+    database.ok({ kind: 'set-intent', group: db, intent: 'ONLINE', operation: 'op2' })
+    database.play(40)
+    assert.match(result('op2'), /^done: .*db:n2 does not/, 'asked once more')
+    database.ok({ kind: 'set-duty', node: n2, duty: 'active', operation: null })
+    database.play(40)
+    database.down.add(n3)
+    database.condemned(n3)
+    database.play(40)
+    database.ok({ kind: 'set-intent', group: db, intent: 'ONLINE', operation: 'op3' })
+    database.play(40)
+    assert.match(result('op3'), /db:n3 does not: waiting for proof that n3 can no longer act/, 'a token that is open there')
+  })
+
+  test('online waits for what is still being looked for, and for the primary', () => {
+    const database = formed()
+    database.put(withPrimary())
+    database.ok({ kind: 'set-intent', group: db, intent: 'ONLINE', operation: 'op' })
+    const status = () => database.state.get('operations', 'op')?.status
+    for (const { name } of partRows(database.state, db).filter(({ name: one }) => one !== at(n3)))
+      for (const node of database.row(name).definition.nodes) database.probed(node, name)
+    const step = () => {
+      const liveness = { isAlive: () => true, isJoining: () => false }
+      const decisions = decide({ state: database.state, at: database.at as never, liveness })
+      database.ok({ kind: 'decide', decisions, plannerVersion })
+      for (const { name, holder } of partRows(database.state, db))
+        if (holder?.report.state === 'GRANTED') database.say(name, { state: 'ONLINE', resources: onlineOf(holder.pinned), failure: null })
+    }
+    for (let round = 0; round < 8; round++) step()
+    assert.match(database.row(at(n3)).waitingFor ?? '', /has not looked yet/)
+    assert.equal(status(), 'running')
+    database.play(40)
+    assert.equal(status(), 'done')
   })
 
   test('a part is not defined, switched or deleted by itself; a mode does not change', () => {
@@ -366,6 +421,224 @@ describe('of copies that are as good as each other', () => {
     database.ok({ kind: 'set-duty', node: n2, duty: 'standby', operation: null })
     database.play()
     assert.equal(database.holders()[primary], n3)
+  })
+})
+
+describe('copies that go on without a lease', () => {
+  const lease = (node: NodeId): Command => ({
+    kind: 'lease-proof',
+    node,
+    boot: `${node}-1` as never,
+    judgedTerm: 1 as never,
+    waitedMs: 0,
+  })
+  /** The primary is on n1, which is condemned. */
+  const lost = (change: Partial<ScalableDefinition> = { onQuorumLoss: 'demote' }) => {
+    const database = formed()
+    for (const node of [n1, n2, n3]) database.boot(node, `${node}-1`, withWatchdog)
+    database.put(withPrimary(change))
+    database.play(40)
+    assert.equal(database.holders()[primary], n1)
+    database.down.add(n1)
+    database.condemned(n1)
+    return database
+  }
+
+  test('the end of the lease ends the token of the role, and not theirs: the case goes on for them', () => {
+    const database = lost()
+    database.ok(lease(n1))
+    assert.deepEqual([database.row(primary).proof?.kind, database.row(at(n1)).proof], ['lease', null])
+    assert.equal(database.case().stage, 'CONDEMNED')
+    database.refused(lease(n1), 'PROOF_REFUSED', /goes on there without a lease/)
+    database.play(40)
+    assert.equal(database.holders()[primary], n2)
+    database.ok(database.attemptResult(true))
+    assert.deepEqual([database.row(at(n1)).proof?.kind, database.case().stage], ['fenced', 'PROVED'])
+  })
+
+  test('they count as long as nothing else has ended them: of two, a third one does not start', () => {
+    const database = lost({ onQuorumLoss: 'demote', desired: 2 })
+    database.ok(lease(n1))
+    database.play(40)
+    assert.deepEqual(database.holders(), { [at(n1)]: n1, [at(n2)]: n2, [primary]: n2 })
+    database.refused({ kind: 'want-member', member: 'm-n1' as never, wanted: 'gone' }, 'CONFLICT', /holds db:n1/)
+    database.ok(database.attemptResult(true))
+    database.play(40)
+    assert.equal(database.holders()[at(n3)], n3)
+  })
+
+  test('whether a lease ends them is settled with the grant', () => {
+    for (const [first, then] of [
+      ['demote', undefined],
+      [undefined, 'demote'],
+    ] as const) {
+      const policy = (onQuorumLoss: 'demote' | undefined) => (onQuorumLoss === undefined ? {} : { onQuorumLoss })
+      const database = formed()
+      database.put(withPrimary(policy(first)))
+      database.play(40)
+      const held = database.row(at(n2)).holder?.token
+      const changed = withPrimary(policy(then))
+      const program = Object.fromEntries(
+        Object.entries(changed.resources).map(([name, one]) => [name, { ...one, parameters: { run: 'other' } }]),
+      )
+      database.put({ ...changed, resources: program as ScalableDefinition['resources'] })
+      database.play(80)
+      const { holder, resourcesRevision } = database.row(at(n2))
+      assert.deepEqual([holder?.token, holder?.pinnedRevision], [held, resourcesRevision], 'taken on in place')
+      assert.equal(holder?.pinned.onQuorumLoss, first)
+    }
+  })
+
+  test('the role itself never outlasts one, nor does anything that nobody promotes', () => {
+    const database = lost()
+    assert.equal(database.row(primary).holder?.pinned.onQuorumLoss, undefined)
+    const put = (written: AnyDefinition): Command => ({
+      kind: 'put-group',
+      group: 'other' as GroupName,
+      definition: written,
+      intent: null,
+      precondition: {},
+    })
+    database.refused(put(scalable({ onQuorumLoss: 'demote' })), 'INVALID_DEFINITION', /no primary role/)
+    database.refused(put(definition({ onQuorumLoss: 'demote' })), 'INVALID_DEFINITION', /no primary role/)
+  })
+})
+
+describe('what befalls nodes counts for the whole', () => {
+  const up = (change: Partial<ScalableDefinition> = {}, of = withPrimary) => {
+    const database = formed()
+    database.ok({ kind: 'patch-settings', patch: { poisonWindow: '60s', quarantineThreshold: 0, causesMax: 100, fencingMax: 100 } })
+    database.put(of(change))
+    database.play(60)
+    return database
+  }
+  /** It is switched off, and comes back with another boot. */
+  const crash = (database: Played, node: NodeId, id: string, trigger = 'silent') => {
+    database.down.add(node)
+    database.ok(database.openCase(node, id, { trigger }))
+    const arbiter = [n1, n2, n3].find((other) => other !== node && !database.down.has(other)) as NodeId
+    database.ok({ kind: 'condemn', caseId: id as never, attempt: database.attempt(1, arbiter), reason: 'silent', answering: [n1, n2, n3] })
+    database.ok(database.attemptResult(true, 1, id))
+    database.play(60)
+    database.ok({ kind: 'recover-case', caseId: id as never, conclusion: 'over' })
+    database.boot(node, `${node}-after-${id}`)
+    database.down.delete(node)
+    database.play(60)
+  }
+  const whole = (database: Played) => database.state.get('scalables', db)
+
+  test('starts of two copies that were followed by the loss of their nodes: nothing of it is started, what has run for long goes on', () => {
+    const database = up()
+    database.at += 100_000
+    crash(database, n2, 'c1') // Long after its start: none of its doing.
+    assert.equal(whole(database)?.losses, undefined)
+    database.at += 10_000
+    crash(database, n2, 'c2')
+    database.at += 10_000
+    crash(database, n3, 'c3')
+    assert.equal(whole(database)?.poisoned, undefined, 'n3 had run for long')
+    database.at += 10_000
+    crash(database, n3, 'c4')
+    const { poisoned } = whole(database) ?? {}
+    assert.match(poisoned?.reason ?? '', /loss of n2 10s later \(case c2\), and the next one by that of n3 10s later \(case c4\)/)
+    assert.deepEqual(database.holders(), { [at(n1)]: n1, [primary]: n1 }, 'n2 had just been started too')
+    for (const command of [
+      { kind: 'set-intent', group: db, intent: 'ONLINE', operation: 'op' },
+      { kind: 'move-group', group: db, to: n2, operation: 'op' },
+      { kind: 'restart-group', group: at(n1), operation: 'op' },
+    ] as const)
+      database.refused(command, 'CONFLICT', /db rests/)
+    assert.match(database.row(at(n3)).waitingFor ?? '', /POST \/v1\/groups\/db\/clear/)
+    database.ok({ kind: 'clear-group', group: db })
+    assert.deepEqual([whole(database)?.poisoned, whole(database)?.losses], [undefined, undefined])
+    database.play(60)
+    assert.equal(Object.keys(database.holders()).length, 4)
+  })
+
+  test('copies of a changed definition, lost one after the other while it goes from one to the next', () => {
+    const database = up()
+    database.at += 3_600_000
+    const shape = withPrimary()
+    const { app } = shape.resources as { app: object }
+    database.put({ ...shape, resources: { app: { ...app, parameters: { run: 'bad' } } } as unknown as ScalableDefinition['resources'] })
+    database.play(60)
+    database.at += 5_000
+    crash(database, n2, 'c1')
+    database.at += 5_000
+    crash(database, n3, 'c2')
+    assert.notEqual(whole(database)?.poisoned, undefined)
+  })
+
+  test('a power cut of all, soon after all were started, is none of its doing', () => {
+    const database = up()
+    database.at += 5_000
+    for (const node of [n1, n2, n3]) database.down.add(node)
+    for (const node of [n1, n2, n3]) {
+      database.boot(node, `${node}-2`)
+      database.down.delete(node)
+      for (const { name, holder } of partRows(database.state, db))
+        if (holder?.node === node && holder.boot === (`${node}-1` as never)) database.probed(node, name, 'clean', holder.pinnedRevision)
+    }
+    database.play(60)
+    assert.equal(whole(database)?.poisoned, undefined)
+    assert.equal(Object.keys(database.holders()).length, 4)
+  })
+
+  test('one that has run for long since forgives what was before its start', () => {
+    const database = up()
+    database.at += 5_000
+    crash(database, n2, 'c1')
+    assert.equal(whole(database)?.losses?.length, 1)
+    database.at += 60_001
+    crash(database, n3, 'c2')
+    assert.equal(whole(database)?.poisoned, undefined)
+    assert.equal(whole(database)?.losses, undefined, 'the copy on n2 has run well since')
+  })
+
+  test('a stop that fails: the node of a copy is fenced where another copy goes on; and two of them are enough', () => {
+    const database = up({ onStopFailure: 'fence' }, scalable)
+    const fails = (node: NodeId, id: string) => {
+      database.stuck.add(at(node))
+      database.ok({ kind: 'restart-group', group: at(node), operation: id })
+      database.play(60)
+      const failure = { resource: 'app' as never, event: 'stop-failed', detail: 'it hangs', restartNumber: 0, number: 1 }
+      database.say(at(node), { state: 'UNKNOWN', resources: { ['app' as never]: { state: 'UNKNOWN' } }, failure })
+      database.play(60)
+      const asked = [...database.state.rows('operations')].find(([, one]) => one.kind === 'fence' && one.status === 'running')?.[1]
+      assert.equal(asked?.subject, node)
+      database.stuck.delete(at(node))
+      crash(database, node, id, `asked by ${asked?.detail}`)
+    }
+    database.at += 5_000
+    fails(n1, 'c1')
+    const causes = () => [...database.state.rows('causes')].map(([, { kind, subject }]) => `${kind} ${subject}`)
+    assert.ok(causes().includes('group-failed db'), 'the whole is the cause')
+    database.at += 5_000
+    fails(n2, 'c2')
+    assert.match(whole(database)?.poisoned?.reason ?? '', /loss of n1 .* n2/)
+  })
+
+  test('the last copy is not fenced for a stop that fails', () => {
+    const database = up({ onStopFailure: 'fence', desired: 1 }, scalable)
+    for (const node of [n2, n3]) database.ok({ kind: 'set-duty', node, duty: 'standby', operation: null })
+    database.play(60)
+    database.stuck.add(at(n1))
+    database.ok({ kind: 'restart-group', group: at(n1), operation: 'op' })
+    database.play(60)
+    database.say(at(n1), { state: 'UNKNOWN', resources: { ['app' as never]: { state: 'UNKNOWN' } }, failure: null })
+    database.play(60)
+    assert.match(database.row(at(n1)).waitingFor ?? '', /n1 is not fenced for it: no other node can take db:n1 now/)
+    database.ok({ kind: 'set-duty', node: n2, duty: 'active', operation: null })
+    database.play(60)
+    assert.match(database.row(at(n1)).waitingFor ?? '', /n1 is being fenced/)
+  })
+
+  test('a copy that fails can send its node to standby, where another one goes on', () => {
+    const database = up({ rules: [{ event: 'died', action: 'standbyNode' }] }, scalable)
+    database.died(n1)
+    database.play(60)
+    assert.equal(database.state.get('nodes', n1)?.duty, 'standby')
+    assert.deepEqual(database.holders(), { [at(n2)]: n2, [at(n3)]: n3 })
   })
 })
 
