@@ -558,6 +558,8 @@ function endTokens(context: Context, boot: BootRow, proof: Proof): void {
 /** Ends one token. */
 export function prove(context: Context, group: GroupRow & { readonly holder: Holder }, proof: Proof): void {
   invariant(proof.boot === group.holder.boot, 'a proof is of the holder it ends (P4)', { group: group.name, proof: proof.boot })
+  const outlasts = outlastsLease(group.holder.pinned)
+  invariant(proof.kind !== 'lease' || !outlasts, 'what goes on without a lease is not ended by one (P4)', { group: group.name })
   const after = afterLoss(context, group, proof)
   context.putGroup({ ...endResourceRestart(context, after, `the token of ${group.holder.node} has ended`), proof, waitingFor: null })
   endFence(context, group, group.holder.token, proof.detail)

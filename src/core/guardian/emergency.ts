@@ -91,6 +91,7 @@ export class Emergency {
     this.#now = now
     for (const group of groups.keys()) {
       this.#spared.delete(group)
+      this.#goingOn.delete(group)
       if (standsStill) this.#frozen.add(group)
     }
     this.#sealAll(groups)

@@ -558,6 +558,17 @@ describe('a copy that goes on without a lease', () => {
     shows(script.look(1_990), 'emergency stopping \n seal g 1 \n kill-monitors')
   })
 
+  test('is ended with the others where the guardian is told to stop meanwhile', () => {
+    const script = going(h)
+    const both = [record({ db: {} }), { ...record({ db: {} }), group: h }] as const
+    script.look(1_990)
+    script.step({ kind: 'monitors-killed', gone: true })
+    shows(script.records(...both), '1 stop db')
+    script.step({ kind: 'terminated' })
+    shows(script.look(2_000), 'seal g 1 \n read-records')
+    shows(script.records(...both), '2 stop db')
+  })
+
   test('is ended when the guardian is told to stop, and taken over by a later one', () => {
     const script = going()
     script.look(3_000)
