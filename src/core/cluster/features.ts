@@ -11,6 +11,7 @@ import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
 
 /** The highest level that this version understands. */
 export const supportedLevel = 5
+// Level 5 has not been released: until it is, its meanings may change, and builds of it from before are not to be mixed with later ones.
 
 /** Brought rules for failures: what groups and decisions may say of them, and what rows keep for them. */
 export const failureRulesLevel = 2

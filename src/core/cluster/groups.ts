@@ -73,8 +73,8 @@ function putScalable(
     if (stays && old.deleting) refuseHeldName(old.name, old.holder?.node)
     if (!stays && !old.deleting) markDeleted(context, old)
   }
-  const createdIndex = found?.createdIndex ?? context.index
-  context.draft.put('scalables', name, { name, definition, createdIndex, revision: context.index, intent, deleting: false })
+  const { notice: _notice, ...kept } = found ?? { name, createdIndex: context.index }
+  context.draft.put('scalables', name, { ...kept, definition, revision: context.index, intent, deleting: false })
   context.event(
     found === undefined ? 'group.created' : 'group.changed',
     name,
@@ -294,7 +294,8 @@ export function restartGroup(context: Context, command: CommandOf<'restart-group
   const group = changeable(context, command.group)
   if (!mayStillRun(group)) refuse('CONFLICT', `group ${group.name} does not run`, { fix: `POST /v1/groups/${group.name}/online` })
   // It would be stopped, and nothing of the whole starts while that rests.
-  refusePoisoned(wholeOf(context.draft, group) ?? group)
+  const whole = wholeOf(context.draft, group)
+  if (whole !== undefined) refusePoisoned(whole)
   context.startOperation(command.operation, 'restart', group.name, `restart ${group.name} on ${group.holder.node}`)
   context.putGroup({ ...group, restartAsked: { token: group.holder.token, operation: command.operation } })
   return { operation: command.operation }

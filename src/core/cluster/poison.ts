@@ -36,18 +36,21 @@ export function afterLoss<Row extends GroupRow & { readonly holder: Holder }>(co
   const after = sinceStart(group.holder, story?.openedAt ?? context.at)
   const loss = after > poisonWindow ? undefined : { node, boot, at: context.at, after, caseId: proof.caseId }
   const startedAt = startOf(group.holder)
-  if (whole === undefined) return loss === undefined ? forgiven(group) : counted(context, group, loss, startedAt)
+  if (whole === undefined) return loss === undefined ? forgiven(group) : counted(context, group, loss, loss, startedAt)
   const known = { ...whole, losses: stillCounting(context, whole) }
-  const next = loss === undefined ? forgiven(known, startedAt) : counted(context, known, loss, startedAt)
+  const next = loss === undefined ? forgiven(known, startedAt) : counted(context, known, loss, shortest(known, loss), startedAt)
   context.draft.put('scalables', whole.name, next)
   if (whole.poisoned === undefined && next.poisoned !== undefined) restParts(context, next, next.poisoned)
   return group
 }
 
-function counted<Subject extends Counted>(context: Context, group: Subject, loss: StartLoss, startedAt: number): Subject {
-  // Several parts of one group may be lost with one boot: what was started last tells.
-  const [same] = (group.losses ?? []).filter((one) => one.boot === loss.boot)
-  const kept = same !== undefined && same.after < loss.after ? same : loss
+/** Several parts of one group may be lost with one boot: what was started last tells. */
+function shortest({ losses = [] }: Counted, loss: StartLoss): StartLoss {
+  const same = losses.find((one) => one.boot === loss.boot)
+  return same !== undefined && same.after < loss.after ? same : loss
+}
+
+function counted<Subject extends Counted>(context: Context, group: Subject, loss: StartLoss, kept: StartLoss, startedAt: number): Subject {
   const losses = [...(group.losses ?? []).filter((one) => one.boot !== loss.boot), kept].slice(-lossesKept)
   const first = losses.findLast((one) => one.node !== loss.node && isFollowedBy(one, loss, startedAt))
   if (first === undefined || group.poisoned !== undefined) return { ...group, losses }

@@ -110,7 +110,11 @@ export class Emergency {
     this.#phase = 'ending'
     // Its start or stop was ended with the monitor: who comes after that one would not know.
     for (const record of event.readable) if (!isCalm(record)) this.#goingOn.delete(record.group)
-    for (const lost of event.unreadable) this.#goingOn.delete(lost.group)
+    for (const lost of event.unreadable) {
+      this.#goingOn.delete(lost.group)
+      // Nobody could demote the copy of a role that is known of no more.
+      for (const copy of this.#goingOn) if (primaryOf(copy) === lost.group) this.#goingOn.delete(copy)
+    }
     const isNew = ({ group, token }: { readonly group: GroupName; readonly token: Token }) =>
       !this.#spared.has(group) && !this.#goingOn.has(group) && !this.#begun.has(`${group}@${token}`)
     const [readable, unreadable] = [event.readable.filter(isNew), event.unreadable.filter(isNew)]

@@ -683,6 +683,8 @@ export class ResourceRun {
   }
 
   #kill() {
+    // Whoever goes on with a kill that was broken off kills again: what is left of the copy may still be the primary.
+    if (this.behaviour.isRole) this.#unsure = true
     const action = this.#context.host.newAction()
     this.#activity = { kind: 'kill', action, cancelled: false }
     this.#emit({ kind: 'kill', action, ...this.#reference, place: this.#place, ...cellOf(this.definition, this.#context.start.node) })

@@ -112,10 +112,12 @@ function changesProgram({ definition, holder }: GroupRow): boolean {
 function primaryInput({ state }: SharedParts, group: GroupRow, of: GroupName, leaves: PartsView['leaves']): PartInput {
   if (!mayStillRun(group)) return { role: 'primary', of }
   const { node, boot, pinned } = group.holder
+  // What is stopped for a change would not be started again.
+  const rests = state.get('scalables', of)?.poisoned !== undefined
   const awaitsCopy = Object.entries(pinned.resources).some(
     ([name, one]) => one.role !== undefined && !isSameProgram(one, group.definition.resources[name as never]),
   )
-  const input = { role: 'primary' as const, of, ...(awaitsCopy ? { awaitsCopy: true as const } : {}) }
+  const input = { role: 'primary' as const, of, ...(awaitsCopy || rests ? { awaitsCopy: true as const } : {}) }
   const instance = state.get('groups', instanceName(of, node))
   if (instance === undefined || !mayStillRun(instance) || instance.holder.boot !== boot)
     return { ...input, leaves: `${of} does not run there any more` }

@@ -588,6 +588,18 @@ describe('a copy that goes on without a lease', () => {
     shows(later.look(), 'emergency stopping \n seal h 1 \n kill-monitors')
   })
 
+  test('is ended where the record of its role cannot be read: nobody could demote it', () => {
+    const [copy, role] = ['db:n1', 'db:primary'] as GroupName[] as [GroupName, GroupName]
+    const script = new Script()
+    for (const group of [copy, role]) script.open.set(group, one)
+    script.policies.set(copy, 'demote')
+    shows(script.look(1_990), 'emergency stopping \n seal db:primary 1 \n kill-monitors')
+    script.step({ kind: 'monitors-killed', gone: true })
+    const readable = [{ ...record({ db: {} }), group: copy }]
+    const lines = script.step({ kind: 'records', readable, unreadable: [{ group: role, token: one, reason: 'it is damaged' }] })
+    shows(lines, 'seal db:n1 1 \n 1 stop db')
+  })
+
   test('keeps the watchdog fed, which resets the machine where the others do not end in time', () => {
     const feeds = (open: readonly GroupName[]) => {
       const core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000, watchdogTimeout: 2_000 })

@@ -172,6 +172,7 @@ test('the whole environment of an action', () => {
     HA_LOGFACILITY: 'none',
     HA_debug: '0',
     HA_RSCTMP: '/s',
+    SHELL: '/bin/bash',
     HA_SBIN_DIR: '/c',
     PATH: '/c:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   })
