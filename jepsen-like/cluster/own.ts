@@ -480,8 +480,14 @@ export class OwnCluster implements Cluster {
     })
   }
 
-  /** Ends everything; what is left running in spite of it is answered, by node. */
-  async close(): Promise<readonly string[]> {
+  /** Ends everything, once; what is left running in spite of it is answered, by node. */
+  close(): Promise<readonly string[]> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+  #closing: Promise<readonly string[]> | undefined
+
+  async #close(): Promise<readonly string[]> {
     for (const api of this.#apis.values()) api.close()
     this.#asker?.close()
     await this.#lab.close()

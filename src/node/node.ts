@@ -63,6 +63,7 @@ import {
   nodesOf,
   openCaseOf,
   openCases,
+  type Reader,
   rowsOfMembers,
   silentGuardianLevel,
   storageAgent,
@@ -551,14 +552,28 @@ export class QuorateNode {
     this.presence.setPlaces(new Map([...places].map(([node, addresses]) => [node, addresses[0] ?? this.self.members.get(node)])))
     // Those that leave are still told so for a while.
     const leaving = [...this.peersNow].filter(([node]) => !places.has(node))
-    this.peersNow = places
-    this.io.peers.setPeers(new Map([...leaving, ...places]))
+    this.peersNow = this.reachable(places)
+    this.io.peers.setPeers(new Map([...leaving, ...this.peersNow]))
     if (leaving.length > 0) this.partAt = this.io.clock.now() + partAfter
     this.changed = true
     this.warnIfRemoved(configuration)
   }
 
   private peersNow: ReadonlyMap<NodeId, readonly Address[]> = new Map()
+
+  /** Over every link that the nodes have told the log, in the order of their links; else where the configuration has them. */
+  private reachable(places: ReadonlyMap<NodeId, readonly Address[]>): ReadonlyMap<NodeId, readonly Address[]> {
+    return new Map([...places].map(([node, known]) => [node, linksOf(this.state, node, known)]))
+  }
+
+  /** What nodes tell of their links when they are here: more of them than the configuration began with, or other ones. */
+  private linksChanged(): void {
+    if (this.membership.isEmpty || this.partAt !== Number.POSITIVE_INFINITY) return
+    const now = this.reachable(this.membership.places)
+    if ([...now].every(([node, links]) => sameAddresses(links, this.peersNow.get(node)))) return
+    this.peersNow = now
+    this.io.peers.setPeers(now)
+  }
   private partAt = Number.POSITIVE_INFINITY
 
   private warnIfRemoved(configuration: Configuration): void {
@@ -909,6 +924,7 @@ export class QuorateNode {
         this.io.log('info', `${node}: ${from} → ${to} after ${Math.round(silenceMs)} ms`)
     }
     if (transitions.length > 0) this.leadership?.livenessChanged()
+    this.linksChanged()
     if (this.self.links.length > 1) this.chooseLinks()
     if (now - this.lastAlive > 200) {
       this.lastAlive = now
@@ -1646,3 +1662,14 @@ function deviceOrder(call: DeviceCall) {
 }
 
 export type { Change }
+
+/** A node that is somewhere else than its last life was has not told its links yet. */
+function linksOf(state: Reader, node: NodeId, known: readonly Address[]): readonly Address[] {
+  const links = state.get('nodes', node)?.links ?? []
+  const [first] = known
+  return links.length > 0 && (first === undefined || links.some((link) => sameAddresses([link], [first]))) ? links : known
+}
+
+function sameAddresses(one: readonly Address[], other: readonly Address[] = []): boolean {
+  return one.length === other.length && one.every(({ host, port }, at) => host === other[at]?.host && port === other[at]?.port)
+}

@@ -31,7 +31,7 @@ export interface Peers {
   send(to: NodeId, frame: unknown): boolean
   /**
    * Who belongs from now on, each with its addresses: new ones are dialled, connections with the others end. Addresses that
-   * did not change, or are not known (an empty list), leave a connection as it is.
+   * did not change, or are not known (an empty list), leave a connection as it is; so do new ones beside the one that is in use.
    */
   setPeers(peers: ReadonlyMap<NodeId, readonly PeerAddress[]>): void
   /** Dials a node that does not belong yet, so that it can be answered; until `setPeers` says who does. */

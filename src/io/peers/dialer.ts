@@ -21,6 +21,7 @@ const steadyAfter = 1_000
 
 export class Dialer {
   private readonly options: DialerOptions
+  private addresses: readonly PeerAddress[]
   private failures = 0
   private next = 0
   private timer: NodeJS.Timeout | undefined
@@ -33,15 +34,16 @@ export class Dialer {
 
   constructor(options: DialerOptions) {
     this.options = options
+    this.addresses = options.addresses
   }
 
   dial(): void {
     if (this.stopped || this.socket !== undefined) return
     clearTimeout(this.timer)
     this.timer = undefined
-    const { addresses, localAddresses } = this.options
+    const { localAddresses } = this.options
     this.at = this.choose()
-    const address = addresses[this.at]
+    const address = this.addresses[this.at]
     if (address === undefined) return
     const localAddress = localAddresses[Math.min(this.at, localAddresses.length - 1)]
     const socket = connect({ ...address, ...(localAddress === undefined ? {} : { localAddress }) })
@@ -56,6 +58,17 @@ export class Dialer {
       if (error.code === 'ECONNREFUSED' && !this.stopped) this.options.onRefused()
     })
     socket.once('close', () => (this.socket === socket ? this.again() : undefined))
+  }
+
+  /** It is to be reached by these from now on. False where what is dialled or connected now is none of them. */
+  move(addresses: readonly PeerAddress[]): boolean {
+    const { host, port } = this.addresses[this.at] ?? {}
+    const at = addresses.findIndex((address) => address.host === host && address.port === port)
+    if (at < 0) return false
+    this.addresses = addresses
+    this.at = at
+    this.avoid(this.avoided)
+    return true
   }
 
   /** Places among the addresses that are not to be dialled as long as there are others; what is connected there is replaced. */
@@ -73,7 +86,7 @@ export class Dialer {
 
   /** The next place that is not to be avoided, or simply the next. */
   private choose(from = this.next): number {
-    const count = Math.max(1, this.options.addresses.length)
+    const count = Math.max(1, this.addresses.length)
     for (let step = 0; step < count; step++) if (!this.avoided.includes((from + step) % count)) return (from + step) % count
     return from % count
   }

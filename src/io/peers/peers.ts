@@ -143,6 +143,10 @@ class NodePeers implements OpenedPeers {
     // What a node says of itself may be anything; dialling it must not end this process.
     if (!addresses.every(isDialable)) return
     if (addresses.length === 0 || (state?.dialer !== undefined && JSON.stringify(addresses) === JSON.stringify(state.addresses))) return
+    if (state?.dialer?.move(addresses) === true) {
+      state.addresses = addresses
+      return
+    }
     state?.dialer?.stop()
     state?.outbound?.end()
     this.addPeer(node, addresses, state?.inbound)

@@ -57,6 +57,21 @@ describe('nodes of one cluster', limit, () => {
       assert.deepEqual([a.told.disconnected, a.told.turnedAway, b.told.turnedAway], [[], [], []])
     }))
 
+  test('a link that becomes known later stands beside the one in use, whose connection goes on', () =>
+    withNodes(['n1', 'n2'], async (nodes) => {
+      const second = await freeAddress('127.0.0.2')
+      await nodes.start('n2', { listen: [nodes.address('n2'), second] })
+      const a = await nodes.start('n1', { localAddresses: [loopback, '127.0.0.3'] })
+      await until(() => a.told.connected.length === 1)
+      a.peers.avoid(n2, [0])
+      a.peers.setPeers(new Map([[n2, [nodes.address('n2')]]]))
+      assert.equal(a.told.connected.length, 1, 'there is no other')
+      a.peers.setPeers(new Map([[n2, [nodes.address('n2'), second]]]))
+      await until(() => a.told.connected.length === 2)
+      a.peers.setPeers(new Map([[n2, [second]]]))
+      assert.deepEqual([a.told.disconnected, a.peers.send(n2, { kind: 'on' })], [[], true])
+    }))
+
   test('each address is dialled from the own address of that link', async () => {
     const seen: (string | undefined)[] = []
     const server = createServer((socket) => {
