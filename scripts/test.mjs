@@ -2,8 +2,9 @@
  * `npm test [-- <pattern>]`: sets up, checks the code, and runs the tests; those of the real parts only as root.
  *
  * Unit, contract and simulation tests run without root even when root calls: what they need must not depend on it. What is pure comes
- * first, a file for each processor. Then tests with whole processes, one file at a time, and beside them those under test/root/, as
- * root, one at a time too: both wait more than they reckon; a line `needs: <packages>` in a file's header names the Debian packages without which it
+ * first, a file for each processor. Then contract tests, one file at a time, and beside them those under test/root/, as root, one at a
+ * time too: both wait more than they reckon. Last, alone, those that judge what whole clusters do in time. Files under test/long/ are
+ * run only where they are asked for by name; a line `needs: <packages>` in a file's header names the Debian packages without which it
  * is not run. What was not run is listed at the end; with CI=true that is a failure. With a pattern, only files whose path contains it are run.
  */
 import { spawn, spawnSync } from 'node:child_process'
@@ -44,9 +45,11 @@ try {
 async function main() {
   await setup()
   const all = testFiles()
-  const chosen = all.filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
+  const chosen = all.filter((file) =>
+    patterns.length === 0 ? !file.startsWith('test/long/') : patterns.some((pattern) => file.includes(pattern)),
+  )
   if (chosen.length === 0) throw new SetupError(`no test file has ${patterns.map((pattern) => `"${pattern}"`).join(' or ')} in its path`)
-  const asRoot = chosen.filter((file) => file.startsWith('test/root/'))
+  const asRoot = chosen.filter((file) => /^test\/(root|long)\//.test(file))
   const plain = chosen.filter((file) => !asRoot.includes(file))
 
   const missing = isRoot && (patterns.length === 0 || asRoot.length > 0) ? await installMissing() : []
@@ -57,12 +60,14 @@ async function main() {
   const where = plain.length > 0 ? (isRoot ? unprivileged() : { cwd: root, env: process.env }) : undefined
   // Whole processes with leases that run out want the machine for themselves; what is pure can share it.
   const pure = plain.filter((file) => /^(test\/(base|core|sim|node|layout)|jepsen-like\/)/.test(file))
-  const processes = plain.filter((file) => !pure.includes(file))
+  const whole = plain.filter((file) => file.startsWith('test/scripts/'))
+  const contract = plain.filter((file) => !pure.includes(file) && !whole.includes(file))
   if (pure.length > 0) await runTests('unit and simulation tests', pure, where)
   await Promise.all([
-    processes.length > 0 ? runTests('contract tests and tests with whole processes', processes, where, 1) : undefined,
-    runRootTests(asRoot, missing, processes.length > 0),
+    contract.length > 0 ? runTests('contract tests', contract, where, 1) : undefined,
+    runRootTests(asRoot, missing, contract.length > 0),
   ])
+  if (whole.length > 0) await runTests('tests with whole clusters', whole, where, 1)
   report(missing)
 }
 
