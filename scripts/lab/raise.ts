@@ -172,7 +172,16 @@ async function configure(raised: RaisedLab, profile: string, groups: ReturnType<
   // Its nodes are there to be lost, again and again, and by no fault of a group.
   const lenient = { causesMax: 1_000, poisonWindow: '0s', quarantineThreshold: 0 }
   await done('the profile', 'PATCH', '/v1/settings', { profile, ...lenient })
-  for (const [name, group] of Object.entries(groups)) await done(`the group ${name}`, 'PUT', `/v1/groups/${name}`, group)
+  for (const [name, group] of Object.entries(groups)) {
+    // One after the other: agents that look and start on all nodes at once are a burden on the one machine that carries them.
+    await waitFor('every node to be there', 60_000, async () => {
+      const { quorate, nodes = [] } = (await raised.api('GET', '/v1/status')).body as Status
+      return quorate === true && nodes.length === labNodes.length && nodes.every(({ state }) => state === 'ONLINE')
+    })
+    await done(`the group ${name}`, 'PUT', `/v1/groups/${name}`, group)
+    if ((group as { readonly mode?: string }).mode !== 'scalable')
+      await waitFor(`${name} to run`, 60_000, async () => (await raised.holder(name)) !== undefined)
+  }
 }
 
 /** Where each node finds files of its own. */
