@@ -2,9 +2,9 @@
  * `npm test [-- <pattern>]`: sets up, checks the code, and runs the tests; those of the real parts only as root.
  *
  * Unit, contract and simulation tests run without root even when root calls: what they need must not depend on it. What is pure comes
- * first, a file for each processor. Then contract tests, one file at a time, and beside them those under test/root/, as root, one at a
- * time too: both wait more than they reckon. Last, alone, those that judge what whole clusters do in time. Files under test/long/ are
- * run only where they are asked for by name; a line `needs: <packages>` in a file's header names the Debian packages without which it
+ * first, a file for each processor. Then contract tests, one file at a time, and beside them those under test/root/, as root: two lanes,
+ * for both wait more than they reckon; the first begins with what takes longest. Last, alone, those that judge what whole clusters do in
+ * time. Files under test/long/ are run only where they are asked for by name; a line `needs: <packages>` in a file's header names the Debian packages without which it
  * is not run. What was not run is listed at the end; with CI=true that is a failure. With a pattern, only files whose path contains it are run.
  */
 import { spawn, spawnSync } from 'node:child_process'
@@ -24,12 +24,14 @@ const patterns = process.argv.slice(2)
 const fileMax = 15 * 60_000
 /** So many are named at the end. */
 const slowestMax = 12
+/** Those of the real parts that take longest, longest first: what is begun late holds everything up. */
+const longest = ['fence-devices', 'chaos-hosts', 'lab', 'systemd', 'chaos-node', 'agent-kit', 'shared-disks', 'roles', 'upgrade']
 
 const failed = []
 const notRun = []
 const totals = new Map()
-/** How long each run and each of its files took, in seconds. */
-const times = []
+/** How long each kind of tests and each of its files took, in seconds. */
+const times = new Map()
 const temporary = []
 
 try {
@@ -63,9 +65,16 @@ async function main() {
   const whole = plain.filter((file) => file.startsWith('test/scripts/'))
   const contract = plain.filter((file) => !pure.includes(file) && !whole.includes(file))
   if (pure.length > 0) await runTests('unit and simulation tests', pure, where)
+  const real = runnableAsRoot(asRoot, missing)
+  const one = async (file) => runTests('tests of the real parts', [file], { cwd: root, env: process.env }, 1, true)
   await Promise.all([
-    contract.length > 0 ? runTests('contract tests', contract, where, 1) : undefined,
-    runRootTests(asRoot, missing, contract.length > 0),
+    (async () => {
+      for (let file = real.shift(); file !== undefined; file = real.shift()) await one(file)
+    })(),
+    (async () => {
+      if (contract.length > 0) await runTests('contract tests', contract, where, 1)
+      for (let file = real.pop(); file !== undefined; file = real.pop()) await one(file)
+    })(),
   ])
   if (whole.length > 0) await runTests('tests with whole clusters', whole, where, 1)
   report(missing)
@@ -86,18 +95,19 @@ async function check(name, args) {
   if ((await run(process.execPath, args, { cwd: root, env: process.env })) !== 0) failed.push(`the check "${name}"`)
 }
 
-/** `held`: what they say is shown when they are through, for another run speaks meanwhile. */
-async function runRootTests(files, missing, held) {
+/** What takes longest comes first; what cannot be run here is noted. */
+function runnableAsRoot(files, missing) {
   if (!isRoot) {
     for (const file of files) notRun.push([file, 'it needs root'])
-    return
+    return []
   }
   const runnable = files.filter((file) => {
     const lacking = needs(file).filter((name) => missing.includes(name))
     if (lacking.length > 0) notRun.push([file, `it needs ${lacking.join(', ')}, which could not be installed`])
     return lacking.length === 0
   })
-  if (runnable.length > 0) await runTests('tests of the real parts, as root', runnable, { cwd: root, env: process.env }, 1, held)
+  const rank = (file) => longest.findIndex((name) => file.endsWith(`/${name}.test.js`)) + 1 || longest.length + 1
+  return runnable.toSorted((a, b) => rank(a) - rank(b))
 }
 
 function needs(file) {
@@ -105,11 +115,12 @@ function needs(file) {
   return (/^[\s/*]*needs: (.*)$/m.exec(header)?.[1] ?? '').split(/[\s,]+/).filter((name) => name !== '')
 }
 
+/** `held`: what it says is shown when it is through, for another run speaks meanwhile. */
 async function runTests(title, files, { cwd, env, uid }, concurrency = availableParallelism(), held = false) {
   const folder = temporaryFolder(uid)
   const tally = join(folder, 'tally.json')
-  const heading = `\n${title}${uid === undefined ? '' : ', as nobody'}: ${files.length} files`
-  console.log(held ? `${heading}, beside the others; shown when they are through` : heading)
+  const heading = `\n${title}${uid === undefined ? (isRoot ? ', as root' : '') : ', as nobody'}: ${files.length === 1 ? files[0] : `${files.length} files`}`
+  if (!held) console.log(heading)
   const args = [
     '--test',
     `--test-concurrency=${concurrency}`,
@@ -122,12 +133,13 @@ async function runTests(title, files, { cwd, env, uid }, concurrency = available
   ]
   const surroundings = { ...env, TMPDIR: folder, HOME: folder }
   const status = await run(process.execPath, args, { cwd, env: surroundings, uid, heading: held ? heading : undefined })
-  if (status !== 0) failed.push(title)
+  if (status !== 0) failed.push(held ? files.join() : title)
   if (!existsSync(tally)) return
   const { counts, skipped, seconds } = JSON.parse(readFileSync(tally, 'utf8'))
   for (const [name, number] of Object.entries(counts)) totals.set(name, (totals.get(name) ?? 0) + number)
   notRun.push(...skipped)
-  times.push([title, counts.duration_ms / 1_000, Object.entries(seconds)])
+  const took = times.get(title) ?? { whole: 0, files: [] }
+  times.set(title, { whole: took.whole + counts.duration_ms / 1_000, files: [...took.files, ...Object.entries(seconds)] })
 }
 
 /** Where and how tests run without root; a checkout that "nobody" cannot read is copied to where it can. */
@@ -196,7 +208,7 @@ function report(missing) {
     for (const [what, why] of notRun) console.log(`  ${what}: ${why}`)
     if (process.env.CI === 'true') failed.push('something was not run, and CI=true')
   }
-  for (const [title, whole, files] of times) {
+  for (const [title, { whole, files }] of times) {
     const slowest = files.toSorted(([, a], [, b]) => b - a).slice(0, slowestMax)
     console.log(`\n${title} took ${whole.toFixed(0)} s; the slowest: ${slowest.map(([file, s]) => `${file} ${s.toFixed(0)}`).join(', ')}`)
   }

@@ -26,6 +26,7 @@ import { ClusterAsks } from './cluster-asks.js'
 import type { MonitorConfig } from './config.js'
 import { NoteSender } from './note-sender.js'
 import { Performer } from './performer.js'
+import { ReadyPrograms } from './ready.js'
 
 /** A monitor that was just killed may take a moment to be gone. */
 const lockPatience = 3_000
@@ -95,7 +96,8 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
     attributes.forgetScores(group)
     sender.wake()
   }
-  const performer = new Performer({ runFolder, containment, agents, carried, post, report, log, forgetScores })
+  const ready = new ReadyPrograms(runFolder, containment, log)
+  const performer = new Performer({ runFolder, containment, agents, ready, carried, post, report, log, forgetScores })
   const inbox: MonitorEvent[] = []
   let busy = true // Until it has resumed.
   let closed = false
@@ -162,6 +164,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       if (message.kind === 'answered') asks.answered(message)
       else if (message.kind === 'notes') takeNotes(message)
       else if (message.kind === 'copies') copies = message.groups
+      else if (message.kind === 'ready') ready.want(message.programs)
       else post({ kind: 'ordered', order: message })
     },
     onDisconnected: (connection) => {
@@ -190,6 +193,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
       clearInterval(looking)
       clearInterval(beating)
       agents.close()
+      ready.close()
       carried.close()
       sender.close()
       await commands?.close()
@@ -233,6 +237,7 @@ const orderKinds: readonly MonitorOrder['kind'][] = [
   'answered',
   'notes',
   'copies',
+  'ready',
   'deadline',
 ]
 

@@ -6,11 +6,13 @@ import { type Action, type ActionOutcome, type Containment, outputMax } from '..
 import type { RunFolder } from '../io/run-folder/index.js'
 import type { CarriedFiles } from './carried.js'
 import { writeCheckpoints } from './checkpoints.js'
+import type { ReadyPrograms } from './ready.js'
 
 export interface PerformerWorld {
   readonly runFolder: RunFolder
   readonly containment: Containment
   readonly agents: Agents
+  readonly ready: ReadyPrograms
   readonly carried: CarriedFiles
   /** Puts an event into the inbox. */
   readonly post: (event: MonitorEvent) => void
@@ -107,10 +109,10 @@ export class Performer {
   }
 
   #call(call: Extract<MonitorEffect, { kind: 'call' }>['call']) {
-    const { runFolder, containment, post } = this.#world
+    const { runFolder, containment, ready, post } = this.#world
     let action: Action
     try {
-      action = beginCall(call, runFolder, containment)
+      action = (call.hold ? ready.take(call) : undefined) ?? beginCall(call, runFolder, containment)
     } catch (error) {
       const outcome = { outcome: 'failed-to-start', stdout: '', stderr: String(error), elapsedMs: 0 } as const
       return post({ kind: 'called', callId: call.callId, outcome })

@@ -37,6 +37,9 @@ const linksPatience = 3_000
 /** Between two requests to hand the lead over, in milliseconds. */
 const transferPatience = 1_000
 
+/** What a plan does not follow from, and what changes with every write of a client. */
+const unplanned: ReadonlySet<string> = new Set(['meta', 'store', 'requests', 'journal', 'decisions', 'checkpoints', 'checkpointParts'])
+
 export interface LeadershipDoors {
   propose(command: Command, done: (outcome: Outcome<CommandResult>) => void): void
   transferLead(to: NodeId): void
@@ -85,9 +88,9 @@ export class Leadership {
   }
 
   /** Entries were applied: remember when cases and attempts were seen, plan again. */
-  applied(events: readonly EventRow[]): void {
+  applied(events: readonly EventRow[], changes: readonly { readonly table: string }[]): void {
     const now = this.io.clock.now()
-    this.dirty = true
+    this.dirty ||= changes.some(({ table }) => !unplanned.has(table))
     for (const event of events) {
       const id = event.data.case as CaseId | undefined
       const readmitted =

@@ -84,6 +84,7 @@ import {
   type SnapshotMeta,
 } from '../core/raft/index.js'
 import type { Identity, Restored, RowChange } from '../io/store/index.js'
+import { deviceOrder } from './fence-calls.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import { Leadership } from './leadership.js'
 import { Membership } from './membership.js'
@@ -104,6 +105,8 @@ const sumsKept = 64
 const compareInterval = 500
 /** How often fence devices are thought of, in milliseconds. */
 const pathLookInterval = 100
+/** How long what follows from time alone may wait, in milliseconds. */
+const lookIntervalMax = 50
 const pathQuestionsMax = 32
 /** Whoever asked gets what is known by then, in milliseconds. */
 const pathPatience = 120_000
@@ -180,6 +183,7 @@ export class QuorateNode {
   private stopped = false
   private lastTick: Instant
   private changed = true
+  private lastLook = Number.NEGATIVE_INFINITY
   private guardianState: GuardianState | undefined
   private guardianSilentSince: Instant | undefined
   private lastAlive = Number.NEGATIVE_INFINITY
@@ -682,7 +686,7 @@ export class QuorateNode {
     this.remember(index, this.io.store.apply(this.applied, changes))
     this.checkLevel()
     this.requests.applied(index)
-    this.leadership?.applied(events)
+    this.leadership?.applied(events, changes)
     this.changed = true
     for (const listener of this.listeners) listener({ index, events, changes })
   }
@@ -935,7 +939,9 @@ export class QuorateNode {
       this.markState(now)
       this.raiseLevel()
     }
-    this.changed = true
+    // What time alone brings about is looked at as often as a heartbeat is of use.
+    const interval = Math.min(lookIntervalMax, this.settings.heartbeatInterval / 5)
+    if (transitions.length > 0 || now - this.lastLook >= interval) this.changed = true
   }
 
   /** What is heard over one link and not over another is not sent over that other one. */
@@ -1016,6 +1022,7 @@ export class QuorateNode {
   private act(): void {
     if (!this.changed) return
     this.changed = false
+    this.lastLook = this.io.clock.now()
     this.register()
     const boot = this.io.clock.boot()
     const mayAct = this.mayActNow(boot)
@@ -1645,20 +1652,6 @@ const leadersOwn: ReadonlySet<unknown> = new Set<Command['kind']>([
 
 function isLeadersOwn(command: Command): boolean {
   return command.kind === 'transaction' ? command.commands.some(isLeadersOwn) : leadersOwn.has(kindOf(command))
-}
-
-function deviceOrder(call: DeviceCall) {
-  const path = call.agent.includes('/') ? call.agent : `/usr/sbin/${call.agent}`
-  const lines = [...Object.entries(call.parameters), ['action', call.action]].map(([key, value]) => `${key}=${value}\n`)
-  return {
-    kind: 'call' as const,
-    callId: call.callId,
-    argv: [path],
-    environment: { PYTHONWARNINGS: 'ignore' },
-    input: lines.join(''),
-    hold: call.hold,
-    timeout: call.timeout,
-  }
 }
 
 export type { Change }

@@ -144,10 +144,12 @@ class Arrays {
     this.random = random
     const disk = world.addDisk('d1', 'storage')
     this.disks = [disk, ...(random.chance(0.6) ? [world.addDisk('q', 'challenge')] : [])]
+    // With some it is the only device: drawn apart, as all of this is.
+    const isAlone = new Random(world.options.seed ^ 0xa10e).chance(0.3)
     const level = [{ agent: 'scsi3', parameters: { disk: 'd1' }, timeout: 5_000 }]
     for (const name of world.names) {
       const { fencing: power } = fencingOf(name) as Extract<Command, { kind: 'patch-node' }>
-      const levels = [level, ...(world.options.fencing ? (power?.levels ?? []) : [])]
+      const levels = [level, ...(world.options.fencing && !isAlone ? (power?.levels ?? []) : [])]
       world.must({ kind: 'patch-node', node: name, fencing: { levels, then: 'on' }, precondition: {} })
     }
     world.storageOf.set('stored', disk.name)

@@ -214,6 +214,45 @@ describe('groups that live on a shared disk', () => {
     story.settled()
   })
 
+  for (const [what, latency, stopped] of [
+    ['the disk answers before it has stopped', 0.2, false],
+    ['it has stopped before the disk answers', 150, false],
+    ['its guardian speaks before the disk answers', 490, true],
+  ] as const) {
+    test(`a person cuts off a node that has no other device, ${what}: that is done once, and it is back when it was started anew`, () => {
+      const { story, disk } = stored(onlyStorage, { keepWeb: true })
+      const { daemon } = story.machine('n1')
+      disk.latency = latency
+      if (stopped) {
+        daemon?.process.pause()
+        story.world.run(600)
+      }
+      story.fence('n1')
+      if (stopped) {
+        story.world.until('its guardian has spoken', () => story.cases[0]?.proof?.kind === 'guardian', 20_000)
+        assert.equal(story.cases[0]?.attempts[0]?.state, 'open')
+      }
+      const operation = () => story.world.leader?.daemon?.node?.state.get('operations', 'op-n1')
+      story.world.until('the request is done', () => operation()?.status === 'done', 60_000)
+      daemon?.process.resume()
+      disk.latency = 0.2
+      story.world.until(
+        'everything runs elsewhere',
+        () => !['n1', undefined].includes(where(story)[0]) && story.running[0] !== 'n1',
+        30_000,
+      )
+      story.world.until('the case is over', () => story.cases.every(({ stage }) => stage === 'RECOVERED'), 30_000)
+      story.world.run(10_000)
+      assert.equal(story.cases.length, 1)
+      assert.match(operation()?.result ?? '', /its key is gone from d1/)
+      const boot = story.world.leader?.daemon?.node?.state.get('boots', `n1/${story.machine('n1').bootId}`)
+      assert.deepEqual([boot?.state, boot?.proof?.kind], ['ended', 'storage'])
+      story.machine('n1').reset('a person starts it anew')
+      story.settled()
+      assert.ok(readyOn(story))
+    })
+  }
+
   test('with a power device behind it the case goes on to that, and what was cut off first is not waited for', () => {
     const { story } = stored(storageFirst, { keepWeb: true })
     story.part('n1')

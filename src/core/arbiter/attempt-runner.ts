@@ -149,6 +149,8 @@ export class AttemptRunner {
   }
 
   private hold(callId: string, target: Target, device: FenceDevice, action: DeviceCall['action'], effects: AttemptEffect[]): void {
+    // An agent that is told nothing would take the end of a lost monitor's input for its order.
+    if (Object.keys(device.parameters).length === 0) return
     if (this.prepared.has(callId) || this.early.has(callId)) return
     this.prepared.add(callId)
     effects.push({ kind: 'call', call: deviceCall(callId, target, device, action, true) })
@@ -165,10 +167,11 @@ export class AttemptRunner {
       if (run.startedAfterRestart || run.action === 'status') this.readAll(run, effects)
       else {
         run.phase = 'calling'
-        for (const [at] of run.devices.entries()) {
+        for (const [at, device] of run.devices.entries()) {
           const callId = `${run.id}/${run.action}/${at}`
           run.pending.add(callId)
-          effects.push({ kind: 'release', callId })
+          if (this.prepared.has(callId) || this.early.has(callId)) effects.push({ kind: 'release', callId })
+          else effects.push({ kind: 'call', call: deviceCall(callId, run.target, device, run.action, false) })
         }
         for (const callId of [...run.pending]) {
           const ended = this.early.get(callId)

@@ -285,7 +285,7 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
     byOperator ||
     (stage === 'CONDEMNED' && (view.detector.refuses(row.node) || waited >= view.settings.condemned - view.settings.challenge))
   if (!due || !mayBeCondemned(view, row) || !isQuorumWithout(view.state, row.node, view.answering)) return wanted
-  const attempt = levelsLeft(node, row).length > 0 && mayBegin(view, row) ? attemptOrder(view, node, row, 'off') : null
+  const attempt = levelsLeft(view, node, row).length > 0 && mayBegin(view, row) ? attemptOrder(view, node, row, 'off') : null
   const reason = byOperator
     ? row.trigger
     : `silent for ${Math.round(view.detector.silence(row.node, view.now))} ms, ${view.detector.refuses(row.node) ? 'all its ports refuse' : 'no answer to the challenge'}`
@@ -346,7 +346,7 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
     return wanted
   }
   const mayCall = pauseOver(view, row) && mayBegin(view, row) && isQuorumWithout(view.state, row.node, view.answering)
-  if (!replaced && levelsLeft(node, row).length > 0 && mayCall) {
+  if (!replaced && levelsLeft(view, node, row).length > 0 && mayCall) {
     wanted.push({
       kind: 'propose',
       key: `case/${row.node}`,
@@ -419,7 +419,7 @@ function watchAttempt(view: ConductView, row: CaseRow, open: Attempt): readonly 
 
 function attemptOrder(view: ConductView, node: NodeRow, row: CaseRow, action: 'off' | 'on'): AttemptOrder {
   const offs = row.attempts.filter((attempt) => attempt.action === 'off').length
-  const left = levelsLeft(node, row)
+  const left = levelsLeft(view, node, row)
   const level = action === 'on' ? (row.attempts.findLast(isSwitchedOff)?.level ?? 0) : (left[offs % Math.max(1, left.length)] ?? 0)
   const last = row.attempts.at(-1)
   // Whoever failed may be the one that cannot reach the device: another tries next.
@@ -429,9 +429,14 @@ function attemptOrder(view: ConductView, node: NodeRow, row: CaseRow, action: 'o
   return { number: row.attempts.length + 1, level, arbiter, action }
 }
 
-/** Levels of its devices that may still bring something: what has cut it off from its storage has done all that it can. */
-function levelsLeft(node: NodeRow, row: CaseRow): readonly number[] {
+/**
+ * Levels of its devices that may still bring something: what has cut it off from its storage has done all that it can while the
+ * boot holds what lives elsewhere. Once it holds nothing, being cut off proves the boot: that is looked at anew.
+ */
+function levelsLeft(view: ConductView, node: NodeRow, row: CaseRow): readonly number[] {
+  const holds = heldBy(view.state, row.node, row.boot).length > 0
   const isSpent = (level: number) =>
+    holds &&
     row.attempts.some(
       (attempt) => attempt.level === level && attempt.action === 'off' && attempt.state === 'confirmed' && !isSwitchedOff(attempt),
     )

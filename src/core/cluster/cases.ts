@@ -189,8 +189,10 @@ export function attemptResult(context: Context, command: CommandOf<'attempt-resu
   const after = endAttempt(context, row, open, confirmed ? 'confirmed' : 'failed', detail)
   if (!confirmed || open.action === 'on') return {}
   const boot = context.boot(row.node, row.boot)
-  if (boot === undefined || after.stage !== 'CONDEMNED') return {}
   const disks = storageOf(open.devices)
+  if (boot !== undefined && disks !== undefined && isCutOffLate(context, after, boot))
+    return cutOff(context, after, boot, `taken by ${open.arbiter} (${command.detail})`, disks)
+  if (boot === undefined || after.stage !== 'CONDEMNED') return {}
   if (disks !== undefined) return cutOff(context, after, boot, `taken by ${open.arbiter} (${command.detail})`, disks)
   proveBoot(context, boot, 'fenced', row.id, `its fence device, called by ${open.arbiter}, confirms it is off (${command.detail})`)
   return {}
@@ -199,6 +201,14 @@ export function attemptResult(context: Context, command: CommandOf<'attempt-resu
 /** The node is without power by this attempt, and not merely without its storage. */
 export function isSwitchedOff(attempt: Attempt): boolean {
   return attempt.action === 'off' && attempt.state === 'confirmed' && storageOf(attempt.devices) === undefined
+}
+
+/** Its guardian or its lease came first: a person who has asked for it wants the node away all the same, until it is started anew. */
+function isCutOffLate(context: Context, row: CaseRow, boot: BootRow): boolean {
+  const { proof } = boot
+  const sealed = boot.state === 'ended' && proof?.caseId === row.id && (proof.kind === 'guardian' || proof.kind === 'lease')
+  if (!sealed || row.stage !== 'PROVED') return false
+  return row.trigger.startsWith('asked by ') || context.runningOperations(row.node).some(({ kind }) => kind === 'fence')
 }
 
 /**

@@ -119,6 +119,7 @@ const pause = 500
 const lostAfter = 2_000
 /** Somebody else may act on the same disk at the same moment. */
 const triesMax = 10
+const none: readonly DiskRow[] = []
 
 export class DiskWatch {
   private readonly disks = new Map<DiskName, Watched>()
@@ -129,6 +130,9 @@ export class DiskWatch {
   private readonly life: string
   private count = 0
   private opened = ''
+  /** As they were taken last: the log's list is the same one until a disk changes. */
+  private rows: readonly DiskRow[] | undefined
+  private own: { readonly cluster: string; readonly key: DiskKey } | undefined
 
   /** `life` is another one for each process: late answers to an earlier one are not ours. */
   constructor(life: string) {
@@ -226,7 +230,9 @@ export class DiskWatch {
 
   /** Disks as the log has them now. */
   private take(view: DiskView, effects: DiskEffect[]): void {
-    const rows = levelInForce(view.state) < sharedDiskLevel ? [] : disksOf(view.state)
+    const rows = levelInForce(view.state) < sharedDiskLevel ? none : disksOf(view.state)
+    if (rows === this.rows && this.leaving.size === 0) return
+    this.rows = rows
     for (const row of rows) {
       const known = this.disks.get(row.name)
       if (known !== undefined && known.row.place === row.place) known.row = row
@@ -373,8 +379,11 @@ export class DiskWatch {
     effects.push({ kind: 'order', order })
   }
 
+  /** Asked at every step; node and boot are those of this process. */
   private ownKey(view: DiskView): DiskKey {
-    return diskKey(metaOf(view.state).clusterName, view.self, view.boot)
+    const cluster = metaOf(view.state).clusterName
+    if (this.own?.cluster !== cluster) this.own = { cluster, key: diskKey(cluster, view.self, view.boot) }
+    return this.own.key
   }
 
   // What comes back.
@@ -536,11 +545,14 @@ function isChallengedBy(row: CaseRow, arbiter: NodeId): boolean {
 }
 
 /** Of this boot, and of every earlier one that the log knows. */
-function keysOf(view: DiskView, node: NodeId, boot: BootId): readonly DiskKey[] {
-  const boots = new Set([...bootsOf(view.state, node).map((row) => row.boot), boot])
-  const until = bootsOf(view.state, node).find((row) => row.boot === boot)?.registeredIndex ?? (Number.POSITIVE_INFINITY as LogIndex)
-  const later = new Set(bootsOf(view.state, node).flatMap((row) => (row.registeredIndex > until ? [row.boot] : [])))
-  return [...boots].filter((one) => !later.has(one)).map((one) => diskKey(metaOf(view.state).clusterName, node, one))
+function keysOf({ state }: DiskView, node: NodeId, boot: BootId): readonly DiskKey[] {
+  const { clusterName } = metaOf(state)
+  return state.derived('boots', `disk keys of ${node} ${boot} in ${clusterName}`, () => {
+    const known = bootsOf(state, node)
+    const until = known.find((row) => row.boot === boot)?.registeredIndex ?? (Number.POSITIVE_INFINITY as LogIndex)
+    const boots = new Set([...known.flatMap((row) => (row.registeredIndex > until ? [] : [row.boot])), boot])
+    return [...boots].map((one) => diskKey(clusterName, node, one))
+  })
 }
 
 function placeOf({ iscsi, device }: DiskRow['definition']): DiskPlace {

@@ -182,7 +182,8 @@ export class MonitorCore {
       case 'answered':
       case 'notes':
       case 'copies':
-        return // Taken by whoever speaks with agents: it decides nothing.
+      case 'ready':
+        return // Taken by whoever speaks with agents, or keeps them ready: they decide nothing.
       default:
         return unreachable(order)
     }

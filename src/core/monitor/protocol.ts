@@ -75,6 +75,18 @@ export type MonitorOrder =
   | { readonly kind: 'answered'; readonly askId: string; readonly answer: ClusterAnswer | null; readonly problem?: string }
   /** All that the log has of this node's attributes until the next boot; `place` only grows. */
   | { readonly kind: 'notes'; readonly place: number; readonly values: { readonly [name: string]: string } }
+  /**
+   * Programs to keep started with their input withheld, so many of each, for calls with `hold` to come. All of them: those not named are
+   * ended. A monitor of an earlier version passes it over, and starts a program with each call.
+   */
+  | {
+      readonly kind: 'ready'
+      readonly programs: readonly {
+        readonly argv: readonly string[]
+        readonly environment: { readonly [name: string]: string }
+        readonly count: number
+      }[]
+    }
   /** Of groups whose copies are told of each other, and that may run here: on which nodes copies are what. */
   | { readonly kind: 'copies'; readonly groups: { readonly [of: GroupName]: CopyLists } }
   /** The lease was renewed: runs in progress may go on spawning until this reading of the boot clock. */

@@ -31,7 +31,8 @@ export interface Action {
   readonly done: Promise<ActionOutcome>
   /** Kills it whole; `done` then says `cancelled`, unless it had ended before. */
   cancel(): void
-  release(): void
+  /** Writes what was withheld: as the request has it, or what is given here, with the time that it may take. */
+  release(late?: { readonly input: string; readonly timeout: number }): void
 }
 
 /** How long the dead may take to be gone, before the action is called ended all the same. */
@@ -39,7 +40,7 @@ const killMax = 5_000
 const boundEvery = 250
 
 export function spawnAction(request: ActionRequest): Action {
-  const began = performance.now()
+  let began = performance.now()
   const { output } = request
   const stdout = 'log' in output ? undefined : new CapturedOutput(output.folder)
   const stderr = 'log' in output ? new LogTail(output.log) : new CapturedOutput(output.folder)
@@ -79,10 +80,11 @@ export function spawnAction(request: ActionRequest): Action {
   })
   return { process: identity, done, cancel: () => end('cancelled'), release }
 
-  function release() {
+  function release(late?: { readonly input: string; readonly timeout: number }) {
     if (deadline !== undefined) return
-    deadline = setTimeout(() => end('timed-out'), request.timeout)
-    if (withInput) child.stdin?.end(request.input ?? '')
+    if (late !== undefined) began = performance.now()
+    deadline = setTimeout(() => end('timed-out'), late?.timeout ?? request.timeout)
+    if (withInput) child.stdin?.end(late?.input ?? request.input ?? '')
   }
 
   function end(why: 'timed-out' | 'cancelled') {

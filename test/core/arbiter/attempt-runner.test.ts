@@ -20,7 +20,7 @@ class Arbiter {
   revision = 7
 
   constructor(devices = 1, caughtUp = true) {
-    this.devices = Array.from({ length: devices }, (_, at) => ({ agent: `fence${at}`, parameters: {}, timeout: 5_000 }))
+    this.devices = Array.from({ length: devices }, (_, at) => ({ agent: `fence${at}`, parameters: { plug: '1' }, timeout: 5_000 }))
     this.row = { id: 'c1', node: n1, boot: 'b1', arbiter: n2, stage: 'CHALLENGE', attempts: [] } as unknown as CaseRow
     if (caughtUp) {
       this.row = { ...this.row, stage: 'CLOSED' }
@@ -99,6 +99,18 @@ describe('the call', () => {
     assert.deepEqual(arbiter.renewed(), ['release c1#1@7/off/0'])
   })
 
+  test('is not prepared where the agent would be told nothing but what to do: the end of its input could be its order', () => {
+    const arbiter = new Arbiter()
+    arbiter.devices = [{ agent: 'bare', parameters: {}, timeout: 5_000 }]
+    assert.deepEqual(arbiter.step(), [])
+    assert.deepEqual(arbiter.attempt(), ['heartbeat'])
+    assert.deepEqual(arbiter.step(), [])
+    assert.deepEqual(arbiter.renewed(), ['call c1#1@7/off/0'])
+    arbiter.called('c1#1@7/off/0', 0)
+    arbiter.called('c1#1@7/status/0/1', 2)
+    assert.match(arbiter.said() ?? '', /^result off/)
+  })
+
   test('is asked for again once the clock shows that the attempt was seen before', () => {
     const arbiter = new Arbiter()
     arbiter.attempt()
@@ -162,7 +174,7 @@ describe('a change of the node’s devices', () => {
   test('during the challenge has the call prepared anew; what was prepared is never made', () => {
     const arbiter = new Arbiter()
     arbiter.step()
-    arbiter.devices = [{ agent: 'other', parameters: {}, timeout: 5_000 }]
+    arbiter.devices = [{ agent: 'other', parameters: { plug: '1' }, timeout: 5_000 }]
     arbiter.revision = 8
     assert.deepEqual(arbiter.attempt(), [
       'heartbeat',
