@@ -1,7 +1,16 @@
 /** The daemon process: opens the real rooms, forms the cluster or finds it formed, and runs the node. */
 import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
-import { type BootId, ClusterError, type GroupName, type MemberId, type NodeId, type SessionId, type Token } from '../base/index.js'
+import {
+  type BootId,
+  ClusterError,
+  type DiskName,
+  type GroupName,
+  type MemberId,
+  type NodeId,
+  type SessionId,
+  type Token,
+} from '../base/index.js'
 import {
   ClusterState,
   Formation,
@@ -11,6 +20,7 @@ import {
   supportedLevel,
   type TableName,
 } from '../core/cluster/index.js'
+import type { DiskPlace } from '../core/disks/index.js'
 import type { ClusterQuestion, LookFound, MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
 import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/index.js'
@@ -21,11 +31,13 @@ import { openGuardianLink } from '../io/guardian-link/index.js'
 import type { NodeConfig } from '../io/node-file/index.js'
 import { openPeers } from '../io/peers/index.js'
 import { openRunFolder, readBootId } from '../io/run-folder/index.js'
+import { openSealer, type Sealer } from '../io/sealing/index.js'
 import { type Identity, openStore, type Restored, type Store, type StoreListener } from '../io/store/index.js'
 import { AgentNews } from './agent-news.js'
 import { answerAgent } from './agent-questions.js'
 import { Carried } from './carried.js'
 import { CopyNotices } from './copy-notices.js'
+import { FenceAgents } from './fence-agents.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import { type Frame, kindOf, type Question } from './messages.js'
 import { Monitors } from './monitors.js'
@@ -49,6 +61,10 @@ export interface Daemon {
   call(program: Program): Promise<Called>
   /** The OCF agents of this node. */
   readonly agents: OcfAgents
+  /** The fence agents of this node. */
+  readonly fenceAgents: FenceAgents
+  /** Seals what is nobody's to read. */
+  readonly sealer: Sealer
   /** The services of systemd on this node. */
   readonly units: Units
   /** Resolves when the node runs. */
@@ -229,6 +245,18 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     { onAnswer: (answer) => node?.diskAnswered(answer), onTrouble: (text) => log('warn', text) },
   )
 
+  const sealer = openSealer(config.secret)
+  const openPlace = (name: DiskName, place: DiskPlace): DiskPlace => {
+    if (place.kind !== 'iscsi' || place.password === undefined) return place
+    try {
+      return { ...place, password: sealer.open(place.password) }
+    } catch (error) {
+      log('error', `shared disk ${name}: ${(error as Error).message}`)
+      const { password: _, ...rest } = place
+      return rest
+    }
+  }
+
   const self: NodeIdentity = {
     node: config.node,
     boot,
@@ -248,7 +276,11 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     datagrams,
     monitor: { send: (order, to) => carried.send(order, to), want: (groups) => monitor.want(groups), open: monitor.open },
     guardian,
-    disks,
+    disks: {
+      want: (wanted) => disks.want(wanted.map(({ name, place }) => ({ name, place: openPlace(name, place) }))),
+      send: (order) => disks.send(order),
+    },
+    unseal: (text) => sealer.open(text),
     lease: { write: (deadline) => lease.extend(deadline) },
     freshId: () => randomBytes(9).toString('base64url'),
     seed: randomInt(1, 2 ** 31),
@@ -302,6 +334,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   const look: ResourceVerbsDoors['look'] = (order, timeoutMs, to) =>
     askMonitor(looks, timeoutMs, (lookId) => monitor.send({ kind: 'look', lookId, ...order }, to))
   const agents = new OcfAgents(config.node, run, call)
+  const fenceAgents = new FenceAgents(call)
   const units = new Units(config.node)
   const verbs = new ResourceVerbs({ self: config.node, boot, runFolder: run, agents, node: () => node, call, look })
   const notices = new CopyNotices({
@@ -352,6 +385,8 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     formed,
     call,
     agents,
+    fenceAgents,
+    sealer,
     units,
     close: async () => {
       units.close()

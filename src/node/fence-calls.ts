@@ -9,12 +9,13 @@ type Program = Extract<MonitorOrder, { kind: 'ready' }>['programs'][number]
 /** More are never kept ready on one node. */
 const readyMax = 8
 
-export function deviceOrder(call: DeviceCall): Extract<MonitorOrder, { kind: 'call' }> {
-  const lines = [...Object.entries(call.parameters), ['action', call.action]].map(([key, value]) => `${key}=${value}\n`)
+/** `open` opens what is sealed. */
+export function deviceOrder(call: DeviceCall, open: (text: string) => string): Extract<MonitorOrder, { kind: 'call' }> {
+  const lines = [...Object.entries(call.parameters), ['action', call.action]].map(([key, value]) => `${key}=${open(value ?? '')}\n`)
   return {
     kind: 'call',
     callId: call.callId,
-    ...programOf(call.agent),
+    ...fenceProgram(call.agent),
     input: lines.join(''),
     hold: call.hold,
     timeout: call.timeout,
@@ -38,10 +39,10 @@ export function programsKeptReady(state: ClusterState, self: NodeId): readonly P
   return [...wanted].flatMap(([agent, count]) => {
     const taken = Math.min(count, left)
     left -= taken
-    return taken === 0 ? [] : [{ ...programOf(agent), count: taken }]
+    return taken === 0 ? [] : [{ ...fenceProgram(agent), count: taken }]
   })
 }
 
-function programOf(agent: string): Pick<Program, 'argv' | 'environment'> {
+export function fenceProgram(agent: string): Pick<Program, 'argv' | 'environment'> {
   return { argv: [agent.includes('/') ? agent : `/usr/sbin/${agent}`], environment: { PYTHONWARNINGS: 'ignore' } }
 }

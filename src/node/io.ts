@@ -48,6 +48,8 @@ export interface NodeIo {
   readonly lease: { write(deadline: BootInstant): void }
   /** When the log is compacted, in bytes of entries in memory: above `above`, down to about `keep`. 48 and 12 MiB unless given. */
   readonly compaction?: { readonly above: number; readonly keep: number }
+  /** A password as it was before the log had it. Throws where it was sealed under another secret. */
+  unseal(text: string): string
   /** A fresh, unguessable identifier. */
   freshId(): string
   readonly seed: number

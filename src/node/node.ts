@@ -1408,7 +1408,14 @@ export class QuorateNode {
 
   private callDevice(call: DeviceCall): void {
     if (call.agent === storageAgent) this.performDisks(this.disks.call(this.diskView(), call))
-    else this.io.monitor.send(deviceOrder(call))
+    else {
+      try {
+        this.io.monitor.send(deviceOrder(call, (text) => this.io.unseal(text)))
+      } catch (error) {
+        const { message } = error as Error
+        this.post(() => this.deviceCalled({ callId: call.callId, code: 1, detail: message, at: this.io.clock.boot() }))
+      }
+    }
   }
 
   private releaseCall(callId: string): void {

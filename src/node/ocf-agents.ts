@@ -18,7 +18,7 @@ import {
 import { agentCommands, isOcfInstalled, ocfScratch } from '../io/agents/index.js'
 import type { RunFolder } from '../io/run-folder/index.js'
 
-type Called = Extract<MonitorReport, { kind: 'called' }>
+export type Called = Extract<MonitorReport, { kind: 'called' }>
 
 export interface Program {
   readonly argv: readonly string[]

@@ -296,7 +296,7 @@ test('secrets of fence devices go in and do not come out, and what was shown can
   const back = await bench.ask('PATCH', '/v1/nodes/n1', { body: { fencing: { ...shown, then: 'stay-off' } } })
   assert.equal(back.status, 200, back.text)
   const { node } = bench.daemon()
-  assert.equal(node?.state.get('nodes', 'n1')?.fencing.levels[0]?.[0]?.parameters.password, 's3cret')
+  assert.equal(node?.state.get('nodes', 'n1')?.fencing.levels[0]?.[0]?.parameters.password, 's3cret', 'not sealed before all know seals')
   assert.equal((await bench.ask('PATCH', '/v1/nodes/n1', { body: { attributes: { rack: null, room: '2' } } })).body.attributes.room, '2')
   assert.deepEqual((await bench.ask('GET', '/v1/nodes/n1')).body.attributes, { room: '2' })
   assert.deepEqual((await bench.ask('PATCH', '/v1/nodes/n1', { body: { fencing: null } })).body.fencing.levels, [])

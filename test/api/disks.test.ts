@@ -41,7 +41,9 @@ test('one is shown with what each node and this one see of it, and never with it
   assert.deepEqual([created.status, created.body.use, created.body.password, created.body.timeout], [201, 'challenge', '********', '2s'])
   const again = await put('quorum', created.body)
   assert.deepEqual([again.status, again.body.unchanged], [200, true], again.text)
-  assert.equal(bench.daemon().node?.state.get('disks', 'quorum')?.definition.iscsi?.password, 'secret')
+  const kept = bench.daemon().node?.state.get('disks', 'quorum')?.definition.iscsi?.password ?? ''
+  assert.match(kept, /^sealed:/, 'as the log, the data folder and a backup have it')
+  assert.equal(bench.daemon().sealer.open(kept), 'secret')
   const all = await bench.ask('GET', '/v1/disks')
   assert.deepEqual(
     all.body.disks.map((one: { name: string }) => one.name),
@@ -52,6 +54,25 @@ test('one is shown with what each node and this one see of it, and never with it
   assert.equal(one.nodes.n1.ready, false)
   assert.equal(one.here.node, 'n1')
   assert.match(one.here.key, /^[0-9a-f]{16}$/)
+})
+
+test('passwords of fence devices are sealed, and what is sealed under another secret is refused', async () => {
+  const patch = (parameters: Record<string, string>) =>
+    bench.ask('PATCH', '/v1/nodes/n1', { body: { fencing: { levels: [[{ agent: '/bin/sh', parameters }]] } } })
+  const known = () => bench.daemon().node?.state.get('nodes', 'n1')?.fencing.levels[0]?.[0]?.parameters ?? {}
+  const { status, body } = await patch({ ip: '10.0.0.9', password: 's3cret' })
+  assert.deepEqual([status, body.fencing?.levels[0][0].parameters], [200, { ip: '10.0.0.9', password: '********' }])
+  const { password = '' } = known()
+  assert.match(password, /^sealed:/)
+  assert.equal(bench.daemon().sealer.open(password), 's3cret')
+  for (const again of ['s3cret', '********', password]) {
+    assert.equal((await patch({ ip: '10.0.0.9', password: again })).status, 200)
+    assert.equal(known().password, password, 'the same password is no change')
+  }
+  for (const parameters of [{ password: `${password.slice(0, -8)}AAAAAAA=` }, { ip: password }])
+    assert.equal((await patch(parameters)).body.code, 'INVALID')
+  assert.doesNotMatch((await bench.ask('GET', '/v1/config')).text, /sealed:|s3cret/)
+  assert.equal((await bench.ask('PATCH', '/v1/nodes/n1', { body: { fencing: null } })).status, 200)
 })
 
 test('what is wrong with one is said, with the next step', async () => {

@@ -5,6 +5,7 @@
  * needs: fence-agents openipmi ipmitool
  */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -106,6 +107,27 @@ describe('fence devices', () => {
       )
       assert.equal(body.healthy, true)
     }
+  })
+
+  test('what an agent says of its parameters is held against what is written, and passwords are in no data folder', async () => {
+    const { agent, parameters } = at(ipmi, 'n1').device as { agent: string; parameters: Record<string, string> }
+    const wrong = async (changes: Record<string, string | undefined>) =>
+      (
+        await loopback.api('PATCH', '/v1/nodes/n1?dryRun=true', {
+          fencing: { levels: [[{ agent, parameters: JSON.parse(JSON.stringify({ ...parameters, ...changes })) }]] },
+        })
+      ).body as { code?: string; detail?: string; fix?: string }
+    const misspelt = await wrong({ ipport: undefined, iport: '623' })
+    assert.deepEqual([misspelt.code, misspelt.fix], ['INVALID_DEFINITION', 'did you mean "ipport"?'], JSON.stringify(misspelt))
+    assert.match((await wrong({ auth: 'sha5' })).detail ?? '', /auth must be one of md5, password, none/)
+    assert.match((await wrong({ ipport: 'http' })).detail ?? '', /ipport must be a whole number/)
+    assert.equal((await wrong({})).code, undefined)
+    assert.equal((await wrong({ ip: undefined, ipaddr: '127.0.0.1' })).code, undefined, 'a name of earlier versions')
+    const { password = '' } = parameters
+    assert.ok(password.length >= 4)
+    const found = spawnSync('grep', ['-rla', '--', `password.${password}`, loopback.lab.home], { encoding: 'utf8' })
+    assert.deepEqual([found.status, found.stdout], [1, ''])
+    assert.equal(spawnSync('grep', ['-rqa', '--', 'sealed:1:', loopback.lab.home]).status, 0)
   })
 
   test('a node that stands still is switched off by its controller, which is slow and proves it, and on again', async () => {

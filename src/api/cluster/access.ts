@@ -1,7 +1,8 @@
 /** What the routes reach the cluster by. */
 import { ClusterError } from '../../base/index.js'
-import { metaOf } from '../../core/cluster/index.js'
+import { canonical, type Fencing, isSealed, levelInForce, metaOf, type Reader, sealsLevel, storageAgent } from '../../core/cluster/index.js'
 import type { Daemon, QuorateNode } from '../../node/index.js'
+import type { FencingDoors } from './fencing.js'
 import { ResourceTypes } from './resource-types.js'
 import { Waits } from './waits.js'
 
@@ -61,6 +62,33 @@ export class Access {
       controller.abort()
     }
     return { signal: controller.signal, over }
+  }
+
+  /** How secrets go into the log, as far as every member understands it; what is sealed stays as it is. Errors: INVALID when it is sealed under another secret. */
+  sealing(state: Reader): (text: string) => string {
+    const { sealer } = this.daemon
+    const isKnown = levelInForce(state) >= sealsLevel
+    return (text) => {
+      if (!isSealed(text)) return isKnown ? sealer.seal(text) : text
+      sealer.open(text)
+      return text
+    }
+  }
+
+  fencing(state: Reader): FencingDoors {
+    return { at: this.daemon.config.node, seal: this.sealing(state) }
+  }
+
+  /** Devices that are new, by what their agents say of themselves. Answers with what is unwise. Errors: INVALID_DEFINITION, NO_QUORUM. */
+  async checkFencing(fencing: Fencing, known: Fencing): Promise<readonly string[]> {
+    const before = new Set(known.levels.flat().map((device) => canonical(device)))
+    const devices = fencing.levels.flat().filter((device) => device.agent !== storageAgent && !before.has(canonical(device)))
+    // That nothing runs programs now keeps nobody from changing devices.
+    if (devices.length > 0 && this.daemon.node?.status.monitor !== true)
+      return ['the monitor of this node does not answer: parameters of fence agents are not checked']
+    const warnings: string[] = []
+    for (const device of devices) warnings.push(...(await this.daemon.fenceAgents.check(device)))
+    return warnings
   }
 
   end(): void {

@@ -13,6 +13,7 @@ import {
   type ScalableRow,
 } from '../../core/cluster/index.js'
 import { chosenSettings } from '../present/settings.js'
+import type { Access } from './access.js'
 import { newOperationId } from './changing.js'
 import { readDefinition, writtenForm } from './definition.js'
 import { readDisk, type WrittenDisk, writtenDisk } from './disks.js'
@@ -70,14 +71,14 @@ function definedIn(state: Reader): readonly (GroupRow | ScalableRow)[] {
 }
 
 /** Errors: as each part's own request would be refused. */
-export async function planConfiguration(view: View, document: Document, types: ResourceTypes, lenient: boolean): Promise<Plan> {
+export async function planConfiguration(view: View, document: Document, access: Access, lenient: boolean): Promise<Plan> {
   // Definitions are looked at outside (agents' metadata); everything else is compared with one state.
   const state = view.state.snapshot()
   const parts = [
     settingsPart(state, document),
-    disksPart(state, document),
-    nodesPart(state, document, view.node.status.node),
-    await groupsPart(view, state, document, types, lenient),
+    disksPart(state, document, access),
+    await nodesPart(state, document, access, lenient),
+    await groupsPart(view, state, document, access.types, lenient),
     prunePart(state, document),
   ]
   const commands = parts.flatMap((part) => part.commands)
@@ -121,29 +122,31 @@ function settingsPart(state: ClusterState, document: Document): Part {
   }
 }
 
-function nodesPart(state: ClusterState, document: Document, at: string): Part {
+async function nodesPart(state: ClusterState, document: Document, access: Access, lenient: boolean): Promise<Part> {
   const commands: Command[] = []
+  const warnings: string[] = []
   const changes: Change[] = []
   for (const [name, written] of Object.entries(document.nodes ?? {})) {
     const row = state.get('nodes', name)
     if (row === undefined) throw unknownNode(state, name)
-    const fencing = written.fencing === undefined ? row.fencing : readFencing(written.fencing, row.fencing, at)
+    const fencing = written.fencing === undefined ? row.fencing : readFencing(written.fencing, row.fencing, access.fencing(state))
+    if (!lenient) warnings.push(...(await access.checkFencing(fencing, row.fencing)))
     const attributes = written.attributes ?? row.attributes
     if (canonical([fencing, attributes]) === canonical([row.fencing, row.attributes])) continue
     const changed = canonical(fencing) === canonical(row.fencing) ? { attributes } : { fencing, attributes }
     commands.push({ kind: 'patch-node', node: name as NodeId, ...changed, precondition: {} })
     changes.push({ what: 'node', name, change: 'change' })
   }
-  return { commands, changes }
+  return { commands, changes, warnings }
 }
 
-function disksPart(state: ClusterState, document: Document): Part {
+function disksPart(state: ClusterState, document: Document, access: Access): Part {
   const commands: Command[] = []
   const changes: Change[] = []
   for (const [name, written] of Object.entries(document.disks ?? {})) {
     const disk = diskName(name)
     const row = state.get('disks', disk)
-    const definition = readDisk(written, row?.definition)
+    const definition = readDisk(written, row?.definition, access.sealing(state))
     if (row !== undefined && canonical(definition) === canonical(row.definition)) continue
     commands.push({ kind: 'put-disk', disk, definition, precondition: {} })
     changes.push({ what: 'disk', name, change: row === undefined ? 'create' : 'change' })

@@ -15,7 +15,7 @@ export interface WrittenDisk {
 }
 
 /** `known` is what there is now. What it means is checked by the state machine. Errors: INVALID. */
-export function readDisk(written: WrittenDisk, known: DiskDefinition | undefined): DiskDefinition {
+export function readDisk(written: WrittenDisk, known: DiskDefinition | undefined, seal: (text: string) => string): DiskDefinition {
   const { use, iscsi, user, device } = written
   const timeout = parseDuration(written.timeout ?? timeoutUsual)
   if (iscsi === undefined && (user !== undefined || written.password !== undefined))
@@ -23,7 +23,7 @@ export function readDisk(written: WrittenDisk, known: DiskDefinition | undefined
   const password = written.password === hidden ? known?.iscsi?.password : written.password
   if (written.password === hidden && password === undefined)
     throw new ClusterError('INVALID', 'the password is hidden, and none is known', { fix: 'write it out' })
-  const login = { ...(user === undefined ? {} : { user }), ...(password === undefined ? {} : { password }) }
+  const login = { ...(user === undefined ? {} : { user }), ...(password === undefined ? {} : { password: seal(password) }) }
   return {
     use,
     ...(iscsi === undefined ? {} : { iscsi: { url: iscsi, ...login } }),

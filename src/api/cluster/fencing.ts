@@ -1,7 +1,7 @@
 /** A node's fencing between the form that people write and the one that the log carries. Secrets go in and never come out. */
 import { accessSync, constants, readdirSync } from 'node:fs'
 import { ClusterError, formatDuration, nearestName, parseDuration } from '../../base/index.js'
-import { type FenceDevice, type Fencing, storageAgent } from '../../core/cluster/index.js'
+import { type FenceDevice, type Fencing, isSealed, storageAgent } from '../../core/cluster/index.js'
 
 /** Shown instead of a secret; sent back it means the one that is known. */
 export const hidden = '********'
@@ -21,14 +21,23 @@ interface WrittenDevice {
   readonly timeout?: string | number
 }
 
+export interface FencingDoors {
+  /** The node that looks whether agents are there. */
+  readonly at: string
+  /** As the log has it: what was sealed before comes back as it is. */
+  readonly seal: (text: string) => string
+}
+
 /** `known` is what the node has now. Errors: INVALID, INVALID_DEFINITION. */
-export function readFencing(value: unknown, known: Fencing, at: string): Fencing {
+export function readFencing(value: unknown, known: Fencing, doors: FencingDoors): Fencing {
   const written = value as WrittenFencing
-  const levels = written.levels.map((level, number) => level.map((device, place) => readDevice(device, known.levels[number]?.[place], at)))
+  const levels = written.levels.map((level, number) =>
+    level.map((device, place) => readDevice(device, known.levels[number]?.[place], doors)),
+  )
   return { levels, then: written.then ?? 'on' }
 }
 
-function readDevice(written: WrittenDevice, known: FenceDevice | undefined, at: string): FenceDevice {
+function readDevice(written: WrittenDevice, known: FenceDevice | undefined, { at, seal }: FencingDoors): FenceDevice {
   checkAgent(written.agent, at)
   const timeout = parseDuration(written.timeout ?? deviceTimeout)
   if (timeout < timeoutMin || timeout > timeoutMax) {
@@ -44,12 +53,18 @@ function readDevice(written: WrittenDevice, known: FenceDevice | undefined, at: 
     const text = String(value)
     // Each parameter is one line of the agent's standard input.
     if (/[\r\n\0]/.test(text)) throw new ClusterError('INVALID', `the parameter ${name} has a line break`, { fix: 'keep it on one line' })
-    if (text !== hidden) return [name, text]
+    const isSecret = secretName.test(name)
+    if (text !== hidden) return [name, isSecret ? seal(text) : plain(name, text)]
     const kept = known?.agent === written.agent ? known.parameters[name] : undefined
     if (kept === undefined) throw new ClusterError('INVALID', `the parameter ${name} is hidden, and none is known`, { fix: 'write it out' })
-    return [name, kept]
+    return [name, isSecret ? seal(kept) : kept]
   })
   return { agent: written.agent, parameters: Object.fromEntries(parameters), timeout }
+}
+
+function plain(name: string, text: string): string {
+  if (isSealed(text)) throw new ClusterError('INVALID', `the parameter ${name} is no password, and begins as a sealed one`)
+  return text
 }
 
 /** A misspelt agent would be noticed on the day it is needed. */

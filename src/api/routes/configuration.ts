@@ -62,7 +62,7 @@ export function configurationRoutes(access: Access): readonly Route[] {
 
 async function plan(access: Access, call: Call): Promise<Plan> {
   const view = await read(access, call, { withLeaderView: true })
-  return planConfiguration(view, call.body as never, access.types, call.query.flag('validate') === false)
+  return planConfiguration(view, call.body as never, access, call.query.flag('validate') === false)
 }
 
 async function apply(access: Access, call: Call): Promise<Answer> {

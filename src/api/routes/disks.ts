@@ -81,7 +81,7 @@ async function put(access: Access, call: Call): Promise<Answer> {
   const { state } = await read(access, call)
   const disk = diskName(call.params.disk ?? '')
   const written = call.body as WrittenDisk & { readonly revision?: number }
-  const definition = readDisk(written, state.get('disks', disk)?.definition)
+  const definition = readDisk(written, state.get('disks', disk)?.definition, access.sealing(state))
   const precondition = { ...(written.revision === undefined ? {} : { ifRevision: written.revision as never }), ...preconditionOf(call) }
   return carryOut(access, call, { kind: 'put-disk', disk, definition, precondition }, (value) => {
     const view = localView(access.node)

@@ -64,19 +64,21 @@ export function nodeRoutes(access: Access): readonly Route[] {
 }
 
 async function patch(access: Access, call: Call): Promise<Answer> {
-  const { state, node } = await read(access, call)
+  const { state } = await read(access, call)
   const row = nodeOf(state, call.params.node ?? '')
   const { fencing, attributes } = call.body as { readonly fencing?: unknown; readonly attributes?: Attributes }
+  const devices = fencing === undefined ? undefined : fencing === null ? none : readFencing(fencing, row.fencing, access.fencing(state))
+  if (devices !== undefined) await access.checkFencing(devices, row.fencing)
   const changed = {
-    ...(fencing === undefined
-      ? {}
-      : { fencing: fencing === null ? { levels: [], then: 'on' as const } : readFencing(fencing, row.fencing, node.status.node) }),
+    ...(devices === undefined ? {} : { fencing: devices }),
     ...(attributes === undefined ? {} : { attributes: merged(row.attributes, attributes) }),
   }
   // What was read here is what was merged into.
   const precondition = { ifRevision: row.revision, ...preconditionOf(call) }
   return carryOut(access, call, { kind: 'patch-node', node: row.name, ...changed, precondition }, () => presentNow(access, row.name))
 }
+
+const none = { levels: [], then: 'on' as const }
 
 type Attributes = Readonly<Record<string, string | null>>
 

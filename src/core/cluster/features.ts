@@ -7,6 +7,7 @@
 import type { Command, PlannedAction } from './commands.js'
 import type { GroupDefinition } from './definition.js'
 import { storageAgent } from './disks.js'
+import { isSealed } from './seals.js'
 import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
 
 /** The highest level that this version understands. */
@@ -52,6 +53,9 @@ export const unitsLevel = 5
 /** Brought what agents note down of other nodes until those are gone. */
 export const notesLevel = 5
 
+/** Brought passwords that are sealed. */
+export const sealsLevel = 5
+
 /** Brought files that are carried along, and checkpoints in parts. */
 export const carriedLevel = 5
 
@@ -81,8 +85,11 @@ export function levelOf(command: Command): number {
       return sharedDiskLevel
     case 'condemn':
       return command.leaseOver === undefined ? 1 : sharedDiskLevel
-    case 'patch-node':
-      return command.fencing?.levels.flat().some(({ agent }) => agent === storageAgent) === true ? sharedDiskLevel : 1
+    case 'patch-node': {
+      const devices = command.fencing?.levels.flat() ?? []
+      if (devices.some(({ agent }) => agent === storageAgent)) return sharedDiskLevel
+      return devices.some(({ parameters }) => Object.values(parameters).some(isSealed)) ? sealsLevel : 1
+    }
     case 'put-group':
       if (command.definition.mode === 'scalable') return scalableLevel
       if (command.definition.storage !== undefined) return sharedDiskLevel

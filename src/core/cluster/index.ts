@@ -41,6 +41,7 @@ export {
   maintenanceLevel,
   notesLevel,
   scalableLevel,
+  sealsLevel,
   sharedDiskLevel,
   silentGuardianLevel,
   silentMonitorLevel,
@@ -72,5 +73,6 @@ export {
   wholeOf,
   whyNoInstance,
 } from './scalable.js'
+export { isSealed, sealedMark } from './seals.js'
 export * from './state.js'
 export { storeKeyMax } from './values.js'

@@ -56,10 +56,19 @@ export function parseOcfMetadata(xml: string): OcfMetadata | undefined {
     version,
     shortdesc: childText(root, 'shortdesc'),
     longdesc: childText(root, 'longdesc'),
-    parameters: childrenOf(child(root, 'parameters'), 'parameter').map((element) => parameterOf(element, reloadAction)),
+    parameters: withObsoletes(childrenOf(child(root, 'parameters'), 'parameter'), reloadAction),
     actions,
     ...(reloadAction === undefined ? {} : { reloadAction }),
   }
+}
+
+/** Fence agents say it the other way round: the new parameter names the one that it replaces. */
+function withObsoletes(elements: readonly XmlElement[], reloadAction: OcfMetadata['reloadAction']): readonly OcfParameter[] {
+  return elements.map((element) => {
+    const parameter = parameterOf(element, reloadAction)
+    const replacing = elements.flatMap(({ attributes }) => (attributes.obsoletes === parameter.name ? (attributes.name ?? []) : []))
+    return replacing.length === 0 || parameter.replacedBy !== undefined ? parameter : { ...parameter, replacedBy: replacing }
+  })
 }
 
 function isSince11(version: string): boolean {

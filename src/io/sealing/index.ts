@@ -1,0 +1,1 @@
+export { openSealer, type Sealer } from './sealer.js'
