@@ -18,12 +18,15 @@ const [, , command, ...rest] = process.argv
 const run = command === undefined ? undefined : processes[command]
 if (run !== undefined && !rest.includes('--help')) {
   try {
-    const [{ readNodeConfig }, { closeInherited }] = await Promise.all([
+    const [{ readNodeConfig }, { closeInherited, daemonPriority, monitorPriority, raisePriority }] = await Promise.all([
       import('./io/node-file/index.js'),
       import('./io/processes/index.js'),
     ])
     const config = readNodeConfig(configPath(rest))
     closeInherited(config.dataDir)
+    // Before it has threads of its own: those follow.
+    if (command === 'daemon') raisePriority(daemonPriority)
+    if (command === 'monitor') raisePriority(monitorPriority)
     await run(config)
   } catch (error) {
     fail(error)
@@ -48,9 +51,10 @@ function argv(role: string, config: NodeConfig): readonly string[] {
 }
 
 async function guardian(config: NodeConfig): Promise<void> {
-  const [{ isStartedByDaemon, runGuardian }, { readBootId }] = await Promise.all([
+  const [{ isStartedByDaemon, runGuardian }, { readBootId }, { raiseToRealTime }] = await Promise.all([
     import('./guardian/index.js'),
     import('./io/run-folder/index.js'),
+    import('./io/processes/index.js'),
   ])
   let guards: RunningGuardian
   try {
@@ -74,6 +78,7 @@ async function guardian(config: NodeConfig): Promise<void> {
     if (isStartedByDaemon()) process.exit(0)
     return standBy(config, error.message)
   }
+  raiseToRealTime((text) => process.stdout.write(`guardian of ${config.node}: ${text}\n`))
   process.on('SIGTERM', () => guards.terminate())
   process.on('SIGINT', () => guards.terminate())
   // An upgrade: the next guardian takes over what runs. Its status says to the service manager that there is to be one.

@@ -131,15 +131,13 @@ function suspect(view: ConductView, node: NodeRow): readonly Conduct[] {
   return [ask, openCase(view, node, boot.boot, trigger)]
 }
 
-/** A guardian that says "daemon down, lease until D" holds the case while it answers each query (HELD). */
+/**
+ * A guardian that says "lease until D" holds the case while it answers each query (HELD), whether its daemon is down or only silent: the
+ * machine lives and its services run, and at D the guardian ends them and proves it. Being cut off before then would only take them away.
+ */
 export function isHeld(view: Pick<ConductView, 'guardians' | 'now' | 'settings'>, node: NodeId): boolean {
   const heard = view.guardians.get(node)
-  return (
-    heard !== undefined &&
-    view.now - heard.at <= view.settings.challenge &&
-    !heard.answer.daemonUp &&
-    heard.answer.leaseRemainingMs - (view.now - heard.at) > 0
-  )
+  return heard !== undefined && view.now - heard.at <= view.settings.challenge && heard.answer.leaseRemainingMs - (view.now - heard.at) > 0
 }
 
 function openCase(view: ConductView, node: NodeRow, boot: BootId, trigger: string): Conduct {

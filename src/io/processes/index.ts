@@ -12,6 +12,7 @@ export {
   reopenContainment,
 } from './open-containment.js'
 export { boundServiceLog, LogFollower, LogTail, outputMax, tailOf } from './output.js'
+export { daemonPriority, monitorPriority, raisePriority, raiseToRealTime } from './priority.js'
 export { allPids, identify, isAlive, type ProcessStat, readStat, signalProcess } from './proc.js'
 export { exitNotJoined, exitSealed, type Member, type MemberRequest, spawnMember } from './spawn-member.js'
 export { findExactly, killSwept, methodMarker, runMarker } from './sweep.js'

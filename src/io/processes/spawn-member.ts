@@ -8,6 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { ProcessIdentity } from '../../core/monitor/index.js'
 import type { Cell, Part } from './containment.js'
+import { usualPriority } from './priority.js'
 import { identify } from './proc.js'
 
 export const exitNotJoined = 121
@@ -64,6 +65,7 @@ export function spawnMember(request: MemberRequest): Member {
     cwd: request.workingDirectory ?? '/',
     stdio: [request.stdin, request.stdout, request.stderr],
   })
+  if (child.pid !== undefined) usualPriority(child.pid)
   // Its pid cannot be reused before this process has looked at its exit, so the start time read here is its own.
   return { child, identity: child.pid === undefined ? undefined : identify(child.pid) }
 }
