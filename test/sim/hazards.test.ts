@@ -468,3 +468,40 @@ describe('devices that are worse than that', () => {
     story.settled()
   })
 })
+
+describe('H35: a daemon that is kept waiting while its machine lives', () => {
+  for (const profile of ['fast', 'normal'] as const)
+    test(`is not cut off within its lease, ${profile}: its guardian answers for it, and the services run on`, () => {
+      const story = new Story({ profile })
+      const n1 = story.machine('n1')
+      const { starts } = story.world.truth
+      for (let time = 0; time < 5; time++) {
+        n1.daemon?.process.pause()
+        story.world.run(1_800)
+        n1.daemon?.process.resume()
+        story.world.run(3_000)
+      }
+      assert.deepEqual([story.running, story.world.truth.starts, story.offs('n1')], [['n1'], starts, 0])
+      assert.ok(story.cases.every(({ attempts }) => attempts.length === 0))
+    })
+
+  test('for longer than its lease: its guardian has ended what it ran, says so, and nobody has to cut it off before the group goes on', () => {
+    const story = new Story({ profile: 'fast' })
+    const n1 = story.machine('n1')
+    n1.daemon?.process.pause()
+    const { deadline } = n1.runFolder
+    story.moved(20_000)
+    assert.equal(story.cases[0]?.proof?.kind, 'guardian')
+    assert.ok(n1.clock.boot() >= (deadline ?? 0), 'not before its lease was over')
+    n1.daemon?.process.resume()
+    story.settled()
+  })
+
+  test('is cut off at once where its guardian is silent too', () => {
+    const story = new Story({ profile: 'fast' })
+    for (const process of story.machine('n1').processes) process.pause()
+    story.moved(2_500)
+    assert.equal(story.cases[0]?.proof?.kind, 'fenced')
+    story.settled()
+  })
+})
