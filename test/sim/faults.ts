@@ -1,5 +1,6 @@
 /** What befalls the cluster: each fault comes with what ends it. */
 import type { GroupName, NodeId } from '../../src/base/index.js'
+import { openCases } from '../../src/core/cluster/index.js'
 import type { Machine } from './machine.js'
 import type { Process } from './process.js'
 import type { Random } from './random.js'
@@ -401,6 +402,66 @@ export const consensusFaults: Faults = [
   [6, loneLeader],
   [30, trap],
   [6, transferLead],
+]
+
+/** In the middle of a case: who is to act then dies, stands still or is cut off, or the lead goes elsewhere, or the target is back. */
+const caseTrap: Make = (world, random) => {
+  const at = random.pick(['CHALLENGE', 'CONDEMNED', 'attempt', 'attempt', 'PROVED'] as const)
+  const whom = random.pick(['arbiter', 'arbiter', 'leader', 'target'] as const)
+  const how = random.pick(['dies', 'loses power', 'is cut off', 'is not heard any more', 'stops'] as const)
+  const delay = random.next() * random.pick([5, 60, 300])
+  let heal = none
+  let isOver = false
+  const look = (): void => {
+    if (isOver) return
+    const { leader } = world
+    const rows = leader?.daemon?.node === undefined ? [] : openCases(leader.daemon.node.state)
+    const row = rows.find(({ stage, attempts }) => (at === 'attempt' ? attempts.some(({ state }) => state === 'open') : stage === at))
+    if (row === undefined || leader === undefined) return void world.scheduler.after(10, look)
+    world.scheduler.after(delay, () => {
+      if (isOver) return
+      const machine = whom === 'leader' ? leader : world.machine(whom === 'arbiter' ? row.arbiter : row.node)
+      if (machine === undefined) return
+      world.trace.add('>>>>', `${machine.name}, ${whom} of case ${row.id} at ${at}: ${whom === 'target' ? 'is back' : how}`)
+      if (whom !== 'target') {
+        heal = befall(world, machine, how)
+        return
+      }
+      healAround(world, machine)
+      for (const process of machine.processes) process.resume()
+      if (!machine.powered) machine.powerOn()
+    })
+  }
+  look()
+  return {
+    text: `a trap at ${at}: the ${whom} ${whom === 'target' ? 'is back' : how}`,
+    heal: () => {
+      isOver = true
+      heal()
+    },
+  }
+}
+
+/** What loses nodes, and what is in the way of cutting them off. */
+export const fencingFaults: Faults = [
+  [8, powerLoss],
+  [1, allPowerLoss],
+  [8, pause((machine) => machine.processes, 'everything')],
+  [4, pause((machine) => [machine.daemon?.process], 'the daemon')],
+  [2, pause((machine) => [machine.guardian?.process], 'the guardian')],
+  [3, kill('daemon')],
+  [3, kill('monitor')],
+  [3, kill('guardian')],
+  [10, isolate],
+  [6, oneWay],
+  [3, cutPair],
+  [3, partition],
+  [3, badLinks],
+  [1, slowDisk],
+  [12, badDevice],
+  [2, badService],
+  [4, transferLead],
+  [25, caseTrap],
 ]
 
 /** What befalls services, and now and then the node that looks after them. */

@@ -2,11 +2,11 @@
 import type { RegisterClients } from './clients.js'
 import { Broken, type World, type WorldOptions } from './world.js'
 
-export type Profile = 'whole' | 'consensus'
+export type Profile = 'whole' | 'consensus' | 'fencing'
 
 export interface Run {
   readonly seed: number
-  /** `whole`: everything that a node is. `consensus`: nodes without services, and what befalls their logs. */
+  /** `whole`: everything that a node is. `consensus`: nodes without services, and what befalls their logs. `fencing`: nodes that are lost. */
   readonly profile?: Profile
   readonly nodes?: number
   /** Virtual milliseconds of trouble. */

@@ -6,7 +6,7 @@
  *   --seed N         first seed (1)
  *   --count N        so many of them (1)
  *   --hours H        instead of a count: until so much time has passed
- *   --profile P      whole, consensus, or both in turn (whole)
+ *   --profile P      whole, consensus, fencing, or both of the first in turn (whole)
  *   --nodes N        3 to 7; the seed chooses otherwise
  *   --span MS        virtual milliseconds of trouble
  *   --jobs N         processes, each with seeds of its own (1)

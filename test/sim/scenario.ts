@@ -133,7 +133,7 @@ function arraysOf(world: World, seed: number): Arrays | undefined {
 }
 
 /** Arrays that come to grief now and then: sessions break, requests take their time, or get no answer. */
-class Arrays {
+export class Arrays {
   private readonly world: World
   private readonly random: Random
   private readonly disks: readonly SharedDisk[]
@@ -226,7 +226,7 @@ function quorumLossOf(seed: number): Pick<GroupDefinition, 'onQuorumLoss'> {
 }
 
 /** A watchdog is fed for twice its time at most before the end of the emergency stop. */
-function guarded(emergencyStop: number, watchdog: boolean): Partial<WorldOptions> {
+export function guarded(emergencyStop: number, watchdog: boolean): Partial<WorldOptions> {
   return { emergencyStop, watchdogTimeout: watchdog ? emergencyStop * 0.4 : undefined }
 }
 
