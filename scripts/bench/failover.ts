@@ -127,10 +127,19 @@ async function loseNode(arena: Arena, atLeader: boolean, how: 'kill' | 'cut'): P
   const fenced = cases.filter((one) => one.node === holder && one.proof?.kind === 'fenced')
   if (fenced.length === 0 || after.holder === holder) throw new Error(`${holder} was lost and no fencing is recorded`)
   const newest = fenced.reduce((a, b) => (a.openedAt > b.openedAt ? a : b))
+  if (process.argv.includes('--steps')) {
+    const { timeline } = (await arena.api('GET', `/v1/cases/${newest.id}`)).body as { timeline: readonly { stage: string; at: string }[] }
+    const steps = timeline.map(({ stage, at }) => `${stage} +${Date.parse(at) - since}`)
+    const started = readCopies(arena.journal).at(-1)
+    process.stderr.write(
+      `\n${steps.join(', ')}; ${newest.attempts[0]?.detail}; the service takes ${started?.startTook} to start; back +${back.at - since}\n`,
+    )
+  }
   return { gap, device: deviceTime(newest.attempts.find((attempt) => attempt.state === 'confirmed')?.detail ?? '') }
 }
 
 interface Case {
+  readonly id: string
   readonly node: string
   readonly openedAt: string
   readonly proof: { readonly kind: string } | null

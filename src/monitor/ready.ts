@@ -20,8 +20,8 @@ interface Waiting {
 }
 
 interface Pool {
-  readonly program: Program
-  waiting: Waiting[]
+  program: Program
+  readonly waiting: Waiting[]
   /** Ended by themselves one after the other: such a program does not wait for its input. */
   ended: number
 }
@@ -63,7 +63,9 @@ export class ReadyPrograms {
       end(pool.waiting)
     }
     for (const [key, program] of wanted) {
-      const pool = { program, waiting: this.#pools.get(key)?.waiting ?? [], ended: 0 }
+      const pool = this.#pools.get(key) ?? { program, waiting: [], ended: 0 }
+      pool.program = program
+      pool.ended = 0
       end(pool.waiting.splice(program.count))
       this.#pools.set(key, pool)
       this.#fill(pool)

@@ -154,7 +154,10 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
         else node?.frame(from, frame)
       },
       onConnected: (peer) => log('info', `connected with ${peer.node}`),
-      onDisconnected: (peer) => log('info', `connection with ${peer} ended`),
+      onDisconnected: (peer) => {
+        log('info', `connection with ${peer} ended`)
+        node?.peerEnded(peer)
+      },
       onRefused: (peer) => node?.peerRefused(peer),
       onTurnedAway: (address, reason) => {
         log('warn', `turned away ${address}: ${reason}`)

@@ -31,9 +31,8 @@ export class FenceAgents {
 
   /** What should be changed although it is accepted. Errors: INVALID_DEFINITION, NO_QUORUM. */
   async check({ agent, parameters }: FenceDevice): Promise<readonly string[]> {
-    // A program of somebody's own that needs no parameters might take any word for its order.
-    const isAsked = !agent.includes('/') || Object.keys(parameters).length > 0
-    const metadata = isAsked ? await this.metadata(agent) : undefined
+    // A program of somebody's own might take a word that it does not know for any order.
+    const metadata = agent.includes('/') ? undefined : await this.metadata(agent)
     if (metadata === undefined) return [`${agent} does not describe its parameters: they are not checked`]
     // Which action it is, is no parameter of the device.
     const described = { ...metadata, parameters: metadata.parameters.filter(({ name }) => name !== 'action') }

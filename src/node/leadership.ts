@@ -15,6 +15,7 @@ import {
   currentBoot,
   type EventRow,
   isQuorumWithout,
+  isSwitchedOff,
   leaseBound,
   levelInForce,
   type MemberSight,
@@ -105,6 +106,9 @@ export class Leadership {
       // An answer in the log is a sign of life; without it the next case would open in the same breath.
       if (event.kind === 'case.closed') this.presence.detector.lives(event.subject as NodeId, now)
       if (event.kind.startsWith('case.attempt-')) this.attemptEndedAt.set(id, now)
+      const attempt = this.state.get('cases', id)?.attempts.find(({ number }) => number === event.data.number)
+      if (event.kind === 'case.attempt-confirmed' && attempt !== undefined && isSwitchedOff(attempt))
+        this.switchedOff.set(event.subject as NodeId, now)
     }
   }
 
@@ -126,6 +130,21 @@ export class Leadership {
     const answering = this.doors.answering().filter((node) => this.state.get('nodes', node)?.away === undefined)
     return this.doors.voters().filter((node) => !isQuorumWithout(this.state, node, answering))
   }
+
+  /** Its guardian's port refuses too, or it does not. */
+  peerEnded(node: NodeId): void {
+    if (openCaseOf(this.state, node) === undefined)
+      this.askGuardian({ kind: 'ask-guardian', node, caseId: null, nonce: null, groups: [] }, this.io.clock.now())
+  }
+
+  /**
+   * When it was last confirmed to be switched off, as far as this leader has seen it. Whatever it answered before, under another boot too
+   * that had come up while its device was called, says nothing of it any more.
+   */
+  switchedOffAt(node: NodeId): Instant | undefined {
+    return this.switchedOff.get(node)
+  }
+  private readonly switchedOff = new Map<NodeId, Instant>()
 
   livenessChanged(): void {
     this.dirty = true

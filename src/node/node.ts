@@ -273,6 +273,15 @@ export class QuorateNode {
     this.post(() => this.presence.refused(to, this.state))
   }
 
+  /** A connection with a peer has ended: what has become of it is asked at once, so that ports that refuse are known before it is missed. */
+  peerEnded(node: NodeId): void {
+    this.post(() => {
+      if (!this.membership.places.has(node)) return
+      if (!this.isUnguarded(this.io.clock.now())) this.presence.send(this.state, this.settings, this.raft.status.appliedIndex, true)
+      this.leadership?.peerEnded(node)
+    })
+  }
+
   peerRefused(node: NodeId): void {
     this.post(() => {
       for (const peer of this.membership.others)
@@ -919,9 +928,7 @@ export class QuorateNode {
     }
     if (this.raft.status.leader !== undefined) for (const proposal of this.requests.waitingForLeader()) this.sendProposal(proposal)
     for (const { deadline, done } of this.retries.splice(0)) this.confirm(Math.max(0, deadline - now), done)
-    // Past the lease, a boot whose guardian is gone asks for no renewal: nobody could end what runs.
-    const unguarded = this.guardianSilentSince !== undefined && now - this.guardianSilentSince > this.settings.lease
-    if (!unguarded) this.presence.send(this.state, this.settings, this.raft.status.appliedIndex)
+    if (!this.isUnguarded(now)) this.presence.send(this.state, this.settings, this.raft.status.appliedIndex)
     const transitions = this.presence.judge(now, this.settings, this.state)
     for (const { node, from, to, silenceMs } of transitions) {
       if (to !== 'MISSED' && !(from === 'MISSED' && to === 'HEALTHY'))
@@ -942,6 +949,11 @@ export class QuorateNode {
     // What time alone brings about is looked at as often as a heartbeat is of use.
     const interval = Math.min(lookIntervalMax, this.settings.heartbeatInterval / 5)
     if (transitions.length > 0 || now - this.lastLook >= interval) this.changed = true
+  }
+
+  /** Past the lease, a boot whose guardian is gone asks for no renewal: nobody could end what runs. */
+  private isUnguarded(now: Instant): boolean {
+    return this.guardianSilentSince !== undefined && now - this.guardianSilentSince > this.settings.lease
   }
 
   /** What is heard over one link and not over another is not sent over that other one. */
@@ -1008,8 +1020,11 @@ export class QuorateNode {
     const { electionTicksMax } = this.raftTiming()
     return this.raft.status.configuration.voters.flatMap((member) => {
       const progress = this.raft.progressOf(member)
-      const answers = member === this.identity.memberId || (progress?.isHeard === true && progress.silentTicks <= electionTicksMax)
-      return answers ? (this.membership.nodeOf(member) ?? []) : []
+      const node = this.membership.nodeOf(member)
+      if (node === undefined || member === this.identity.memberId) return node ?? []
+      const off = this.leadership?.switchedOffAt(node)
+      const isSince = off === undefined || (progress?.silentTicks ?? 0) * tickInterval < this.io.clock.now() - off
+      return progress?.isHeard === true && progress.silentTicks <= electionTicksMax && isSince ? node : []
     })
   }
 

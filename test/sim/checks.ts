@@ -231,6 +231,7 @@ export class Checks {
 
   /** P4: what is proved ended by a lease, or by its guardian, has ended, also where nobody else wants it. */
   private provedSeen({ subject, data }: EventRow): void {
+    this.world.seen.add(`proof: ${data.proof}`)
     if (data.proof !== 'lease' && data.proof !== 'guardian') return
     const machine = this.world.truth.where(subject).find(({ name }) => name === data.node)
     if (machine !== undefined && !this.world.excused(machine))

@@ -422,6 +422,7 @@ const caseTrap: Make = (world, random) => {
       if (isOver) return
       const machine = whom === 'leader' ? leader : world.machine(whom === 'arbiter' ? row.arbiter : row.node)
       if (machine === undefined) return
+      world.seen.add(`trap at ${at}: ${whom}`)
       world.trace.add('>>>>', `${machine.name}, ${whom} of case ${row.id} at ${at}: ${whom === 'target' ? 'is back' : how}`)
       if (whom !== 'target') {
         heal = befall(world, machine, how)
@@ -447,19 +448,19 @@ export const fencingFaults: Faults = [
   [8, powerLoss],
   [1, allPowerLoss],
   [8, pause((machine) => machine.processes, 'everything')],
-  [4, pause((machine) => [machine.daemon?.process], 'the daemon')],
+  [10, pause((machine) => [machine.daemon?.process], 'the daemon')],
   [2, pause((machine) => [machine.guardian?.process], 'the guardian')],
   [3, kill('daemon')],
   [3, kill('monitor')],
   [3, kill('guardian')],
-  [10, isolate],
+  [12, isolate],
   [6, oneWay],
   [3, cutPair],
   [3, partition],
   [3, badLinks],
   [1, slowDisk],
   [12, badDevice],
-  [2, badService],
+  [2, crashService],
   [4, transferLead],
   [25, caseTrap],
 ]

@@ -13,18 +13,29 @@ import { Trouble } from './trouble.js'
 import { groupOf, World, type WorldOptions } from './world.js'
 
 const recoveryMax = 120_000
-const trouble = { faults: fencingFaults, gapMin: 50, gapMax: 900, short: 900, long: 4_000, activeMax: 3 }
+/** Without devices it takes a lease, and what follows it, until anything is proved. */
+const trouble = (isSlow: boolean) => ({
+  faults: fencingFaults,
+  gapMin: 50,
+  gapMax: isSlow ? 1_800 : 900,
+  short: isSlow ? 4_000 : 900,
+  long: isSlow ? 15_000 : 6_000,
+  activeMax: 3,
+})
 
 /** Throws `BrokenRun`. */
 export function runFencing(run: Run): Report {
-  const { seed, span = 5_000 } = run
+  const { seed } = run
   const world = new World({ ...optionsOf(seed, run.nodes), ...run.options, seed, live: run.live ?? false })
+  const isSlow = !world.options.fencing
+  const { span = isSlow ? 12_000 : 6_000 } = run
   return play(world, { ...run, profile: 'fencing', span }, () => {
     const random = world.random.fork()
     const { names } = world
     world.start({ kept: groupOf(names), ...(random.chance(0.5) ? { other: groupOf([...names].reverse()) } : {}) })
+    const groups = [...(world.leader?.daemon?.node?.state.rows('groups') ?? [])].length
     const arrays = random.chance(0.2) ? new Arrays(world, random.fork()) : undefined
-    const strikes = new Trouble(world, random.fork(), { ...trouble, span, omit: run.omit ?? new Set() })
+    const strikes = new Trouble(world, random.fork(), { ...trouble(isSlow), span, omit: run.omit ?? new Set() })
     const clients = new RegisterClients(world, random.fork(), 300)
     const person = new Person(world, random.fork())
     strikes.begin()
@@ -41,18 +52,18 @@ export function runFencing(run: Run): Report {
     const recoveryMs = world.until('after the last fault everything recovers', () => world.isSettled(), recoveryMax)
     world.run(500)
     judge(world, clients)
-    return { faults: strikes.count, drawn: strikes.drawn, recoveryMs, acknowledged: clients.answered }
+    return { groups, faults: strikes.count, drawn: strikes.drawn, recoveryMs, acknowledged: clients.answered }
   })
 }
 
 function optionsOf(seed: number, nodes: number | undefined): Partial<WorldOptions> {
   const random = new Random(seed ^ 0xfe7ce)
-  const watchdog = random.chance(0.4)
+  const watchdog = random.chance(0.5)
   return {
     nodes: nodes ?? random.pick([3, 3, 3, 3, 4, 5]),
     profile: random.chance(0.8) ? 'fast' : 'normal',
     containment: random.chance(0.85) ? 'cgroup2' : 'sweep',
-    fencing: !watchdog || random.chance(0.5),
+    fencing: !watchdog || random.chance(0.3),
     ...guarded(random.pick([1_000, 2_000]), watchdog),
     bootMin: 50,
     bootMax: random.pick([300, 1_500]),
@@ -61,7 +72,7 @@ function optionsOf(seed: number, nodes: number | undefined): Partial<WorldOption
   }
 }
 
-/** Asks for nodes to be cut off and for the lead to go elsewhere, and says of nodes without power that they are off. */
+/** Asks for nodes to be cut off, and says of nodes without power that they are off. */
 class Person {
   private readonly world: World
   private readonly random: Random

@@ -491,10 +491,47 @@ describe('H35: a daemon that is kept waiting while its machine lives', () => {
     n1.daemon?.process.pause()
     const { deadline } = n1.runFolder
     story.moved(20_000)
-    assert.equal(story.cases[0]?.proof?.kind, 'guardian')
+    assert.deepEqual([story.cases[0]?.proof?.kind, story.offs('n1')], ['guardian', 0])
     assert.ok(n1.clock.boot() >= (deadline ?? 0), 'not before its lease was over')
     n1.daemon?.process.resume()
     story.settled()
+  })
+
+  test('and services that take their time to end are let do so', () => {
+    const story = new Story({ profile: 'fast' })
+    const n1 = story.machine('n1')
+    n1.behaviour(web).stopMs = 1_500
+    n1.daemon?.process.pause()
+    story.moved(20_000)
+    assert.deepEqual([story.cases[0]?.proof?.kind, story.offs('n1')], ['guardian', 0])
+  })
+
+  test('in turns, so that it is renewed and never in time: it is challenged, and what fails on it is seen to', () => {
+    const story = new Story({ profile: 'fast' })
+    const n1 = story.machine('n1')
+    let over = false
+    const limp = (): void => {
+      n1.daemon?.process.pause()
+      story.world.scheduler.after(190, () => {
+        n1.daemon?.process.resume()
+        if (!over) story.world.scheduler.after(12, limp)
+      })
+    }
+    limp()
+    story.world.run(6_000)
+    n1.allCells()[0]?.serviceDown('it crashed')
+    story.world.until('web runs again', () => story.running.length === 1, 30_000)
+    over = true
+    story.settled()
+  })
+
+  test('by a link that only heartbeats do not pass: the lead goes to whoever hears it, and nothing ends', () => {
+    const story = new Story({ profile: 'fast' })
+    const { starts } = story.world.truth
+    story.world.network.cutHeartbeats('n1', 'n2')
+    story.world.run(10_000)
+    assert.deepEqual([story.running, story.world.truth.starts, story.offs('n1')], [['n1'], starts, 0])
+    assert.notEqual(story.world.leader?.name, 'n2')
   })
 
   test('is cut off at once where its guardian is silent too', () => {

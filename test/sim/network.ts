@@ -70,10 +70,17 @@ export class Network {
   }
 
   /** The connection between two breaks, with all that is under way in it, and comes anew. */
-  breakConnection(one: string, other: string): void {
-    for (const link of [this.link(one, other), this.link(other, one)]) {
+  breakConnection(one: string, two: string): void {
+    for (const link of [this.link(one, two), this.link(two, one)]) {
       link.connection++
       link.held = []
+    }
+    for (const [name, other] of [
+      [one, two],
+      [two, one],
+    ] as const) {
+      const daemon = this.world.machine(name)?.daemon
+      if (daemon?.process.alive === true) daemon.process.now(() => daemon.node?.peerEnded(other as NodeId))
     }
   }
 
@@ -115,10 +122,17 @@ export class Network {
     if (link.cut === 'holds' && link.held.length < heldMax) link.held.push(send)
   }
 
+  /** A filter that takes one port for another: heartbeats, and what answers them, do not pass; guardians and streams do. */
+  cutHeartbeats(from: string, to: string): void {
+    this.filtered.add(`${from} ${to}`)
+  }
+  private readonly filtered = new Set<string>()
+
   datagram(from: SimDaemon, to: Address, message: unknown): void {
     const target = this.world.machine(to.host)
     if (target === undefined) return
     const sender = from.machine.name
+    if (kindOf(message) !== 'guardian-query' && this.filtered.has(`${sender} ${to.host}`)) return
     this.carry(sender, to.host, () => {
       if (kindOf(message) === 'guardian-query') {
         const { guardian } = target
@@ -179,7 +193,10 @@ export class Network {
       const { daemon } = this.world.machine(other) ?? {}
       if (!machine.powered || machine.daemon?.listening === true || daemon === undefined) return
       if (!this.isCut(machine.name, other) && !this.isCut(other, machine.name))
-        daemon.process.now(() => daemon.node?.peerRefused(machine.name))
+        daemon.process.now(() => {
+          if (pause === 50) daemon.node?.peerEnded(machine.name)
+          daemon.node?.peerRefused(machine.name)
+        })
       this.refuse(gone, other, Math.min(1_000, pause * 2))
     })
   }

@@ -30,6 +30,8 @@ export interface Report {
   readonly faults: number
   readonly drawn: number
   readonly grants: number
+  /** That there were before the trouble; 0 where nobody counts them. */
+  readonly groups: number
   readonly cases: number
   readonly terms: number
   readonly acknowledged: number
@@ -65,7 +67,11 @@ export function commandOf({ seed, profile = 'whole', nodes, span, omit }: Run): 
 }
 
 /** Throws `BrokenRun`. */
-export function play(world: World, run: Run, story: () => Pick<Report, 'faults' | 'drawn' | 'recoveryMs' | 'acknowledged'>): Report {
+export function play(
+  world: World,
+  run: Run,
+  story: () => Pick<Report, 'faults' | 'drawn' | 'recoveryMs' | 'acknowledged'> & Partial<Pick<Report, 'groups'>>,
+): Report {
   try {
     const told = story()
     const { checks, scheduler, trace } = world
@@ -76,6 +82,7 @@ export function play(world: World, run: Run, story: () => Pick<Report, 'faults' 
       virtualMs: Math.round(scheduler.now),
       steps: scheduler.steps,
       grants: checks.grants,
+      groups: 0,
       cases: checks.cases,
       terms: checks.highestTerm,
       seen: [...world.seen],

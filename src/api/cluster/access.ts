@@ -2,7 +2,7 @@
 import { ClusterError } from '../../base/index.js'
 import { canonical, type Fencing, isSealed, levelInForce, metaOf, type Reader, sealsLevel, storageAgent } from '../../core/cluster/index.js'
 import type { Daemon, QuorateNode } from '../../node/index.js'
-import type { FencingDoors } from './fencing.js'
+import { type FencingDoors, writtenFencing } from './fencing.js'
 import { ResourceTypes } from './resource-types.js'
 import { Waits } from './waits.js'
 
@@ -81,8 +81,11 @@ export class Access {
 
   /** Devices that are new, by what their agents say of themselves. Answers with what is unwise. Errors: INVALID_DEFINITION, NO_QUORUM. */
   async checkFencing(fencing: Fencing, known: Fencing): Promise<readonly string[]> {
-    const before = new Set(known.levels.flat().map((device) => canonical(device)))
-    const devices = fencing.levels.flat().filter((device) => device.agent !== storageAgent && !before.has(canonical(device)))
+    // A password says nothing of what has to be checked.
+    const shown = (of: Fencing) => (writtenFencing(of).levels as readonly unknown[][]).flat().map(canonical)
+    const before = new Set(shown(known))
+    const isNew = shown(fencing).map((device) => !before.has(device))
+    const devices = fencing.levels.flat().filter(({ agent }, at) => agent !== storageAgent && isNew[at] === true)
     // That nothing runs programs now keeps nobody from changing devices.
     if (devices.length > 0 && this.daemon.node?.status.monitor !== true)
       return ['the monitor of this node does not answer: parameters of fence agents are not checked']

@@ -6,6 +6,7 @@ import { carryOut, changeQuery } from '../cluster/changing.js'
 import { readFencing } from '../cluster/fencing.js'
 import { preconditionOf } from '../cluster/preconditions.js'
 import { blockingQuery, localView, read } from '../cluster/reading.js'
+import { validateQuery } from '../cluster/validation.js'
 import type { Answer, Call, Route } from '../http/route.js'
 import { presentNode, presentNodeWhole } from '../present/node.js'
 import { nodePatchSchema } from '../schemas/index.js'
@@ -55,7 +56,7 @@ export function nodeRoutes(access: Access): readonly Route[] {
       path: '/v1/nodes/:node',
       tag: 'nodes',
       summary: 'Changes fencing and attributes (JSON merge patch).',
-      query: changeQuery,
+      query: { ...changeQuery, ...validateQuery },
       body: nodePatchSchema,
       answers: { 200: 'The node as it is now.' },
       handle: (call) => patch(access, call),
@@ -68,14 +69,21 @@ async function patch(access: Access, call: Call): Promise<Answer> {
   const row = nodeOf(state, call.params.node ?? '')
   const { fencing, attributes } = call.body as { readonly fencing?: unknown; readonly attributes?: Attributes }
   const devices = fencing === undefined ? undefined : fencing === null ? none : readFencing(fencing, row.fencing, access.fencing(state))
-  if (devices !== undefined) await access.checkFencing(devices, row.fencing)
+  const isChecked = devices !== undefined && call.query.flag('validate') !== false
+  const warnings = isChecked ? await access.checkFencing(devices, row.fencing) : []
   const changed = {
     ...(devices === undefined ? {} : { fencing: devices }),
     ...(attributes === undefined ? {} : { attributes: merged(row.attributes, attributes) }),
   }
   // What was read here is what was merged into.
   const precondition = { ifRevision: row.revision, ...preconditionOf(call) }
-  return carryOut(access, call, { kind: 'patch-node', node: row.name, ...changed, precondition }, () => presentNow(access, row.name))
+  return carryOut(access, call, { kind: 'patch-node', node: row.name, ...changed, precondition }, () =>
+    withWarnings(presentNow(access, row.name), warnings),
+  )
+}
+
+function withWarnings(answer: Answer, warnings: readonly string[]): Answer {
+  return warnings.length === 0 ? answer : { ...answer, body: { ...(answer.body as object), warnings } }
 }
 
 const none = { levels: [], then: 'on' as const }

@@ -170,8 +170,10 @@ export class AttemptRunner {
         for (const [at, device] of run.devices.entries()) {
           const callId = `${run.id}/${run.action}/${at}`
           run.pending.add(callId)
-          if (this.prepared.has(callId) || this.early.has(callId)) effects.push({ kind: 'release', callId })
-          else effects.push({ kind: 'call', call: deviceCall(callId, run.target, device, run.action, false) })
+          // Released in the same breath, for the monitor looks at the lease when it is released.
+          if (!this.prepared.has(callId) && !this.early.has(callId))
+            effects.push({ kind: 'call', call: deviceCall(callId, run.target, device, run.action, true) })
+          effects.push({ kind: 'release', callId })
         }
         for (const callId of [...run.pending]) {
           const ended = this.early.get(callId)

@@ -121,11 +121,12 @@ function suspect(view: ConductView, node: NodeRow): readonly Conduct[] {
   const refuses = view.detector.refuses(node.name)
   // A new leader brings the silence that it measured, not the answers: it asks first and leaves the guardian the usual time.
   const askedLately = !refuses && view.now - view.since < view.settings.challenge - view.settings.query
-  if (stage === 'QUERY' || askedLately || isHeld(view, node.name)) return [ask]
+  if (stage === 'QUERY' || askedLately) return [ask]
   const silence = Math.round(view.detector.silence(node.name, view.now))
-  // Where others hear it, it is a link that fails, and perhaps this leader's.
+  // Where others hear it, it is a link that fails, and perhaps this leader's: whoever hears it renews it.
   const better = refuses ? undefined : betterLeader(view, node.name)
   if (better !== undefined) return [ask, { kind: 'transfer-lead', to: better }]
+  if (isHeld(view, node.name)) return [ask]
   if (!refuses && waitsItsTurn(view, node.name)) return [ask]
   const trigger = refuses ? `silent for ${silence} ms, and all its ports refuse` : `silent for ${silence} ms`
   return [ask, openCase(view, node, boot.boot, trigger)]
@@ -134,10 +135,34 @@ function suspect(view: ConductView, node: NodeRow): readonly Conduct[] {
 /**
  * A guardian that says "lease until D" holds the case while it answers each query (HELD), whether its daemon is down or only silent: the
  * machine lives and its services run, and at D the guardian ends them and proves it. Being cut off before then would only take them away.
+ * Never for longer than a lease: a daemon that is renewed and yet too slow to be taken for alive has to answer a challenge.
  */
-export function isHeld(view: Pick<ConductView, 'guardians' | 'now' | 'settings'>, node: NodeId): boolean {
+export function isHeld(view: Pick<ConductView, 'guardians' | 'now' | 'settings' | 'detector' | 'state'>, node: NodeId): boolean {
+  const heard = heardInSilence(view, node)
+  return (
+    heard !== undefined &&
+    heard.answer.leaseRemainingMs - (view.now - heard.at) > 0 &&
+    view.detector.silence(node, view.now) < view.settings.lease + view.settings.condemned
+  )
+}
+
+/** The guardian is ending what runs, as it does when a lease is over: cutting the node off would do it less well. */
+function isEnding(view: ConductView, node: NodeId): boolean {
+  const heard = heardInSilence(view, node)
+  if (heard?.answer.emergency !== 'stopping') return false
+  const { emergencyStop } = currentBoot(view.state, node)?.guard ?? view.settings
+  return view.detector.silence(node, view.now) < view.settings.lease + view.settings.condemned + emergencyStop
+}
+
+/** What the guardian of its present boot has said since the node fell silent, and lately; nothing where nobody is there any more. */
+function heardInSilence(
+  view: Pick<ConductView, 'guardians' | 'now' | 'settings' | 'detector' | 'state'>,
+  node: NodeId,
+): HeardGuardian | undefined {
   const heard = view.guardians.get(node)
-  return heard !== undefined && view.now - heard.at <= view.settings.challenge && heard.answer.leaseRemainingMs - (view.now - heard.at) > 0
+  if (heard === undefined || view.now - heard.at > view.settings.challenge || view.detector.refuses(node)) return undefined
+  const isOfThisSilence = heard.at > view.now - view.detector.silence(node, view.now)
+  return isOfThisSilence && heard.answer.boot === currentBoot(view.state, node)?.boot ? heard : undefined
 }
 
 function openCase(view: ConductView, node: NodeRow, boot: BootId, trigger: string): Conduct {
@@ -187,7 +212,8 @@ function contestedBy(view: ConductView): readonly NodeId[] {
     const stage = view.detector.stage(name)
     const isSilent = stage === 'CHALLENGE' || stage === 'CONDEMNED'
     const isOpen = boot?.state !== 'live' || away?.boot === boot.boot || openCaseOf(view.state, name) !== undefined
-    return isSilent && !isOpen && !view.detector.refuses(name) && isHeardByOthers(view, name) ? [name] : []
+    const isContested = isSilent && !isOpen && !view.detector.refuses(name) && !isHeld(view, name)
+    return isContested && isHeardByOthers(view, name) ? [name] : []
   })
 }
 
@@ -276,7 +302,8 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
   const wanted: Conduct[] = [askInCase(view, row)]
   const statement = guardianStatement(view, row)
   if (statement !== undefined) return [...wanted, statement]
-  if (!byOperator && isHeld(view, row.node)) return wanted
+  const isAskedFor = byOperator || fenceAsked(view, row.node) !== undefined
+  if (!isAskedFor && (isHeld(view, row.node) || isEnding(view, row.node))) return wanted
   const waited = view.now - (view.caseSeenAt.get(row.id) ?? view.since) // One that an earlier leader opened: from the own term on.
   // Nobody is left there to answer the challenge where every port refuses (its machine says so itself).
   const due =

@@ -207,8 +207,7 @@ export function isSwitchedOff(attempt: Attempt): boolean {
 function isCutOffLate(context: Context, row: CaseRow, boot: BootRow): boolean {
   const { proof } = boot
   const sealed = boot.state === 'ended' && proof?.caseId === row.id && (proof.kind === 'guardian' || proof.kind === 'lease')
-  if (!sealed || row.stage !== 'PROVED') return false
-  return row.trigger.startsWith('asked by ') || context.runningOperations(row.node).some(({ kind }) => kind === 'fence')
+  return sealed && row.stage === 'PROVED' && context.runningOperations(row.node).some(({ kind }) => kind === 'fence')
 }
 
 /**

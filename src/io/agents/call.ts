@@ -30,6 +30,7 @@ export function beginCall(request: CallRequest, runFolder: RunFolder, containmen
     ...(request.workingDirectory === undefined ? {} : { workingDirectory: request.workingDirectory }),
     ...(request.user === undefined ? {} : { user: request.user }),
     hold: request.hold,
+    diesWithStarter: request.hold,
     timeout: request.timeout,
   })
   // What a call leaves behind has no owner.

@@ -21,7 +21,7 @@ import { isResult, judgeExit, type MethodContext } from './method.js'
 const ip = 'ip'
 
 /** RFC 5227 asks thrice within seconds; here the former holder is proved stopped before, and neighbours answer within a few. */
-const answerWait = 50
+const answerWait = 30
 
 export async function runLogicalHostname(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
   const [address = '', prefix = '32'] = String(context.request.definition.parameters.address).split('/')

@@ -2,19 +2,25 @@
  * How soon this process is let run when others want the processor too. A node that is merely kept waiting must not look dead: its
  * heartbeats come before its services' work, and what ends them at the end of the lease before everything.
  */
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { setPriority } from 'node:os'
 
 /** Nice values, as setpriority(2) has them. */
 export const daemonPriority = -15
 export const monitorPriority = -10
-const usual = 0
 const chrt = '/usr/bin/chrt'
 
-/** Of every thread that there is; those to come follow the one that starts them. False where it is not allowed. */
+/**
+ * Of every thread that there is; those to come follow the one that starts them, and what is started as a program does not. False where
+ * it is not allowed.
+ */
 export function raisePriority(nice: number): boolean {
   try {
+    execFileSync(chrt, ['--all-tasks', '--reset-on-fork', '--other', '--pid', '0', String(process.pid)], {
+      stdio: 'ignore',
+      timeout: 2_000,
+    })
     for (const thread of readdirSync('/proc/self/task')) setPriority(Number(thread), nice)
     return true
   } catch {
@@ -28,13 +34,4 @@ export function raiseToRealTime(say: (text: string) => void): void {
     if (error === null) return say('runs with real-time priority')
     say(raisePriority(-20) ? 'runs with the highest usual priority' : 'may not raise its priority: under load it may come late')
   })
-}
-
-/** For what runs on behalf of services: it has no claim to its starter's priority. */
-export function usualPriority(pid: number): void {
-  try {
-    setPriority(pid, usual)
-  } catch {
-    // It has ended, or has become another user's.
-  }
 }

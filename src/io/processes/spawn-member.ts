@@ -8,7 +8,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { ProcessIdentity } from '../../core/monitor/index.js'
 import type { Cell, Part } from './containment.js'
-import { usualPriority } from './priority.js'
 import { identify } from './proc.js'
 
 export const exitNotJoined = 121
@@ -18,7 +17,8 @@ const wrapper = [
   '[ -z "$1" ] || echo $$ > "$1" || exit 121',
   '[ -z "$2" ] || [ ! -e "$2" ] || { read -r s < "$2"; [ "$s" -lt "$3" ] || exit 122; }',
   '[ -z "$5" ] || ulimit -n "$5" || exit 123',
-  'u=$4; r=$6; shift 6',
+  'u=$4; r=$6; d=$7; shift 7',
+  '[ -z "$d" ] || set -- setpriv --pdeathsig KILL -- "$@"',
   '[ -z "$u" ] || { chown -R "$u" "$QUORATE_CHECKPOINT_DIR"; [ -z "$r" ] || chown "$u" "$r"; exec setpriv --reuid="$u" --regid="$(id -g "$u")" --init-groups -- "$@"; }',
   'exec "$@"',
 ].join('\n')
@@ -38,6 +38,8 @@ export interface MemberRequest {
   readonly part: Part
   /** Refuses, at the last instant, to become the program when the token is sealed. */
   readonly seal?: { readonly path: string; readonly token: number } | undefined
+  /** Killed with the process that has started it: the end of its input would be an order to it. */
+  readonly diesWithStarter?: boolean | undefined
   readonly stdin: 'ignore' | 'pipe'
   readonly stdout: number
   readonly stderr: number
@@ -58,6 +60,7 @@ export function spawnMember(request: MemberRequest): Member {
     request.user ?? '',
     String(request.openFiles ?? ''),
     request.readyFolder ?? '',
+    request.diesWithStarter === true ? 'yes' : '',
   ]
   const child = spawn('/bin/sh', ['-c', wrapper, 'quorate', ...prefix, ...argv], {
     detached: true, // A session and process group of its own.
@@ -65,7 +68,6 @@ export function spawnMember(request: MemberRequest): Member {
     cwd: request.workingDirectory ?? '/',
     stdio: [request.stdin, request.stdout, request.stderr],
   })
-  if (child.pid !== undefined) usualPriority(child.pid)
   // Its pid cannot be reused before this process has looked at its exit, so the start time read here is its own.
   return { child, identity: child.pid === undefined ? undefined : identify(child.pid) }
 }

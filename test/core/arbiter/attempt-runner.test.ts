@@ -105,7 +105,7 @@ describe('the call', () => {
     assert.deepEqual(arbiter.step(), [])
     assert.deepEqual(arbiter.attempt(), ['heartbeat'])
     assert.deepEqual(arbiter.step(), [])
-    assert.deepEqual(arbiter.renewed(), ['call c1#1@7/off/0'])
+    assert.deepEqual(arbiter.renewed(), ['call c1#1@7/off/0 held', 'release c1#1@7/off/0'])
     arbiter.called('c1#1@7/off/0', 0)
     arbiter.called('c1#1@7/status/0/1', 2)
     assert.match(arbiter.said() ?? '', /^result off/)

@@ -1,7 +1,16 @@
 /** What a leader wants done about silent nodes: asked, challenged, condemned, called off, let in again. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { bootInstant, type CaseId, effectiveSettings, type GroupName, instant, type LogTime, type NodeId } from '../../../src/base/index.js'
+import {
+  type BootId,
+  bootInstant,
+  type CaseId,
+  effectiveSettings,
+  type GroupName,
+  instant,
+  type LogTime,
+  type NodeId,
+} from '../../../src/base/index.js'
 import { type Conduct, conduct, type HeardGuardian, type Sight } from '../../../src/core/arbiter/index.js'
 import { Detector, LeaseGiver } from '../../../src/core/detector/index.js'
 import type { GuardianAnswer } from '../../../src/core/guardian/index.js'
@@ -188,6 +197,17 @@ describe('a silent node', () => {
     assert.deepEqual(leader.wants(), ['ask n1'])
     assert.deepEqual(leader.waits(300, n3).wants(), ['ask n1', 'open a case of n1, arbiter n3'], 'only while it answers')
     leader.guardianSays(n1, { daemonUp: true, leaseRemainingMs: 2_000 })
+    assert.deepEqual(leader.wants(), ['ask n1'], 'a daemon that is only silent too')
+    leader.guardianSays(n1, { daemonUp: true, leaseRemainingMs: 0 })
+    assert.deepEqual(leader.wants(), ['ask n1', 'open a case of n1, arbiter n3'])
+    leader.guardianSays(n1, { boot: 'another' as BootId, leaseRemainingMs: 2_000 })
+    assert.deepEqual(leader.wants(), ['ask n1', 'open a case of n1, arbiter n3'], 'of another boot')
+  })
+
+  test('is held for no longer than a lease, whatever its guardian says', () => {
+    const leader = new Leader()
+    for (let time = 0; time < 40; time++) leader.waits(100, n3)
+    leader.guardianSays(n1, { daemonUp: true, leaseRemainingMs: 60_000 })
     assert.deepEqual(leader.wants(), ['ask n1', 'open a case of n1, arbiter n3'])
   })
 
