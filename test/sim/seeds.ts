@@ -22,4 +22,8 @@ export const regressions: readonly { readonly run: Run; readonly was: string }[]
     run: { seed: 410_021, profile: 'whole' },
     was: 'a node was cut off although the other one had been switched off a moment before, for its lease had been the proof',
   },
+  {
+    run: { seed: 164, profile: 'fencing' },
+    was: 'a node was cut off although the other one had just been switched off, under a boot that came up while its device was called',
+  },
 ]

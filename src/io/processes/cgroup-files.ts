@@ -42,7 +42,13 @@ export async function killActionsBelow(
 ): Promise<boolean> {
   const isCall = (name: string) => name.startsWith(callPrefix)
   const meant = foldersIn(root).filter((name) => of(isCall(name) ? undefined : name.split('@')[0]))
-  const kills = meant.map((name) => cell(name).kill(timeout, isCall(name) ? undefined : 'action'))
+  const kills = meant.map(async (name) => {
+    const one = cell(name)
+    const isDone = await one.kill(timeout, isCall(name) ? undefined : 'action')
+    // A call's cell is nobody's once whoever made it is gone.
+    if (isDone && isCall(name)) one.remove()
+    return isDone
+  })
   return (await Promise.all(kills)).every((done) => done)
 }
 
