@@ -132,6 +132,8 @@ export class DiskWatch {
   private opened = ''
   /** As they were taken last: the log's list is the same one until a disk changes. */
   private rows: readonly DiskRow[] | undefined
+  /** No disk that is none of ours any more was open when they were taken. */
+  private isLeft = true
   private own: { readonly cluster: string; readonly key: DiskKey } | undefined
 
   /** `life` is another one for each process: late answers to an earlier one are not ours. */
@@ -231,7 +233,7 @@ export class DiskWatch {
   /** Disks as the log has them now. */
   private take(view: DiskView, effects: DiskEffect[]): void {
     const rows = levelInForce(view.state) < sharedDiskLevel ? none : disksOf(view.state)
-    if (rows === this.rows && this.leaving.size === 0) return
+    if (rows === this.rows && this.isLeft) return
     this.rows = rows
     for (const row of rows) {
       const known = this.disks.get(row.name)
@@ -240,6 +242,7 @@ export class DiskWatch {
     }
     for (const [name, disk] of [...this.disks]) if (!rows.some((row) => row.name === name)) this.leave(view, disk, effects)
     for (const [name, { until }] of this.leaving) if (until <= view.now || this.disks.has(name)) this.leaving.delete(name)
+    this.isLeft = this.leaving.size === 0
     const open = [
       ...rows.map(({ name, definition }) => ({ name, place: placeOf(definition) })),
       ...[...this.leaving].map(([name, { place }]) => ({ name, place })),
