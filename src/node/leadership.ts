@@ -5,7 +5,7 @@
  * kept here are only this leader's own observations.
  */
 import type { BootId, CaseId, Instant, LogTime, MemberId, NodeId, Settings, Term } from '../base/index.js'
-import { type Conduct, conduct, type HeardGuardian, jeopardyOf } from '../core/arbiter/index.js'
+import { type Conduct, conduct, type HeardGuardian, isHeld, jeopardyOf } from '../core/arbiter/index.js'
 import {
   brakesLevel,
   type ClusterState,
@@ -135,6 +135,14 @@ export class Leadership {
   peerEnded(node: NodeId): void {
     if (openCaseOf(this.state, node) === undefined)
       this.askGuardian({ kind: 'ask-guardian', node, caseId: null, nonce: null, groups: [] }, this.io.clock.now())
+  }
+
+  /** Silent, and held by the word of their guardians. */
+  held(): readonly NodeId[] {
+    const { state, guardians } = this
+    const view = { state, guardians, now: this.io.clock.now(), settings: this.doors.settings(), detector: this.presence.detector }
+    const isSilent = (name: NodeId) => ['QUERY', 'CHALLENGE', 'CONDEMNED'].includes(view.detector.stage(name))
+    return nodesOf(state).flatMap(({ name }) => (isSilent(name) && isHeld(view, name) ? [name] : []))
   }
 
   /**

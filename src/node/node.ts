@@ -1622,6 +1622,7 @@ export class QuorateNode {
           ),
           joining: [...this.membership.places.keys()].filter((node) => this.liveness().isJoining(node)),
           needed: this.leadership?.needed() ?? [],
+          held: this.leadership?.held() ?? [],
         }
       case 'consensus':
         return {

@@ -18,6 +18,8 @@ export interface LeaderView {
   readonly joining: ReadonlySet<string>
   /** Without whom there would be no quorum among those that answer now. */
   readonly needed: ReadonlySet<string>
+  /** Silent, and held by the word of their guardians. Empty from a leader of an earlier version. */
+  readonly held: ReadonlySet<string>
 }
 
 export interface View {
@@ -121,9 +123,11 @@ export async function askLeader(node: QuorateNode): Promise<LeaderView | undefin
   const { leader } = node.status
   if (leader === undefined) return undefined
   try {
-    const view = (await node.ask(leader, { kind: 'leader-view' }, leaderViewTimeout)) as Readonly<Record<keyof LeaderView, NodeId[]>>
+    const view = (await node.ask(leader, { kind: 'leader-view' }, leaderViewTimeout)) as Readonly<
+      Record<Exclude<keyof LeaderView, 'held'>, NodeId[]>
+    > & { readonly held?: NodeId[] }
     if (view.lives.length === 0) return undefined
-    return { lives: new Set(view.lives), joining: new Set(view.joining), needed: new Set(view.needed) }
+    return { lives: new Set(view.lives), joining: new Set(view.joining), needed: new Set(view.needed), held: new Set(view.held ?? []) }
   } catch {
     return undefined
   }

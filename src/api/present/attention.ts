@@ -221,6 +221,11 @@ function flaps(view: View, row: NodeRow): boolean {
   return quarantineThreshold > 0 && recent >= quarantineThreshold
 }
 
+function notHere(view: View, node: string): string {
+  if (view.leaderView?.held.has(node) !== true) return `${node} is not here`
+  return `${node} is silent, and its guardian answers: it is held until its lease is over, and its services run on`
+}
+
 function ofNodes(view: View): readonly AttentionItem[] {
   const all = nodesOf(view.state)
   return all.flatMap((row) => {
@@ -229,7 +234,7 @@ function ofNodes(view: View): readonly AttentionItem[] {
     const boot = currentBoot(view.state, row.name)
     const { state } = presentNode(view, row)
     if (state === 'DOWN' || state === 'SILENT' || (state === 'JOINING' && view.quorate))
-      add(`NODE_${state}`, `${row.name} is not here`, `start it, or look at its log; GET /v1/nodes/${row.name} shows what is known`)
+      add(`NODE_${state}`, notHere(view, row.name), `start it, or look at its log; GET /v1/nodes/${row.name} shows what is known`)
     if (boot?.state === 'ended' && boot.proof?.kind === 'storage')
       add(
         'STORAGE_FENCED',
