@@ -1,5 +1,5 @@
 /**
- * Nodes without services under dense trouble for their logs: QUORATE_CONSENSUS_SEEDS of them (1,500 unless given), from
+ * Nodes without services under dense trouble for their logs: QUORATE_CONSENSUS_SEEDS of them (1,650 unless given), from
  * QUORATE_SIM_SEED on. A failure prints its seed, the command that plays it again, and the last lines of its story.
  */
 import assert from 'node:assert/strict'
@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { runConsensus } from './consensus.js'
 import { regressions } from './seeds.js'
 
-const seedCount = Number(process.env.QUORATE_CONSENSUS_SEEDS ?? 1_500)
+const seedCount = Number(process.env.QUORATE_CONSENSUS_SEEDS ?? 1_650)
 const firstSeed = Number(process.env.QUORATE_SIM_SEED ?? 1)
 
 test('the same seed gives the same story', () => {

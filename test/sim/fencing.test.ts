@@ -1,5 +1,5 @@
 /**
- * Nodes that are lost and cut off, with traps in the middle of their cases: QUORATE_FENCING_SEEDS seeds (400 unless given), from
+ * Nodes that are lost and cut off, with traps in the middle of their cases: QUORATE_FENCING_SEEDS seeds (260 unless given), from
  * QUORATE_SIM_SEED on. A failure prints its seed, the command that plays it again, and the last lines of its story.
  */
 import assert from 'node:assert/strict'
@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { runFencing } from './fencing.js'
 import { regressions } from './seeds.js'
 
-const seedCount = Number(process.env.QUORATE_FENCING_SEEDS ?? 400)
+const seedCount = Number(process.env.QUORATE_FENCING_SEEDS ?? 260)
 const firstSeed = Number(process.env.QUORATE_SIM_SEED ?? 1)
 
 test('the same seed gives the same story', () => {

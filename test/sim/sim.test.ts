@@ -1,7 +1,7 @@
 /**
  * Whole clusters under faults of every kind, judged at every step.
  *
- * The same seeds each time: QUORATE_SIM_SEEDS of them (150 unless given), from QUORATE_SIM_SEED on. A failure prints its
+ * The same seeds each time: QUORATE_SIM_SEEDS of them (100 unless given), from QUORATE_SIM_SEED on. A failure prints its
  * seed, the command that plays it again, and the last lines of its story.
  */
 import assert from 'node:assert/strict'
@@ -13,7 +13,7 @@ import { runScenario } from './scenario.js'
 import { regressions } from './seeds.js'
 import { groupOf, World } from './world.js'
 
-const seedCount = Number(process.env.QUORATE_SIM_SEEDS ?? 150)
+const seedCount = Number(process.env.QUORATE_SIM_SEEDS ?? 100)
 const firstSeed = Number(process.env.QUORATE_SIM_SEED ?? 1)
 
 test('the same seed gives the same story', () => {
