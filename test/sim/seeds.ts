@@ -23,6 +23,10 @@ export const regressions: readonly { readonly run: Run; readonly was: string }[]
     was: 'a node was cut off although the other one had been switched off a moment before, for its lease had been the proof',
   },
   {
+    run: { seed: 2_102_134, profile: 'fencing' },
+    was: 'a node whose log lagged put its key on a shared disk again after it had been cut off there, and started what it had been granted before',
+  },
+  {
     run: { seed: 164, profile: 'fencing' },
     was: 'a node was cut off although the other one had just been switched off, under a boot that came up while its device was called',
   },

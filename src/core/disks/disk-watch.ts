@@ -331,12 +331,18 @@ export class DiskWatch {
     return earlier === undefined ? undefined : { do: 'preempt', key: own, victim: earlier, type: exclusiveAccess }
   }
 
-  private mayRegister(view: DiskView, { name, definition }: DiskRow): boolean {
+  /**
+   * Once the log has taken a key for standing, a group may have been granted here of which this node has not heard yet: before a key that
+   * is gone comes back, everything has to be applied up to the entry that says so, and nothing is granted from then on.
+   */
+  private mayRegister(view: DiskView, { name, place, definition }: DiskRow): boolean {
     const boot = currentBoot(view.state, view.self)
     if (boot?.boot !== view.boot || boot.state !== 'live') return false
     // Whoever is challenged answers by it.
     if (definition.use === 'challenge') return true
     if (openCaseOf(view.state, view.self) !== undefined) return false
+    const told = boot.disks?.[name]
+    if (told?.ready === true && told.place === place) return false
     return !groupsOf(view.state).some(
       (group) => mayStillRun(group) && group.holder.node === view.self && group.holder.pinned.storage === name,
     )

@@ -177,7 +177,13 @@ describe('on storage', () => {
     const then = table.keys(false)
     assert.notEqual(then, 'register', 'nothing but looking')
     table.database.ok(table.database.released(n1, db))
-    assert.equal(then === undefined ? table.next() : table.reserved(exclusiveAccess), 'register')
+    assert.notEqual(then === undefined ? table.next() : table.reserved(exclusiveAccess), 'register', 'the log takes it for standing')
+    table.keys(false)
+    table.database.ok(table.proposed('disk-state'))
+    assert.ok(
+      [table.next(), table.keys(false), table.reserved(exclusiveAccess)].includes('register'),
+      'every grant before that is known here',
+    )
   })
 
   test('a lost session is a lost registration; a block device that gives no answer says nothing of the key', () => {
