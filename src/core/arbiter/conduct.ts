@@ -487,7 +487,8 @@ function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduc
     return watchAttempt(view, row, row.attempts.find((attempt) => attempt.state === 'open') as Attempt)
   // Another proof may have come before the device's answer: what was switched off is switched on all the same.
   const turnedOff = row.attempts.some(isSwitchedOff)
-  const turnedOn = row.attempts.some((attempt) => attempt.action === 'on')
+  // What failed is told; what an arbiter took along when it was lost is another's to do.
+  const turnedOn = row.attempts.some((attempt) => attempt.action === 'on' && attempt.state !== 'abandoned')
   const waiting = row.groups.filter((name) => {
     const group = view.state.get('groups', name)
     if (group === undefined || group.intent !== 'ONLINE' || group.waitingFor !== null) return false
