@@ -89,13 +89,17 @@ export async function raiseLoopback(third: number, protection: 'devices' | 'watc
     api,
     holder,
     settled: async () => {
+      let last: readonly Status[] = []
       await waitFor('all nodes and the service to be well', patience, async () => {
         const seen = await Promise.all(names.map((name) => statusOf(name)))
+        last = seen
         const well = seen.every(
           ({ quorate, nodes: known = [] }) =>
             quorate === true && known.length === names.length && known.every(({ state }) => state === 'ONLINE'),
         )
         return well && (await holder()) !== undefined && (await request(loopback.url, 'GET', '/health')).status === 200
+      }).catch((error: Error) => {
+        throw new Error(`${error.message}: ${JSON.stringify(last)}`)
       })
       return (await holder()) as Holder
     },
