@@ -73,7 +73,7 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
   })
   let copies: Extract<MonitorOrder, { kind: 'copies' }>['groups'] = {}
   const agents = openAgents(
-    { runFolder, logDir: config.logDir, clock, copies: (group) => copies[wholeOf(group)] },
+    { runFolder, logDir: config.logDir, clock, isPatient: true, copies: (group) => copies[wholeOf(group)] },
     {
       onLearnt: (group, resource, processes) => post({ kind: 'learnt', group, resource, processes }),
       onEnded: (group, resource, ended, detail) => post({ kind: 'ended', group, resource, process: ended, detail }),

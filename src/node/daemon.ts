@@ -21,7 +21,7 @@ import {
   type TableName,
 } from '../core/cluster/index.js'
 import type { DiskPlace } from '../core/disks/index.js'
-import type { ClusterQuestion, LookFound, MonitorReport } from '../core/monitor/index.js'
+import { type ClusterQuestion, isSystemd, type LookFound, type MonitorReport } from '../core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
 import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
@@ -338,7 +338,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     askMonitor(looks, timeoutMs, (lookId) => monitor.send({ kind: 'look', lookId, ...order }, to))
   const agents = new OcfAgents(config.node, run, call)
   const fenceAgents = new FenceAgents(call)
-  const units = new Units(config.node)
+  const units = new Units(config.node, call)
   const verbs = new ResourceVerbs({ self: config.node, boot, runFolder: run, agents, node: () => node, call, look })
   const notices = new CopyNotices({
     self: config.node,
@@ -348,7 +348,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       node?.submitCommand(command, { timeoutMs: proposeTimeout }, (outcome) => done(outcome.ok && outcome.value.ok)),
   })
   const answerHere = (question: Question): Promise<unknown> | undefined => {
-    if (question.kind === 'log') return answerLog(config.logDir, question)
+    if (question.kind === 'log') return answerLog(config.logDir, question, node?.state, units)
     if (question.kind === 'validate') return validateAll([agents, units], question.resources)
     if (question.kind === 'look') return verbs.look(question)
     if (question.kind === 'act') return verbs.act(question)
@@ -409,8 +409,22 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
   }
 }
 
-async function answerLog(folder: string, { group, resource, lines }: Extract<Question, { kind: 'log' }>): Promise<ResourceLog | null> {
-  return (await readResourceLog(folder, { group, resource }, Math.min(lines, logLinesMax))) ?? null
+/** Of a unit, what it writes is in the journal. */
+async function answerLog(
+  folder: string,
+  { group, resource, lines }: Extract<Question, { kind: 'log' }>,
+  state: ClusterState | undefined,
+  units: Units,
+): Promise<ResourceLog | null> {
+  const count = Math.min(lines, logLinesMax)
+  const row = state?.get('groups', group)
+  const { type = '' } = row?.holder?.pinned.resources[resource] ?? row?.definition.resources[resource] ?? {}
+  const [written, journal] = await Promise.all([
+    readResourceLog(folder, { group, resource }, count),
+    isSystemd(type) ? units.journal(type, count) : undefined,
+  ])
+  if (journal === undefined || (journal.length === 0 && written === undefined)) return written ?? null
+  return { service: [...(written?.service ?? []), ...journal].slice(-count), actions: written?.actions ?? [] }
 }
 
 /** The name that an iSCSI target knows this machine by: its own where it has one, for arrays are told who may come. */

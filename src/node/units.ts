@@ -2,18 +2,23 @@
 import { ClusterError, type NodeId, nearestName, type ResourceName } from '../base/index.js'
 import type { GroupDefinition, ResourceDefinition } from '../core/cluster/index.js'
 import { isSystemd, type UnitFacts, unitObstacle, unitOf } from '../core/monitor/index.js'
+import { safePath } from '../io/agents/index.js'
 import { installedServices, isSystemdHere, openSystemd, type Systemd } from '../io/systemd/index.js'
-import type { Validation } from './ocf-agents.js'
+import type { Called, Program, Validation } from './ocf-agents.js'
 
 /** Somebody waits for the answer. */
 const askMax = 5_000
+/** A journal on a slow disk takes its time. */
+const journalMax = 10_000
 
 export class Units {
   private readonly node: NodeId
+  private readonly call: (program: Program) => Promise<Called>
   private readonly systemd: Systemd = openSystemd()
 
-  constructor(node: NodeId) {
+  constructor(node: NodeId, call: (program: Program) => Promise<Called>) {
     this.node = node
+    this.call = call
   }
 
   /** Types of what is installed, such as `systemd:nginx.service`. */
@@ -42,6 +47,26 @@ export class Units {
       unit: { file, dropIns, fileState, type: startType, restart },
       obstacle: unitObstacle(facts) ?? null,
     }
+  }
+
+  /** What the journal has of a unit's latest, oldest first, systemd's own words about it among them; undefined where it cannot be read here. */
+  async journal(type: string, lines: number): Promise<readonly string[] | undefined> {
+    const unit = unitOf(type)
+    if (unit === undefined || !isSystemdHere()) return undefined
+    const argv = [
+      'journalctl',
+      `--unit=${unit}`,
+      `--lines=${lines}`,
+      '--reverse',
+      '--output=short-iso',
+      '--no-hostname',
+      '--no-pager',
+      '--quiet',
+    ]
+    const called = await this.call({ argv, environment: { PATH: safePath, LC_ALL: 'C.UTF-8' }, timeoutMs: journalMax })
+    if (called.code !== 0) return undefined
+    // Of more than an answer holds, the oldest are cut off; what follows the last end of a line is a part of one, or nothing.
+    return called.stdout.split('\n').slice(0, -1).reverse()
   }
 
   /** Of those resources that are units. */

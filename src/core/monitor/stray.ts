@@ -60,6 +60,8 @@ export class StrayProbes {
       ending.probe = order
       return
     }
+    // Asked once more, for it waits its turn behind many: begun anew each time, it would never be answered.
+    if (this.#isUnderWay(order)) return
     this.#abandonSearch(order.group, 'a newer probe took its place')
     const search: Search = { order, resources: {}, unable: [], left: 0 }
     for (const resource of startOrder(order.resources)) {
@@ -122,6 +124,11 @@ export class StrayProbes {
     this.#endings.delete(group)
     if (ending !== undefined) this.#host.emit({ kind: 'cancel', action: ending.action })
     this.#abandonSearch(group, detail)
+  }
+
+  #isUnderWay({ group, probeId }: ProbeOrder): boolean {
+    const isOne = ({ search }: Question) => search.order.group === group && search.order.probeId === probeId
+    return this.#waiting.some(isOne) || [...this.#asked.values()].some(isOne)
   }
 
   #abandonSearch(group: GroupName, detail: string) {

@@ -18,6 +18,7 @@ import { limitService } from './limits.js'
 import { runLogicalHostname } from './logical-hostname.js'
 import { beginMethod, type Method, type MethodBody, MethodContext } from './method.js'
 import { reloadOcf, runOcf } from './ocf.js'
+import { Pace } from './pace.js'
 import { actionsLogPath, serviceLogPath } from './resource-log.js'
 import { runRole } from './role.js'
 import { Turns } from './turns.js'
@@ -29,6 +30,8 @@ export interface AgentsConfig {
   readonly clock: Clock
   /** On which nodes copies of a group are what, where its agents are to know. */
   readonly copies?: (group: GroupName) => CopyLists | undefined
+  /** The time that a method waits until it may start its program is not taken off its own. */
+  readonly isPatient?: boolean
   /** That of this machine unless given; `dropIns` is the folder for drop-ins. */
   readonly systemd?: SystemdOptions & { readonly dropIns?: string }
 }
@@ -68,6 +71,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
   const outputFolder = config.runFolder.folder('output')
   const kept = new KeptProcesses()
   const turns = new Turns()
+  const pace = new Pace()
   const names = new Map<string, { group: GroupName; resource: ResourceName; stop: (() => void) | undefined }>()
   const deaths = new DeathWatch<string>((key, process) => {
     const watched = names.get(key)
@@ -100,6 +104,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
       if (isSystemd(request.definition.type)) tidySoon()
       const world = {
         ...config,
+        pace,
         cell: cellOf(request),
         outputFolder,
         log,

@@ -51,6 +51,7 @@ export async function startKept(
   kept: KeptProcesses,
   onEnded: (process: ProcessIdentity, how: string) => void,
 ): Promise<MethodResult> {
+  if (!(await context.turn())) return { outcome: 'cancelled' }
   const refusal = context.refusal()
   if (refusal !== undefined) return refusal
   const { parameters } = context.request.definition

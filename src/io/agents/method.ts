@@ -6,6 +6,7 @@ import type { Clock } from '../clock/index.js'
 import { type Action, type ActionOutcome, type ActionRequest, type Cell, spawnAction, tailOf } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
 import { methodEnvironment } from './environment.js'
+import type { Pace } from './pace.js'
 import { appendToActionsLog } from './resource-log.js'
 
 export interface Method {
@@ -20,6 +21,8 @@ export interface MethodWorld {
   readonly clock: Clock
   /** On which nodes copies of a group are what, where its agents are to know. */
   readonly copies?: (group: GroupName) => CopyLists | undefined
+  readonly pace: Pace
+  readonly isPatient?: boolean
   readonly cell: Cell
   readonly outputFolder: string
   /** Log of the resource: its service, and its starts, append to it. */
@@ -42,6 +45,7 @@ export class MethodContext {
   /** To be called once it is. */
   end: () => void = () => {}
   #until: number
+  #hasBegun = false
   readonly #abort = new AbortController()
   #action: Action | undefined
 
@@ -81,6 +85,15 @@ export class MethodContext {
     return { outcome: 'refused', because: 'deadline', detail: `the lease has run out at ${this.#deadline}, it is ${now}` }
   }
 
+  /** Waits until a program may be started. False when the method is over by then. */
+  async turn(): Promise<boolean> {
+    const { pace, isPatient } = this.world
+    await pace.take(this.request.method === 'stop')
+    if (isPatient === true && !this.#hasBegun) this.beginAgain()
+    this.#hasBegun = true
+    return !this.signal.aborted
+  }
+
   get seal() {
     const { group, token, method } = this.request
     return beginsSomething(method) ? { path: this.world.runFolder.seals.pathOf(group), token } : undefined
@@ -92,9 +105,9 @@ export class MethodContext {
 
   /** Runs a program within the method's time. Undefined after a refusal, which is then the method's result. */
   async run(program: Program, part: 'service' | 'action' = 'action'): Promise<ActionOutcome | MethodResult> {
+    if (!(await this.turn())) return { outcome: 'cancelled' }
     const refusal = part === 'service' ? this.refusal() : undefined
     if (refusal !== undefined) return refusal
-    if (this.signal.aborted) return { outcome: 'cancelled' }
     const action = spawnAction({
       ...program,
       environment: this.environment(program.environment),

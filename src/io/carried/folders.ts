@@ -94,7 +94,7 @@ export class CarriedFolders {
   // From the daemon to the monitor.
 
   isStaged(of: Of): boolean {
-    return existsSync(join(this.#folder('staged', of), 'staged'))
+    return existsSync(join(this.#runFolder.path, 'staged', nameOf(of), 'staged'))
   }
 
   /** What was staged under other tokens goes. */
@@ -140,7 +140,9 @@ export class CarriedFolders {
     for (const { data } of items) rmSync(join(folder, data), { force: true })
   }
 
-  #folder(kind: 'captured' | 'staged', { group, token }: Of): string {
-    return this.#runFolder.folder(kind, `${group}@${token}`)
+  #folder(kind: 'captured' | 'staged', of: Of): string {
+    return this.#runFolder.folder(kind, nameOf(of))
   }
 }
+
+const nameOf = ({ group, token }: Of) => `${group}@${token}`

@@ -76,6 +76,18 @@ test('a probe of a group that runs here is answered from what is known', () => {
   shows(script.order(probe({ a: agent() })), 'probed p running')
 })
 
+test('a probe that is asked for once more keeps its place', () => {
+  const script = new Script()
+  const many = Object.fromEntries(Array.from({ length: 9 }, (_, at) => [`r${at}`, agent()]))
+  script.order(probe(many))
+  shows(script.order(probe(many)), '')
+  shows(script.done(1, 'stopped'), '9 probe r8')
+  shows(script.order(probe(many)), '')
+  for (let action = 2; action < 9; action++) shows(script.done(action, 'stopped'), '')
+  shows(script.done(9, 'stopped'), 'probed p clean')
+  shows(script.order(probe({ a: agent() })), '10 probe a')
+})
+
 test('a newer probe, or a start, ends the one under way as unknown', () => {
   const script = new Script()
   script.order(probe({ a: agent() }))

@@ -40,6 +40,27 @@ test('what is installed is among the types, with what systemd knows of it', asyn
   assert.match(String(missing.body.fix), /systemd:qapi/)
 })
 
+test('the log of a unit is what the journal has of it', async () => {
+  install('qtalks.service', { ExecStart: '/bin/sh -c "for i in 1 2 3; do echo says $$i; done; sleep 1000"' })
+  const log = (lines: number) => bench.ask('GET', `/v1/groups/talks/resources/web/log?lines=${lines}`)
+  await bench.until(
+    'a group with a unit',
+    async () => (await bench.ask('PUT', '/v1/groups/talks', { body: group('systemd:qtalks') })).status < 300,
+  )
+  assert.equal((await log(10)).body.code, 'LOG_NOT_FOUND', 'it has never run')
+  systemctl('start', 'qtalks.service')
+  await bench.until('its words', async () => ((await log(10)).body.lines as string[] | undefined)?.at(-1)?.endsWith('says 3') === true)
+  const { body } = await log(3)
+  assert.deepEqual(
+    (body.lines as string[]).map((line) => line.replace(/.*: /, '')),
+    ['says 1', 'says 2', 'says 3'],
+  )
+  assert.deepEqual([body.node, body.actions], ['n1', []])
+  systemctl('stop', 'qtalks.service')
+  uninstall('qtalks.service')
+  assert.equal((await bench.ask('DELETE', '/v1/groups/talks')).status < 300, true)
+})
+
 test('a unit that systemd would start, and one that is not there, are refused with what mends it', async () => {
   // Once the node has told that it knows of units.
   await bench.until(
