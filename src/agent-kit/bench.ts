@@ -62,9 +62,13 @@ export async function openBench(definition: ResourceDefinition, name: string): P
     return { group, token: token as Token, node, boot, resource, place, definition, method, timeout, processes, ...more }
   }
   const begin = (method: MethodRequest['method'], more: Partial<MethodRequest> = {}) =>
-    agents.begin(request(method, more), bootInstant(clock.boot() + leaseMs), (process) => {
-      if (behaviourOf(definition).kept) processes = [process]
-    })
+    agents.begin(
+      request(method, more),
+      () => bootInstant(clock.boot() + leaseMs),
+      (process) => {
+        if (behaviourOf(definition).kept) processes = [process]
+      },
+    )
   const kill = async () => {
     const done = await agents.kill({ group, resource, place }, killMax)
     return done

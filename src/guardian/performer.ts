@@ -74,7 +74,7 @@ export class GuardianPerformer {
         return runFolder.deleteRecord(effect.group, effect.token)
       case 'begin': {
         const { action } = effect
-        const method = this.#agents.begin(effect.request, bootInstant(0)) // Never a start.
+        const method = this.#agents.begin(effect.request, () => bootInstant(0)) // Never a start.
         this.#methods.set(action, method)
         void method.result.then((result) => {
           this.#methods.delete(action)

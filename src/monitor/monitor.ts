@@ -97,7 +97,18 @@ export async function runMonitor(config: MonitorConfig, log: (text: string) => v
     sender.wake()
   }
   const ready = new ReadyPrograms(runFolder, containment, log)
-  const performer = new Performer({ runFolder, containment, agents, ready, carried, post, report, log, forgetScores })
+  const performer = new Performer({
+    deadline: () => core.deadline,
+    runFolder,
+    containment,
+    agents,
+    ready,
+    carried,
+    post,
+    report,
+    log,
+    forgetScores,
+  })
   const inbox: MonitorEvent[] = []
   let busy = true // Until it has resumed.
   let closed = false

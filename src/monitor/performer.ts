@@ -1,5 +1,5 @@
 /** Carries out what `MonitorCore` wants: a loop with no opinions. What takes time comes back as an event. */
-import { type GroupName, type ResourceName, unreachable } from '../base/index.js'
+import { type BootInstant, type GroupName, type ResourceName, unreachable } from '../base/index.js'
 import type { MonitorEffect, MonitorEvent, MonitorReport } from '../core/monitor/index.js'
 import { type Agents, beginCall, type Method } from '../io/agents/index.js'
 import { type Action, type ActionOutcome, type Containment, outputMax } from '../io/processes/index.js'
@@ -13,6 +13,8 @@ export interface PerformerWorld {
   readonly containment: Containment
   readonly agents: Agents
   readonly ready: ReadyPrograms
+  /** That of the lease, as it is known now: it may be renewed while a start waits for its turn. */
+  readonly deadline: () => BootInstant
   readonly carried: CarriedFiles
   /** Puts an event into the inbox. */
   readonly post: (event: MonitorEvent) => void
@@ -78,7 +80,7 @@ export class Performer {
     const { agents, post } = this.#world
     const { action } = effect
     if (effect.request.method === 'start' && this.#putsBackFirst(effect)) return
-    const method = agents.begin(effect.request, effect.deadline, (process) => post({ kind: 'spawned', action, process }))
+    const method = agents.begin(effect.request, this.#world.deadline, (process) => post({ kind: 'spawned', action, process }))
     this.#methods.set(action, method)
     void method.result.then((result) => {
       this.#methods.delete(action)

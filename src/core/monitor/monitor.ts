@@ -101,6 +101,11 @@ export class MonitorCore {
     return effects
   }
 
+  /** Until when something may be started, as far as this monitor has been told. */
+  get deadline(): BootInstant {
+    return this.#deadline
+  }
+
   /** When `woke` is due at the latest. */
   nextWake(): BootInstant | undefined {
     let earliest = this.#calls.wakeAt

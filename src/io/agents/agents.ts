@@ -48,8 +48,8 @@ export interface AgentsListener {
 }
 
 export interface Agents {
-  /** A start is refused when its token is sealed or the boot clock, plus its grain, has reached `deadline`. */
-  begin(request: MethodRequest, deadline: BootInstant, onSpawned?: (process: ProcessIdentity) => void): Method
+  /** A start is refused when its token is sealed or the boot clock, plus its grain, has reached `deadline`, which is asked when its turn comes. */
+  begin(request: MethodRequest, deadline: () => BootInstant, onSpawned?: (process: ProcessIdentity) => void): Method
   /** Kills everything of the resource. False when something is left after `timeout` milliseconds. */
   kill(of: Whereabouts, timeout: number): Promise<boolean>
   /** Has its service stand still, or go on. False where that could not be done. */

@@ -39,7 +39,7 @@ type Program = Pick<ActionRequest, 'argv'> & Partial<Pick<ActionRequest, 'enviro
 export class MethodContext {
   readonly request: MethodRequest
   readonly world: MethodWorld
-  readonly #deadline: BootInstant
+  readonly #deadline: () => BootInstant
   /** Resolves when the method is over. */
   readonly over: Promise<void>
   /** To be called once it is. */
@@ -49,7 +49,7 @@ export class MethodContext {
   readonly #abort = new AbortController()
   #action: Action | undefined
 
-  constructor(request: MethodRequest, deadline: BootInstant, world: MethodWorld) {
+  constructor(request: MethodRequest, deadline: () => BootInstant, world: MethodWorld) {
     this.request = request
     this.world = world
     this.#deadline = deadline
@@ -81,14 +81,16 @@ export class MethodContext {
       return { outcome: 'refused', because: 'sealed', detail: `token ${token} is sealed` }
     }
     const now = this.world.clock.boot()
-    if (now + bootClockGrain < this.#deadline) return undefined
-    return { outcome: 'refused', because: 'deadline', detail: `the lease has run out at ${this.#deadline}, it is ${now}` }
+    const deadline = this.#deadline()
+    if (now + bootClockGrain < deadline) return undefined
+    return { outcome: 'refused', because: 'deadline', detail: `the lease has run out at ${deadline}, it is ${now}` }
   }
 
   /** Waits until a program may be started. False when the method is over by then. */
   async turn(): Promise<boolean> {
     const { pace, isPatient } = this.world
-    await pace.take(this.request.method === 'stop')
+    const { method } = this.request
+    await pace.take(method === 'stop' || method === 'probe' ? method : 'start')
     if (isPatient === true && !this.#hasBegun) this.beginAgain()
     this.#hasBegun = true
     return !this.signal.aborted

@@ -1,18 +1,21 @@
+/** Which programs are started first. */
+export type Urgency = 'stop' | 'start' | 'probe'
+
 /**
  * One program at a time is started, in a turn of the event loop of its own.
  *
  * To start one holds everything else up for 5 to 20 ms. Where hundreds are to be started at once, whoever does it would say nothing for
- * seconds, be taken for hung, and be ended in the middle of it. Stops go before everything else: what runs elsewhere may wait for them.
+ * seconds, be taken for hung, and be ended in the middle of it. Stops go first, for what is to run elsewhere may wait for them; then
+ * what starts something; probes have time.
  */
 export class Pace {
-  readonly #stops: (() => void)[] = []
-  readonly #others: (() => void)[] = []
+  readonly #waiting: Readonly<Record<Urgency, (() => void)[]>> = { stop: [], start: [], probe: [] }
   #isTaken = false
 
   /** Resolves when a program may be started. */
-  take(isStop: boolean): Promise<void> {
+  take(urgency: Urgency): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#isTaken) (isStop ? this.#stops : this.#others).push(resolve)
+      if (this.#isTaken) this.#waiting[urgency].push(resolve)
       else this.#give(resolve)
     })
   }
@@ -22,7 +25,8 @@ export class Pace {
     resolve()
     setImmediate(() => {
       this.#isTaken = false
-      const next = this.#stops.shift() ?? this.#others.shift()
+      const { stop, start, probe } = this.#waiting
+      const next = stop.shift() ?? start.shift() ?? probe.shift()
       if (next !== undefined) this.#give(next)
     })
   }

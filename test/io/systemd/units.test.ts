@@ -58,7 +58,7 @@ function begin(method: MethodRequest['method'], { token = 1, timeout = 5_000, de
   }
   const request = { group, resource, place, definition, method, timeout, processes: [], token: token as Token }
   const where = { node: 'n1' as NodeId, boot: 'b1' as BootId }
-  return agents.begin({ ...request, ...where }, bootInstant(clock.boot() + deadline))
+  return agents.begin({ ...request, ...where }, () => bootInstant(clock.boot() + deadline))
 }
 const run = (method: MethodRequest['method'], options: Parameters<typeof begin>[1] = {}) => begin(method, options).result
 const detailOf = (result: MethodResult) => ('detail' in result ? result.detail : ('note' in result && result.note) || '')
