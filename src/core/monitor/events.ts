@@ -75,6 +75,8 @@ export interface MethodRequest {
   readonly former?: ResourceDefinition
   /** Of a probe: the second depth. */
   readonly deep?: true
+  /** Of a probe: somebody waits for what it finds; it is not one of those that come again by themselves. */
+  readonly urgent?: true
   /** Milliseconds. */
   readonly timeout: number
   /** What is known to run: the kept process, the start in flight. */

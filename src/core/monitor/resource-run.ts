@@ -679,7 +679,8 @@ export class ResourceRun {
     this.#activity = kind === 'probe' ? { kind, action, purpose, deep, cancelled: false } : { kind, action, cancelled: false }
     if (kind === 'reload') this.#reloading = this.#next
     const method = kind === 'verify' || kind === 'kill' ? 'probe' : kind
-    this.#emit({ kind: 'begin', action, request: this.#request(method, deep), deadline: host.deadline() })
+    const urgent = kind !== 'probe' || purpose !== 'periodic' ? { urgent: true as const } : {}
+    this.#emit({ kind: 'begin', action, request: { ...this.#request(method, deep), ...urgent }, deadline: host.deadline() })
   }
 
   #kill() {

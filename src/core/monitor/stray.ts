@@ -187,7 +187,20 @@ export class StrayProbes {
     const { node, boot, place } = this.#host
     const { timeout } = definition[method]
     const whose = cellOf(definition, node)
-    const request = { group, token: 0 as Token, node, boot, resource, place, ...whose, definition, method, timeout, processes: [] }
+    const request = {
+      group,
+      token: 0 as Token,
+      node,
+      boot,
+      resource,
+      place,
+      ...whose,
+      definition,
+      method,
+      timeout,
+      processes: [],
+      urgent: true as const,
+    }
     this.#host.emit({ kind: 'begin', action, request, deadline: 0 as never })
   }
 

@@ -89,8 +89,8 @@ export class MethodContext {
   /** Waits until a program may be started. False when the method is over by then. */
   async turn(): Promise<boolean> {
     const { pace, isPatient } = this.world
-    const { method } = this.request
-    await pace.take(method === 'stop' || method === 'probe' ? method : 'start')
+    const { method, urgent } = this.request
+    await pace.take(method === 'stop' ? 'stop' : urgent === true || method !== 'probe' ? 'soon' : 'periodic')
     if (isPatient === true && !this.#hasBegun) this.beginAgain()
     this.#hasBegun = true
     return !this.signal.aborted
