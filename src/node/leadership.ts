@@ -37,10 +37,6 @@ const linksInterval = 250
 const linksPatience = 3_000
 /** Between two requests to hand the lead over, in milliseconds. */
 const transferPatience = 1_000
-/** A look at everything that takes longer than this is followed by a pause of so many times what it took. Milliseconds. */
-const costly = 4
-const planShare = 3
-const planPauseMax = 250
 
 /** What a plan does not follow from, and what changes with every write of a client. */
 const unplanned: ReadonlySet<string> = new Set(['meta', 'store', 'requests', 'journal', 'decisions', 'checkpoints', 'checkpointParts'])
@@ -322,7 +318,7 @@ export class Leadership {
   /** A new leader waits until every node had time to be heard before it judges groups. */
   private plan(now: Instant): void {
     const settings = this.doors.settings()
-    if (now - this.since < settings.query || this.underWay.has('decide') || now < this.planNotBefore) return
+    if (now - this.since < settings.query || this.underWay.has('decide')) return
     if (!this.dirty && now - this.lastPlan < 250) return
     this.dirty = false
     this.lastPlan = now
@@ -330,11 +326,7 @@ export class Leadership {
     for (const due of dueEnds(this.state, at)) this.proposeOnce(`maintenance/${due.node}`, due)
     const decisions = decide({ state: this.state, at, liveness: this.liveness() })
     if (decisions.length > 0) this.proposeOnce('decide', { kind: 'decide', decisions: decisions.slice(0, 200), plannerVersion })
-    // Of many groups a look at all of them is not made for each change of one.
-    const took = this.io.clock.now() - now
-    if (took > costly) this.planNotBefore = (now + Math.min(planShare * took, planPauseMax)) as Instant
   }
-  private planNotBefore = Number.NEGATIVE_INFINITY as Instant
 
   /** The leader answers the boot's heartbeats, and heard one lately. */
   liveness(): Liveness {

@@ -107,9 +107,6 @@ const compareInterval = 500
 const pathLookInterval = 100
 /** How long what follows from time alone may wait, in milliseconds. */
 const lookIntervalMax = 50
-/** A look that takes longer is followed by a rest of the same length, of so much at most. Milliseconds. */
-const costlyLook = 5
-const restMax = 50
 const pathQuestionsMax = 32
 /** Whoever asked gets what is known by then, in milliseconds. */
 const pathPatience = 120_000
@@ -1038,7 +1035,7 @@ export class QuorateNode {
 
   /** After everything that waited was taken in: what follows from the state as it is now. */
   private act(): void {
-    if (!this.changed || this.io.clock.now() < this.restUntil) return
+    if (!this.changed) return
     this.changed = false
     this.lastLook = this.io.clock.now()
     this.register()
@@ -1071,11 +1068,7 @@ export class QuorateNode {
     this.answerChallenge()
     this.tellOfMonitor()
     this.goAway(mayAct)
-    const took = this.io.clock.now() - this.lastLook
-    if (took > costlyLook) this.restUntil = (this.lastLook + 2 * Math.min(took, restMax)) as Instant
   }
-  /** With many groups a look takes its time: what comes meanwhile is looked at together. */
-  private restUntil = Number.NEGATIVE_INFINITY as Instant
 
   private mayActNow(boot: BootInstant): boolean {
     const isHeld = this.presence.holder.mayAct(boot, this.raft.status.appliedIndex)

@@ -8,8 +8,8 @@ import type { Called, Program, Validation } from './ocf-agents.js'
 
 /** Somebody waits for the answer. */
 const askMax = 5_000
-/** A journal on a slow disk takes its time. */
-const journalMax = 10_000
+/** So does the node that asks for the log of another, for two seconds. */
+const journalMax = 1_500
 
 export class Units {
   private readonly node: NodeId
@@ -65,8 +65,14 @@ export class Units {
     ]
     const called = await this.call({ argv, environment: { PATH: safePath, LC_ALL: 'C.UTF-8' }, timeoutMs: journalMax })
     if (called.code !== 0) return undefined
-    // Of more than an answer holds, the oldest are cut off; what follows the last end of a line is a part of one, or nothing.
-    return called.stdout.split('\n').slice(0, -1).reverse()
+    // Of more than an answer holds, the oldest are cut off; what follows the last end of a line is a part of one, or nothing. An entry
+    // of several lines keeps their order: all but its first are indented.
+    const entries: string[][] = []
+    for (const line of called.stdout.split('\n').slice(0, -1)) {
+      if (/^\s/.test(line)) entries.at(-1)?.push(line)
+      else entries.push([line])
+    }
+    return entries.reverse().flat()
   }
 
   /** Of those resources that are units. */

@@ -1,5 +1,5 @@
 /** The monitor process of a simulated machine: the real decisions of `core/monitor`, performed on simulated services. */
-import type { GroupName } from '../../src/base/index.js'
+import { bootInstant, type GroupName } from '../../src/base/index.js'
 import { MonitorCore, type MonitorEffect, type MonitorEvent, type MonitorOrder, type MonitorReport } from '../../src/core/monitor/index.js'
 import type { DeviceAction } from './device.js'
 import type { Machine } from './machine.js'
@@ -129,7 +129,7 @@ export class SimMonitor {
         const { action, request } = effect
         const method = this.agents.begin(
           request,
-          effect.deadline,
+          this.core?.deadline ?? bootInstant(0),
           (process) => this.post({ kind: 'spawned', action, process }),
           (result) => {
             this.methods.delete(action)

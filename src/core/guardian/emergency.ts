@@ -232,7 +232,6 @@ export class Emergency {
       },
       jitter: () => 0,
       mayStart: () => false,
-      deadline: () => bootInstant(0),
       // A copy is demoted before it is stopped: agents expect it so.
       holdsBack: ({ promotable, role }) => {
         const primary = promotable === true && role === undefined ? this.#endings.get(primaryOf(group)) : undefined

@@ -75,8 +75,8 @@ export interface MethodRequest {
   readonly former?: ResourceDefinition
   /** Of a probe: the second depth. */
   readonly deep?: true
-  /** Of a probe: somebody waits for what it finds; it is not one of those that come again by themselves. */
-  readonly urgent?: true
+  /** Of a probe that does not come again by itself: somebody waits for what it finds; with `stop`, whether something is gone. */
+  readonly urgency?: 'soon' | 'stop'
   /** Milliseconds. */
   readonly timeout: number
   /** What is known to run: the kept process, the start in flight. */
@@ -99,9 +99,9 @@ export type MonitorEffect =
     }
   /**
    * Ends as `method-done`. A `start` looks at seal and deadline once more, just before the spawn, and is refused when
-   * the token is sealed or the boot clock plus its grain has reached the deadline.
+   * the token is sealed or the boot clock plus its grain has reached the deadline that the monitor knows then.
    */
-  | { readonly kind: 'begin'; readonly action: number; readonly request: MethodRequest; readonly deadline: BootInstant }
+  | { readonly kind: 'begin'; readonly action: number; readonly request: MethodRequest }
   /** Kill the action whole; it still ends as `method-done`, usually `cancelled`. */
   | { readonly kind: 'cancel'; readonly action: number }
   /** Kill everything that the resource runs. Ends as `killed`. */

@@ -431,7 +431,6 @@ export class MonitorCore {
       },
       jitter: () => this.#nextJitter(),
       mayStart: (now) => this.#mayStart(now),
-      deadline: () => this.#deadline,
       // A copy is demoted before it is stopped. Whoever has the one stopped has the other stopped too.
       holdsBack: ({ promotable, role }) => {
         const primary = promotable === true && role === undefined ? this.#groups.get(primaryOf(group)) : undefined

@@ -23,7 +23,6 @@ export interface GroupHost {
   jitter(): number
   /** Whether the lease still allows anything to be started. */
   mayStart(now: BootInstant): boolean
-  deadline(): BootInstant
   /** Milliseconds that a method may take at most, whatever the definition says: an emergency has less time. */
   limit?(method: MethodRequest['method'], definition: ResourceDefinition): number
   /** Whether its stop has to wait for something outside the group. */
@@ -679,8 +678,10 @@ export class ResourceRun {
     this.#activity = kind === 'probe' ? { kind, action, purpose, deep, cancelled: false } : { kind, action, cancelled: false }
     if (kind === 'reload') this.#reloading = this.#next
     const method = kind === 'verify' || kind === 'kill' ? 'probe' : kind
-    const urgent = kind !== 'probe' || purpose !== 'periodic' ? { urgent: true as const } : {}
-    this.#emit({ kind: 'begin', action, request: { ...this.#request(method, deep), ...urgent }, deadline: host.deadline() })
+    const request = this.#request(method, deep)
+    const isWaitedFor = kind === 'verify' || (kind === 'probe' && purpose !== 'periodic')
+    const urgency = kind === 'verify' || purpose === 'death' ? ('stop' as const) : ('soon' as const)
+    this.#emit({ kind: 'begin', action, request: isWaitedFor ? { ...request, urgency } : request })
   }
 
   #kill() {

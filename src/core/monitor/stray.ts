@@ -199,9 +199,9 @@ export class StrayProbes {
       method,
       timeout,
       processes: [],
-      urgent: true as const,
+      urgency: 'soon' as const,
     }
-    this.#host.emit({ kind: 'begin', action, request, deadline: 0 as never })
+    this.#host.emit({ kind: 'begin', action, request })
   }
 
   #answer(search: Search) {

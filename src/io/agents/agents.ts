@@ -150,6 +150,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
     },
     unwatch,
     close: () => {
+      pace.close()
       clearInterval(logCheck)
       clearTimeout(tidying)
       systemd.close()

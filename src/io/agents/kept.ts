@@ -51,8 +51,8 @@ export async function startKept(
   kept: KeptProcesses,
   onEnded: (process: ProcessIdentity, how: string) => void,
 ): Promise<MethodResult> {
-  if (!(await context.turn())) return { outcome: 'cancelled' }
-  const refusal = context.refusal()
+  const obstacle = await context.turn()
+  const refusal = obstacle ?? (context.signal.aborted ? { outcome: 'cancelled' as const } : context.refusal())
   if (refusal !== undefined) return refusal
   const { parameters } = context.request.definition
   const options = commandOptions(parameters)

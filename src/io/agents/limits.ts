@@ -6,7 +6,7 @@ export function limitService(context: MethodContext): string | undefined {
   const { method, definition } = context.request
   const { openFiles, ...limits } = definition.limits ?? {} // Open files are each process's own, and need no cell.
   const isStart = method === 'start' || method === 'settle'
-  if (!isStart || Object.keys(limits).length === 0 || context.refusal() !== undefined) return undefined
+  if (!isStart || Object.keys(limits).length === 0) return undefined
   const missing = context.world.cell.limit(limits)
   return missing.length === 0 ? undefined : `not enforced here: ${missing.map((name) => `limits.${name}`).join(', ')}`
 }

@@ -81,7 +81,7 @@ async function bringUp(context: MethodContext, address: string, prefix: number):
     if (added.outcome !== 'done') return added
   }
   const argv = announcement(device, address, join(context.world.outputFolder, `announcement-${address}.pid`))
-  if (argv !== undefined) void context.run({ argv }, 'service') // Goes on by itself; the address is up already.
+  if (argv !== undefined) await context.begin({ argv }, 'service') // Goes on by itself; the address is up already.
   return { outcome: 'done' }
 }
 

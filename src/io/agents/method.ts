@@ -1,12 +1,12 @@
 /** One run of one method: its time, its cancellation, and the programs it starts on the way. */
 import { type BootInstant, bootClockGrain, type GroupName, InvariantError } from '../../base/index.js'
 import type { CopyLists } from '../../core/cluster/index.js'
-import type { MethodRequest, MethodResult, ProcessIdentity } from '../../core/monitor/index.js'
+import { isAddress, type MethodRequest, type MethodResult, type ProcessIdentity } from '../../core/monitor/index.js'
 import type { Clock } from '../clock/index.js'
 import { type Action, type ActionOutcome, type ActionRequest, type Cell, spawnAction, tailOf } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
 import { methodEnvironment } from './environment.js'
-import type { Pace } from './pace.js'
+import type { Pace, Urgency } from './pace.js'
 import { appendToActionsLog } from './resource-log.js'
 
 export interface Method {
@@ -86,14 +86,16 @@ export class MethodContext {
     return { outcome: 'refused', because: 'deadline', detail: `the lease has run out at ${deadline}, it is ${now}` }
   }
 
-  /** Waits until a program may be started. False when the method is over by then. */
-  async turn(): Promise<boolean> {
+  /** Waits until a program may be started, at once after this. What stands against it otherwise. */
+  async turn(): Promise<MethodResult | undefined> {
     const { pace, isPatient } = this.world
-    const { method, urgent } = this.request
-    await pace.take(method === 'stop' ? 'stop' : urgent === true || method !== 'probe' ? 'soon' : 'periodic')
-    if (isPatient === true && !this.#hasBegun) this.beginAgain()
+    const since = performance.now()
+    const given = isAtOnce(this.request) || (await pace.take(this.#hasBegun ? 'first' : urgencyOf(this.request), this.signal))
     this.#hasBegun = true
-    return !this.signal.aborted
+    // What others take is not its own time. In an emergency nobody has more; but what was stopped in time is to be found so.
+    if (isPatient === true || this.request.method === 'probe') this.#until += performance.now() - since
+    if (!given || this.signal.aborted) return { outcome: 'cancelled' }
+    return this.remaining() > 0 ? undefined : { outcome: 'timed-out', detail: 'its turn came when its time was over' }
   }
 
   get seal() {
@@ -105,10 +107,22 @@ export class MethodContext {
     return methodEnvironment(this.request, this.world.runFolder, extra)
   }
 
-  /** Runs a program within the method's time. Undefined after a refusal, which is then the method's result. */
+  /** Runs a program within the method's time. After a refusal, that is the method's result. */
   async run(program: Program, part: 'service' | 'action' = 'action'): Promise<ActionOutcome | MethodResult> {
-    if (!(await this.turn())) return { outcome: 'cancelled' }
-    const refusal = part === 'service' ? this.refusal() : undefined
+    const action = await this.begin(program, part)
+    if ('outcome' in action) return action
+    this.#action = action
+    const outcome = await action.done
+    this.#action = undefined
+    if (part === 'action' && isWorthKeeping(this.request, outcome)) appendToActionsLog(this.world.actionsLog, this.request, outcome)
+    return outcome
+  }
+
+  /** As `run`, and does not wait for its end. */
+  async begin(program: Program, part: 'service' | 'action' = 'action'): Promise<Action | MethodResult> {
+    const obstacle = await this.turn()
+    // The turn is given in a moment of its own: what has come since counts too.
+    const refusal = obstacle ?? (this.signal.aborted ? { outcome: 'cancelled' as const } : part === 'service' ? this.refusal() : undefined)
     if (refusal !== undefined) return refusal
     const action = spawnAction({
       ...program,
@@ -120,12 +134,8 @@ export class MethodContext {
       output: part === 'service' ? { log: this.world.log } : { folder: this.world.outputFolder },
       timeout: this.remaining(),
     })
-    this.#action = action
     if (part === 'service' && action.process !== undefined) this.world.onSpawned(action.process)
-    const outcome = await action.done
-    this.#action = undefined
-    if (part === 'action' && isWorthKeeping(this.request, outcome)) appendToActionsLog(this.world.actionsLog, this.request, outcome)
-    return outcome
+    return action
   }
 
   cancel() {
@@ -136,6 +146,16 @@ export class MethodContext {
 
 /** What may leave something running behind is not begun past the lease. */
 const beginsSomething = (method: MethodRequest['method']) => method === 'start' || method === 'reload'
+
+/** Where a start that has not begun could not be told from one that has, nothing may lie between the word for it and its spawn. */
+function isAtOnce({ method, place, definition }: MethodRequest): boolean {
+  return method === 'start' && (place.kind === 'sweep' || definition.role !== undefined)
+}
+
+function urgencyOf({ method, urgency, definition }: MethodRequest): Urgency {
+  if (method === 'stop') return isAddress(definition.type) ? 'first' : 'stop'
+  return urgency ?? (method === 'probe' ? 'periodic' : 'soon')
+}
 
 /** Programs of our own say nothing to a person, and good probes the same every few seconds. */
 function isWorthKeeping({ method, deep, definition: { type } }: MethodRequest, outcome: ActionOutcome): boolean {

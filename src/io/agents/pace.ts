@@ -1,33 +1,57 @@
-/** Which programs are started first. */
-export type Urgency = 'stop' | 'soon' | 'periodic'
+/**
+ * Which programs are started first: `first` what holds up a method that has begun, or an address that is to go; then stops, and looks
+ * whether something has stopped; then what somebody waits for; at last probes that come again by themselves.
+ */
+export type Urgency = 'first' | 'stop' | 'soon' | 'periodic'
+
+const urgencies: readonly Urgency[] = ['first', 'stop', 'soon', 'periodic']
 
 /**
  * One program at a time is started, in a turn of the event loop of its own.
  *
  * To start one holds everything else up for 5 to 20 ms. Where hundreds are to be started at once, whoever does it would say nothing for
- * seconds, be taken for hung, and be ended in the middle of it. Stops go first, for what is to run elsewhere may wait for them; then
- * what starts something; probes that come again by themselves have time.
+ * seconds, be taken for hung, and be ended in the middle of it.
  */
 export class Pace {
-  readonly #waiting: Readonly<Record<Urgency, (() => void)[]>> = { stop: [], soon: [], periodic: [] }
+  readonly #waiting: Readonly<Record<Urgency, ((given: boolean) => void)[]>> = { first: [], stop: [], soon: [], periodic: [] }
   #isTaken = false
+  #isClosed = false
 
-  /** Resolves when a program may be started. */
-  take(urgency: Urgency): Promise<void> {
+  /** True when a program may be started; false as soon as `signal` says that none is wanted any more, or when all of this ends. */
+  take(urgency: Urgency, signal: AbortSignal): Promise<boolean> {
+    if (this.#isClosed || signal.aborted) return Promise.resolve(false)
+    if (!this.#isTaken) {
+      this.#hold()
+      return Promise.resolve(true)
+    }
     return new Promise((resolve) => {
-      if (this.#isTaken) this.#waiting[urgency].push(resolve)
-      else this.#give(resolve)
+      const queue = this.#waiting[urgency]
+      const give = (given: boolean) => {
+        signal.removeEventListener('abort', leave)
+        resolve(given)
+      }
+      const leave = () => {
+        queue.splice(queue.indexOf(give), 1)
+        resolve(false)
+      }
+      queue.push(give)
+      signal.addEventListener('abort', leave, { once: true })
     })
   }
 
-  #give(resolve: () => void) {
+  close() {
+    this.#isClosed = true
+    for (const urgency of urgencies) for (const give of this.#waiting[urgency].splice(0)) give(false)
+  }
+
+  #hold() {
     this.#isTaken = true
-    resolve()
     setImmediate(() => {
       this.#isTaken = false
-      const { stop, soon, periodic } = this.#waiting
-      const next = stop.shift() ?? soon.shift() ?? periodic.shift()
-      if (next !== undefined) this.#give(next)
+      const next = urgencies.map((urgency) => this.#waiting[urgency]).find((queue) => queue.length > 0)
+      if (next === undefined) return
+      this.#hold()
+      next.shift()?.(true)
     })
   }
 }

@@ -36,7 +36,11 @@ after(() => {
 
 const later = () => bootInstant(clock.boot() + 60_000)
 
-function begin(group: string, method: 'start' | 'stop' | 'probe', deadline: () => BootInstant = later, timeout = 20_000) {
+function begin(...given: Parameters<typeof methodOf>) {
+  return methodOf(...given).result
+}
+
+function methodOf(group: string, method: 'start' | 'stop' | 'probe', deadline: () => BootInstant = later, timeout = 20_000) {
   const note = `echo ${method} >> ${join(folder, 'noted')}`
   const request: MethodRequest = {
     group: group as GroupName,
@@ -58,7 +62,7 @@ function begin(group: string, method: 'start' | 'stop' | 'probe', deadline: () =
     node: 'n1' as NodeId,
     boot: 'b1' as BootId,
   }
-  return agents.begin(request, deadline).result
+  return agents.begin(request, deadline)
 }
 
 test('whoever starts many programs still gets to everything else, and to stops first', async () => {
@@ -90,8 +94,21 @@ test('what counts is the lease when the turn comes, not when the start was decid
   }
 })
 
+test('what is cancelled while it waits for its turn is over at once, and nothing of it is ever started', async () => {
+  const many = Array.from({ length: 40 }, (_, at) => begin(`c${at}`, 'probe'))
+  let isOver = false
+  void Promise.all(many).then(() => {
+    isOver = true
+  })
+  const method = methodOf('cancelled', 'probe')
+  method.cancel()
+  assert.equal((await method.result).outcome, 'cancelled')
+  assert.equal(isOver, false)
+  await Promise.all(many)
+})
+
 test('the time that a method waits for its turn is not its own', async () => {
-  const many = Array.from({ length: 60 }, (_, at) => begin(`w${at}`, 'start'))
+  const many = Array.from({ length: 60 }, (_, at) => begin(`w${at}`, 'probe'))
   const last = begin('slow', 'probe', later, 400)
   assert.equal((await last).outcome, 'running')
   await Promise.all(many)
