@@ -6,22 +6,25 @@ export type Urgency = 'first' | 'stop' | 'soon' | 'periodic'
 
 const urgencies: readonly Urgency[] = ['first', 'stop', 'soon', 'periodic']
 
+/** To start one program holds everything else up for 5 to 20 ms. */
+const perTurn = 8
+
 /**
- * One program at a time is started, in a turn of the event loop of its own.
+ * A few programs are started in a turn of the event loop, and then everything else gets its own.
  *
- * To start one holds everything else up for 5 to 20 ms. Where hundreds are to be started at once, whoever does it would say nothing for
- * seconds, be taken for hung, and be ended in the middle of it.
+ * Where hundreds are to be started at once, whoever does it would otherwise say nothing for seconds, be taken for hung, and be ended in
+ * the middle of it.
  */
 export class Pace {
   readonly #waiting: Readonly<Record<Urgency, ((given: boolean) => void)[]>> = { first: [], stop: [], soon: [], periodic: [] }
-  #isTaken = false
+  #taken = 0
   #isClosed = false
 
   /** True when a program may be started; false as soon as `signal` says that none is wanted any more, or when all of this ends. */
   take(urgency: Urgency, signal: AbortSignal): Promise<boolean> {
     if (this.#isClosed || signal.aborted) return Promise.resolve(false)
-    if (!this.#isTaken) {
-      this.#hold()
+    if (this.#taken < perTurn) {
+      this.#count()
       return Promise.resolve(true)
     }
     return new Promise((resolve) => {
@@ -44,14 +47,16 @@ export class Pace {
     for (const urgency of urgencies) for (const give of this.#waiting[urgency].splice(0)) give(false)
   }
 
-  #hold() {
-    this.#isTaken = true
+  #count() {
+    if (this.#taken++ > 0) return
     setImmediate(() => {
-      this.#isTaken = false
-      const next = urgencies.map((urgency) => this.#waiting[urgency]).find((queue) => queue.length > 0)
-      if (next === undefined) return
-      this.#hold()
-      next.shift()?.(true)
+      this.#taken = 0
+      while (this.#taken < perTurn) {
+        const next = urgencies.map((urgency) => this.#waiting[urgency]).find((queue) => queue.length > 0)
+        if (next === undefined) return
+        this.#count()
+        next.shift()?.(true)
+      }
     })
   }
 }
