@@ -2,9 +2,9 @@
  * `npm test [-- <pattern>]`: sets up, checks the code, and runs the tests; those of the real parts only as root.
  *
  * Unit, contract and simulation tests run without root even when root calls: what they need must not depend on it. What is pure comes
- * first, a file for each processor and with low priority, and beside it contract tests, one file at a time, which wait more than they
- * reckon. Then those under test/root/, as root: two lanes, of which each takes the longest that is left. Last, alone, those that judge
- * what whole clusters do in time. Files under test/long/ are run only where they are asked for by name; a line `needs: <packages>` in a file's header names the Debian packages without which it
+ * first, a file for each processor. Then contract tests, one file at a time, and beside them those under test/root/, as root: two lanes,
+ * for both wait more than they reckon; the first begins with what takes longest. Last, alone, those that judge what whole clusters do in
+ * time. Files under test/long/ are run only where they are asked for by name; a line `needs: <packages>` in a file's header names the Debian packages without which it
  * is not run. What was not run is listed at the end; with CI=true that is a failure. With a pattern, only files whose path contains it are run.
  */
 import { spawn, spawnSync } from 'node:child_process'
@@ -64,17 +64,19 @@ async function main() {
   const pure = plain.filter((file) => /^(test\/(base|core|sim|node|layout)|jepsen-like\/)/.test(file))
   const whole = plain.filter((file) => file.startsWith('test/scripts/'))
   const contract = plain.filter((file) => !pure.includes(file) && !whole.includes(file))
-  await Promise.all([
-    pure.length > 0 && runTests('unit and simulation tests', pure, { ...where, nice: contract.length > 0 }),
-    contract.length > 0 && runTests('contract tests', contract, where, { concurrency: 1, held: pure.length > 0 }),
-  ])
+  if (pure.length > 0) await runTests('unit and simulation tests', pure, where)
   const real = runnableAsRoot(asRoot, missing)
-  const lane = async () => {
-    for (let file = real.shift(); file !== undefined; file = real.shift())
-      await runTests('tests of the real parts', [file], { cwd: root, env: process.env }, { concurrency: 1, held: true })
-  }
-  await Promise.all([lane(), lane()])
-  if (whole.length > 0) await runTests('tests with whole clusters', whole, where, { concurrency: 1 })
+  const one = async (file) => runTests('tests of the real parts', [file], { cwd: root, env: process.env }, 1, true)
+  await Promise.all([
+    (async () => {
+      for (let file = real.shift(); file !== undefined; file = real.shift()) await one(file)
+    })(),
+    (async () => {
+      if (contract.length > 0) await runTests('contract tests', contract, where, 1)
+      for (let file = real.pop(); file !== undefined; file = real.pop()) await one(file)
+    })(),
+  ])
+  if (whole.length > 0) await runTests('tests with whole clusters', whole, where, 1)
   report(missing)
 }
 
@@ -114,7 +116,7 @@ function needs(file) {
 }
 
 /** `held`: what it says is shown when it is through, for another run speaks meanwhile. */
-async function runTests(title, files, { cwd, env, uid, nice }, { concurrency = availableParallelism(), held = false } = {}) {
+async function runTests(title, files, { cwd, env, uid }, concurrency = availableParallelism(), held = false) {
   const folder = temporaryFolder(uid)
   const tally = join(folder, 'tally.json')
   const heading = `\n${title}${uid === undefined ? (isRoot ? ', as root' : '') : ', as nobody'}: ${files.length === 1 ? files[0] : `${files.length} files`}`
@@ -130,8 +132,7 @@ async function runTests(title, files, { cwd, env, uid, nice }, { concurrency = a
     ...files.map((file) => join('dist', file)),
   ]
   const surroundings = { ...env, TMPDIR: folder, HOME: folder }
-  const [command, ...rest] = nice === true ? ['nice', '-n', '10', process.execPath, ...args] : [process.execPath, ...args]
-  const status = await run(command, rest, { cwd, env: surroundings, uid, heading: held ? heading : undefined })
+  const status = await run(process.execPath, args, { cwd, env: surroundings, uid, heading: held ? heading : undefined })
   if (status !== 0) failed.push(held ? files.join() : title)
   if (!existsSync(tally)) return
   const { counts, skipped, seconds } = JSON.parse(readFileSync(tally, 'utf8'))

@@ -386,20 +386,3 @@ test('it beats, and says how late it comes to its work', async () => {
   const beat = await bench.until<Extract<MonitorReport, { kind: 'beat' }>>('a beat', (said) => said.kind === 'beat', bench.reports.length)
   assert.ok(beat.lagMs >= 0)
 })
-
-test('a hundred starts at once do not keep it from telling of those that are done', async () => {
-  next()
-  const many = Array.from({ length: 100 }, (_, at) => `${name}.${at}`)
-  const from = bench.reports.length
-  for (const one of many) {
-    const up = join(bench.dir, one)
-    const parameters = { start: `touch ${up}; echo x >> ${file('begun')}`, stop: `rm -f ${up}`, probe: `test -e ${up} || exit 7` }
-    bench.run(one, { app: resource({ type: 'command', parameters }) })
-  }
-  await bench.until('the first to be up', (said) => said.kind === 'group' && said.state === 'ONLINE', from)
-  const begun = readFileSync(file('begun'), 'utf8').split('\n').length - 1
-  assert.ok(begun < 50, `${begun} had begun by then`)
-  await Promise.all(many.map((one) => bench.groupIs(one, 'ONLINE')))
-  for (const one of many) bench.stop(one)
-  await Promise.all(many.map((one) => bench.groupIs(one, 'STOPPED')))
-})
