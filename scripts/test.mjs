@@ -28,6 +28,11 @@ const slowestMax = 12
 const longest = ['fence-devices', 'chaos-hosts', 'lab', 'systemd', 'chaos-node', 'agent-kit', 'shared-disks', 'roles', 'upgrade']
 
 const failed = []
+/** What is shown of the words of a failed test, in characters. */
+const wordsMax = 1_500
+
+/** Name, file and words of each test that failed. */
+const failures = []
 const notRun = []
 const totals = new Map()
 /** How long each kind of tests and each of its files took, in seconds. */
@@ -135,9 +140,10 @@ async function runTests(title, files, { cwd, env, uid }, concurrency = available
   const status = await run(process.execPath, args, { cwd, env: surroundings, uid, heading: held ? heading : undefined })
   if (status !== 0) failed.push(held ? files.join() : title)
   if (!existsSync(tally)) return
-  const { counts, skipped, seconds } = JSON.parse(readFileSync(tally, 'utf8'))
+  const { counts, skipped, failures: words, seconds } = JSON.parse(readFileSync(tally, 'utf8'))
   for (const [name, number] of Object.entries(counts)) totals.set(name, (totals.get(name) ?? 0) + number)
   notRun.push(...skipped)
+  failures.push(...words)
   const took = times.get(title) ?? { whole: 0, files: [] }
   times.set(title, { whole: took.whole + counts.duration_ms / 1_000, files: [...took.files, ...Object.entries(seconds)] })
 }
@@ -213,6 +219,10 @@ function report(missing) {
     console.log(`\n${title} took ${whole.toFixed(0)} s; the slowest: ${slowest.map(([file, s]) => `${file} ${s.toFixed(0)}`).join(', ')}`)
   }
   console.log(failed.length === 0 ? '\nall passed' : `\nFAILED: ${failed.join('; ')}`)
+  for (const [name, file, words] of failures) {
+    console.log(`\n${relative(root, file)}: ${name}`)
+    console.log(words.slice(0, wordsMax).replaceAll(/^/gm, '  '))
+  }
   console.log('\ntotals of all runs')
   for (const [name, number] of totals) console.log(`# ${name} ${Math.round(number)}`)
   if (failed.length > 0) process.exitCode = 1

@@ -56,6 +56,7 @@ async function guardian(config: NodeConfig): Promise<void> {
     import('./io/run-folder/index.js'),
     import('./io/processes/index.js'),
   ])
+  const obey = listen()
   let guards: RunningGuardian
   try {
     guards = await runGuardian({
@@ -76,33 +77,46 @@ async function guardian(config: NodeConfig): Promise<void> {
     // Another guardian of this node holds the lock: that one guards.
     if (!(error instanceof ClusterError) || error.code !== 'CONFLICT') throw error
     if (isStartedByDaemon()) process.exit(0)
-    return standBy(config, error.message)
+    return standBy(config, error.message, obey)
   }
   raiseToRealTime((text) => process.stdout.write(`guardian of ${config.node}: ${text}\n`))
-  process.on('SIGTERM', () => guards.terminate())
-  process.on('SIGINT', () => guards.terminate())
-  // An upgrade: the next guardian takes over what runs. Its status says to the service manager that there is to be one.
-  process.on('SIGHUP', () => void guards.handOver().then(() => process.exit(makesRoom)))
+  obey((signal) => {
+    // An upgrade: the next guardian takes over what runs. Its status says to the service manager that there is to be one.
+    if (signal === 'SIGHUP') void guards.handOver().then(() => process.exit(makesRoom))
+    else guards.terminate()
+  })
   await guards.ended
   process.exit(0)
+}
+
+type Obey = (signal: NodeJS.Signals) => void
+
+/** From the first moment on: what a guardian is told before it knows whether it guards or stands by counts once it does. */
+function listen(): (by: Obey) => void {
+  const early: NodeJS.Signals[] = []
+  let obeyed: Obey = (signal) => void early.push(signal)
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, (told) => obeyed(told))
+  return (by) => {
+    obeyed = by
+    for (const signal of early.splice(0)) by(signal)
+  }
 }
 
 /**
  * The service manager has started this guardian while another one guards: it stays, so that the service manager goes on having
  * somebody to tell, passes on what it is told, and ends with the other one. It never guards itself: a fresh one does.
  */
-async function standBy(config: NodeConfig, why: string): Promise<void> {
+async function standBy(config: NodeConfig, why: string, obey: ReturnType<typeof listen>): Promise<void> {
   const [{ openRunFolder }, { isAlive, pause, signalProcess }] = await Promise.all([
     import('./io/run-folder/index.js'),
     import('./io/processes/index.js'),
   ])
   const folder = openRunFolder(config.runDir)
   const guarding = folder.readPid('guardian')
+  obey((signal) => {
+    if (guarding !== undefined) signalProcess(guarding, signal)
+  })
   process.stdout.write(`${why}: standing by\n`)
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
-    process.on(signal, () => {
-      if (guarding !== undefined) signalProcess(guarding, signal)
-    })
   while (guarding !== undefined && isAlive(guarding)) await pause(standByInterval)
   // After an orderly end of the node nothing of it is left, and nothing is to be started.
   const isLeft = (['daemon', 'monitor'] as const).some((role) => {

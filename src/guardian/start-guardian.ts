@@ -6,14 +6,19 @@ import { signalProcess } from '../io/processes/index.js'
 import type { RunFolder } from '../io/run-folder/index.js'
 import { roleMarker } from './children.js'
 
+export interface StartedGuardian {
+  /** False once it has ended. */
+  isAlive(): boolean
+}
+
 /**
- * Detached, with a log file of its own. The lock makes a second guardian end quietly, so asking once too often is
+ * Undefined when there is none to start. Detached, with a log file of its own. The lock makes a second guardian end quietly, so asking once too often is
  * harmless. With `hung`, the guardian that its pid file names is killed first: one that hangs keeps its lock, and what
  * it had begun the next one finishes.
  */
-export function startGuardian(argv: readonly string[], logDir: string, hung?: RunFolder) {
+export function startGuardian(argv: readonly string[], logDir: string, hung?: RunFolder): StartedGuardian | undefined {
   const [program, ...rest] = argv
-  if (program === undefined) return
+  if (program === undefined) return undefined
   const before = hung?.readPid('guardian')
   if (before !== undefined) signalProcess(before, 'SIGKILL')
   mkdirSync(logDir, { recursive: true })
@@ -23,9 +28,15 @@ export function startGuardian(argv: readonly string[], logDir: string, hung?: Ru
     stdio: ['ignore', output, output],
     env: { ...process.env, [roleMarker]: 'guardian' },
   })
-  child.once('error', () => {}) // Its silence goes on, and whoever noticed that tries again.
+  let isAlive = true
+  const over = () => {
+    isAlive = false
+  }
+  child.once('error', over) // Its silence goes on, and whoever noticed that tries again.
+  child.once('exit', over)
   child.unref()
   closeSync(output)
+  return { isAlive: () => isAlive }
 }
 
 /** Whether this process was started by a daemon that missed its guardian, and not by the system's own service manager. */

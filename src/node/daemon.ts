@@ -22,7 +22,7 @@ import {
 } from '../core/cluster/index.js'
 import type { DiskPlace } from '../core/disks/index.js'
 import { type ClusterQuestion, isSystemd, type LookFound, type MonitorReport } from '../core/monitor/index.js'
-import { clusterKeyPurpose, guardianSender, startGuardian } from '../guardian/index.js'
+import { clusterKeyPurpose, guardianSender, type StartedGuardian, startGuardian } from '../guardian/index.js'
 import { logLinesMax, type ResourceLog, readResourceLog } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
 import { deriveKey, openDatagrams } from '../io/datagram/index.js'
@@ -87,6 +87,8 @@ export interface DaemonDoors {
 const formationInterval = 100
 const joinInterval = 1_000
 const guardianSilence = 1_000
+/** What was started is given so long to say something, in milliseconds. */
+const guardianStartMax = 5_000
 const turnedAwayKept = 20
 const guardianKeysMax = 64
 const proposeTimeout = 2_000
@@ -229,6 +231,8 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     log,
   })
   let guardianSilentTicks = 0
+  let guardianStarted: StartedGuardian | undefined
+  let ticksSinceStart = 0
   let guardianState: Parameters<QuorateNode['guardianReported']>[0]
   const guardian = openGuardianLink(run.socket('guardian'), {
     onState: (state) => {
@@ -297,12 +301,16 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     node?.tick()
     // A guardian speaks several times a second; one that is silent is gone, or hangs and has to go.
     // Counted in the daemon's own ticks: its own stalls are not the guardian's silence.
+    ticksSinceStart++
     if (++guardianSilentTicks * tickInterval > guardianSilence) {
+      // On a machine with much to do it is slow to come: another one beside it would only make it slower.
+      if (guardianStarted?.isAlive() === true && ticksSinceStart * tickInterval < guardianStartMax) return
       guardianSilentTicks = 0
+      ticksSinceStart = 0
       guardianState = undefined
       node?.guardianReported(undefined)
       log('warn', 'the guardian is silent: starting it again')
-      startGuardian(doors.guardianArgv, config.logDir, run)
+      guardianStarted = startGuardian(doors.guardianArgv, config.logDir, run)
     }
   }, tickInterval)
 

@@ -105,7 +105,10 @@ test('what is cancelled while it waits for its turn is over at once, and nothing
 
 test('the time that a method waits for its turn is not its own', async () => {
   const many = Array.from({ length: 60 }, (_, at) => begin(`w${at}`, 'probe'))
-  const last = begin('slow', 'probe', later, 400)
+  const last = begin('slow', 'probe', later, 5_000)
+  await new Promise((resolve) => setImmediate(resolve)) // All wait now, but for the first few.
+  // Nothing gets its turn for longer than this one may take.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5_500)
   assert.equal((await last).outcome, 'running')
   await Promise.all(many)
 })
