@@ -192,7 +192,13 @@ async function daemon(config: NodeConfig): Promise<void> {
     process.stdout.write(`${new Date().toISOString()} ${config.node} ${level === 'info' ? '' : `${level}: `}${text}\n`)
   }
   // Before the node is there: loading takes a while, and a node's loop carries heartbeats.
-  const [{ startApi }, { startDaemon }] = await Promise.all([import('./api/index.js'), import('./node/index.js')])
+  const [{ startApi }, { afterPredecessor, startDaemon, startSuccessor }, { openRunFolder }] = await Promise.all([
+    import('./api/index.js'),
+    import('./node/index.js'),
+    import('./io/run-folder/index.js'),
+  ])
+  const runFolder = openRunFolder(config.runDir)
+  if (!(await afterPredecessor(rest, runFolder))) process.exit(0)
   const running = await startDaemon({
     config,
     guardianArgv: argv('guardian', config),
@@ -212,7 +218,16 @@ async function daemon(config: NodeConfig): Promise<void> {
   }
   process.on('SIGTERM', () => leave())
   process.on('SIGINT', () => leave())
-  process.on('SIGHUP', () => leave(true)) // An upgrade: the guardian starts the next one at once.
+  let isSucceeded = false
+  process.on('SIGHUP', async () => {
+    // An upgrade. Told twice, it starts one.
+    if (isSucceeded) return
+    isSucceeded = true
+    const obstacle = await startSuccessor(argv('daemon', config), runFolder)
+    if (obstacle === undefined) return leave(true)
+    isSucceeded = false
+    log('error', `no other daemon takes the place of this one, which goes on: ${obstacle}`)
+  })
 }
 
 /** Offline, on a stopped node: the last way out. Says what it would do; does it only when the node's name is typed. */

@@ -75,9 +75,13 @@ export class Children {
     this.#listener.onUp(role)
   }
 
+  /** Also one that is about to take the place of the one that is known. */
   signal(role: KeptRole, signal: NodeJS.Signals) {
     const identity = this.#running.get(role)
-    if (identity !== undefined) signalProcess(identity, signal)
+    if (identity === undefined) return
+    signalProcess(identity, signal)
+    const next = this.#config.runFolder.readPid(role)
+    if (next !== undefined && next.pid !== identity.pid) signalProcess(next, signal)
   }
 
   boundLogs() {

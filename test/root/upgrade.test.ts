@@ -1,7 +1,7 @@
 /** The whole software of a node is replaced while its service is asked all the time; and what the service manager keeps stands by. */
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
-import { readdirSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
@@ -63,6 +63,24 @@ describe('an upgrade', () => {
     })
     await supply?.on()
     await loopback.settled()
+  })
+
+  test('a daemon whose successor cannot even load goes on, and says why', async () => {
+    const { node } = await loopback.settled()
+    const config = readFileSync(configOf(node), 'utf8')
+    const before = pidsOf(node)
+    const log = () => readFileSync(join(loopback.lab.home, node, 'log/daemon.log'), 'utf8')
+    writeFileSync(configOf(node), `${config}\nnonsense: true\n`)
+    try {
+      process.kill(before.daemon?.[0] as number, 'SIGHUP')
+      await waitFor('it to say so', patience, async () =>
+        /no other daemon takes the place of this one, which goes on: .*status 70/.test(log()),
+      )
+    } finally {
+      writeFileSync(configOf(node), config)
+    }
+    await loopback.settled()
+    assert.deepEqual(pidsOf(node), before)
   })
 
   test('a guardian of the service manager beside one that guards stands by, ends with it, and passes on what it is told', async () => {

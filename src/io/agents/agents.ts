@@ -7,7 +7,7 @@ import type { BootInstant, GroupName, ResourceName } from '../../base/index.js'
 import type { CopyLists, ResourceDefinition } from '../../core/cluster/index.js'
 import { behaviourOf, isCheck, isSystemd, type MethodRequest, type MethodResult, type ProcessIdentity } from '../../core/monitor/index.js'
 import type { Clock } from '../clock/index.js'
-import { boundServiceLog, type Cell, type Containment, DeathWatch, readStat, reopenContainment } from '../processes/index.js'
+import { boundServiceLog, type Cell, type Containment, DeathWatch, hasEnded, readStat, reopenContainment } from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
 import { openSystemd, runtimeUnits, type SystemdOptions } from '../systemd/index.js'
 import { probeCheck, startCheck } from './checks.js'
@@ -228,5 +228,5 @@ function checkBody(method: MethodRequest['method']): MethodBody {
 function mainProcesses(pids: readonly number[]): readonly ProcessIdentity[] {
   const stats = pids.flatMap((pid) => readStat(pid) ?? [])
   const inside = new Set(stats.map((stat) => stat.pid))
-  return stats.filter((stat) => !inside.has(stat.parent) && stat.state !== 'Z').map(({ pid, startTime }) => ({ pid, startTime }))
+  return stats.filter((stat) => !inside.has(stat.parent) && !hasEnded(stat)).map(({ pid, startTime }) => ({ pid, startTime }))
 }

@@ -3,7 +3,7 @@ import { open, readFile, stat, statfs } from 'node:fs/promises'
 import { formatDuration, formatSize, parseDuration } from '../../base/index.js'
 import type { ParameterValue } from '../../core/cluster/index.js'
 import { parseFree } from '../../core/monitor/index.js'
-import { allPids, readStat } from '../processes/index.js'
+import { allPids, hasEnded, readStat } from '../processes/index.js'
 
 type Parameters = { readonly [name: string]: ParameterValue }
 
@@ -42,8 +42,8 @@ async function lookForProcess({ pidFile, name, user }: Parameters): Promise<stri
 }
 
 function isRunning(pid: number): boolean {
-  const state = readStat(pid)?.state
-  return state !== undefined && state !== 'Z' && state !== 'X'
+  const stat = readStat(pid)
+  return stat !== undefined && !hasEnded(stat)
 }
 
 async function isNamed(pid: number, name: string, owner: number | undefined): Promise<boolean> {

@@ -3,6 +3,7 @@ import { existsSync, watch } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { killActionsBelow, makeParts, pidsBelow, readText, removeBelow, waitUntil, writeText } from './cgroup-files.js'
 import type { Cell, CellLimits, Containment } from './containment.js'
+import { identify, signalProcess } from './proc.js'
 
 export function cgroup2Containment(root: string): Containment {
   const cell = (name: string) => cgroup2Cell(join(root, name))
@@ -66,10 +67,22 @@ function cgroup2Cell(folder: string): Cell {
     if (!existsSync(path)) return Promise.resolve(true)
     return waitUntil(() => {
       if (!populated(path)) return true
-      writeText(join(path, 'cgroup.kill'), '1')
+      killBelow(path)
       return !populated(path)
     }, timeout)
   }
+}
+
+/**
+ * All at once; then those of which `cgroup.kill` reaches nothing: it signals the first thread of a process, and where that has ended the
+ * others run on (`complete_signal` of Linux 6).
+ */
+export function killBelow(folder: string) {
+  writeText(join(folder, 'cgroup.kill'), '1')
+  const known = pidsBelow(folder).flatMap((pid) => identify(pid) ?? [])
+  if (known.length === 0) return
+  const left = new Set(pidsBelow(folder))
+  for (const process of known) if (left.has(process.pid)) signalProcess(process, 'SIGKILL')
 }
 
 /** Processors are given as time within this span, in microseconds. */

@@ -13,7 +13,7 @@ export {
 } from './open-containment.js'
 export { boundServiceLog, LogFollower, LogTail, outputMax, tailOf } from './output.js'
 export { daemonPriority, monitorPriority, raisePriority, raiseToRealTime } from './priority.js'
-export { allPids, identify, isAlive, type ProcessStat, readStat, signalProcess } from './proc.js'
+export { allPids, hasEnded, identify, isAlive, type ProcessStat, readStat, signalProcess } from './proc.js'
 export { exitNotJoined, exitSealed, type Member, type MemberRequest, spawnMember } from './spawn-member.js'
 export { findExactly, killSwept, methodMarker, runMarker } from './sweep.js'
 export { type UnitCgroup, unitCgroup } from './unit-cgroup.js'

@@ -36,10 +36,14 @@ export function identify(pid: number): ProcessIdentity | undefined {
   return stat === undefined ? undefined : { pid, startTime: stat.startTime }
 }
 
-/** A zombie has ended; somebody has only not looked yet. */
+/** A zombie has ended, and somebody has only not looked yet; unless only its first thread has, and others of it run on. */
+export function hasEnded({ pid, state }: Pick<ProcessStat, 'pid' | 'state'>): boolean {
+  return state === 'X' || (state === 'Z' && threadsOf(pid).length <= 1)
+}
+
 export function isAlive(identity: ProcessIdentity): boolean {
   const stat = readStat(identity.pid)
-  return stat !== undefined && stat.startTime === identity.startTime && stat.state !== 'Z' && stat.state !== 'X'
+  return stat !== undefined && stat.startTime === identity.startTime && !hasEnded(stat)
 }
 
 /** Signals this very process, and says whether it was there. With `wholeGroup`, also the process group that it leads. */
@@ -60,8 +64,26 @@ export function allPids(): readonly number[] {
 
 /** Undefined when the process is gone, a zombie, or another user's. */
 export function readEnvironment(pid: number): string | undefined {
+  // Its first thread may have ended while others run on: then these have what it had.
+  return (
+    readIfThere(`/proc/${pid}/environ`) ||
+    threadsOf(pid)
+      .map((thread) => readIfThere(`/proc/${pid}/task/${thread}/environ`))
+      .find(Boolean)
+  )
+}
+
+function threadsOf(pid: number): readonly string[] {
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'latin1')
+    return readdirSync(`/proc/${pid}/task`)
+  } catch {
+    return []
+  }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1')
   } catch {
     return undefined
   }

@@ -6,7 +6,7 @@
 import type { ProcessIdentity } from '../../core/monitor/index.js'
 import { pause } from './cgroup-files.js'
 import type { Cell, CellMarkers, Containment, Part } from './containment.js'
-import { allPids, type ProcessStat, readEnvironment, readStat, signalProcess } from './proc.js'
+import { allPids, hasEnded, type ProcessStat, readEnvironment, readStat, signalProcess } from './proc.js'
 
 /** `run` marks everything that belongs to one run folder. */
 export function sweepContainment(run: string): Containment {
@@ -71,7 +71,7 @@ export function findExactly(fits: Fits): readonly ProcessStat[] {
 
 function findAmong(stats: readonly ProcessStat[], fits: Fits): readonly ProcessStat[] {
   return stats.filter((stat) => {
-    if (stat.state === 'Z' || stat.state === 'X' || stat.pid === process.pid) return false
+    if (stat.pid === process.pid || hasEnded(stat)) return false
     const environment = readEnvironment(stat.pid)
     return environment?.includes('QUORATE_') === true && fits(new Set(environment.split('\0')))
   })
@@ -82,7 +82,7 @@ function addRelatives(stats: readonly ProcessStat[], found: Map<number, ProcessS
   for (let before = -1; before !== found.size; ) {
     before = found.size
     for (const stat of stats) {
-      if (found.has(stat.pid) || stat.state === 'Z' || stat.state === 'X' || stat.pid === process.pid) continue
+      if (found.has(stat.pid) || stat.pid === process.pid || hasEnded(stat)) continue
       const leader = found.get(stat.session)
       if (found.has(stat.parent) || (leader !== undefined && leader.session === leader.pid)) found.set(stat.pid, stat)
     }

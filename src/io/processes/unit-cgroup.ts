@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import { pidsBelow, readText, waitUntil, writeText } from './cgroup-files.js'
-import { findCgroup2Mount, unescapeMount } from './cgroup2.js'
+import { findCgroup2Mount, killBelow, unescapeMount } from './cgroup2.js'
 import { readStat } from './proc.js'
 import { killSwept } from './sweep.js'
 
@@ -37,7 +37,7 @@ export function unitCgroup(path: string): UnitCgroup {
     kill: async (timeout) => {
       const end = performance.now() + timeout
       const killed = () => {
-        if (folder !== undefined && !empty()) writeText(join(folder, 'cgroup.kill'), '1')
+        if (folder !== undefined && !empty()) killBelow(folder)
         return empty()
       }
       // Where there is no such file, or processes are in the older tree alone, they are killed one by one.
