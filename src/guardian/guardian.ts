@@ -98,7 +98,7 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
   const own = runFolder.readMonitors(boot).map((group) => `monitor@${group}` as const)
   const running = (['daemon', 'monitor', ...own] as const).filter((role) => children.adopt(role))
   log(`guardian of ${node} up: boot ${boot}, adopted ${running.join(' and ') || 'nobody'}`)
-  post({ kind: 'resumed', running, emergency: marker?.boot === boot ? marker : undefined })
+  post({ kind: 'resumed', running, emergency: marker?.boot === boot ? marker : undefined, ...detachmentOf(runFolder, boot) })
   post(look.now(true))
   const looking = setInterval(() => post(look.now(false)), lookEvery)
   const bounding = setInterval(() => children.boundLogs(), boundLogsEvery)
@@ -159,6 +159,11 @@ function emergencyStopOf(
   }
   runFolder.writeEmergencyStop(boot, wanted)
   return wanted
+}
+
+function detachmentOf(runFolder: RunFolder, boot: GuardianConfig['boot']) {
+  const detachment = runFolder.readDetachment(boot)
+  return detachment === undefined ? {} : { detachment }
 }
 
 /** A guardian without its watchdog guards as well as it can. What cannot be used is never armed, and so never has to be disarmed. */
@@ -255,7 +260,7 @@ class Look {
   }
 }
 
-const orderKinds: readonly GuardianOrder['kind'][] = ['alive', 'end-monitor', 'daemon-leaving', 'shut-down', 'holds']
+const orderKinds: readonly GuardianOrder['kind'][] = ['alive', 'end-monitor', 'daemon-leaving', 'shut-down', 'holds', 'detach', 'attach']
 
 /** A newer daemon may know orders that this guardian does not: those are passed over. */
 function isOrder(message: unknown): message is GuardianOrder {

@@ -63,6 +63,8 @@ export class GuardianPerformer {
       }
       case 'clear-emergency':
         return runFolder.clearEmergency()
+      case 'write-detachment':
+        return runFolder.writeDetachment(this.#world.boot, effect.detachment)
       case 'kill-monitors':
         void killMonitors(runFolder, this.#containments(), killMonitorsMax).then((gone) => post({ kind: 'monitors-killed', gone }))
         return

@@ -47,6 +47,7 @@ import {
   type CommandResult,
   casesOf,
   currentBoot,
+  detachedLevel,
   type Envelope,
   type EventRow,
   forwardTermLevel,
@@ -69,7 +70,7 @@ import {
   storageAgent,
 } from '../core/cluster/index.js'
 import { type DiskAnswer, type DiskEffect, type DiskReport, type DiskView, DiskWatch } from '../core/disks/index.js'
-import type { GuardianAnswer, GuardianState } from '../core/guardian/index.js'
+import type { GuardianAnswer, GuardianOrder, GuardianState } from '../core/guardian/index.js'
 import type { MonitorReport } from '../core/monitor/index.js'
 import { MonitorHealth, MonitorNotes, NodeAgent } from '../core/node-agent/index.js'
 import {
@@ -186,6 +187,9 @@ export class QuorateNode {
   private lastLook = Number.NEGATIVE_INFINITY
   private guardianState: GuardianState | undefined
   private guardianSilentSince: Instant | undefined
+  private guardianOrdered: { readonly what: string; readonly at: Instant } | undefined
+  /** What the monitors were last told of the lease. */
+  private deadlineTold: BootInstant | undefined
   private lastAlive = Number.NEGATIVE_INFINITY
   private settingsCache: Settings | undefined
   private readonly proposedAt = new Map<string, Instant>()
@@ -1061,7 +1065,11 @@ export class QuorateNode {
       else if (effect.kind === 'monitors') this.wantMonitors(effect.groups)
       else this.proposeAgain(effect.key, effect.command)
     }
-    if (mayAct) this.letGoOn()
+    if (mayAct) {
+      this.tellDeadline()
+      this.suspendGuardian()
+      this.letGoOn()
+    }
     if (mayAct) this.watchPaths(this.io.clock.now())
     else if (this.pathQuestions.length > 0) this.answerPathQuestions(this.io.clock.now())
     this.runAttempts(boot, mayAct)
@@ -1146,6 +1154,32 @@ export class QuorateNode {
       return isOpen && holder?.node === this.self.node && holder.boot === this.self.boot && holder.token === token
     })
     if (held.length > 0) this.io.guardian.send({ kind: 'holds', tokens: Object.fromEntries(held) })
+  }
+
+  /**
+   * Maintenance may suspend this node's guardian. Only under a lease, so that nothing is done by what the log said once: from the entry
+   * that ends the suspension on, which this node proposes when the guardian has said that it guards again, its lease is believed again.
+   */
+  private suspendGuardian(): void {
+    const row = currentBoot(this.state, this.self.node)
+    const { guardianState } = this
+    if (row?.boot !== this.self.boot || row.detached === undefined || guardianState === undefined) return
+    const { detached } = row
+    const { detachment, level = silentGuardianLevel } = guardianState
+    const isWanted = this.state.get('nodes', this.self.node)?.maintenance?.detached === true
+    const hasAttached = level < detachedLevel || (detachment?.attached ?? 0) >= detached
+    if (isWanted && detachment?.detached !== detached) this.orderGuardian({ kind: 'detach', entry: detached })
+    else if (!isWanted && !hasAttached) this.orderGuardian({ kind: 'attach', entry: detached })
+    else if (!isWanted)
+      this.proposeAgain(`attach/${detached}`, { kind: 'attach-guardian', node: this.self.node, boot: this.self.boot, detached })
+  }
+
+  /** Once, and again when nothing was heard of it for a while. */
+  private orderGuardian(order: Extract<GuardianOrder, { readonly entry: LogIndex }>): void {
+    const [what, now] = [`${order.kind}/${order.entry}`, this.io.clock.now()]
+    if (this.guardianOrdered?.what === what && now - this.guardianOrdered.at < 1_000) return
+    this.guardianOrdered = { what, at: now }
+    this.io.guardian.send(order)
   }
 
   /**
@@ -1459,8 +1493,7 @@ export class QuorateNode {
     this.agent.reported(report, this.io.clock.now(), from)
     if (report.kind === 'hello') health.came((report.level ?? 0) >= maintenanceLevel)
     // A monitor that came anew holds its probes until it knows of a lease.
-    const { deadline } = this.presence.holder
-    if (report.kind === 'hello' && deadline !== undefined) this.io.monitor.send({ kind: 'deadline', deadline })
+    if (report.kind === 'hello') this.deadlineTold = undefined
     if (report.kind === 'hello' && from === undefined) {
       this.performAttempts(this.runner.monitorCame())
       this.pathWatch.monitorCame()
@@ -1503,8 +1536,15 @@ export class QuorateNode {
     const { deadline } = this.presence.holder
     invariant(deadline !== undefined, 'a renewed lease has a deadline')
     this.io.lease.write(deadline)
-    this.io.monitor.send({ kind: 'deadline', deadline })
     this.changed = true
+  }
+
+  /** What the monitor starts under a lease it starts by what was committed when that lease was renewed: so it hears of it no sooner. */
+  private tellDeadline(): void {
+    const { deadline } = this.presence.holder
+    if (deadline === undefined || deadline === this.deadlineTold) return
+    this.deadlineTold = deadline
+    this.io.monitor.send({ kind: 'deadline', deadline })
   }
 
   private onFrame(from: NodeId, value: unknown): void {

@@ -333,7 +333,7 @@ const cases: readonly Case[] = [
   ['a decision that is not there', 'GET', '/v1/decisions/d1', {}, 'DECISION_NOT_FOUND'],
   ['a checkpoint that is not there', 'GET', '/v1/groups/web/checkpoints/visits', {}, 'CHECKPOINT_NOT_FOUND'],
   // What comes later.
-  ['detached maintenance', 'POST', '/v1/nodes/n1/maintenance', json({ for: '1h', reason: 'x', detached: true }), 'NOT_YET', /leave/],
+  ['the end of detached maintenance', 'POST', '/v1/nodes/n1/maintenance', json({ end: true, detached: true }), 'INVALID', /end/],
   ['a backup', 'GET', '/v1/backup', {}, 'NOT_YET', /config/],
   ['a simulation', 'POST', '/v1/simulate', json({ events: [] }), 'NOT_YET'],
   [

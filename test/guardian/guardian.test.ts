@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
-import type { GuardianAnswer } from '../../src/core/guardian/index.js'
+import type { LogIndex } from '../../src/base/index.js'
+import type { GuardianAnswer, GuardianState } from '../../src/core/guardian/index.js'
 import type { MonitorReport } from '../../src/core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../../src/guardian/index.js'
 import { deriveKey, openDatagrams } from '../../src/io/datagram/index.js'
@@ -247,6 +248,46 @@ test('a monitor that hangs is ended when the daemon says so, and the next one ta
     )
     assert.ok(alive(service))
     assert.equal(bench.pidOf('g', 'app'), service)
+  } finally {
+    link.close()
+  }
+})
+
+test('suspended by maintenance, it ends nothing, nor does the next one or its orderly end; attached again, it does', async () => {
+  const service = await withService(800)
+  let told: GuardianState | undefined
+  const connect = () =>
+    openGuardianLink(bench.runFolder.socket('guardian'), {
+      onState: (state) => {
+        told = state
+      },
+      onConnected: () => {},
+      onDisconnected: () => {},
+    })
+  const link = connect()
+  try {
+    await bench.eventually('the link', () => link.connected)
+    link.send({ kind: 'detach', entry: 7 as LogIndex })
+    await bench.eventually('its word', () => told?.detachment?.detached === 7)
+    bench.signal('daemon', 'SIGSTOP')
+    const isLongOver = () => bench.clock.boot() > bench.runFolder.readDeadline(bench.boot) + 1_000
+    await bench.eventually('the end of the lease', isLongOver)
+    for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+      bench.signal('guardian', signal)
+      if (signal === 'SIGTERM') bench.signal('daemon', 'SIGCONT')
+      await bench.eventually('the guardian to be gone', () => bench.pid('guardian') === undefined)
+      assert.ok(alive(service), `after ${signal}`)
+      bench.startGuardian({ lease: 800 })
+      await bench.eventually('another guardian', () => bench.pid('guardian') !== undefined && link.connected)
+      await bench.eventually('a daemon', () => bench.pid('daemon') !== undefined)
+    }
+    bench.signal('daemon', 'SIGSTOP')
+    await bench.eventually('the end of the lease', isLongOver)
+    assert.ok(alive(service))
+    assert.equal(bench.runFolder.seals.isSealed(group('g'), token(1)), false)
+    link.send({ kind: 'attach', entry: 7 as LogIndex })
+    await bench.eventually('the service to be gone', () => !alive(service))
+    bench.signal('daemon', 'SIGCONT')
   } finally {
     link.close()
   }

@@ -109,6 +109,8 @@ export class Checks {
   private known = 0
   cases = 0
   grants = 0
+  /** Boots of which the log says that what they run goes on without a lease. */
+  private readonly detached = new Set<string>()
   /** True time at which the last renewal of a machine ends, and its emergency stop with it. */
   private readonly endOf = new Map<Machine, number>()
   readonly acknowledged = new Map<string, unknown>()
@@ -211,6 +213,8 @@ export class Checks {
       if (event.kind === 'case.opened') this.cases++
       if (event.kind === 'alarm.p1') this.world.alarm(event.text)
       if (event.kind === 'group.proved') this.provedSeen(event)
+      if (event.kind === 'node.maintenance' && event.data.detached === true) this.detached.add(String(event.data.boot))
+      if (event.kind === 'node.attached') this.detached.delete(String(event.data.boot))
       if (event.kind === 'node.condemned') this.condemnedSeen(state, String(event.data.case))
     }
     for (const [, group] of state.rows('groups')) this.grantSeen(group)
@@ -260,6 +264,10 @@ export class Checks {
     // The grain of the clock, a look of the guardian, a kill.
     this.world.scheduler.at(end + 150, () => {
       if (this.endOf.get(machine) !== end || !machine.powered || this.world.excused(machine)) return
+      if (this.detached.has(machine.bootId)) {
+        if (this.world.truth.on(machine).length > 0) this.world.seen.add('detached')
+        return
+      }
       const goOn = [...machine.runFolder.records.values()].filter(outlastsLease).map(({ group }): string => group)
       const all = this.world.truth.on(machine)
       const running = all.filter((group) => !goOn.includes(group))

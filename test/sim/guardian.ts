@@ -67,7 +67,8 @@ export class SimGuardian {
     machine.log(`guardian up, adopted ${running.join(' and ') || 'nobody'}`)
     this.listening = true
     machine.guardianSince = machine.scheduler.now
-    this.post({ kind: 'resumed', running, emergency: machine.runFolder.emergency })
+    const { emergency, detachment } = machine.runFolder
+    this.post({ kind: 'resumed', running, emergency, ...(detachment === undefined ? {} : { detachment }) })
     this.post(this.look())
     this.process.every(lookEvery, () => this.post(this.look()))
   }
@@ -157,6 +158,9 @@ export class SimGuardian {
         return
       case 'clear-emergency':
         runFolder.emergency = undefined
+        return
+      case 'write-detachment':
+        runFolder.detachment = effect.detachment
         return
       case 'feed-watchdog':
         machine.feedWatchdog(machine.world.options.watchdogTimeout)

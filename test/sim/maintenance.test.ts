@@ -46,8 +46,8 @@ const maintain = (node: string, forMs: number): Command => ({
   owner: 'a test',
   reason: 'new memory',
 })
+const detach = (node: string, forMs: number): Command => ({ ...maintain(node, forMs), detached: true }) as Command
 const end = (node: string): Command => ({ kind: 'end-maintenance', node: node as NodeId })
-
 describe('maintenance', () => {
   test('a service that dies stays down until it has ended, and is restarted then, where it was', () => {
     const { world, row, running, cell } = begin()
@@ -91,10 +91,7 @@ describe('maintenance', () => {
   test('its lease still ends what it runs when it loses contact', () => {
     const { world, running, cases, row } = begin()
     world.must(maintain('n1', 600_000))
-    for (const other of ['n2', 'n3']) {
-      world.network.cut('n1' as never, other as never, 'loses')
-      world.network.cut(other as never, 'n1' as never, 'loses')
-    }
+    cutOff(world)
     world.until('it has stopped', () => running().length === 0, 20_000)
     world.run(20_000)
     assert.deepEqual([cases().length, running()], [0, []])
@@ -115,6 +112,76 @@ describe('maintenance', () => {
     assert.deepEqual(running(), [])
     world.must(end('n1'))
     world.until('all is well', () => world.isSettled(), 60_000)
+  })
+})
+
+/** n1 hears and is heard by nobody. */
+function cutOff(world: World): void {
+  for (const other of ['n2', 'n3']) {
+    world.network.cut('n1' as never, other as never, 'loses')
+    world.network.cut(other as never, 'n1' as never, 'loses')
+  }
+}
+
+describe('maintenance without the guardian', () => {
+  const detached = (node: { state: ReturnType<typeof begin>['state'] }, world: World) =>
+    node.state()?.get('boots', `n1/${world.machine('n1')?.bootId}`)?.detached
+
+  test('what runs goes on without a lease, also when its guardian dies, and nobody else takes it', () => {
+    const { world, machine, running, cases, row } = begin()
+    const [token, starts] = [row()?.holder?.token, world.truth.starts]
+    world.must(detach('n1', 600_000))
+    world.run(2_000)
+    cutOff(world)
+    world.run(30_000)
+    machine.kill(machine.guardian?.process)
+    world.run(30_000)
+    assert.deepEqual([running(), cases().length], [['n1'], 0])
+    world.network.healAll()
+    world.until('n1 is back', () => machine.daemon?.node?.holdsLease() === true, 30_000)
+    world.must(end('n1'))
+    world.until('all is well', () => world.isSettled(), 60_000)
+    assert.deepEqual([running(), row()?.holder?.token, world.truth.starts], [['n1'], token, starts])
+  })
+
+  test('once it has ended while the node is cut off, nobody takes its lease for its end', () => {
+    const { world, running, row, state } = begin({ fencing: false, watchdogTimeout: 1_000, emergencyStop: 3_000 })
+    world.must(detach('n1', 20_000))
+    world.run(2_000)
+    cutOff(world)
+    world.until('the maintenance has ended', () => state()?.get('nodes', 'n1')?.maintenance === undefined, 60_000)
+    world.until('n1 is condemned', () => state()?.get('boots', `n1/${world.machine('n1')?.bootId}`)?.state === 'condemned', 60_000)
+    world.run(60_000)
+    assert.deepEqual([running(), row()?.proof], [['n1'], null])
+    world.network.healAll()
+    world.until('all is well', () => world.isSettled(), 120_000)
+    assert.equal(running().length, 1)
+  })
+
+  test('its fence device proves as ever', () => {
+    const { world, running, row, state } = begin()
+    world.must(detach('n1', 20_000))
+    world.run(2_000)
+    cutOff(world)
+    world.until('web runs elsewhere', () => running().length === 1 && running()[0] !== 'n1', 120_000)
+    assert.equal(state()?.get('nodes', 'n1')?.maintenance, undefined)
+    assert.notEqual(row()?.holder?.node, 'n1')
+    world.network.healAll()
+    world.until('all is well', () => world.isSettled(), 120_000)
+  })
+
+  test('when it has ended, the lease ends what runs there again', () => {
+    const node = begin({ fencing: false, watchdogTimeout: 1_000, emergencyStop: 3_000 })
+    const { world, running } = node
+    world.must(detach('n1', 600_000))
+    world.run(2_000)
+    assert.notEqual(detached(node, world), undefined)
+    world.must(end('n1'))
+    world.until('its guardian guards again', () => detached(node, world) === undefined, 10_000)
+    cutOff(world)
+    world.until('web runs elsewhere', () => running().length === 1 && running()[0] !== 'n1', 120_000)
+    world.network.healAll()
+    world.until('all is well', () => world.isSettled(), 120_000)
   })
 })
 
@@ -208,6 +275,7 @@ test('freezes, maintenance and restarts of single resources at any moment, among
         random.pick<Command>([
           { kind: 'maintain-node', node, ...how },
           { kind: 'maintain-node', node, ...how },
+          { kind: 'maintain-node', node, ...how, detached: true },
           { kind: 'end-maintenance', node },
           { kind: 'freeze-group', group, ...how },
           { kind: 'unfreeze-group', group },

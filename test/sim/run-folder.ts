@@ -1,6 +1,6 @@
 /** What outlives the processes of a machine but not its boot: run records, seals, the lease deadline, the emergency marker. */
 import { type BootId, type BootInstant, bootInstant, type GroupName, type Token } from '../../src/base/index.js'
-import type { EmergencyLeft } from '../../src/core/guardian/index.js'
+import type { Detachment, EmergencyLeft } from '../../src/core/guardian/index.js'
 import type { RunRecord } from '../../src/core/monitor/index.js'
 
 export class SimRunFolder {
@@ -10,6 +10,7 @@ export class SimRunFolder {
   readonly seals = new Map<GroupName, Token>()
   deadline: BootInstant = bootInstant(0)
   emergency: EmergencyLeft | undefined
+  detachment: Detachment | undefined
   sessions = 0
   /** Groups that are to have a monitor of their own. */
   monitors: readonly GroupName[] = []

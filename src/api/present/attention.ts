@@ -47,7 +47,15 @@ const endsSoon = 300_000
 const lapsedShown = 3_600_000
 
 export function attentionOf(view: View, around: Surroundings): readonly AttentionItem[] {
-  return [...ofCluster(view, around), ...ofCases(view), ...ofGroups(view), ...ofNodes(view), ...ofDisks(view), ...ofFreezes(view)]
+  return [
+    ...ofCluster(view, around),
+    ...ofCases(view),
+    ...ofGroups(view),
+    ...ofNodes(view),
+    ...ofDisks(view),
+    ...ofDetached(view),
+    ...ofFreezes(view),
+  ]
 }
 
 function ofCluster(view: View, around: Surroundings): readonly AttentionItem[] {
@@ -111,6 +119,24 @@ function ofCases(view: View): readonly AttentionItem[] {
     const why = failed === undefined ? 'it has no fence device that was called' : `its fence device failed: ${failed.detail}`
     const text = `${row.node} is condemned and not proved off (${why}); ${waitingOf(view, row)}`
     return [{ code: 'PROOF_MISSING', subject: row.node, text, fix: step }]
+  })
+}
+
+/** Nothing but a device, or a person, could say of such a node that it has stopped. */
+function ofDetached(view: View): readonly AttentionItem[] {
+  return nodesOf(view.state).flatMap(({ name, maintenance }) => {
+    const boot = currentBoot(view.state, name)
+    if (boot?.detached === undefined || boot.state === 'ended') return []
+    const isWanted = maintenance?.detached === true
+    const what = isWanted ? 'is suspended by maintenance' : 'was suspended by maintenance, and has not said yet that it guards again'
+    return [
+      {
+        code: 'DETACHED',
+        subject: name,
+        text: `the guardian of ${name} ${what}: what runs there goes on without a lease, and its loss is proved by a fence device or a person only`,
+        fix: isWanted ? `POST /v1/nodes/${name}/maintenance {"end": true}` : `see that Quorate runs on ${name} and reaches the others`,
+      },
+    ]
   })
 }
 

@@ -21,7 +21,7 @@ export function presentNode(view: View, row: NodeRow): Shown {
     boot: boot?.boot ?? null,
     leaseOk: leaseRemaining(view, row) > 0,
     leaseRemainingMs: leaseRemaining(view, row),
-    guarded: boot?.guard.guarded === true,
+    guarded: boot?.guard.guarded === true && boot.detached === undefined,
     groups: boot === undefined ? [] : heldBy(view.state, row.name, boot.boot),
     case: open?.id ?? null,
     api: row.api,

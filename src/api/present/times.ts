@@ -1,6 +1,6 @@
 /** Times as people read them. The log counts log time; what stood beside it in the journal says when that was on the wall. */
 import { formatDuration, type LogTime, type Token } from '../../base/index.js'
-import { type Freeze, journalKey, type Lapsed, type Reader } from '../../core/cluster/index.js'
+import { journalKey, type Lapsed, type Maintenance, type Reader } from '../../core/cluster/index.js'
 
 const tokenEpochSpan = 2 ** 40
 
@@ -17,8 +17,15 @@ export function remaining(until: LogTime, at: LogTime): string {
 }
 
 /** Who keeps the planner away from something, why, and for how long still. */
-export function presentFreeze({ owner, reason, by, probes, until }: Freeze, at: LogTime): Record<string, unknown> {
-  return { owner, reason, remaining: remaining(until, at), ...(by === undefined ? {} : { by }), probes: probes ?? 'keep' }
+export function presentFreeze({ owner, reason, by, probes, until, detached }: Maintenance, at: LogTime): Record<string, unknown> {
+  return {
+    owner,
+    reason,
+    remaining: remaining(until, at),
+    ...(by === undefined ? {} : { by }),
+    probes: probes ?? 'keep',
+    ...(detached === undefined ? {} : { detached }),
+  }
 }
 
 export function presentLapsed({ owner, reason, at: ended }: Lapsed, at: LogTime): Record<string, unknown> {

@@ -139,16 +139,13 @@ function maintain(access: Access, call: Call, node: NodeId): Promise<Answer> {
       throw new ClusterError('INVALID', '`end` goes with nothing else', { fix: 'send {"end": true}' })
     return carryOut(access, call, { kind: 'end-maintenance', node }, shown)
   }
-  if (detached === true)
-    throw new ClusterError('NOT_YET', 'maintenance without the guardian comes with a later version', {
-      fix: `leave "detached" out: then the lease still has to be renewed; or POST /v1/nodes/${node}/leave to stop its software altogether`,
-    })
   const { for: span, reason } = written
   if (span === undefined || reason === undefined)
     throw new ClusterError('INVALID', `"${span === undefined ? 'for' : 'reason'}" is missing`, {
       fix: 'send {"for": "30m", "reason": "…"}: maintenance always has an end, and says why; or {"end": true}',
     })
-  return carryOut(access, call, { kind: 'maintain-node', node, ...readFreeze(access, call, { ...written, for: span, reason }) }, shown)
+  const freeze = readFreeze(access, call, { ...written, for: span, reason })
+  return carryOut(access, call, { kind: 'maintain-node', node, ...freeze, ...(detached === true ? { detached } : {}) }, shown)
 }
 
 async function leaveCluster(access: Access, call: Call, node: NodeId): Promise<Answer> {

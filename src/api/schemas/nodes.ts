@@ -78,7 +78,11 @@ export const stopSchema = closed(
 export const maintenanceSchema = closed(
   {
     ...freezeKeys,
-    detached: { type: 'boolean', description: 'Also without the guardian. Comes with a later version.', default: false },
+    detached: {
+      type: 'boolean',
+      description: 'The guardian is suspended too: what runs there goes on without a lease, also while Quorate is stopped.',
+      default: false,
+    },
     end: { type: 'boolean', description: 'It ends now; goes with nothing else.' },
   },
   { title: 'MaintenanceRequest', description: 'Either `for` and `reason`, or `end`.' },

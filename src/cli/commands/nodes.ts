@@ -52,13 +52,15 @@ export function addNodeCommands(program: Command, run: Run): void {
     .option('--reason <text>', 'why')
     .option('--owner <name>', 'who answers for it; as whoever asks is known unless given')
     .option('--pause-probes', 'probe nothing meanwhile')
+    .option('--detached', 'suspend its guardian too: what runs there goes on without a lease')
     .option('--end', 'it ends now: all is looked at anew, and looked after again')
     .action(
-      run((session, name: string, { end, ...options }: Partial<FreezeOptions> & { end?: boolean }) => {
+      run((session, name: string, { end, detached, ...options }: Partial<FreezeOptions> & { end?: boolean; detached?: boolean }) => {
         const { for: span, reason } = options
         if (end !== true && (span === undefined || reason === undefined))
           throw new ClusterError('INVALID', 'maintenance has an end and a reason', { fix: 'give --for and --reason, or --end' })
-        const body = end === true ? { end: true } : freezeBody({ ...options, for: span ?? '', reason: reason ?? '' })
+        const freeze = () => freezeBody({ ...options, for: span ?? '', reason: reason ?? '' })
+        const body = end === true ? { end: true } : { ...freeze(), ...(detached === true ? { detached } : {}) }
         return session.show({ method: 'POST', path: path(name, 'maintenance'), body }, nodeText)
       }),
     )

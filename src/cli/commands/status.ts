@@ -61,8 +61,9 @@ export function statusText(body: Body): string {
 }
 
 /** Who keeps the cluster away from it, and how long still. */
-export function freezeText({ owner, reason, remaining, probes }: Body): string {
-  return `by ${owner} for another ${remaining}: ${reason}${probes === 'pause' ? ' (not probed)' : ''}`
+export function freezeText({ owner, reason, remaining, probes, detached }: Body): string {
+  const how = [...(probes === 'pause' ? ['not probed'] : []), ...(detached === true ? ['without its guardian'] : [])]
+  return `by ${owner} for another ${remaining}: ${reason}${how.length === 0 ? '' : ` (${how.join(', ')})`}`
 }
 
 export function nodesText(nodes: readonly Body[]): string {

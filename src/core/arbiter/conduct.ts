@@ -7,6 +7,7 @@ import type { BootId, BootInstant, CaseId, GroupName, Instant, LogTime, NodeId, 
 import {
   type Attempt,
   type AttemptOrder,
+  type BootRow,
   bootsOf,
   type CaseRow,
   type Command,
@@ -349,7 +350,7 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
   const open = row.attempts.find((attempt) => attempt.state === 'open')
   const boot = bootsOf(view.state, row.node).find((candidate) => candidate.boot === row.boot)
   const replaced = currentBoot(view.state, row.node)?.boot !== row.boot
-  if (boot !== undefined && leaseCounts(view, boot.guard) && endsWithLease(view, row)) {
+  if (boot !== undefined && leaseCounts(view, boot) && endsWithLease(view, row)) {
     const left = view.leases.untilExpired(row.node, row.boot, leaseBound(view.state, view.settings), boot.guard.emergencyStop, view.boot)
     if (left === 0)
       wanted.push({
@@ -387,8 +388,8 @@ function endsWithLease(view: ConductView, row: CaseRow): boolean {
   return held.length === 0 || held.some(({ pinned }) => !outlastsLease(pinned))
 }
 
-function leaseCounts(view: ConductView, guard: { readonly guarded: boolean; readonly watchdog: string }): boolean {
-  return guard.guarded && (guard.watchdog === 'armed' || view.settings.acceptGuardianLease)
+function leaseCounts(view: ConductView, { guard, detached }: Pick<BootRow, 'guard' | 'detached'>): boolean {
+  return detached === undefined && guard.guarded && (guard.watchdog === 'armed' || view.settings.acceptGuardianLease)
 }
 
 function askInCase(view: ConductView, row: CaseRow): Conduct {
@@ -400,6 +401,7 @@ function guardianStatement(view: ConductView, row: CaseRow): Conduct | undefined
   const heard = view.guardians.get(row.node)
   if (heard === undefined || heard.answer.nonce !== row.nonce || heard.answer.boot !== row.boot || heard.answer.emergency !== 'stopped')
     return undefined
+  if (bootsOf(view.state, row.node).some(({ boot, detached }) => boot === row.boot && detached !== undefined)) return undefined
   const { sealed, open } = heard.answer
   const held = heldBy(view.state, row.node, row.boot)
   const named = held.flatMap((group) => {

@@ -287,6 +287,7 @@ export function guardianProof(context: Context, command: CommandOf<'guardian-pro
   if (!command.verified) refuse('PROOF_REFUSED', 'the guardian could not verify that everything has stopped')
   const boot = context.boot(command.node, command.boot)
   if (boot === undefined || boot.state === 'ended') refuse('PROOF_REFUSED', `${command.node} has no such boot`)
+  refuseDetached(boot)
   const proof: Proof = {
     kind: 'guardian',
     index: context.index,
@@ -313,6 +314,7 @@ export function leaseProof(context: Context, command: CommandOf<'lease-proof'>):
   const boot = context.boot(command.node, command.boot)
   if (boot === undefined || boot.state !== 'condemned' || boot.condemned === null)
     refuse('PROOF_REFUSED', `${command.node} has no condemned boot ${command.boot}`)
+  refuseDetached(boot)
   if (boot.condemned.index >= context.index || boot.condemned.term > command.judgedTerm)
     refuse('PROOF_REFUSED', 'it was condemned later than its lease was judged')
   if (command.judgedTerm !== context.term) refuse('PROOF_REFUSED', 'another leader judged this')
@@ -324,6 +326,14 @@ export function leaseProof(context: Context, command: CommandOf<'lease-proof'>):
   if (goOn.length > 0) return leaseOver(context, boot, held, detail)
   proveBoot(context, boot, 'lease', boot.condemned.caseId, detail)
   return {}
+}
+
+/** While its guardian is suspended, nothing there ends with a lease (DESIGN: maintenance, detached). */
+function refuseDetached(boot: BootRow): void {
+  if (boot.detached === undefined) return
+  refuse('PROOF_REFUSED', `the guardian of ${boot.node} is suspended: what runs there goes on without a lease`, {
+    fix: 'fence it by a device, or acknowledge the case',
+  })
 }
 
 /** Copies go on there without a lease: it ends the tokens of everything else, and the case goes on for theirs. */

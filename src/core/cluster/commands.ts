@@ -142,6 +142,8 @@ export type Command =
       readonly reason: string
       readonly by?: string
       readonly probes?: 'pause'
+      /** Its guardian is suspended meanwhile. */
+      readonly detached?: true
     }
   /** What a daemon saw of its monitor, each once. */
   | {
@@ -152,6 +154,8 @@ export type Command =
       readonly what: 'lost' | 'back' | 'hung' | 'slow' | 'well'
       readonly detail: string
     }
+  /** Its guardian guards again, which the entry `detached` had suspended. */
+  | { readonly kind: 'attach-guardian'; readonly node: NodeId; readonly boot: BootId; readonly detached: LogIndex }
   /** With `due`, only where its end is past. */
   | { readonly kind: 'end-maintenance'; readonly node: NodeId; readonly due?: true }
   /** A node, or with null all of them, gives away what it holds and may then fall silent. */

@@ -56,6 +56,9 @@ export const notesLevel = 5
 /** Brought passwords that are sealed. */
 export const sealsLevel = 5
 
+/** Brought maintenance that suspends the guardian too. */
+export const detachedLevel = 5
+
 /** Brought files that are carried along, and checkpoints in parts. */
 export const carriedLevel = 5
 
@@ -105,6 +108,9 @@ export function levelOf(command: Command): number {
     case 'freeze-group':
       return command.by !== undefined || command.probes !== undefined ? maintenanceLevel : 1
     case 'maintain-node':
+      return command.detached === undefined ? maintenanceLevel : detachedLevel
+    case 'attach-guardian':
+      return detachedLevel
     case 'end-maintenance':
     case 'note-monitor':
     case 'restart-resource':

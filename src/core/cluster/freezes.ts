@@ -103,12 +103,39 @@ export function maintainNode(context: Context, command: CommandOf<'maintain-node
     refuse('CONFLICT', `${node.name} is leaving, or has left`, { fix: 'start its software: it comes back by itself' })
   if (context.runningOperations(node.name).some(({ kind }) => kind === 'fence'))
     refuse('CONFLICT', `${node.name} is being fenced`, { fix: 'wait until that is over' })
-  context.putNode({ ...node, maintenance: freezeFrom(context, command) })
+  const boot = command.detached === true ? bootToDetach(context, node) : undefined
+  context.putNode({ ...node, maintenance: { ...freezeFrom(context, command), ...(boot === undefined ? {} : { detached: true as const }) } })
+  if (boot !== undefined) context.putBoot({ ...boot, detached: context.index })
   for (const name of heldAt(context, node.name)) tellHolder(context, name, false, `the maintenance of ${node.name}`)
-  context.event('node.maintenance', node.name, `${command.owner} has ${node.name} in maintenance: ${command.reason}`, {
+  const how = boot === undefined ? 'in maintenance' : 'in maintenance, without its guardian'
+  context.event('node.maintenance', node.name, `${command.owner} has ${node.name} ${how}: ${command.reason}`, {
     forMs: command.forMs,
+    ...(boot === undefined ? {} : { detached: true, boot: boot.boot }),
   })
   return { remainingMs: command.forMs }
+}
+
+/** Only one that is here can be told. */
+function bootToDetach(context: Context, { name }: NodeRow): BootRow {
+  const boot = context.currentBoot(name)
+  if (boot === undefined || boot.state !== 'live')
+    refuse('CONFLICT', `${name} is not here, so that its guardian cannot be suspended`, {
+      fix: 'leave `detached` out; or start the node first',
+    })
+  return boot
+}
+
+/**
+ * The guardian guards again, and says so of this suspension: a later one is another. From here on leases and guardians speak for the
+ * boot as ever.
+ */
+export function attachGuardian(context: Context, command: CommandOf<'attach-guardian'>): Value {
+  const { detached, ...boot } = context.boot(command.node, command.boot) ?? {}
+  if (detached === undefined || detached !== command.detached) return { ignored: 'it is not suspended by that entry' }
+  if (context.node(command.node).maintenance?.detached === true) return { ignored: 'its maintenance has not ended' }
+  context.putBoot(boot as BootRow)
+  context.event('node.attached', command.node, `the guardian of ${command.node} guards again`, { boot: command.boot })
+  return {}
 }
 
 export function endMaintenance(context: Context, command: CommandOf<'end-maintenance'>): Value {

@@ -34,6 +34,7 @@ export {
   brakesLevel,
   carriedLevel,
   dependencyKindsLevel,
+  detachedLevel,
   forwardTermLevel,
   levelInForce,
   levelOf,

@@ -63,6 +63,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (row === undefined || row.boot !== boot) return 'this is not the present boot of the node'
   if (row.state !== 'live') return `the boot is ${row.state}`
   if (!row.guard.guarded) return 'the boot has no guardian'
+  if (row.detached !== undefined) return 'its guardian is suspended, and has not said yet that it guards again'
   if (group.definition.onQuorumLoss === 'selfFence' && row.guard.watchdog !== 'armed')
     return 'onQuorumLoss is selfFence, and the node has no armed watchdog'
   const { away, maintenance, quarantine } = context.draft.get('nodes', node) ?? {}

@@ -74,6 +74,12 @@ export interface Freeze {
   readonly probes?: 'pause'
 }
 
+/** Of a node. */
+export interface Maintenance extends Freeze {
+  /** Its guardian is suspended meanwhile: what runs there goes on without a lease. */
+  readonly detached?: true
+}
+
 /** One that ended by itself, until the next one or until it is cleared: whoever asked for it may not know. */
 export interface Lapsed {
   readonly at: LogTime
@@ -94,7 +100,7 @@ export interface NodeRow {
   /** It goes, or has gone, in an orderly way. Until it comes back it is granted nothing. */
   readonly away?: Away
   /** It is granted nothing, its silence opens no case, and what it holds is left alone. */
-  readonly maintenance?: Freeze
+  readonly maintenance?: Maintenance
   readonly lapsed?: Lapsed
   /** The end of its last maintenance: what it found before says nothing any more. */
   readonly probedSince?: LogIndex
@@ -155,6 +161,11 @@ export interface BootRow {
   readonly condemned: { readonly caseId: CaseId; readonly index: LogIndex; readonly term: Term } | null
   /** Covers every token of the boot. */
   readonly proof: Proof | null
+  /**
+   * The entry that suspended its guardian, until it is known to guard again: meanwhile neither a lease nor a guardian says anything of
+   * what runs there.
+   */
+  readonly detached?: LogIndex
   /** What this boot found when it looked for a group, by group: `definition` is the revision it looked for. */
   readonly probes: {
     readonly [group: GroupName]: {

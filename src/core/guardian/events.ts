@@ -2,7 +2,7 @@
 import type { BootInstant, GroupName, Token } from '../../base/index.js'
 import type { QuorumLossPolicy } from '../cluster/index.js'
 import type { ContainmentPlace, MethodRequest, MethodResult, RunRecord, UnreadableRecord } from '../monitor/index.js'
-import type { GuardianAnswer, GuardianOrder, GuardianQuery, GuardianState } from './protocol.js'
+import type { Detachment, GuardianAnswer, GuardianOrder, GuardianQuery, GuardianState } from './protocol.js'
 
 /** The processes that the guardian keeps running. */
 export type KeptRole = 'daemon' | MonitorRole
@@ -34,7 +34,12 @@ export interface EmergencyLeft {
 
 export type GuardianEvent =
   /** First of all, once: who is running already, and what an earlier guardian left. */
-  | { readonly kind: 'resumed'; readonly running: readonly KeptRole[]; readonly emergency: EmergencyLeft | undefined }
+  | {
+      readonly kind: 'resumed'
+      readonly running: readonly KeptRole[]
+      readonly emergency: EmergencyLeft | undefined
+      readonly detachment?: Detachment
+    }
   /** Every 25 ms. */
   | ({ readonly kind: 'looked' } & RunFolderView)
   | { readonly kind: 'process-up'; readonly role: KeptRole }
@@ -63,6 +68,8 @@ export type GuardianEffect =
   | { readonly kind: 'seal'; readonly group: GroupName; readonly token: Token }
   | { readonly kind: 'write-emergency'; readonly reason: string; readonly left: EmergencyLeft }
   | { readonly kind: 'clear-emergency' }
+  /** On disk before the daemon is told. */
+  | { readonly kind: 'write-detachment'; readonly detachment: Detachment }
   /** Every monitor, and all that it has in flight. Ends as `monitors-killed`. */
   | { readonly kind: 'kill-monitors' }
   /** Ends as `records`. */

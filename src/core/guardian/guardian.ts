@@ -10,6 +10,7 @@ import {
   bootClockGrain,
   bootInstant,
   type GroupName,
+  type LogIndex,
   type NodeId,
   type Token,
   unreachable,
@@ -17,7 +18,14 @@ import {
 import { supportedLevel } from '../cluster/index.js'
 import { Emergency } from './emergency.js'
 import type { EmergencyLeft, GuardianEffect, GuardianEvent, KeptRole, RunFolderView } from './events.js'
-import { type GuardianAnswer, type GuardianOrder, type GuardianQuery, type GuardianState, statementGroups } from './protocol.js'
+import {
+  type Detachment,
+  type GuardianAnswer,
+  type GuardianOrder,
+  type GuardianQuery,
+  type GuardianState,
+  statementGroups,
+} from './protocol.js'
 import { Supervision } from './supervision.js'
 
 export interface GuardianCoreConfig {
@@ -102,6 +110,7 @@ export class GuardianCore {
   #mayInherit = false
   /** The watchdog is to reset the machine. */
   #resetting = false
+  #detachment: Detachment | undefined
   /** The device is open, and took what it was last fed. */
   #isArmed = false
   #lastAction = 0
@@ -172,6 +181,7 @@ export class GuardianCore {
 
   #resume(event: Extract<GuardianEvent, { kind: 'resumed' }>, now: BootInstant) {
     this.#left = event.emergency
+    this.#detachment = event.detachment
     this.#resetting = event.emergency?.reset === true
     this.#mayBeFrozen = true
     this.#mayInherit = true
@@ -232,6 +242,10 @@ export class GuardianCore {
         return this.#beginToLeave(now)
       case 'holds':
         return this.#thaw(order.tokens, now)
+      case 'detach':
+        return this.#detach(order.entry)
+      case 'attach':
+        return this.#attach(order.entry)
       default:
         return unreachable(order)
     }
@@ -274,6 +288,33 @@ export class GuardianCore {
     return now + bootClockGrain < this.#view.deadline
   }
 
+  /** By maintenance: what runs goes on whatever becomes of the lease, and nobody elsewhere takes that for its end. */
+  get #isSuspended(): boolean {
+    return this.#detachment !== undefined && this.#detachment.detached > this.#detachment.attached
+  }
+
+  #mayRun(now: BootInstant): boolean {
+    return this.#isSuspended || this.#leaseHolds(now)
+  }
+
+  #detach(entry: LogIndex) {
+    const { detached, attached } = this.#detachment ?? { detached: 0, attached: 0 as LogIndex }
+    if (entry <= detached || entry <= attached) return
+    this.#setDetachment({ detached: entry, attached }, 'suspended: what runs goes on without a lease')
+  }
+
+  #attach(entry: LogIndex) {
+    const { detached, attached } = this.#detachment ?? { detached: 0 as LogIndex, attached: 0 }
+    if (entry <= attached) return
+    this.#setDetachment({ detached, attached: entry }, 'guards again')
+  }
+
+  #setDetachment(detachment: Detachment, text: string) {
+    this.#detachment = detachment
+    this.#emit({ kind: 'write-detachment', detachment })
+    this.#emit({ kind: 'log', text })
+  }
+
   get #isNothingOpen(): boolean {
     return this.#view.open.size === 0 && this.#view.isKnown !== false
   }
@@ -294,7 +335,7 @@ export class GuardianCore {
   }
 
   #tellGoingOn(now: BootInstant) {
-    if (this.#leaseHolds(now)) return this.#goingOn.clear()
+    if (this.#mayRun(now)) return this.#goingOn.clear()
     for (const [group, token] of this.#view.open) {
       if (this.#goingOn.get(group) === token || !this.#goesOn(group, token)) continue
       this.#goingOn.set(group, token)
@@ -313,7 +354,7 @@ export class GuardianCore {
     const { watchdogTimeout, emergencyStop } = this.#config
     if (watchdogTimeout === undefined || this.#resetting || now - this.#fedAt < watchdogTimeout / 8) return
     const inTime = now + bootClockGrain + 2 * watchdogTimeout <= this.#view.deadline + emergencyStop
-    if (!inTime && !this.#isNothingDue) return
+    if (!inTime && !this.#isNothingDue && !this.#isSuspended) return
     this.#fedAt = now
     this.#emit({ kind: 'feed-watchdog' })
   }
@@ -322,7 +363,7 @@ export class GuardianCore {
   #emergencyReason(now: BootInstant): string | undefined {
     if (this.#left?.phase === 'stopping') return 'an emergency stop had begun'
     const isDue = ([group, token]: [GroupName, Token]) => !this.#frozen.has(group) && !this.#goesOn(group, token)
-    const due = this.#leaseHolds(now) ? [] : [...this.#view.open].filter(isDue)
+    const due = this.#mayRun(now) ? [] : [...this.#view.open].filter(isDue)
     if (due.length === 0) return undefined
     const tried = this.#left?.tokens ?? {}
     const fresh = due.some(([group, token]) => (tried[group] ?? -1) < token)
@@ -362,7 +403,7 @@ export class GuardianCore {
 
   /** One of the groups wants its node reset where the lease is over: nothing has to be fed any more. */
   #haveReset(ending: ReadonlyMap<GroupName, Token>, now: BootInstant) {
-    if (this.#leaseHolds(now)) return // An orderly end leaves the machine as it is.
+    if (this.#mayRun(now)) return // An orderly end leaves the machine as it is.
     const wants = [...ending.keys()].filter((group) => this.#view.policies?.get(group) === 'selfFence')
     if (wants.length === 0 || this.#resetting) return
     this.#resetting = this.#isArmed && this.#config.watchdogTimeout !== undefined
@@ -372,7 +413,7 @@ export class GuardianCore {
 
   /** What it spared because it was to stand still, and does not: it ends with the rest, within the same time. */
   #takeLeftOut(emergency: Emergency, now: BootInstant) {
-    if (this.#leaseHolds(now)) return
+    if (this.#mayRun(now)) return
     const isLeft = ([group, token]: [GroupName, Token]) =>
       !this.#frozen.has(group) && !this.#goesOn(group, token) && (emergency.tokens.get(group) ?? -1) < token
     const left = [...this.#view.open].filter(isLeft)
@@ -414,7 +455,7 @@ export class GuardianCore {
 
   /** A copy that stands still has not stopped: it is open, unsealed, and proves nothing. */
   #freeze(now: BootInstant) {
-    if (this.#leaseHolds(now) || this.#freezeSpan === 0 || now >= this.#freezeEnd) return
+    if (this.#mayRun(now) || this.#freezeSpan === 0 || now >= this.#freezeEnd) return
     if (this.#leaving !== undefined || this.#left?.phase === 'stopping') return
     for (const [group, token] of this.#view.open) {
       const isTried = (this.#left?.tokens[group] ?? -1) >= token || (this.#emergency?.tokens.get(group) ?? -1) >= token
@@ -462,7 +503,7 @@ export class GuardianCore {
 
   /** The lease did not come back in time. */
   #endFrozen(now: BootInstant) {
-    if (this.#frozen.size === 0 || this.#leaseHolds(now) || now < this.#freezeEnd) return
+    if (this.#frozen.size === 0 || this.#mayRun(now) || now < this.#freezeEnd) return
     if (this.#emergency !== undefined) return this.#takeFrozen(this.#emergency, now)
     const frozen = [...this.#frozen.keys()]
     this.#frozen.clear()
@@ -552,9 +593,10 @@ export class GuardianCore {
         this.#isArmed && !this.#resetting && this.#config.watchdogProves !== false ? (this.#config.watchdogTimeout ?? null) : null,
       emergencyStop: this.#config.emergencyStop,
       level: supportedLevel,
+      ...(this.#detachment === undefined ? {} : { detachment: this.#detachment }),
       ...(this.#frozen.size === 0 ? {} : { frozen: Object.fromEntries([...this.#frozen].map(([group, { token }]) => [group, token])) }),
     }
-    const told = `${number} ${state.emergency} ${state.monitorUp} ${state.watchdogTimeout} ${JSON.stringify(state.frozen)}`
+    const told = `${number} ${state.emergency} ${state.monitorUp} ${state.watchdogTimeout} ${JSON.stringify([state.frozen, state.detachment])}`
     if (told === this.#told && now - this.#toldAt < tellEvery) return
     this.#told = told
     this.#toldAt = now
@@ -593,15 +635,17 @@ export class GuardianCore {
         this.#signalMonitors('SIGKILL')
         this.#leaving = { step: 'emergency' }
         if (this.#emergency !== undefined && this.#frozen.size > 0) this.#takeFrozen(this.#emergency, now)
-        if (this.#emergency === undefined && this.#view.open.size > 0) this.#beginEmergency('the guardian is stopping', now)
+        if (this.#emergency === undefined && this.#view.open.size > 0 && !this.#isSuspended)
+          this.#beginEmergency('the guardian is stopping', now)
         return
       case 'emergency':
         if (this.#emergency !== undefined) return
         // It went on under a lease while the others were ended.
-        if (this.#hasUntried) return this.#beginEmergency('the guardian is stopping', now)
+        if (this.#hasUntried && !this.#isSuspended) return this.#beginEmergency('the guardian is stopping', now)
         this.#leaving = { step: 'done' }
         // Armed it stays where something could not be verified: nobody would be left to end it.
-        if (this.#config.watchdogTimeout !== undefined && this.#isNothingOpen && !this.#resetting) this.#emit({ kind: 'disarm-watchdog' })
+        if (this.#config.watchdogTimeout !== undefined && (this.#isNothingOpen || this.#isSuspended) && !this.#resetting)
+          this.#emit({ kind: 'disarm-watchdog' })
         return this.#emit({ kind: 'exit' })
       case 'done':
         return

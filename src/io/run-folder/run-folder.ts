@@ -7,6 +7,7 @@
 import { rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type BootId, type BootInstant, bootInstant, type GroupName, type Token } from '../../base/index.js'
+import type { Detachment } from '../../core/guardian/index.js'
 import type { ProcessIdentity, RunRecord } from '../../core/monitor/index.js'
 import { checksum, makeFolder, readChecked, writeChecked } from './atomic-file.js'
 import { LeaseWriter, readLease } from './lease-file.js'
@@ -53,6 +54,9 @@ export interface RunFolder {
   writeEmergency(marker: EmergencyMarker): void
   readEmergency(): EmergencyMarker | undefined
   clearEmergency(): void
+  /** Whether maintenance has suspended the guardian of this boot; undefined where it never has. */
+  readDetachment(boot: BootId): Detachment | undefined
+  writeDetachment(boot: BootId, detachment: Detachment): void
   /** Milliseconds, as the guardian before had it in this boot; undefined where none did. */
   readEmergencyStop(boot: BootId): number | undefined
   writeEmergencyStop(boot: BootId, milliseconds: number): void
@@ -82,6 +86,7 @@ export function openRunFolder(path: string): RunFolder {
   const units = new UnitNotes(root)
   const lease = join(root, 'lease')
   const emergency = join(root, 'emergency')
+  const detachment = join(root, 'detachment')
   const session = join(root, 'session')
   const emergencyStop = join(root, 'emergency-stop')
   const bootFile = join(root, 'boot')
@@ -115,6 +120,11 @@ export function openRunFolder(path: string): RunFolder {
     writeEmergency: (marker) => writeChecked(emergency, marker),
     readEmergency: () => readAs<EmergencyMarker>(emergency),
     clearEmergency: () => rmSync(emergency, { force: true }),
+    readDetachment: (of) => {
+      const known = readAs<Detachment & { boot: BootId }>(detachment)
+      return known?.boot === of ? { detached: known.detached, attached: known.attached } : undefined
+    },
+    writeDetachment: (of, { detached, attached }) => writeChecked(detachment, { boot: of, detached, attached }),
     readEmergencyStop: (boot) => {
       const known = readAs<{ boot: BootId; milliseconds: number }>(emergencyStop)
       return known?.boot === boot && Number.isFinite(known.milliseconds) ? known.milliseconds : undefined

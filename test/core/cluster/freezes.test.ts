@@ -1,7 +1,7 @@
 /** Freezes of groups and maintenance of nodes: an end and an owner, nothing done meanwhile, everything looked at anew afterwards. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type Command, freezesOf, whyNotGrantable } from '../../../src/core/cluster/index.js'
+import { type Command, freezesOf, levelOf, whyNotGrantable } from '../../../src/core/cluster/index.js'
 import { Database, n1, n2, nodes, web } from './database.js'
 
 const maintain = (node = n1, more: Partial<Extract<Command, { kind: 'maintain-node' }>> = {}): Command => ({
@@ -147,6 +147,74 @@ describe('maintenance', () => {
     database.ok(freeze())
     database.ok({ kind: 'unfreeze-group', group: web })
     assert.deepEqual([order(database)?.look, database.row().probedSince], [undefined, undefined])
+  })
+})
+
+describe('maintenance without the guardian', () => {
+  const detached = (database: Database) => database.state.get('boots', `${n1}/n1-1`)?.detached
+  const attach = (entry: number): Command => ({ kind: 'attach-guardian', node: n1, boot: 'n1-1' as never, detached: entry as never })
+
+  test('stands at the boot from its entry on, until the guardian says of that very entry that it guards again', () => {
+    const database = running()
+    database.ok(maintain(n1, { detached: true }))
+    const first = detached(database)
+    assert.ok(first !== undefined)
+    assert.equal(database.ok(attach(first)).ignored, 'its maintenance has not ended')
+    database.ok({ kind: 'end-maintenance', node: n1 })
+    assert.equal(detached(database), first, 'nobody has heard from the guardian yet')
+    database.ok(maintain(n1, { detached: true }))
+    const second = detached(database)
+    assert.ok(second !== undefined && second > first)
+    database.ok({ kind: 'end-maintenance', node: n1 })
+    assert.match(String(database.ok(attach(first)).ignored), /not suspended by that entry/, 'a late word of the first one')
+    assert.equal(detached(database), second)
+    database.ok(attach(second))
+    assert.equal(detached(database), undefined)
+  })
+
+  test('is over for the guardian as soon as maintenance goes on without it', () => {
+    const database = running()
+    database.ok(maintain(n1, { detached: true }))
+    database.ok(maintain(n1))
+    assert.equal(database.state.get('nodes', n1)?.maintenance?.detached, undefined)
+    database.ok(attach(detached(database) as number))
+    assert.equal(detached(database), undefined)
+  })
+
+  test('a boot is granted nothing until then, and a later boot of the node is not suspended', () => {
+    const database = running()
+    database.ok(database.released(n1))
+    database.ok(maintain(n1, { detached: true }))
+    database.ok({ kind: 'end-maintenance', node: n1 })
+    const since = database.state.get('nodes', n1)?.probedSince
+    assert.match(database.grant(n1) ?? '', /its guardian is suspended/)
+    database.boot(n1, 'n1-2')
+    assert.equal(database.state.get('boots', `${n1}/n1-2`)?.detached, undefined)
+    assert.ok(since !== undefined)
+    database.ok({
+      kind: 'probed',
+      node: n1,
+      boot: 'n1-2' as never,
+      group: web,
+      definition: database.row().resourcesRevision,
+      result: 'clean',
+      detail: '',
+      since,
+    })
+    assert.equal(database.grant(n1), undefined)
+  })
+
+  test('is refused of a node that is not here', () => {
+    const database = running()
+    database.fenced(n1)
+    database.ok({ kind: 'recover-case', caseId: 'c1' as never, conclusion: 'x' })
+    database.refused(maintain(n1, { detached: true }), 'CONFLICT', /is not here/)
+    database.ok(maintain(n1))
+  })
+
+  test('belongs to a level of its own: members that do not know it are not told', () => {
+    assert.equal(levelOf(maintain(n1)), 4)
+    assert.deepEqual([levelOf(maintain(n1, { detached: true })), levelOf(attach(1))], [5, 5])
   })
 })
 

@@ -276,6 +276,22 @@ describe('lease', () => {
     unarmed.refused(expired(), 'PROOF_REFUSED', /no armed watchdog/)
   })
 
+  test('and statements of its guardian are refused of a boot whose guardian is suspended, also after its maintenance', () => {
+    const database = held(withWatchdog)
+    database.ok({ kind: 'maintain-node', node: n1, forMs: 60_000, owner: 'ada', reason: 'x', detached: true })
+    database.ok({ kind: 'end-maintenance', node: n1 })
+    database.condemned(n1)
+    database.refused(expired(), 'PROOF_REFUSED', /is suspended/)
+    const tokens = { web: database.row().holder?.token as never }
+    database.refused(
+      { kind: 'guardian-proof', caseId: c1, node: n1, boot: 'n1-1' as never, nonce: 'nonce-c1', tokens, verified: true },
+      'PROOF_REFUSED',
+      /is suspended/,
+    )
+    database.ok(database.attemptResult(true))
+    assert.equal(database.row().proof?.kind, 'fenced')
+  })
+
   test('is refused of a leader of another term, and of one that judged before the condemnation', () => {
     const database = held(withWatchdog)
     database.condemned(n1)

@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type BootId, bootInstant, encode, type GroupName, type NodeId, type Token } from '../../../src/base/index.js'
+import { type BootId, bootInstant, encode, type GroupName, type LogIndex, type NodeId, type Token } from '../../../src/base/index.js'
 import type { QuorumLossPolicy } from '../../../src/core/cluster/index.js'
-import { GuardianCore, type GuardianEffect, type GuardianEvent, type KeptRole, statementGroups } from '../../../src/core/guardian/index.js'
+import {
+  type Detachment,
+  GuardianCore,
+  type GuardianEffect,
+  type GuardianEvent,
+  type KeptRole,
+  statementGroups,
+} from '../../../src/core/guardian/index.js'
 import type { ContainmentPlace, MethodResult, ResourceRecord, RunRecord } from '../../../src/core/monitor/index.js'
 import { payloadMax } from '../../../src/io/datagram/index.js'
 import { agent, definitions, kept, shows } from '../monitor/script.js'
@@ -42,11 +49,16 @@ class Script {
   open = new Map<GroupName, Token>()
   policies = new Map<GroupName, QuorumLossPolicy>()
   told: readonly GroupName[] = []
+  detachment: Detachment | undefined
   seals = new Map<GroupName, Token>()
   answer: Extract<GuardianEffect, { kind: 'answer' }>['answer'] | undefined
 
-  constructor(running: readonly KeptRole[] = ['daemon', 'monitor'], emergency?: Extract<GuardianEvent, { kind: 'resumed' }>['emergency']) {
-    this.step({ kind: 'resumed', running, emergency })
+  constructor(
+    running: readonly KeptRole[] = ['daemon', 'monitor'],
+    emergency?: Extract<GuardianEvent, { kind: 'resumed' }>['emergency'],
+    detachment?: Detachment,
+  ) {
+    this.step({ kind: 'resumed', running, emergency, ...(detachment === undefined ? {} : { detachment }) })
   }
 
   step(event: GuardianEvent): string[] {
@@ -104,6 +116,7 @@ class Script {
         return []
       case 'tell-daemon':
         this.told = Object.keys(effect.state.frozen ?? {}) as GroupName[]
+        this.detachment = effect.state.detachment
         return []
       case 'freeze':
       case 'thaw':
@@ -673,6 +686,69 @@ describe('a group whose node is to be reset', () => {
     const { feeds, effects } = ended(false)
     assert.ok(feeds > 0)
     assert.ok(effects.some(({ kind }) => kind === 'seal'))
+  })
+})
+
+describe('suspended by maintenance', () => {
+  const detach = (script: Script, entry: number) => script.step({ kind: 'ordered', order: { kind: 'detach', entry: entry as LogIndex } })
+  const attach = (script: Script, entry: number) => script.step({ kind: 'ordered', order: { kind: 'attach', entry: entry as LogIndex } })
+  const withOpen = (detachment?: Detachment) => {
+    const script = new Script(['daemon', 'monitor'], undefined, detachment)
+    script.open.set(g, one)
+    script.look()
+    return script
+  }
+
+  test('it ends nothing at the deadline, and everything when it is attached again without a lease', () => {
+    const script = withOpen()
+    shows(detach(script, 7), 'write-detachment')
+    assert.deepEqual(script.detachment, { detached: 7, attached: 0 })
+    shows(script.look(1_990), '')
+    shows(script.look(600_000), '')
+    shows(attach(script, 7), 'write-detachment')
+    shows(script.look(600_025), 'emergency stopping \n seal g 1 \n kill-monitors')
+  })
+
+  test('the next guardian of the boot is suspended too', () => {
+    const script = withOpen({ detached: 7 as LogIndex, attached: 0 as LogIndex })
+    shows(script.look(600_000), '')
+  })
+
+  test('what is said twice, or late, changes nothing', () => {
+    const script = withOpen()
+    detach(script, 7)
+    shows(detach(script, 7), '')
+    shows(detach(script, 5), '')
+    attach(script, 7)
+    shows(attach(script, 7), '')
+    shows(detach(script, 7), '') // One that was attached again does not suspend once more.
+    shows(script.look(1_990), 'emergency stopping \n seal g 1 \n kill-monitors')
+  })
+
+  test('an emergency stop that has begun is finished', () => {
+    const { script } = ending(record({ web: {} }))
+    detach(script, 7)
+    shows(script.done(1), '2 kill web')
+  })
+
+  test('told to end, it leaves what runs, and nobody who would reset the machine', () => {
+    const script = withOpen()
+    detach(script, 7)
+    shows(script.step({ kind: 'terminated' }), 'SIGTERM to daemon')
+    script.step({ kind: 'process-ended', role: 'daemon' })
+    shows(script.look(1_100), 'SIGTERM to monitor')
+    script.step({ kind: 'process-ended', role: 'monitor' })
+    shows(script.look(1_125), '')
+    shows(script.look(1_150), 'exit')
+    const core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000, watchdogTimeout: 2_000 })
+    const detachment = { detached: 7 as LogIndex, attached: 0 as LogIndex }
+    core.step({ kind: 'resumed', running: [], emergency: undefined, detachment }, bootInstant(1_000))
+    const looked = { kind: 'looked' as const, deadline: bootInstant(2_000), open: new Map([[g, one]]), seals: new Map() }
+    const fed = core.step(looked, bootInstant(20_000)).some(({ kind }) => kind === 'feed-watchdog')
+    assert.equal(fed, true, 'while it is there, the machine is not reset either')
+    core.step({ kind: 'terminated' }, bootInstant(20_000))
+    const kinds = [20_025, 23_000, 26_000, 26_025, 26_050].flatMap((at) => core.step(looked, bootInstant(at)).map(({ kind }) => kind))
+    assert.ok(kinds.includes('disarm-watchdog') && kinds.includes('exit') && !kinds.includes('write-emergency'), kinds.join())
   })
 })
 
