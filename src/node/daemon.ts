@@ -1,16 +1,7 @@
 /** The daemon process: opens the real rooms, forms the cluster or finds it formed, and runs the node. */
 import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { isIP } from 'node:net'
-import {
-  type BootId,
-  ClusterError,
-  type DiskName,
-  type GroupName,
-  type MemberId,
-  type NodeId,
-  type SessionId,
-  type Token,
-} from '../base/index.js'
+import { type BootId, ClusterError, type DiskName, type GroupName, type MemberId, type NodeId, type SessionId } from '../base/index.js'
 import {
   ClusterState,
   Formation,
@@ -43,7 +34,7 @@ import { type Frame, kindOf, type Question } from './messages.js'
 import { Monitors } from './monitors.js'
 import { QuorateNode, tickInterval } from './node.js'
 import { OcfAgents, type Program, type Validation } from './ocf-agents.js'
-import { ResourceVerbs, type ResourceVerbsDoors } from './resource-verbs.js'
+import { type ActsFor, ResourceVerbs, type ResourceVerbsDoors } from './resource-verbs.js'
 import { Units } from './units.js'
 
 export type Called = Extract<MonitorReport, { kind: 'called' }>
@@ -314,15 +305,16 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     }
   }, tickInterval)
 
-  /** Asks the monitor something, and waits for the answer of that id. */
+  /** Asks a monitor something, that of the group `to` or the shared one, and waits for the answer of that id. */
   const askMonitor = <Answer>(
     waiting: Map<string, (answer: Answer) => void>,
     timeoutMs: number,
+    to: GroupName | undefined,
     send: (id: string) => void,
   ): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const fail = (text: string) => reject(new ClusterError('NO_QUORUM', text, { fix: 'look at its log; the guardian starts it again' }))
-      if (!monitor.connected) return fail('the monitor of this node is not there')
+      if (!monitor.isConnected(to)) return fail(`the monitor ${to === undefined ? 'of this node' : `of ${to}`} is not there`)
       const id = `call-${io.freshId()}`
       const settle = setTimeout(() => {
         waiting.delete(id)
@@ -335,15 +327,17 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
       })
       send(id)
     })
-  const call = (program: Program, of?: { readonly group: GroupName; readonly token: Token }): Promise<Called> =>
-    askMonitor(calls, program.timeoutMs + 2_000, (callId) => {
+  const call = (program: Program, of?: ActsFor): Promise<Called> => {
+    const to = of?.isDedicated === true ? of.group : undefined
+    return askMonitor(calls, program.timeoutMs + 2_000, to, (callId) => {
       const { argv, environment, input = '', timeoutMs: timeout, workingDirectory, user } = program
       const where = { ...(workingDirectory === undefined ? {} : { workingDirectory }), ...(user === undefined ? {} : { user }) }
-      const grant = of === undefined ? {} : { of }
-      monitor.send({ kind: 'call', callId, argv, environment, input, ...where, ...grant, hold: false, timeout })
+      const grant = of === undefined ? {} : { of: { group: of.group, token: of.token } }
+      monitor.send({ kind: 'call', callId, argv, environment, input, ...where, ...grant, hold: false, timeout }, to)
     })
+  }
   const look: ResourceVerbsDoors['look'] = (order, timeoutMs, to) =>
-    askMonitor(looks, timeoutMs, (lookId) => monitor.send({ kind: 'look', lookId, ...order }, to))
+    askMonitor(looks, timeoutMs, to, (lookId) => monitor.send({ kind: 'look', lookId, ...order }, to))
   const agents = new OcfAgents(config.node, run, call)
   const fenceAgents = new FenceAgents(call)
   const units = new Units(config.node, call)

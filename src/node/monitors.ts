@@ -31,8 +31,9 @@ export class Monitors {
     this.want(this.open)
   }
 
-  get connected(): boolean {
-    return this.shared.connected
+  /** The one that this group has of its own, or the shared one. */
+  isConnected(to?: GroupName): boolean {
+    return (to === undefined ? this.shared : this.own.get(to))?.connected === true
   }
 
   /** What is of all of them goes to all. */

@@ -27,16 +27,20 @@ export interface ActionAnswer {
   readonly timeout: number
 }
 
+/** Under which grant a program acts, and whether the group has a monitor of its own: its end waits for the program there. */
+export interface ActsFor {
+  readonly group: GroupName
+  readonly token: Token
+  readonly isDedicated: boolean
+}
+
 export interface ResourceVerbsDoors {
   readonly self: NodeId
   readonly boot: BootId
   readonly runFolder: RunFolder
   readonly agents: OcfAgents
   readonly node: () => QuorateNode | undefined
-  readonly call: (
-    program: Program,
-    of: { readonly group: GroupName; readonly token: Token },
-  ) => Promise<Extract<MonitorReport, { kind: 'called' }>>
+  readonly call: (program: Program, of: ActsFor) => Promise<Extract<MonitorReport, { kind: 'called' }>>
   /** Of the monitor that the group `to` has of its own, else of the shared one. Errors: NO_QUORUM when it does not answer within so many milliseconds. */
   readonly look: (
     order: Omit<Extract<MonitorOrder, { kind: 'look' }>, 'kind' | 'lookId'>,
@@ -79,10 +83,6 @@ export class ResourceVerbs {
   /** Errors: CONFLICT, MIXED_VERSIONS, ACTION_NOT_FOUND, NO_QUORUM; what the agent's metadata are refused with. */
   async act({ group, resource, action, timeout: wanted }: Extract<Question, { kind: 'act' }>): Promise<ActionAnswer> {
     const { definition, token, isDedicated } = this.held(group, resource)
-    if (isDedicated)
-      throw new ClusterError('NOT_YET', `actions of ${group}, which has a monitor of its own, come with a later version`, {
-        fix: 'run it on the node by hand, or take isolation back: it counts from the next start',
-      })
     const { self: node, boot, runFolder, agents } = this.doors
     const metadata = definition.type.startsWith('ocf:') ? await agents.metadata(definition.type) : undefined
     const known = actionsOf(definition, metadata)
@@ -98,7 +98,10 @@ export class ResourceVerbs {
         known.map(({ name }) => name),
       )
     this.held(group, resource) // The metadata may have taken a while.
-    const { outcome, code, stdout, stderr, elapsedMs } = await this.doors.call({ ...program, timeoutMs: timeout }, { group, token })
+    const { outcome, code, stdout, stderr, elapsedMs } = await this.doors.call(
+      { ...program, timeoutMs: timeout },
+      { group, token, isDedicated },
+    )
     return {
       node,
       outcome,
@@ -115,7 +118,7 @@ export class ResourceVerbs {
     const { self: node, boot, runFolder, agents } = this.doors
     const state = this.doors.node()?.state
     if (holder === null || state === undefined) return
-    const { token } = holder
+    const [{ token }, isDedicated] = [holder, holder.pinned.isolation === 'dedicated']
     for (const name of Object.keys(holder.pinned.resources) as ResourceName[]) {
       const definition = holder.pinned.resources[name] as ResourceDefinition
       const known = definition.type.startsWith('ocf:') ? (await agents.metadata(definition.type)).actions : undefined
@@ -124,7 +127,7 @@ export class ResourceVerbs {
       const timeoutMs = Math.min(notice.when === 'post' ? notifyAfterMax : notifyMax, asked?.timeout ?? notifyMax)
       const of = { group, resource: name, token, node, boot, definition }
       const program = notifyProgram(of, noticeEnvironment(state, row, notice, name), timeoutMs, runFolder)
-      if (program !== undefined) await this.doors.call({ ...program, timeoutMs }, { group, token })
+      if (program !== undefined) await this.doors.call({ ...program, timeoutMs }, { group, token, isDedicated })
     }
   }
 

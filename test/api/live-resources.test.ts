@@ -196,7 +196,11 @@ test('a group with a monitor of its own comes up, is looked at, and stops', asyn
     isolation: 'dedicated',
     resources: {
       app: { type: 'command', parameters: { start: `touch ${own}`, stop: `rm -f ${own}`, probe: `[ -e ${own} ] || exit 7` }, probe: often },
-      kept: { type: 'command', parameters: { run: 'exec sleep 1000', actions: { hello: 'echo hello' } }, dependsOn: ['app'] },
+      kept: {
+        type: 'command',
+        parameters: { run: 'exec sleep 1000', actions: { hello: 'echo hello', slow: `touch ${own}.slow; sleep 60` } },
+        dependsOn: ['app'],
+      },
     },
   }
   const put = await bench.ask('PUT', '/v1/groups/own', { body })
@@ -204,12 +208,14 @@ test('a group with a monitor of its own comes up, is looked at, and stops', asyn
   assert.equal((await bench.ask('GET', '/v1/groups/own?until=ONLINE&wait=60s')).body.state, 'ONLINE')
   assert.ok(existsSync(join(bench.folder, 'n1', 'run', 'monitor@own.pid')))
   assert.equal((await bench.ask('POST', '/v1/groups/own/resources/app/probe')).body.result, 'running')
-  // An action is a part of its group and ends with it: that is for the shared monitor only, as yet.
   const action = await bench.ask('POST', '/v1/groups/own/resources/kept/actions/hello')
-  assert.equal(action.body.code, 'NOT_YET', action.text)
+  assert.deepEqual([action.status, action.body.outcome, action.body.stdout], [200, 'exited', 'hello\n'], action.text)
   rmSync(own)
   await bench.until('the restart', async () => existsSync(own) && (await bench.ask('GET', '/v1/groups/own')).body.state === 'ONLINE')
+  const slow = bench.ask('POST', '/v1/groups/own/resources/kept/actions/slow')
+  await bench.until('the action to run', () => Promise.resolve(existsSync(`${own}.slow`)))
   assert.equal((await bench.ask('POST', '/v1/groups/own/offline?wait=60s')).body.status, 'done')
+  assert.equal((await slow).body.outcome, 'cancelled', 'what acts under the grant ends with it')
   await bench.until('its monitor to go', () => Promise.resolve(!existsSync(join(bench.folder, 'n1', 'run', 'monitor@own.pid'))))
   assert.equal((await bench.ask('DELETE', '/v1/groups/own?wait=60s')).body.status, 'done')
 })
