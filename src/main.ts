@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { ClusterError, cannotRun, groupName } from './base/index.js'
 import type { RunningGuardian } from './guardian/index.js'
 import type { NodeConfig } from './io/node-file/index.js'
+import type { Successor } from './node/index.js'
 
 // Everything is loaded by who needs it: guardian and monitor stay small, and all start fast.
 const self = fileURLToPath(import.meta.url)
@@ -98,7 +99,9 @@ function listen(): (by: Obey) => void {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, (told) => obeyed(told))
   return (by) => {
     obeyed = by
-    for (const signal of early.splice(0)) by(signal)
+    // An end is an end: what was to come after it is not.
+    const told = early.splice(0)
+    for (const signal of told.some((one) => one !== 'SIGHUP') ? told.filter((one) => one !== 'SIGHUP') : told) by(signal)
   }
 }
 
@@ -216,16 +219,19 @@ async function daemon(config: NodeConfig): Promise<void> {
       .then(() => (returns ? undefined : running.close()))
       .then(() => process.exit(0))
   }
-  process.on('SIGTERM', () => leave())
-  process.on('SIGINT', () => leave())
-  let isSucceeded = false
+  let successor: Successor | undefined
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      successor?.giveUp()
+      leave()
+    })
   process.on('SIGHUP', async () => {
     // An upgrade. Told twice, it starts one.
-    if (isSucceeded) return
-    isSucceeded = true
-    const obstacle = await startSuccessor(argv('daemon', config), runFolder)
+    if (successor !== undefined) return
+    successor = startSuccessor(argv('daemon', config), runFolder)
+    const obstacle = await successor.obstacle
     if (obstacle === undefined) return leave(true)
-    isSucceeded = false
+    successor = undefined
     log('error', `no other daemon takes the place of this one, which goes on: ${obstacle}`)
   })
 }

@@ -97,5 +97,7 @@ export class Children {
     this.#running.delete(role)
     this.#config.log(`${role} ended, pid ${identity.pid}: ${how}`)
     this.#listener.onEnded(role, refused)
+    // It has made room for another one, which is to be known before anything is done about its end.
+    if (this.adopt(role)) this.#listener.onUp(role)
   }
 }

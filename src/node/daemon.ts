@@ -294,12 +294,12 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     // Counted in the daemon's own ticks: its own stalls are not the guardian's silence.
     ticksSinceStart++
     if (++guardianSilentTicks * tickInterval > guardianSilence) {
-      // On a machine with much to do it is slow to come: another one beside it would only make it slower.
-      if (guardianStarted?.isAlive() === true && ticksSinceStart * tickInterval < guardianStartMax) return
       guardianSilentTicks = 0
-      ticksSinceStart = 0
       guardianState = undefined
       node?.guardianReported(undefined)
+      // On a machine with much to do it is slow to come: another one beside it would only make it slower.
+      if (guardianStarted?.isAlive() === true && ticksSinceStart * tickInterval < guardianStartMax) return
+      ticksSinceStart = 0
       log('warn', 'the guardian is silent: starting it again')
       guardianStarted = startGuardian(doors.guardianArgv, config.logDir, run)
     }

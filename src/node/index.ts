@@ -10,5 +10,5 @@ export { OcfAgents, type Program, toBeValidated, type Validation, type Validatio
 export { inspectForRecovery, type RecoveryView, recoverFrom, recoveryText } from './recover.js'
 export type { Outcome } from './requests.js'
 export { type ActionAnswer, actionGrace, actionTimeoutMax, lookGrace } from './resource-verbs.js'
-export { afterPredecessor, startSuccessor } from './successor.js'
+export { afterPredecessor, type Successor, startSuccessor } from './successor.js'
 export { Units } from './units.js'

@@ -24,6 +24,7 @@ import {
   type RequestId,
   type Settings,
   type Term,
+  type Token,
   unreachable,
 } from '../base/index.js'
 import {
@@ -47,7 +48,6 @@ import {
   type CommandResult,
   casesOf,
   currentBoot,
-  detachedLevel,
   type Envelope,
   type EventRow,
   forwardTermLevel,
@@ -70,7 +70,7 @@ import {
   storageAgent,
 } from '../core/cluster/index.js'
 import { type DiskAnswer, type DiskEffect, type DiskReport, type DiskView, DiskWatch } from '../core/disks/index.js'
-import type { GuardianAnswer, GuardianOrder, GuardianState } from '../core/guardian/index.js'
+import { type GuardianAnswer, type GuardianOrder, type GuardianState, isSuspended } from '../core/guardian/index.js'
 import type { MonitorReport } from '../core/monitor/index.js'
 import { MonitorHealth, MonitorNotes, NodeAgent } from '../core/node-agent/index.js'
 import {
@@ -1067,9 +1067,9 @@ export class QuorateNode {
     }
     if (mayAct) {
       this.tellDeadline()
-      this.suspendGuardian()
       this.letGoOn()
     }
+    this.suspendGuardian(this.presence.holder.mayAct(boot, this.raft.status.appliedIndex))
     if (mayAct) this.watchPaths(this.io.clock.now())
     else if (this.pathQuestions.length > 0) this.answerPathQuestions(this.io.clock.now())
     this.runAttempts(boot, mayAct)
@@ -1080,7 +1080,7 @@ export class QuorateNode {
 
   private mayActNow(boot: BootInstant): boolean {
     const isHeld = this.presence.holder.mayAct(boot, this.raft.status.appliedIndex)
-    return isHeld && !this.isTakenForArmed() && !this.isTakenForFaster()
+    return isHeld && !this.isTakenForArmed() && !this.isTakenForFaster() && !this.isTakenForGuarding()
   }
 
   private diskView(): DiskView {
@@ -1160,22 +1160,43 @@ export class QuorateNode {
    * Maintenance may suspend this node's guardian. Only under a lease, so that nothing is done by what the log said once: from the entry
    * that ends the suspension on, which this node proposes when the guardian has said that it guards again, its lease is believed again.
    */
-  private suspendGuardian(): void {
+  private suspendGuardian(isHeld: boolean): void {
     const row = currentBoot(this.state, this.self.node)
     const { guardianState } = this
-    if (row?.boot !== this.self.boot || row.detached === undefined || guardianState === undefined) return
+    if (row?.boot !== this.self.boot || guardianState === undefined) return
+    const { detachment, open, emergency } = guardianState
+    const { node, boot } = this.self
     const { detached } = row
-    const { detachment, level = silentGuardianLevel } = guardianState
-    const isWanted = this.state.get('nodes', this.self.node)?.maintenance?.detached === true
-    const hasAttached = level < detachedLevel || (detachment?.attached ?? 0) >= detached
-    if (isWanted && detachment?.detached !== detached) this.orderGuardian({ kind: 'detach', entry: detached })
-    else if (!isWanted && !hasAttached) this.orderGuardian({ kind: 'attach', entry: detached })
-    else if (!isWanted)
-      this.proposeAgain(`attach/${detached}`, { kind: 'attach-guardian', node: this.self.node, boot: this.self.boot, detached })
+    if (detached === undefined) {
+      // The log knows nothing of what has suspended it: as after a recovery.
+      if (isHeld && detachment !== undefined && isSuspended(detachment)) this.orderGuardian({ kind: 'attach', entry: detachment.detached })
+      return
+    }
+    const isWanted = this.state.get('nodes', node)?.maintenance?.detached === true
+    const hasAttached = (detachment?.attached ?? 0) >= detached
+    if (isWanted) {
+      if (isHeld && detachment?.detached !== detached) this.orderGuardian({ kind: 'detach', entry: detached })
+      if (isHeld && detachment?.detached === detached && row.suspended === undefined)
+        this.proposeAgain(`suspended/${detached}`, { kind: 'guardian-suspended', node, boot, detached })
+      return
+    }
+    // A condemned boot is not renewed: its guardian ends what runs, and only then is believed again. A later suspension is not undone.
+    const isCondemned = row.state === 'condemned'
+    if (!isHeld && !isCondemned) return
+    const isOver = isHeld || (Object.keys(open).length === 0 && emergency !== 'stopping')
+    if (!hasAttached) this.orderGuardian({ kind: 'attach', entry: detached })
+    else if (isOver) this.proposeAgain(`attach/${detached}`, { kind: 'attach-guardian', node, boot, detached })
+  }
+
+  /** The guardian is suspended by what this log does not know: nothing rests on it, and nothing is started. */
+  private isTakenForGuarding(): boolean {
+    const { detachment } = this.guardianState ?? {}
+    const row = currentBoot(this.state, this.self.node)
+    return detachment !== undefined && isSuspended(detachment) && row?.boot === this.self.boot && row.detached === undefined
   }
 
   /** Once, and again when nothing was heard of it for a while. */
-  private orderGuardian(order: Extract<GuardianOrder, { readonly entry: LogIndex }>): void {
+  private orderGuardian(order: Extract<GuardianOrder, { readonly entry: Token }>): void {
     const [what, now] = [`${order.kind}/${order.entry}`, this.io.clock.now()]
     if (this.guardianOrdered?.what === what && now - this.guardianOrdered.at < 1_000) return
     this.guardianOrdered = { what, at: now }
@@ -1362,7 +1383,7 @@ export class QuorateNode {
     const holds = before !== undefined && heldBy(this.state, this.self.node, this.self.boot).length > 0
     return {
       emergencyStop: holds ? Math.max(own, before) : own,
-      guarded: this.isGuarded(),
+      guarded: this.isGuarded() && !this.isTakenForGuarding(),
       watchdog: timeout === null ? 'none' : 'armed',
       watchdogTimeout: timeout ?? 0,
     }

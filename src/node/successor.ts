@@ -13,35 +13,52 @@ const isLoaded = 'loaded'
 const patience = 30_000
 const lookEvery = 2
 
-/**
- * Starts the next daemon and resolves when it has loaded, with what the run folder calls the daemon of this node set to it: the guardian,
- * when it misses the old one, finds the new one there. Undefined then; else why there is none, and everything is as it was.
- */
-export function startSuccessor(argv: readonly string[], runFolder: RunFolder): Promise<string | undefined> {
+export interface Successor {
+  /**
+   * Resolves when it has loaded, with what the run folder calls the daemon of this node set to it: the guardian, when it misses the old
+   * one, finds the new one there. Undefined then; else why there is none, and everything is as it was.
+   */
+  readonly obstacle: Promise<string | undefined>
+  /** This daemon ends for good: nobody comes after it. */
+  giveUp(): void
+}
+
+/** Starts the next daemon. */
+export function startSuccessor(argv: readonly string[], runFolder: RunFolder): Successor {
   const [program = '', ...rest] = argv
   const self = identify(process.pid)
   const child = spawn(program, [...rest, option, `${self?.pid}:${self?.startTime}`], {
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
-  return new Promise((resolve) => {
+  let giveUp = () => {}
+  const obstacle = new Promise<string | undefined>((resolve) => {
     const late = setTimeout(() => fail(`it has not loaded within ${patience / 1_000} s`), patience)
+    let isOver = false
     child.once('error', (error) => fail(error.message))
     child.once('exit', (status, signal) => fail(`it ended: ${signal ?? `status ${status}`}`))
     child.once('message', (message) => {
       const identity = child.pid === undefined ? undefined : identify(child.pid)
+      if (isOver) return
       if (message !== isLoaded || identity === undefined) return fail('it does not know what it is to say')
+      isOver = true
       runFolder.writePid('daemon', identity)
       clearTimeout(late)
       child.unref()
       resolve(undefined)
     })
+    giveUp = () => {
+      child.kill('SIGKILL')
+      fail('this one ends for good')
+    }
     function fail(why: string) {
+      isOver = true
       clearTimeout(late)
       child.kill('SIGKILL')
       resolve(why)
     }
   })
+  return { obstacle, giveUp }
 }
 
 /**

@@ -143,6 +143,9 @@ test('the same from the command line', async () => {
   assert.deepEqual([maintained.code, /^maintenance +by the local socket of n1/m.test(maintained.out)], [0, true], maintained.out)
   assert.match((await run('status')).out, /^\* n1 is in maintenance by/m)
   assert.equal((await run('node', 'maintenance', 'n1', '--end')).code, 0)
+  const detached = await run('node', 'maintenance', 'n1', '--for', '30m', '--reason', 'a test', '--detached')
+  assert.match(detached.out, /without its guardian/)
+  assert.equal((await run('node', 'maintenance', 'n1', '--end')).code, 0)
   assert.equal((await run('node', 'maintenance', 'n1')).code, 64)
 })
 
@@ -159,6 +162,20 @@ test('in maintenance what fails stays down; afterwards it is looked at, and only
   assert.equal((await bench.ask('POST', '/v1/nodes/n1/maintenance', { body: { end: true } })).status, 200)
   await bench.until('the restart', async () => (await group()).state === 'ONLINE' && done().length > began)
   assert.ok(done().slice(began).includes('start a'))
+})
+
+test('without its guardian: answered when that has said so, and told until it guards again', async () => {
+  const attention = async () => JSON.stringify((await bench.ask('GET', '/v1/attention')).body)
+  const begun = await bench.ask('POST', '/v1/nodes/n1/maintenance', { body: { for: '10m', reason: 'a test', detached: true } })
+  assert.deepEqual(
+    [begun.status, begun.body.detached, begun.body.guarded, begun.body.maintenance.detached],
+    [200, 'suspended', false, true],
+    begun.text,
+  )
+  assert.match(await attention(), /DETACHED.*is suspended by maintenance/)
+  assert.equal((await bench.ask('POST', '/v1/nodes/n1/maintenance', { body: { end: true } })).status, 200)
+  await bench.until('its guardian to guard', async () => !(await attention()).includes('DETACHED'))
+  assert.equal((await bench.ask('GET', '/v1/nodes/n1')).body.guarded, true)
 })
 
 test('what was mended by hand during a freeze is not restarted', async () => {

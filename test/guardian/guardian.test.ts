@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
-import type { LogIndex } from '../../src/base/index.js'
+import type { Token } from '../../src/base/index.js'
 import type { GuardianAnswer, GuardianState } from '../../src/core/guardian/index.js'
 import type { MonitorReport } from '../../src/core/monitor/index.js'
 import { clusterKeyPurpose, guardianSender, startGuardian } from '../../src/guardian/index.js'
@@ -267,7 +267,7 @@ test('suspended by maintenance, it ends nothing, nor does the next one or its or
   const link = connect()
   try {
     await bench.eventually('the link', () => link.connected)
-    link.send({ kind: 'detach', entry: 7 as LogIndex })
+    link.send({ kind: 'detach', entry: 7 as Token })
     await bench.eventually('its word', () => told?.detachment?.detached === 7)
     bench.signal('daemon', 'SIGSTOP')
     const isLongOver = () => bench.clock.boot() > bench.runFolder.readDeadline(bench.boot) + 1_000
@@ -285,7 +285,7 @@ test('suspended by maintenance, it ends nothing, nor does the next one or its or
     await bench.eventually('the end of the lease', isLongOver)
     assert.ok(alive(service))
     assert.equal(bench.runFolder.seals.isSealed(group('g'), token(1)), false)
-    link.send({ kind: 'attach', entry: 7 as LogIndex })
+    link.send({ kind: 'attach', entry: 7 as Token })
     await bench.eventually('the service to be gone', () => !alive(service))
     bench.signal('daemon', 'SIGCONT')
   } finally {

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
-import { waitFor } from '../../scripts/lib/http.js'
+import { pause, waitFor } from '../../scripts/lib/http.js'
 import { mainScript } from '../../scripts/lib/lab.js'
 import type { Role } from '../../scripts/lib/power.js'
 import { type LoopbackLab, names, raiseLoopback } from '../scripts/loopback-lab.js'
@@ -81,6 +81,28 @@ describe('an upgrade', () => {
     }
     await loopback.settled()
     assert.deepEqual(pidsOf(node), before)
+  })
+
+  test('an end in the middle of it is the end of all', async () => {
+    const { node } = await loopback.settled()
+    const other = names.find((name) => name !== node) as string
+    const supply = loopback.lab.power.get(other)
+    // Else it would be cut off for its silence, and switched on again.
+    const maintenance = (body: object) => loopback.api('POST', `/v1/nodes/${other}/maintenance`, body, node)
+    assert.equal((await maintenance({ for: '10m', reason: 'a test' })).status, 200)
+    for (const after of [0, 250]) {
+      const { daemon, guardian } = pidsOf(other)
+      process.kill(daemon?.[0] as number, 'SIGHUP')
+      await pause(after)
+      process.kill(guardian?.[0] as number, 'SIGTERM')
+      const isOver = async () => roles.every((role) => supply?.pidsIn(role).length === 0)
+      await waitFor(`nothing of it to be left, ${after} ms after`, patience, isOver)
+      await pause(1_500) // One that was left would have started a guardian by now.
+      assert.ok(await isOver(), `${after} ms: ${JSON.stringify(pidsOf(other))}`)
+      await supply?.on()
+      await loopback.settled()
+    }
+    assert.equal((await maintenance({ end: true })).status, 200)
   })
 
   test('a guardian of the service manager beside one that guards stands by, ends with it, and passes on what it is told', async () => {

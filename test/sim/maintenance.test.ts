@@ -170,6 +170,35 @@ describe('maintenance without the guardian', () => {
     world.until('all is well', () => world.isSettled(), 120_000)
   })
 
+  test('a guardian that is suspended by what the log does not know is told to guard, and ends what runs as ever', () => {
+    const { world, machine, state, running } = begin({ fencing: false })
+    const isGuarded = () => state()?.get('boots', `n1/${machine.bootId}`)?.guard.guarded
+    // As after a recovery that has lost the entry.
+    machine.runFolder.detachment = { detached: 10_000 as never, attached: 0 as never }
+    machine.kill(machine.guardian?.process)
+    world.until('it guards', () => machine.runFolder.detachment?.attached === 10_000 && isGuarded() === true, 10_000)
+    cutOff(world)
+    world.until('it has stopped', () => running().length === 0, 30_000)
+    world.network.healAll()
+    world.until('all is well', () => world.isSettled(), 120_000)
+  })
+
+  test('a node that is condemned after it has its guardian guard again, and comes back', () => {
+    const { world, machine, state } = begin({ fencing: false, watchdogTimeout: 1_000, emergencyStop: 3_000 })
+    machine.behaviour(web).stopHangs = true
+    machine.behaviour(web).unkillable = true
+    world.must(detach('n1', 20_000))
+    world.run(2_000)
+    cutOff(world)
+    world.until('n1 is condemned', () => state()?.get('boots', `n1/${machine.bootId}`)?.state === 'condemned', 60_000)
+    world.network.healAll()
+    // What cannot be stopped is for the watchdog, as ever: it was fed while the guardian was suspended.
+    world.until('the watchdog has reset it', () => state()?.get('boots', `n1/${machine.bootId}`) !== undefined, 60_000)
+    machine.behaviour(web).stopHangs = false
+    machine.behaviour(web).unkillable = false
+    world.until('all is well', () => world.isSettled(), 120_000)
+  })
+
   test('when it has ended, the lease ends what runs there again', () => {
     const node = begin({ fencing: false, watchdogTimeout: 1_000, emergencyStop: 3_000 })
     const { world, running } = node

@@ -128,7 +128,8 @@ function ofDetached(view: View): readonly AttentionItem[] {
     const boot = currentBoot(view.state, name)
     if (boot?.detached === undefined || boot.state === 'ended') return []
     const isWanted = maintenance?.detached === true
-    const what = isWanted ? 'is suspended by maintenance' : 'was suspended by maintenance, and has not said yet that it guards again'
+    const told = boot.suspended === true ? 'is suspended by maintenance' : 'has not said yet that it is suspended by maintenance'
+    const what = isWanted ? told : 'was suspended by maintenance, and has not said yet that it guards again'
     return [
       {
         code: 'DETACHED',

@@ -22,6 +22,7 @@ export function presentNode(view: View, row: NodeRow): Shown {
     leaseOk: leaseRemaining(view, row) > 0,
     leaseRemainingMs: leaseRemaining(view, row),
     guarded: boot?.guard.guarded === true && boot.detached === undefined,
+    ...(boot?.detached === undefined ? {} : { detached: boot.suspended === true ? 'suspended' : 'changing' }),
     groups: boot === undefined ? [] : heldBy(view.state, row.name, boot.boot),
     case: open?.id ?? null,
     api: row.api,

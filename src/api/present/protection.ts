@@ -29,7 +29,7 @@ function ofNode(view: View, row: NodeRow): Shown {
     node: row.name,
     protection: level,
     text: texts[level],
-    guarded: boot?.guard.guarded === true,
+    guarded: boot?.guard.guarded === true && boot.detached === undefined,
     watchdog: boot?.guard.watchdog ?? 'none',
     emergencyStopMs: boot?.guard.emergencyStop ?? null,
     fencingLevels: row.fencing.levels.map((devices) => devices.map((device) => device.agent)),
@@ -51,8 +51,9 @@ function levelOf(view: View, row: NodeRow, boot: BootRow | undefined): keyof typ
   // What only cuts off storage proves something of the groups that live there, and of no others.
   const believed = row.fencing.levels.some((devices) => storageOf(devices) === undefined) && row.deviceDistrusted === null
   const device = believed && !isCutOff(view, row)
-  if (device || (boot?.guard.guarded === true && boot.guard.watchdog === 'armed')) return 'strong'
-  return boot?.guard.guarded === true && view.node.settings.acceptGuardianLease ? 'weak' : believed ? 'unprotected' : 'manual'
+  const guards = boot?.guard.guarded === true && boot.detached === undefined
+  if (device || (guards && boot.guard.watchdog === 'armed')) return 'strong'
+  return guards && view.node.settings.acceptGuardianLease ? 'weak' : believed ? 'unprotected' : 'manual'
 }
 
 /** Every other node has read its devices and could not. */

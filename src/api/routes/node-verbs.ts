@@ -1,7 +1,7 @@
 /** What nodes are told to do. */
 import { ClusterError, type NodeId } from '../../base/index.js'
 import type { PathReport } from '../../core/arbiter/index.js'
-import { metaOf, type NodeRow, nodesOf } from '../../core/cluster/index.js'
+import { currentBoot, metaOf, type NodeRow, nodesOf } from '../../core/cluster/index.js'
 import type { Access } from '../cluster/access.js'
 import { carryOut, changeQuery, operate, operationQuery } from '../cluster/changing.js'
 import { writtenFencing } from '../cluster/fencing.js'
@@ -10,6 +10,9 @@ import { read, readQuery } from '../cluster/reading.js'
 import type { Answer, Call, Route } from '../http/route.js'
 import { clearSchema, fenceSchema, leaveSchema, maintenanceSchema, stopSchema } from '../schemas/index.js'
 import { nodeOf, presentNow } from './nodes.js'
+
+/** What a guardian may take to say that it is suspended, in milliseconds. */
+const suspendMax = 5_000
 
 export const operationAnswers = { 200: 'The operation has ended.', 202: 'It is under way: see Location.' }
 
@@ -145,7 +148,13 @@ function maintain(access: Access, call: Call, node: NodeId): Promise<Answer> {
       fix: 'send {"for": "30m", "reason": "…"}: maintenance always has an end, and says why; or {"end": true}',
     })
   const freeze = readFreeze(access, call, { ...written, for: span, reason })
-  return carryOut(access, call, { kind: 'maintain-node', node, ...freeze, ...(detached === true ? { detached } : {}) }, shown)
+  const command = { kind: 'maintain-node' as const, node, ...freeze, ...(detached === true ? { detached } : {}) }
+  return carryOut(access, call, command, async () => {
+    // Until the guardian has said so, it would end what runs.
+    const isSuspended = () => currentBoot(access.node.state, node)?.suspended === true
+    if (detached === true) await access.waits.until(isSuspended, suspendMax, call.signal)
+    return shown()
+  })
 }
 
 async function leaveCluster(access: Access, call: Call, node: NodeId): Promise<Answer> {

@@ -111,6 +111,8 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
       return freezes.maintainNode(context, command)
     case 'end-maintenance':
       return freezes.endMaintenance(context, command)
+    case 'guardian-suspended':
+      return freezes.guardianSuspended(context, command)
     case 'attach-guardian':
       return freezes.attachGuardian(context, command)
     case 'end-quarantine':

@@ -154,8 +154,10 @@ export type Command =
       readonly what: 'lost' | 'back' | 'hung' | 'slow' | 'well'
       readonly detail: string
     }
+  /** Its guardian is suspended by the entry `detached`. */
+  | { readonly kind: 'guardian-suspended'; readonly node: NodeId; readonly boot: BootId; readonly detached: Token }
   /** Its guardian guards again, which the entry `detached` had suspended. */
-  | { readonly kind: 'attach-guardian'; readonly node: NodeId; readonly boot: BootId; readonly detached: LogIndex }
+  | { readonly kind: 'attach-guardian'; readonly node: NodeId; readonly boot: BootId; readonly detached: Token }
   /** With `due`, only where its end is past. */
   | { readonly kind: 'end-maintenance'; readonly node: NodeId; readonly due?: true }
   /** A node, or with null all of them, gives away what it holds and may then fall silent. */

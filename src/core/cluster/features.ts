@@ -109,6 +109,7 @@ export function levelOf(command: Command): number {
       return command.by !== undefined || command.probes !== undefined ? maintenanceLevel : 1
     case 'maintain-node':
       return command.detached === undefined ? maintenanceLevel : detachedLevel
+    case 'guardian-suspended':
     case 'attach-guardian':
       return detachedLevel
     case 'end-maintenance':

@@ -5,7 +5,7 @@
  * has an end in log time and an owner. Once it has ended, what it was about is looked at anew before anything is decided:
  * a person may have stopped, mended or started things by hand.
  */
-import type { LogIndex, LogTime, NodeId } from '../../base/index.js'
+import { type LogIndex, type LogTime, type NodeId, tokenAt } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, refuse } from './context.js'
 import { levelInForce, maintenanceLevel } from './features.js'
@@ -105,7 +105,10 @@ export function maintainNode(context: Context, command: CommandOf<'maintain-node
     refuse('CONFLICT', `${node.name} is being fenced`, { fix: 'wait until that is over' })
   const boot = command.detached === true ? bootToDetach(context, node) : undefined
   context.putNode({ ...node, maintenance: { ...freezeFrom(context, command), ...(boot === undefined ? {} : { detached: true as const }) } })
-  if (boot !== undefined) context.putBoot({ ...boot, detached: context.index })
+  if (boot !== undefined) {
+    const { suspended: _before, ...rest } = boot
+    context.putBoot({ ...rest, detached: tokenAt(context.meta.epoch, context.index) })
+  }
   for (const name of heldAt(context, node.name)) tellHolder(context, name, false, `the maintenance of ${node.name}`)
   const how = boot === undefined ? 'in maintenance' : 'in maintenance, without its guardian'
   context.event('node.maintenance', node.name, `${command.owner} has ${node.name} ${how}: ${command.reason}`, {
@@ -125,12 +128,19 @@ function bootToDetach(context: Context, { name }: NodeRow): BootRow {
   return boot
 }
 
+export function guardianSuspended(context: Context, command: CommandOf<'guardian-suspended'>): Value {
+  const boot = context.boot(command.node, command.boot)
+  if (boot?.detached === undefined || boot.detached !== command.detached) return { ignored: 'it is not suspended by that entry' }
+  context.putBoot({ ...boot, suspended: true })
+  return {}
+}
+
 /**
  * The guardian guards again, and says so of this suspension: a later one is another. From here on leases and guardians speak for the
  * boot as ever.
  */
 export function attachGuardian(context: Context, command: CommandOf<'attach-guardian'>): Value {
-  const { detached, ...boot } = context.boot(command.node, command.boot) ?? {}
+  const { detached, suspended: _told, ...boot } = context.boot(command.node, command.boot) ?? {}
   if (detached === undefined || detached !== command.detached) return { ignored: 'it is not suspended by that entry' }
   if (context.node(command.node).maintenance?.detached === true) return { ignored: 'its maintenance has not ended' }
   context.putBoot(boot as BootRow)

@@ -137,6 +137,11 @@ function mayLeave(context: Context, row: MemberRow): void {
       fix: 'take it out of their "nodes" first',
       facts: { groups: listed.map((group) => group.name) },
     })
+  // What the log forgets, its guardian does not.
+  if (bootsOf(context.draft, row.node).some(({ detached }) => detached !== undefined))
+    refuse('CONFLICT', `the guardian of ${row.node} is suspended by maintenance`, {
+      fix: `POST /v1/nodes/${row.node}/maintenance {"end": true}, and wait until attention no longer says DETACHED`,
+    })
   const open = openCaseOf(context.draft, row.node)
   if (open !== undefined) refuse('CONFLICT', `case ${open.id} of ${row.node} is open`, { fix: `GET /v1/cases/${open.id}` })
 }

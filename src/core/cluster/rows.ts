@@ -162,10 +162,12 @@ export interface BootRow {
   /** Covers every token of the boot. */
   readonly proof: Proof | null
   /**
-   * The entry that suspended its guardian, until it is known to guard again: meanwhile neither a lease nor a guardian says anything of
-   * what runs there.
+   * The entry that suspended its guardian, numbered as tokens are, until it is known to guard again: meanwhile neither a lease nor a
+   * guardian says anything of what runs there.
    */
-  readonly detached?: LogIndex
+  readonly detached?: Token
+  /** The guardian has said that it is suspended by that entry. */
+  readonly suspended?: true
   /** What this boot found when it looked for a group, by group: `definition` is the revision it looked for. */
   readonly probes: {
     readonly [group: GroupName]: {

@@ -10,7 +10,6 @@ import {
   bootClockGrain,
   bootInstant,
   type GroupName,
-  type LogIndex,
   type NodeId,
   type Token,
   unreachable,
@@ -24,6 +23,7 @@ import {
   type GuardianOrder,
   type GuardianQuery,
   type GuardianState,
+  isSuspended,
   statementGroups,
 } from './protocol.js'
 import { Supervision } from './supervision.js'
@@ -76,6 +76,8 @@ interface Frozen {
   /** `inherited`: an earlier guardian may have frozen it. */
   readonly step: 'freezing' | 'frozen' | 'inherited' | 'thawing'
 }
+
+const never: Detachment = { detached: 0 as Token, attached: 0 as Token }
 
 type Leaving = { readonly step: 'daemon' | 'monitor'; readonly until: BootInstant } | { readonly step: 'emergency' | 'done' }
 
@@ -146,6 +148,8 @@ export class GuardianCore {
         this.#wanted = (event.monitors ?? []).map((group) => `monitor@${group}` as const)
         return this.#lookAtFrozen(now)
       case 'process-up':
+        // One that takes the place of another in the middle of the end.
+        if (event.role === 'daemon' && this.#leaving?.step === 'daemon') this.#emit({ kind: 'signal', role: 'daemon', signal: 'SIGTERM' })
         return this.#supervisionOf(event.role).onUp(now)
       case 'process-ended':
         if (event.role === 'daemon') this.#lastAlive = undefined
@@ -290,23 +294,22 @@ export class GuardianCore {
 
   /** By maintenance: what runs goes on whatever becomes of the lease, and nobody elsewhere takes that for its end. */
   get #isSuspended(): boolean {
-    return this.#detachment !== undefined && this.#detachment.detached > this.#detachment.attached
+    return this.#detachment !== undefined && isSuspended(this.#detachment)
   }
 
   #mayRun(now: BootInstant): boolean {
     return this.#isSuspended || this.#leaseHolds(now)
   }
 
-  #detach(entry: LogIndex) {
-    const { detached, attached } = this.#detachment ?? { detached: 0, attached: 0 as LogIndex }
-    if (entry <= detached || entry <= attached) return
-    this.#setDetachment({ detached: entry, attached }, 'suspended: what runs goes on without a lease')
+  #detach(entry: Token) {
+    const { detached, attached } = this.#detachment ?? never
+    if (entry > detached && entry > attached)
+      this.#setDetachment({ detached: entry, attached }, 'suspended: what runs goes on without a lease')
   }
 
-  #attach(entry: LogIndex) {
-    const { detached, attached } = this.#detachment ?? { detached: 0 as LogIndex, attached: 0 }
-    if (entry <= attached) return
-    this.#setDetachment({ detached, attached: entry }, 'guards again')
+  #attach(entry: Token) {
+    const { detached, attached } = this.#detachment ?? never
+    if (entry > attached) this.#setDetachment({ detached, attached: entry }, 'guards again')
   }
 
   #setDetachment(detachment: Detachment, text: string) {
@@ -448,7 +451,7 @@ export class GuardianCore {
     for (const [group, { token }] of [...this.#frozen]) if (this.#view.open.get(group) !== token) this.#frozen.delete(group)
     if (!this.#mayBeFrozen) return
     this.#mayBeFrozen = false
-    if (!this.#leaseHolds(now)) return // They are frozen, once more if need be.
+    if (!this.#mayRun(now)) return // They are frozen, once more if need be.
     for (const [group, token] of this.#view.open)
       if (this.#view.policies?.get(group) === 'freeze') this.#frozen.set(group, { token, step: 'inherited' })
   }

@@ -2,7 +2,7 @@
  * What is asked of a guardian and what it answers: over its own UDP port by other nodes, over a unix socket by its
  * own daemon.
  */
-import type { BootId, GroupName, LogIndex, NodeId, Token } from '../../base/index.js'
+import type { BootId, GroupName, NodeId, Token } from '../../base/index.js'
 
 /** Asked by the leader (or any node) of a suspect's guardian. `nonce` comes back in the answer and guards against replays. */
 export interface GuardianQuery {
@@ -47,15 +47,19 @@ export type GuardianOrder =
    * Its node is in maintenance without it, by this entry of the log: until `attach` names that entry, or a later one, nothing is ended
    * because a lease has run out. One that was attached again does not suspend once more.
    */
-  | { readonly kind: 'detach'; readonly entry: LogIndex }
-  | { readonly kind: 'attach'; readonly entry: LogIndex }
+  | { readonly kind: 'detach'; readonly entry: Token }
+  | { readonly kind: 'attach'; readonly entry: Token }
   /** The node has left the cluster: all of it stops, as when the guardian is told to. */
   | { readonly kind: 'shut-down' }
 
-/** Which entries of the log have suspended this guardian, and let it guard again: the highest of each, 0 for none. */
+/** Which entries of the log, numbered as tokens are, have suspended this guardian, and let it guard again: the highest of each, 0 for none. */
 export interface Detachment {
-  readonly detached: LogIndex
-  readonly attached: LogIndex
+  readonly detached: Token
+  readonly attached: Token
+}
+
+export function isSuspended({ detached, attached }: Detachment): boolean {
+  return detached > attached
 }
 
 /** Guardian → daemon, on connection, at every change, and at least every 250 ms: its silence is a sign. */

@@ -172,6 +172,34 @@ describe('maintenance without the guardian', () => {
     assert.equal(detached(database), undefined)
   })
 
+  test('counts as told once the guardian has said so of that very entry', () => {
+    const database = running()
+    const told = (entry: number): Command => ({ kind: 'guardian-suspended', node: n1, boot: 'n1-1' as never, detached: entry as never })
+    const isTold = () => database.state.get('boots', `${n1}/n1-1`)?.suspended === true
+    database.ok(maintain(n1, { detached: true }))
+    const first = detached(database) as number
+    database.ok(told(first))
+    assert.equal(isTold(), true)
+    database.ok(maintain(n1, { detached: true }))
+    assert.equal(isTold(), false)
+    database.ok(told(first))
+    assert.equal(isTold(), false, 'of the one before')
+    database.ok({ kind: 'end-maintenance', node: n1 })
+    database.ok(told(detached(database) as number))
+    database.ok(attach(detached(database) as number))
+    assert.equal(isTold(), false)
+  })
+
+  test('keeps the node in the cluster: its guardian would not forget what the log does', () => {
+    const database = new Database().formedAt(6)
+    const member = database.state.get('nodes', n1)?.member as never
+    database.ok(maintain(n1, { detached: true }))
+    database.ok({ kind: 'end-maintenance', node: n1 })
+    database.refused({ kind: 'want-member', member, wanted: 'gone' } as never, 'CONFLICT', /is suspended/)
+    database.ok(attach(detached(database) as number))
+    database.ok({ kind: 'want-member', member, wanted: 'gone' } as never)
+  })
+
   test('is over for the guardian as soon as maintenance goes on without it', () => {
     const database = running()
     database.ok(maintain(n1, { detached: true }))

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type BootId, bootInstant, encode, type GroupName, type LogIndex, type NodeId, type Token } from '../../../src/base/index.js'
+import { type BootId, bootInstant, encode, type GroupName, type NodeId, type Token } from '../../../src/base/index.js'
 import type { QuorumLossPolicy } from '../../../src/core/cluster/index.js'
 import {
   type Detachment,
@@ -690,8 +690,8 @@ describe('a group whose node is to be reset', () => {
 })
 
 describe('suspended by maintenance', () => {
-  const detach = (script: Script, entry: number) => script.step({ kind: 'ordered', order: { kind: 'detach', entry: entry as LogIndex } })
-  const attach = (script: Script, entry: number) => script.step({ kind: 'ordered', order: { kind: 'attach', entry: entry as LogIndex } })
+  const detach = (script: Script, entry: number) => script.step({ kind: 'ordered', order: { kind: 'detach', entry: entry as Token } })
+  const attach = (script: Script, entry: number) => script.step({ kind: 'ordered', order: { kind: 'attach', entry: entry as Token } })
   const withOpen = (detachment?: Detachment) => {
     const script = new Script(['daemon', 'monitor'], undefined, detachment)
     script.open.set(g, one)
@@ -710,7 +710,7 @@ describe('suspended by maintenance', () => {
   })
 
   test('the next guardian of the boot is suspended too', () => {
-    const script = withOpen({ detached: 7 as LogIndex, attached: 0 as LogIndex })
+    const script = withOpen({ detached: 7 as Token, attached: 0 as Token })
     shows(script.look(600_000), '')
   })
 
@@ -731,6 +731,16 @@ describe('suspended by maintenance', () => {
     shows(script.done(1), '2 kill web')
   })
 
+  test('a daemon that takes the place of another in the middle of the end is told to go too', () => {
+    const script = new Script()
+    shows(script.step({ kind: 'terminated' }), 'SIGTERM to daemon')
+    script.step({ kind: 'process-ended', role: 'daemon' })
+    shows(script.step({ kind: 'process-up', role: 'daemon' }), 'SIGTERM to daemon')
+    shows(script.look(1_025), '')
+    script.step({ kind: 'process-ended', role: 'daemon' })
+    shows(script.look(1_050), 'SIGTERM to monitor')
+  })
+
   test('told to end, it leaves what runs, and nobody who would reset the machine', () => {
     const script = withOpen()
     detach(script, 7)
@@ -741,7 +751,7 @@ describe('suspended by maintenance', () => {
     shows(script.look(1_125), '')
     shows(script.look(1_150), 'exit')
     const core = new GuardianCore({ node, boot, emergencyStop: 5_000, leaveTimeout: 1_000, watchdogTimeout: 2_000 })
-    const detachment = { detached: 7 as LogIndex, attached: 0 as LogIndex }
+    const detachment = { detached: 7 as Token, attached: 0 as Token }
     core.step({ kind: 'resumed', running: [], emergency: undefined, detachment }, bootInstant(1_000))
     const looked = { kind: 'looked' as const, deadline: bootInstant(2_000), open: new Map([[g, one]]), seals: new Map() }
     const fed = core.step(looked, bootInstant(20_000)).some(({ kind }) => kind === 'feed-watchdog')
