@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { exampleFiles, readExample } from '../../scripts/lib/examples.js'
@@ -53,6 +53,58 @@ describe('ocf:heartbeat:Stateful on three nodes', () => {
     await waitFor('the score of the primary', patience, async () => scoresOf(await shown())['ha:n1'] === 10)
     assert.deepEqual(scoresOf(await shown()), { 'ha:n1': 10, 'ha:n2': 5, 'ha:n3': 5 })
     assert.deepEqual(names.map(roleOf), ['master', 'slave', 'slave'])
+  })
+
+  test('a group of one instance goes to another node while it runs, by Debian’s Dummy and by commands, and is never started meanwhile', async () => {
+    const folder = join(loopback.lab.home, 'vm')
+    mkdirSync(folder)
+    chmodSync(folder, 0o777)
+    const here = `${folder}/$QUORATE_NODE`
+    const command = {
+      start: `echo start $QUORATE_NODE >> ${folder}/log; touch ${here}`,
+      stop: `echo stop $QUORATE_NODE >> ${folder}/log; rm -f ${here}`,
+      probe: `[ -e ${here} ] || exit 7`,
+      migrateTo: `echo to $QUORATE_MIGRATE_SOURCE $QUORATE_MIGRATE_TARGET >> ${folder}/log; mv ${here} ${folder}/$QUORATE_MIGRATE_TARGET`,
+      migrateFrom: `echo from $QUORATE_MIGRATE_SOURCE $QUORATE_MIGRATE_TARGET >> ${folder}/log; [ -e ${here} ]`,
+    }
+    const resources = {
+      dummy: { type: 'ocf:heartbeat:Dummy' },
+      vm: { type: 'command', parameters: command, dependsOn: ['dummy'], probe: { interval: '500ms', timeout: '5s' } },
+    }
+    const put = await loopback.api('PUT', '/v1/groups/vm', { mode: 'scalable', migrate: true, nodes: [...names], resources })
+    assert.equal(put.status, 201, JSON.stringify(put.body))
+    const group = async () =>
+      (await loopback.api('GET', '/v1/groups/vm')).body as unknown as {
+        readonly state: string
+        readonly holders: readonly { node: string }[]
+      }
+    await waitFor('vm to be up', patience, async () => (await group()).state === 'ONLINE')
+    const log = () => readFileSync(join(folder, 'log'), 'utf8').trim().split('\n')
+    assert.deepEqual([(await group()).holders.map(({ node }) => node), log()], [['n1'], ['start n1']])
+    const dummyAt = () => names.filter((node) => existsSync(join(loopback.lab.home, 'run', node, 'rsctmp', 'Dummy-dummy.state')))
+    for (const [from, to] of [
+      ['n1', 'n3'],
+      ['n3', 'n2'],
+    ]) {
+      const before = log().length
+      const moved = await loopback.api('POST', '/v1/groups/vm/move?wait=60s', { to })
+      assert.deepEqual([moved.status, moved.body.status], [200, 'done'], JSON.stringify(moved.body))
+      await waitFor('it to be shown there', patience, async () => (await group()).holders.map(({ node }) => node).join() === to)
+      // The stop of the node that it has left is that of something which is not there any more.
+      assert.deepEqual(log().slice(before), [`to ${from} ${to}`, `stop ${from}`, `from ${from} ${to}`])
+      assert.deepEqual([existsSync(join(folder, to as string)), existsSync(join(folder, from as string)), dummyAt()], [true, false, [to]])
+    }
+    const before = log().length
+    assert.equal((await loopback.api('POST', '/v1/nodes/n2/standby?wait=60s')).body.status, 'done')
+    await waitFor(
+      'it to run elsewhere',
+      patience,
+      async () => (await group()).state === 'ONLINE' && (await group()).holders[0]?.node === 'n1',
+    )
+    assert.deepEqual(log().slice(before), ['to n2 n1', 'stop n2', 'from n2 n1'], 'a node that stands by is left without a stop')
+    assert.equal((await loopback.api('POST', '/v1/nodes/n2/activate')).status, 200)
+    assert.equal((await loopback.api('DELETE', '/v1/groups/vm?wait=60s')).body.status, 'done')
+    assert.deepEqual([names.filter((node) => existsSync(join(folder, node))), dummyAt()], [[], []])
   })
 
   test('is moved by a person, and stays where it was put', async () => {

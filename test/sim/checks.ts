@@ -50,9 +50,20 @@ export class Truth {
     where.set(machine, (where.get(machine) ?? 0) + 1)
     this.starts++
     machine.log(`RUNS ${group}/${cell.resource}`)
+    const elsewhere = this.whereElse(group, machine)
+    if (elsewhere !== undefined) this.world.fail(`P1: ${group} runs on ${machine.name}, and ${elsewhere} at once`)
     if (where.size > 1) {
       this.world.fail(`P1: ${group} runs on ${[...where.keys()].map((one) => one.name).join(' and ')} at once`)
     }
+  }
+
+  /** Of a group that migrates one instance runs, whichever it is. */
+  whereElse(group: string, machine?: Machine): string | undefined {
+    const of = this.world.migrating(group)
+    if (of === undefined) return undefined
+    for (const [name, where] of this.running)
+      for (const other of where.keys()) if (name.startsWith(`${of}:`) && other !== machine) return `${name} on ${other.name}`
+    return undefined
   }
 
   down(cell: Running, how: string): void {
@@ -227,6 +238,8 @@ export class Checks {
     if (this.seenGrants.has(key)) return
     this.seenGrants.add(key)
     this.grants++
+    const elsewhere = holder.order.incoming === undefined ? this.world.truth.whereElse(name) : undefined
+    if (elsewhere !== undefined) this.world.fail(`P4: ${name} is granted to ${holder.node} while ${elsewhere} runs`)
     const running = this.world.truth.where(name)
     if (running.length > 0) {
       this.world.fail(`P4: ${name} is granted to ${holder.node} while it runs on ${running.map((one) => one.name).join(' and ')}`)

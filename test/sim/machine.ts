@@ -238,7 +238,10 @@ export class Machine {
 
   // Services.
 
-  cell(group: GroupName, resource: ResourceName): Cell {
+  /** Of what migrates there is one on a machine, whichever instance is asked for. */
+  cell(asked: GroupName, resource: ResourceName): Cell {
+    const of = this.world.migrating(asked)
+    const group = of === undefined ? asked : (`${of}:${this.name}` as GroupName)
     const key = `${group}/${resource}`
     let cell = this.cells.get(key)
     if (cell === undefined) {

@@ -21,6 +21,8 @@ export interface Behaviour {
   probeFails: boolean
   /** A demotion says that it is done, and nothing has changed. */
   demotesNot: boolean
+  /** What is sent is there after so long, whatever becomes of who sends it; as chance has it unless given. */
+  sendMs?: number
   /** Not even a kill ends it (uninterruptible sleep): only the power does. */
   unkillable: boolean
 }
@@ -133,7 +135,7 @@ export class Cell {
   /** Everything in it. False when something could not be killed. */
   kill(part?: 'action'): boolean {
     for (const program of [...this.programs])
-      if (part === undefined || program.method === 'stop' || program.method === 'probe') program.kill()
+      if (part === undefined || ['stop', 'probe', 'migrate'].includes(program.method)) program.kill()
     if (part !== undefined) return true
     if (this.machine.behaviour(this.group).unkillable && this.service !== undefined) return false
     this.serviceDown('killed')
@@ -203,7 +205,42 @@ export class SimAgents {
         return this.settle(cell, request, kept, told)
       case 'reload':
         return this.reload(cell, request, deadline, told)
+      case 'migrate':
+        return this.migrate(cell, request, deadline, told)
     }
+  }
+
+  /**
+   * Sends the service to the same cell of another machine. It is on the way for a while, runs here until it runs there, and what is said of it
+   * may be wrong: it may have come there after all. Now and then the machine itself carries it, whatever becomes of the program.
+   */
+  private migrate(cell: Cell, request: MethodRequest, deadline: BootInstant, told: (result: MethodResult) => void): Method {
+    const refused = this.refusal(request, deadline)
+    if (refused !== undefined) return answered(told, refused)
+    const { random, world } = this.machine
+    const { startMs } = this.machine.behaviour(request.group)
+    const program = this.program(cell, request, told)
+    const { sendMs } = this.machine.behaviour(request.group)
+    const drawn = [random.next() < 0.2, random.next() < 0.15, random.next() < 0.25] as const
+    const [fails, lies, isCarried] = sendMs === undefined ? drawn : ([false, false, true] as const)
+    const [of] = request.group.split(':')
+    // Of whatever boot the other machine has by then.
+    const cellThere = () => world.machine(request.peer as string)?.cell(`${of}:${request.peer}` as GroupName, request.resource)
+    const span = sendMs ?? execMs + (random.next() < 0.5 ? startMs * (0.5 + 3 * random.next()) : 3_500 * random.next())
+    this.machine.after(span, () => {
+      const there = cellThere()
+      if (!isCarried && !cell.programs.has(program)) return
+      if (fails || cell.service === undefined || cell.frozen || there === undefined || !there.machine.powered) return
+      cell.serviceDown('it goes to another machine')
+      there.serviceUp({ pid: nextPid(), startTime: this.machine.scheduler.now })
+      world.seen.add('migrated')
+    })
+    const hasGone = () => cell.service === undefined && cellThere()?.service !== undefined
+    this.machine.after(span + execMs, () =>
+      program.end(hasGone() && !lies ? { outcome: 'done' } : { outcome: 'failed', detail: 'it could not be sent' }),
+    )
+    this.machine.after(request.timeout, () => program.end({ outcome: 'timed-out', detail: `it was killed after ${request.timeout} ms` }))
+    return { cancel: () => program.end({ outcome: 'cancelled' }) }
   }
 
   /** Promotes, demotes, or looks which role the copy has. What it does to the copy comes somewhere within its time. */
@@ -297,7 +334,7 @@ export class SimAgents {
 
   /** The last look before a spawn. */
   private refusal({ method, group, token }: MethodRequest, deadline: BootInstant): MethodResult | undefined {
-    if (method !== 'start' && method !== 'reload') return undefined
+    if (method !== 'start' && method !== 'reload' && method !== 'migrate') return undefined
     if (this.machine.runFolder.isSealed(group, token)) return { outcome: 'refused', because: 'sealed', detail: `token ${token} is sealed` }
     const now = this.machine.clock.boot()
     if (now + bootClockGrain < deadline) return undefined
@@ -367,10 +404,13 @@ export class SimAgents {
     })
     const up = exec + startMs * random.next()
     const end = exec + startMs
+    // What was sent is only taken over.
+    const hasCome = request.peer !== undefined
     this.machine.after(up, () => {
-      if (cell.programs.has(program) && !startFails) cell.serviceUp({ pid: nextPid(), startTime: this.machine.scheduler.now })
+      if (cell.programs.has(program) && !startFails && !hasCome) cell.serviceUp({ pid: nextPid(), startTime: this.machine.scheduler.now })
     })
-    this.machine.after(end, () => program.end(startFails ? { outcome: 'failed', detail: 'it ended with status 1' } : { outcome: 'done' }))
+    const isUp = () => !startFails && (!hasCome || cell.service !== undefined)
+    this.machine.after(end, () => program.end(isUp() ? { outcome: 'done' } : { outcome: 'failed', detail: 'it ended with status 1' }))
     const kill = (result: MethodResult) => {
       if (!cell.programs.has(program)) return
       program.end(result)

@@ -110,6 +110,15 @@ export class World {
   readonly sharedDisks = new Map<DiskName, SharedDisk>()
   /** On which shared disk a group lives, whatever the cluster thinks of it. */
   readonly storageOf = new Map<string, DiskName>()
+  /** Groups whose one instance migrates. */
+  readonly migratingGroups = new Set<string>()
+
+  /** The group that this is an instance of, where that migrates. */
+  migrating(instance: string): string | undefined {
+    const [of = ''] = instance.split(':')
+    return instance.includes(':') && this.migratingGroups.has(of) ? of : undefined
+  }
+
   /** Numbers of the faults that have struck. */
   readonly struck: number[] = []
   /** The last machine whose disk was lost. */

@@ -51,6 +51,7 @@ interface WrittenGroup {
   readonly desired?: number
   readonly primary?: { readonly resources?: Readonly<Record<string, WrittenResource>> }
   readonly notify?: boolean
+  readonly migrate?: boolean
   readonly onQuorumLoss?: QuorumLossPolicy | 'stop'
   readonly resources: Readonly<Record<string, WrittenResource>>
   readonly failoverMode?: NonNullable<FailurePolicy['failoverMode']>
@@ -104,7 +105,7 @@ export async function readDefinition(
 function normalise(written: WrittenGroup): AnyDefinition {
   const failover = normaliseFailover(written)
   if (written.mode !== 'scalable') {
-    const key = (['desired', 'primary', 'notify'] as const).find((name) => written[name] !== undefined)
+    const key = (['desired', 'primary', 'notify', 'migrate'] as const).find((name) => written[name] !== undefined)
     if (key === undefined) return failover
     throw new ClusterError('INVALID_DEFINITION', `"${key}" is of scalable groups`, { fix: `use "mode": "scalable", or leave "${key}" out` })
   }
@@ -114,9 +115,10 @@ function normalise(written: WrittenGroup): AnyDefinition {
   return {
     mode: 'scalable',
     ...shared,
-    desired: written.desired ?? written.nodes.length,
+    desired: written.desired ?? (written.migrate === true ? 1 : written.nodes.length),
     ...primary,
     ...(written.notify === true ? { notify: true } : {}),
+    ...(written.migrate === true ? { migrate: true } : {}),
   }
 }
 
@@ -245,7 +247,9 @@ export function writtenForm(definition: AnyDefinition): Record<string, unknown> 
     ...(definition.storage === undefined ? {} : { storage: definition.storage }),
     offlineProbe: { ...offlineProbeOf(definition), interval: formatDuration(offlineProbeOf(definition).interval) },
     resources: writtenResources(definition.resources),
-    ...(definition.mode === 'scalable' ? { desired: definition.desired, notify: definition.notify ?? false } : {}),
+    ...(definition.mode === 'scalable'
+      ? { desired: definition.desired, notify: definition.notify ?? false, migrate: definition.migrate ?? false }
+      : {}),
     ...(primary === undefined ? {} : { primary: { resources: writtenResources(primary.resources) } }),
   }
 }

@@ -38,6 +38,7 @@ export function presentScalable(view: View, row: ScalableRow): Shown {
     ...(row.definition.primary === undefined
       ? {}
       : { primary: primary === undefined ? null : (holdersOf(view.state, primary)[0] ?? null) }),
+    ...(row.migration === undefined ? {} : { migration: { from: row.migration.from, to: row.migration.to, step: row.migration.step } }),
     waitingFor: waits.length === 0 ? null : waits.join('; '),
     frozen: shown.find(({ frozen }) => frozen !== null)?.frozen ?? null,
     maintenance: shown.find(({ maintenance }) => maintenance !== null)?.maintenance ?? null,

@@ -115,6 +115,12 @@ const definitionKeys = {
     description: 'Of a scalable group: its copies are told before and after each start, stop, promotion and demotion of one of them.',
     default: false,
   },
+  migrate: {
+    type: 'boolean',
+    description:
+      'Of a scalable group of one instance: it goes to another node while it runs. Its agents have migrate_to and migrate_from; a `command` has migrateTo and migrateFrom.',
+    default: false,
+  },
   primary: closed(
     {
       resources: mapOf(
@@ -228,6 +234,7 @@ export const groupDocumentSchema = closed(
     lastNode: told('Where it last ran.'),
     mode: told('`scalable`; left out where it runs on one node.'),
     desired: told('How many instances are to run.'),
+    migration: told('It is on its way to another node while it runs.'),
     primary: told('Who has the primary role.'),
     parts: told('Its instances and its primary role.'),
   },

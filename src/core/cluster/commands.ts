@@ -63,6 +63,13 @@ export type PlannedAction =
   | { readonly kind: 'end-move'; readonly done: boolean }
   /** The copies are to be told before this step of one of them. */
   | { readonly kind: 'announce'; readonly operation: Notice['operation']; readonly node: NodeId }
+  /** The one instance is to go to that node while it runs, for its own is to be left. */
+  | { readonly kind: 'evacuate'; readonly token: Token; readonly to: NodeId }
+  /** It is to be sent to the node that waits for it. */
+  | { readonly kind: 'send'; readonly token: Token }
+  /** It has come, or whoever had it can send it no more: it is the holder's from now on. */
+  | { readonly kind: 'arrive'; readonly token: Token }
+  | { readonly kind: 'end-migration' }
   | { readonly kind: 'wait' }
   | { readonly kind: 'forget' }
   | { readonly kind: 'unfreeze' }

@@ -134,6 +134,8 @@ export interface ScalableDefinition extends Omit<GroupDefinition, 'mode'> {
   readonly primary?: { readonly resources: GroupDefinition['resources'] }
   /** The copies are told of each other's starts, stops, promotions and demotions. */
   readonly notify?: true
+  /** Of one instance: it goes to another node while it runs, where its node is only to be left. */
+  readonly migrate?: true
 }
 
 export type AnyDefinition = GroupDefinition | ScalableDefinition

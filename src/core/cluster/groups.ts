@@ -7,6 +7,7 @@ import type { GroupDefinition, ScalableDefinition } from './definition.js'
 import { checkStorage, disksOf } from './disks.js'
 import { refuseFrozen } from './freezes.js'
 import { isLeaving } from './members.js'
+import { moveInstance } from './migration.js'
 import { mayStillRun } from './orders.js'
 import { settleDuty } from './ownership.js'
 import type { GroupPart, GroupRow, ScalableRow } from './rows.js'
@@ -28,6 +29,7 @@ export function putGroup(context: Context, command: CommandOf<'put-group'>): Val
       fix: `a mode does not change: DELETE /v1/groups/${name} first`,
     })
   if ((found ?? scalable)?.deleting === true) refuseHeldName(name, found?.holder?.node)
+  if (scalable !== undefined) refuseOnItsWay(context, scalable)
   checkRevision((found ?? scalable)?.revision, precondition, `group ${name}`)
   const nodes = nodesOf(context.draft)
     .map((node) => node.name)
@@ -265,6 +267,8 @@ function movable(context: Context, name: GroupName): GroupRow {
 }
 
 export function moveGroup(context: Context, command: CommandOf<'move-group'>): Value {
+  const whole = context.draft.get('scalables', command.group)
+  if (whole?.definition.migrate === true) return migrateGroup(context, whole, command)
   const group = movable(context, command.group)
   if (context.draft.get('nodes', command.to) === undefined)
     refuse('UNKNOWN_NODE', `the cluster has no node "${command.to}"`, { fix: 'GET /v1/nodes lists them' })
@@ -287,6 +291,24 @@ export function moveGroup(context: Context, command: CommandOf<'move-group'>): V
   context.putGroup({ ...group, move: { to: command.to, from: group.holder?.node ?? null, operation: command.operation, token: null } })
   context.event('group.move', group.name, `${group.name} is to move to ${command.to}`, { to: command.to, operation: command.operation })
   return { operation: command.operation }
+}
+
+/** Both nodes go by what it was when it was sent. Errors: CONFLICT. */
+function refuseOnItsWay(context: Context, { name, migration }: ScalableRow): void {
+  const isIncoming = partRows(context.draft, name).some(({ holder }) => holder?.order.incoming !== undefined)
+  if (migration === undefined && !isIncoming) return
+  refuse('CONFLICT', `group ${name} is on its way to another node`, { fix: `wait until that is over: GET /v1/groups/${name}` })
+}
+
+/** It goes while it runs. */
+function migrateGroup(context: Context, row: ScalableRow, command: CommandOf<'move-group'>): Value {
+  if (context.draft.get('nodes', command.to) === undefined)
+    refuse('UNKNOWN_NODE', `the cluster has no node "${command.to}"`, { fix: 'GET /v1/nodes lists them' })
+  for (const part of partRows(context.draft, row.name)) refuseFrozen(context, part)
+  if (row.deleting) refuse('CONFLICT', `group ${row.name} is being deleted`)
+  refusePoisoned(row)
+  if (row.intent !== 'ONLINE') refuse('CONFLICT', `group ${row.name} is to be offline`, { fix: `POST /v1/groups/${row.name}/online` })
+  return moveInstance(context, row, command)
 }
 
 export function restartGroup(context: Context, command: CommandOf<'restart-group'>): Value {

@@ -52,6 +52,7 @@ export * from './formation.js'
 export { freezesOf, probedSince } from './freezes.js'
 export { canonical } from './groups.js'
 export { conductMembers, type MemberSight } from './members.js'
+export { isBeingSent, whyUnfit } from './migration.js'
 export { notableBoot, noteOf, notesMax, notesOf, noteValueMax } from './notes.js'
 export { type CopyLists, copyEnvironment, copyLists, noticeEnvironment, openNotice } from './notices.js'
 export { mayStillRun } from './orders.js'
@@ -63,6 +64,8 @@ export { whyNotFenceable } from './rule-fencing.js'
 export {
   checkAnyDefinition,
   instanceName,
+  isMigratable,
+  isReadied,
   isUpAsWanted,
   type PartDefinition,
   partDefinitions,

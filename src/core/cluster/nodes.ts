@@ -6,6 +6,7 @@ import { checkStorageDevices } from './disks.js'
 import { leaveLevel, levelInForce, maintenanceLevel } from './features.js'
 import { freezesOf, probedSince } from './freezes.js'
 import { newMember, newNode } from './members.js'
+import { isBeingSent } from './migration.js'
 import { forgetNotes } from './notes.js'
 import { mayStillRun } from './orders.js'
 import { endDoubt, prove, proveBoot, settleDuty } from './ownership.js'
@@ -140,7 +141,7 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
   context.putBoot(after)
   // A boot that is live in the new epoch, and found nothing.
   const isFree = command.result === 'clean' || command.result === 'unable'
-  if (isFree && boot.state === 'live') endDoubt(context, doubted, command.node)
+  if (isFree && boot.state === 'live' && !isBeingSent(context.draft, doubted, command.node)) endDoubt(context, doubted, command.node)
   const group = context.group(command.group)
   if (command.result === 'unable')
     context.event('group.probe', command.group, `${command.node} could not run it: ${command.detail}`, {

@@ -15,10 +15,19 @@ export function putOrder(
   group: HeldGroup,
   wanted: 'run' | 'stop',
   reason: string,
-  more: { readonly restart?: Holder['order']['restart']; readonly look?: number; readonly quiet?: boolean } = {},
+  more: {
+    readonly restart?: Holder['order']['restart']
+    readonly look?: number
+    readonly quiet?: boolean
+    readonly migrate?: Holder['order']['migrate']
+    readonly arrived?: Holder['order']['arrived']
+  } = {},
 ): void {
   const { holder } = group
   const { sequence, restart: before } = holder.order
+  const arrived = more.arrived ?? holder.order.arrived
+  const incoming = more.arrived === undefined ? holder.order.incoming : undefined
+  const migrate = wanted === 'run' ? (more.migrate ?? holder.order.migrate) : undefined
   const look = more.look ?? holder.order.look
   const quiet = wanted === 'run' && (more.quiet ?? holder.order.quiet === true)
   context.putGroup({
@@ -33,6 +42,9 @@ export function putOrder(
         reason,
         ...(look === undefined ? {} : { look }),
         ...(quiet ? { quiet: true as const } : {}),
+        ...(incoming === undefined ? {} : { incoming }),
+        ...(arrived === undefined ? {} : { arrived }),
+        ...(migrate === undefined ? {} : { migrate }),
       },
     },
   })

@@ -14,12 +14,13 @@ import { whyNotOnDisk } from './disks.js'
 import { isOnlyDegraded } from './failures.js'
 import { brakesLevel, carriedLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce, scalableLevel } from './features.js'
 import { hasLooked, probedSince, thaw } from './freezes.js'
+import { abandonMigration, arrive, beginEvacuation, incomingOf, isBeingSent, readied, send, whyNotStoppable } from './migration.js'
 import { announce, begunStep, endedStep } from './notices.js'
 import { type HeldGroup, mayStillRun, putOrder } from './orders.js'
 import { afterLoss, afterRelease, poisonOf } from './poison.js'
 import type { Away, BootRow, DecisionRow, Failure, GroupRow, Holder, NodeRow, Proof, ProofKind, ReportedFailure } from './rows.js'
 import { endFence, fenceForFailure, withdrawFence } from './rule-fencing.js'
-import { partRows, whyNoInstance, whyNoPrimary } from './scalable.js'
+import { partRows, wholeOf, whyNoInstance, whyNoPrimary } from './scalable.js'
 import { bootsOf, openCases, type Reader } from './state.js'
 import { settleScalable } from './whole.js'
 
@@ -58,7 +59,7 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (group.holder !== null && (group.proof === null || group.proof.boot !== group.holder.boot))
     return 'the proof is not of its former holder'
   const doubt = group.doubts?.find((other) => other !== node) ?? group.doubts?.[0]
-  if (doubt !== undefined && doubt !== node) return `it may run on ${doubt} from before the recovery: prove that node off`
+  if (doubt !== undefined && doubt !== node) return `it may run on ${doubt}, which has not looked since: prove that node off`
   const row = context.currentBoot(node)
   if (row === undefined || row.boot !== boot) return 'this is not the present boot of the node'
   if (row.state !== 'live') return `the boot is ${row.state}`
@@ -151,6 +152,10 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
     case 'stop':
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
         return 'there is nothing to stop under this token'
+      {
+        const obstacle = whyNotStoppable(context.draft, group)
+        if (obstacle !== undefined) return obstacle
+      }
       if (action.ban !== null) {
         const held = leavesFor(context, group, `${group.name} leaves ${group.holder.node}: ${decision.text}`)
         if (held !== undefined) return held
@@ -161,6 +166,8 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
     case 'restart': {
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
         return 'there is nothing to restart under this token'
+      const doubt = doubtElsewhere(group, group.holder.node)
+      if (doubt !== undefined) return doubt
       const number = (group.holder.order.restart?.number ?? 0) + 1
       const { resource, dependents, operation } = action
       const asked = group.resourceRestart
@@ -189,6 +196,17 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
         return 'there is nothing to leave under this token'
       if (!couldGoElsewhere(context, group)) return 'no other node could take the group'
       return standBy(context, group, action.node, decision.text)
+    case 'evacuate':
+      if (!mayStillRun(group) || group.holder.token !== action.token) return 'there is nothing to move under this token'
+      return beginEvacuation(context, group, action.to)
+    case 'send':
+      if (!mayStillRun(group) || group.holder.token !== action.token) return 'there is nothing to send under this token'
+      return send(context, group, decision.text)
+    case 'arrive':
+      if (!mayStillRun(group) || group.holder.token !== action.token) return 'nothing is on its way under this token'
+      return arrive(context, group, decision.text)
+    case 'end-migration':
+      return group.part === undefined ? 'it is no instance' : abandonMigration(context, group.part.of, decision.text)
     case 'announce':
       return announce(context, group, action)
     case 'end-move':
@@ -217,6 +235,12 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
   }
 }
 
+/** What may run on another node is not started here, under whichever token. */
+function doubtElsewhere({ doubts, part }: GroupRow, node: NodeId): string | undefined {
+  const doubt = part?.role === 'instance' ? doubts?.find((other) => other !== node) : undefined
+  return doubt === undefined ? undefined : `it may run on ${doubt}, which has not looked since`
+}
+
 /** A failure is a cause of moves; answers with why it is not to be one now. */
 function leavesFor(context: Context, group: GroupRow, text: string): string | undefined {
   if (levelInForce(context.draft) < brakesLevel) return undefined
@@ -240,7 +264,7 @@ function grant(context: Context, group: GroupRow, node: NodeId, boot: BootId): s
       grantedAt: context.at,
       pinned: group.definition,
       pinnedRevision: group.resourcesRevision,
-      order: { sequence: 1, wanted: 'run', restart: null, reason: 'granted' },
+      order: { sequence: 1, wanted: 'run', restart: null, reason: 'granted', ...incomingOf(context.draft, group) },
       report: { state: 'GRANTED', resources: {}, failure: null, at: context.at },
     },
     proof: null,
@@ -248,6 +272,8 @@ function grant(context: Context, group: GroupRow, node: NodeId, boot: BootId): s
     lastNode: node,
     move: group.move === null || group.move.to !== node ? group.move : { ...group.move, token },
   })
+  const granted = context.group(group.name)
+  if (mayStillRun(granted)) readied(context, granted)
   begunStep(context, group, isPrimary(group) ? 'promote' : 'start', node)
   return undefined
 }
@@ -470,9 +496,11 @@ export function released(context: Context, command: CommandOf<'released'>): Reco
   context.putGroup({ ...free, holder: null, proof: null, ...(byItself ? { stoppedIn: command.node } : {}) })
   endedStep(context, group, isPrimary(group) ? 'demote' : 'stop', command.node)
   withdrawFence(context, group, command.node, command.token)
-  endDoubt(context, context.group(group.name), command.node)
+  // What it has verified may have been before the rest turned up: it looks once more.
+  const isUncertain = group.doubts?.includes(command.node) === true && wholeOf(context.draft, group)?.definition.migrate === true
+  if (!isUncertain) endDoubt(context, context.group(group.name), command.node)
   const boot = context.boot(command.node, command.boot)
-  if (boot !== undefined) {
+  if (boot !== undefined && !isUncertain) {
     // Verified stopped just now, with the definition that it ran.
     const since = probedSince(context.draft, group, command.node)
     const looked = since === 0 ? {} : { since }
@@ -526,7 +554,8 @@ export function proveBoot(context: Context, boot: BootRow, kind: ProofKind, case
   const withoutPower = kind === 'fenced' || kind === 'operator'
   const earlier = withoutPower ? bootsOf(context.draft, boot.node).filter((other) => other.registeredIndex < boot.registeredIndex) : []
   for (const ended of [...earlier, boot]) endTokens(context, ended, { ...proof, boot: ended.boot })
-  if (withoutPower) for (const group of context.groups()) endDoubt(context, group, boot.node)
+  if (withoutPower)
+    for (const group of context.groups()) if (!isBeingSent(context.draft, group, boot.node)) endDoubt(context, group, boot.node)
   const open = caseId === null ? undefined : context.draft.get('cases', caseId)
   if (open !== undefined && open.stage !== 'RECOVERED' && open.stage !== 'CLOSED') {
     context.putCase({

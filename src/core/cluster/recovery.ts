@@ -11,6 +11,7 @@ import { type Context, refuse } from './context.js'
 import { newMember } from './members.js'
 import { recoveredTrigger } from './recovered-trigger.js'
 import type { BootRow, CaseRow, GroupRow } from './rows.js'
+import { wholeOf } from './scalable.js'
 import { groupsOf, heldBy, nodesOf, rowsOfMembers } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -29,6 +30,7 @@ export function recover(context: Context, command: CommandOf<'recover'>): Record
   }
   for (const [key, boot] of [...context.draft.rows('boots')]) context.draft.put('boots', key, { ...boot, probes: {} })
   for (const group of groupsOf(context.draft)) context.putGroup(doubted(context, group))
+  for (const [name, { migration: _lost, ...row }] of [...context.draft.rows('scalables')]) context.draft.put('scalables', name, row)
   for (const { name } of nodesOf(context.draft)) if (name !== node) suspect(context, name, node)
   context.event('cluster.recovered', context.meta.clusterName, `recovered from ${node} alone: ${command.reason}`, {
     epoch: context.meta.epoch,
@@ -40,7 +42,7 @@ export function recover(context: Context, command: CommandOf<'recover'>): Record
 /** Its holder is to stop, whoever that is; and it may run on any node: its list, too, may have been another one since. */
 function doubted(context: Context, group: GroupRow): GroupRow {
   // An instance is of its own node: what another one might run is that node's own.
-  const isInstance = group.part?.role === 'instance'
+  const isInstance = group.part?.role === 'instance' && wholeOf(context.draft, group)?.definition.migrate !== true
   const nodes = new Set<NodeId>([...(isInstance ? [] : nodesOf(context.draft).map((node) => node.name)), ...group.definition.nodes])
   const holder =
     group.holder === null

@@ -237,6 +237,8 @@ export interface HolderReport {
   readonly looked?: number
   /** How well each promotable resource would do as the primary, as its agent says. Larger is better; below 0 it must not be. */
   readonly scores?: { readonly [name: ResourceName]: number }
+  /** How the migration of that number ended here, where it was to be sent. */
+  readonly migrated?: Migrated
   readonly at: LogTime
   /** Since when its state has been this one. */
   readonly since?: LogTime
@@ -252,6 +254,12 @@ export interface HolderOrder {
   readonly look?: number
   /** Nothing is to be probed. */
   readonly quiet?: true
+  /** Nothing is to be started: it is on its way from that node. Numbered as its migration. */
+  readonly incoming?: { readonly from: NodeId; readonly number: number }
+  /** It came from there, for sure or perhaps. */
+  readonly arrived?: { readonly from: NodeId; readonly isSure: boolean }
+  /** It is to be sent to that node. */
+  readonly migrate?: { readonly to: NodeId; readonly number: number }
 }
 
 /** A restart of one resource that a person has asked for. */
@@ -329,6 +337,31 @@ export interface ScalableRow {
   /** Losses that followed starts of any of its parts, and what they lead to, as of a group that runs on one node. */
   readonly losses?: readonly StartLoss[]
   readonly poisoned?: { readonly at: LogTime; readonly reason: string }
+  /** Its one instance is on its way to another node. */
+  readonly migration?: Migration
+  /** The last one that did not come there, and under which token it ran then. */
+  readonly unmoved?: { readonly source: Token; readonly to: NodeId }
+}
+
+/** `stays`: its agent says that it was not sent. `unsure`: nobody can say, and it is to be stopped before anything else. */
+export interface Migrated {
+  readonly number: number
+  readonly outcome: 'sent' | 'stays' | 'unsure'
+  readonly detail?: string
+}
+
+/** Of the one instance of a group, while it runs. Numbered by the entry that began it. */
+export interface Migration {
+  readonly number: LogIndex
+  readonly from: NodeId
+  readonly to: NodeId
+  /** The tokens of both; that of the node that it goes to once it has one. */
+  readonly source: Token
+  readonly target: Token | null
+  /** Null where nobody has asked for it. */
+  readonly operation: string | null
+  /** `sending`: it may be there already. `sent`: its sender has said so. `unsure`: the sender has ended before it said anything. */
+  readonly step: 'asked' | 'sending' | 'sent' | 'unsure'
 }
 
 /** One start, stop, promotion or demotion. Numbered by the entry that said so. */

@@ -19,7 +19,7 @@ import {
 import { checkDefinition, checkRules } from './definition-check.js'
 import type { FailureRule } from './failure-policy.js'
 import { type HeldGroup, mayStillRun } from './orders.js'
-import type { GroupPart, GroupRow, ScalableRow } from './rows.js'
+import type { GroupPart, GroupRow, Migration, ScalableRow } from './rows.js'
 import type { Reader } from './state.js'
 
 /** No name that people give has a colon. */
@@ -37,9 +37,13 @@ export interface PartDefinition {
 
 /** The groups that a scalable one consists of: its instances in order of rank, then its primary role. */
 export function partDefinitions(of: GroupName, scalable: ScalableDefinition): readonly PartDefinition[] {
-  const { mode: _mode, desired, primary, nodes, resources, onQuorumLoss, offlineProbe, ...shared } = scalable
+  const { mode: _mode, desired, primary, migrate, nodes, resources, onQuorumLoss, offlineProbe, ...shared } = scalable
   const common = { ...shared, mode: 'failover' as const, ...(offlineProbe === undefined ? {} : { offlineProbe }) }
-  const copies = Object.fromEntries(Object.entries(resources).map(([name, resource]) => [name, { ...resource, copy: { max: desired } }]))
+  // What migrates is no copy of several.
+  const copies =
+    migrate === true
+      ? resources
+      : Object.fromEntries(Object.entries(resources).map(([name, resource]) => [name, { ...resource, copy: { max: desired } }]))
   const instances = nodes.map((node) => ({
     name: instanceName(of, node),
     part: { of, role: 'instance' as const },
@@ -125,6 +129,10 @@ function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: rea
   if (claim !== undefined)
     return wrong(`every instance would hold ${claim}`, 'one node at a time holds an address: put it into "primary": {"resources": …}')
   const promotable = Object.keys(resources).filter((name) => resources[name as ResourceName]?.promotable === true)
+  if (definition.migrate === true) {
+    const problem = whyNoMigration(definition)
+    if (problem !== undefined) return problem
+  }
   if (promotable.length === 0 && primary !== undefined)
     return wrong(
       '"primary" is given, and no resource is promotable',
@@ -141,6 +149,32 @@ function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: rea
   const role = partDefinitions(of, { ...definition, rules: [] }).at(-1)
   const all = { ...others, mode: 'failover' as const, rules, resources: resourcesOf(definition) }
   return (role === undefined ? undefined : checkDefinition(role.definition, nodes)) ?? checkRules(all)
+}
+
+/** What is there twice while it is on its way has to bear that. */
+function whyNoMigration({ desired, notify, onQuorumLoss, resources }: ScalableDefinition): ClusterError | undefined {
+  if (desired !== 1) return wrong(`"migrate" is given, and desired is ${desired}`, 'use "desired": 1: one instance moves')
+  if (notify === true) return wrong('"migrate" and "notify" are given, and there are no other copies', 'leave "notify" out')
+  if (onQuorumLoss === 'freeze' || onQuorumLoss === 'demote')
+    return wrong(`"migrate" is given, and onQuorumLoss is "${onQuorumLoss}"`, 'leave it out: what migrates is stopped')
+  const all = Object.entries(resources)
+  const unable = all.find(([, one]) => !isMigratable(one))
+  if (unable !== undefined)
+    return wrong(
+      `"${unable[0]}" (${unable[1].type}) cannot go to another node while it runs`,
+      'put it into a group of its own; a `command` needs migrateTo and migrateFrom, an OCF agent migrate_to and migrate_from',
+    )
+  const other = all.find(([, { promotable, files }]) => promotable === true || files !== undefined)
+  if (other !== undefined) return wrong(`"${other[0]}" is promotable or has files, and is to migrate`, 'leave that out')
+  return undefined
+}
+
+/** Whether its agent has the actions is asked where it is checked. */
+export function isMigratable({ type, parameters }: ResourceDefinition): boolean {
+  return (
+    type.startsWith('ocf:') ||
+    (type === 'command' && parameters.run === undefined && parameters.migrateTo !== undefined && parameters.migrateFrom !== undefined)
+  )
 }
 
 /** Pacemaker's `no-quorum-policy=demote` quietly means `stop` for what has no role; here that is to be said. */
@@ -190,9 +224,22 @@ export function whyNoInstance(reader: Reader, group: GroupRow, of: GroupName, en
   if (row === undefined || row.deleting) return `${of} is being deleted`
   const running = partRows(reader, of).filter((other) => other.part?.role === 'instance' && mayStillRun(other))
   const others = running.filter(({ name }) => name !== group.name && name !== ended)
-  if (others.length < row.definition.desired) return undefined
+  if (others.length < row.definition.desired || mayBeReadied(row, group, others)) return undefined
   const where = others.map(({ holder }) => holder?.node).join(', ')
   return `${row.definition.desired} of ${of} are wanted, and there are as many (${where})`
+}
+
+/** This grant makes ready what a migration waits for. */
+export function isReadied({ step, target, to }: Migration, { name, part }: GroupRow): boolean {
+  return step === 'asked' && target === null && part !== undefined && name === instanceName(part.of, to)
+}
+
+/** Beside the instance that is to be sent there, which runs and is wanted. */
+function mayBeReadied(row: ScalableRow, group: GroupRow, others: readonly GroupRow[]): boolean {
+  const { migration } = row
+  const [source] = others
+  if (migration === undefined || !isReadied(migration, group) || others.length !== 1 || source === undefined) return false
+  return isOnlinePart(source) && source.holder.token === migration.source
 }
 
 /** Why this boot cannot have the primary role; undefined where it can. */

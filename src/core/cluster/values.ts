@@ -1,7 +1,8 @@
 /** Settings, the store and operations. */
-import { clockDrift, effectiveSettings, type LogTime, patchSettings } from '../../base/index.js'
+import { clockDrift, effectiveSettings, type GroupName, type LogTime, patchSettings } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
+import { abandonMigration } from './migration.js'
 import { leaseBound, openCases } from './state.js'
 
 type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -92,6 +93,13 @@ export function cancelOperation(context: Context, command: CommandOf<'cancel-ope
   if (row === undefined) refuse('OPERATION_NOT_FOUND', `there is no operation "${command.operation}"`)
   if (row.status !== 'running') refuse('CONFLICT', `operation ${row.id} has ended: ${row.result ?? row.status}`)
   if (row.kind !== 'move') refuse('CONFLICT', `a ${row.kind} cannot be cancelled`, { fix: 'ask for the opposite instead' })
+  const migration = context.draft.get('scalables', row.subject)?.migration
+  if (migration?.operation === row.id) {
+    if (migration.step !== 'asked') refuse('CONFLICT', `${row.subject} is being sent to ${migration.to}`, { fix: 'wait, and move it back' })
+    context.endOperation(row.id, 'cancelled', 'cancelled: it was not sent yet')
+    abandonMigration(context, row.subject as GroupName, 'it was cancelled')
+    return { undone: 'it was not sent yet' }
+  }
   const group = context.group(row.subject)
   if (group.move?.operation === row.id) context.putGroup({ ...group, move: null })
   const undone = group.move?.token === null ? 'it had not begun on the target' : 'the group stays where it was granted'

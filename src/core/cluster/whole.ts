@@ -2,6 +2,7 @@
 import type { GroupName } from '../../base/index.js'
 import type { Context } from './context.js'
 import { freezesOf, hasLooked } from './freezes.js'
+import { settleMigration } from './migration.js'
 import { mayStillRun } from './orders.js'
 import type { GroupRow, ScalableRow } from './rows.js'
 import { isOnlinePart, partRows, whyNoInstance } from './scalable.js'
@@ -10,6 +11,7 @@ import { isOnlinePart, partRows, whyNoInstance } from './scalable.js'
 export function settleScalable(context: Context, of: GroupName): void {
   const row = context.draft.get('scalables', of)
   if (row === undefined) return
+  settleMigration(context, of)
   const parts = partRows(context.draft, of)
   if (row.deleting && parts.length === 0) {
     context.draft.delete('scalables', of)

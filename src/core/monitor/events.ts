@@ -70,9 +70,11 @@ export interface MethodRequest {
   readonly cellOf?: GroupName
   readonly definition: ResourceDefinition
   /** `settle` waits for a start that a dead monitor left behind; it ends as `done` when that start is over. It may still tell its process. */
-  readonly method: 'start' | 'stop' | 'probe' | 'settle' | 'reload'
+  readonly method: 'start' | 'stop' | 'probe' | 'settle' | 'reload' | 'migrate'
   /** Of a reload: as what it runs until then. It fails where the difference needs a restart. */
   readonly former?: ResourceDefinition
+  /** Of a start: it was sent here from that node while it ran. Of `migrate`: it is to be sent there. */
+  readonly peer?: NodeId
   /** Of a probe: the second depth. */
   readonly deep?: true
   /** Of a probe that does not come again by itself: somebody waits for what it finds; with `stop`, whether something is gone. */

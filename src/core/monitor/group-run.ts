@@ -5,7 +5,7 @@
  * Level-triggered: `advance` compares what is with what is wanted and begins whatever may begin now, so an order, an
  * outcome and a resumption from the run record all go the same way.
  */
-import { type BootInstant, bootInstant, type GroupName, type ResourceName, type Token } from '../../base/index.js'
+import { type BootInstant, bootInstant, type GroupName, type NodeId, type ResourceName, type Token } from '../../base/index.js'
 import {
   type Dependency,
   dependenciesOf,
@@ -16,7 +16,7 @@ import {
   restartedWith,
   startOrder,
 } from '../cluster/index.js'
-import type { GroupReport, GroupRunState, ResourceFailure, RestartOrder } from './protocol.js'
+import type { GroupReport, GroupRunState, MonitorOrder, ResourceFailure, RestartOrder } from './protocol.js'
 import type { RunRecord } from './record.js'
 import { type GroupHost, ResourceRun, type RunContext, type RunStart } from './resource-run.js'
 import { isAddress } from './resource-type.js'
@@ -38,6 +38,10 @@ export class GroupRun {
   /** Highest look that was ordered. */
   #look = 0
   #quiet = false
+  /** Where it is to come from; nothing is started until it is here. */
+  #incoming: NodeId | undefined
+  #migrate: RunRecord['migrate']
+  #migrated: RunRecord['migrated']
   #resources: GroupDefinition['resources']
   #restartNumber = 0
   #sequence: number
@@ -88,7 +92,8 @@ export class GroupRun {
     now: BootInstant,
     how: { readonly sealed: boolean; readonly emergency?: boolean },
   ): GroupRun {
-    const { wanted: _w, restartNumber: _n, restarting: _r, after: _a, look: _l, quiet: _q, failures: _f, progress: _p, ...start } = record
+    const { wanted: _w, restartNumber: _n, restarting: _r, after: _a, look: _l, quiet: _q, failures: _f, progress: _p, ...left } = record
+    const { incoming, migrate, migrated, ...start } = left
     const run = new GroupRun(host, start, how.emergency)
     run.#restartNumber = record.restartNumber
     run.#failures = record.failures ?? 0
@@ -97,10 +102,17 @@ export class GroupRun {
     for (const name of record.restarting) run.#restarting.add(name)
     for (const name of record.after ?? []) run.#after.add(name)
     run.#wanted = how.sealed ? 'stop' : record.wanted
+    if (incoming !== undefined) run.expect(incoming.from)
     for (const resource of run.#runs.values()) {
       const progress = record.progress[resource.name]
-      if (progress !== undefined) resource.resume(progress, now)
+      if (progress !== undefined && incoming === undefined) resource.resume(progress, now)
     }
+    run.#migrate = migrate
+    run.#migrated = migrated
+    if (migrated !== undefined && migrated.outcome !== 'stays' && migrated.number === migrate?.number)
+      for (const resource of run.#runs.values()) resource.leave()
+    if (migrate !== undefined && migrated?.number !== migrate.number)
+      run.#conclude('unsure', 'whoever sent it has ended before it was told how that ended')
     return run
   }
 
@@ -139,7 +151,7 @@ export class GroupRun {
   }
   /** The next reading of the clock at which `advance` has something to do by itself. */
   get wakeAt(): BootInstant | undefined {
-    if (this.#wanted === 'stop' || this.#quiet) return undefined
+    if (this.#wanted === 'stop' || this.#quiet || this.#isLeaving) return undefined
     const due = [...this.#runs.values()].flatMap((run) => (run.state === 'ONLINE' && !run.busy ? [run.probeAt] : []))
     return due.length === 0 ? undefined : bootInstant(Math.min(...due))
   }
@@ -150,10 +162,11 @@ export class GroupRun {
     resources: GroupDefinition['resources'],
     restart: RestartOrder | undefined,
     now: BootInstant,
-    watching: { readonly look?: number; readonly quiet?: true } = {},
+    watching: { readonly look?: number; readonly quiet?: true } & Pick<Extract<MonitorOrder, { kind: 'run' }>, 'arrived' | 'migrate'> = {},
   ) {
     this.#sequence = sequence
     if (this.#wanted === 'stop') return
+    this.#orderMigration(watching)
     this.#takeOn(resources, now)
     this.#quiet = watching.quiet === true
     if (watching.look !== undefined && watching.look > this.#look) {
@@ -163,6 +176,55 @@ export class GroupRun {
     if (restart === undefined || restart.number <= this.#restartNumber) return
     this.#restartNumber = restart.number
     this.#restart(restart.resource, restart.dependents === true)
+  }
+
+  /** It is to come from that node: whatever of it turns up here is stopped with the rest, and nothing is started. */
+  expect(from: NodeId) {
+    this.#incoming = from
+    for (const run of this.#runs.values()) run.expect(this.#emergency)
+  }
+
+  #orderMigration({ arrived, migrate }: Pick<Extract<MonitorOrder, { kind: 'run' }>, 'arrived' | 'migrate'>) {
+    if (arrived !== undefined && this.#incoming !== undefined) {
+      this.#incoming = undefined
+      for (const run of this.#runs.values()) run.arrive(arrived.isSure ? arrived.from : undefined)
+    }
+    if (migrate !== undefined && migrate.number > (this.#migrate?.number ?? 0)) this.#migrate = migrate
+  }
+
+  /** Between the order to send it and what is done when it was not. */
+  get #isLeaving(): boolean {
+    return this.#migrate !== undefined && (this.#migrated?.number !== this.#migrate.number || this.#migrated.outcome !== 'stays')
+  }
+
+  /** One after the other, those first that depend on others. */
+  #sendAway() {
+    const { to, number } = this.#migrate ?? {}
+    if (to === undefined || number === undefined || this.#migrated?.number === number) return
+    const left = [...this.#runs.values()].reverse().filter((run) => !run.hasLeft)
+    const trouble = left.map((run) => run.takeTroubleLeaving()).find((text) => text !== undefined)
+    const [next] = left
+    if (trouble !== undefined) return this.#conclude(trouble.isSure ? 'stays' : 'unsure', trouble.detail)
+    if (next === undefined) {
+      this.#migrated = { number, outcome: 'sent' }
+      return
+    }
+    if (left.some((run) => run.busy)) return next.yieldToMigration()
+    const down = left.find((run) => run.state !== 'ONLINE')
+    // Where others have gone already, it is neither here nor there.
+    if (down !== undefined) return this.#conclude(left.length === this.#runs.size ? 'stays' : 'unsure', `${down.name} is ${down.state}`)
+    next.migrate(to)
+  }
+
+  /** What is here still is looked at; where nobody can tell, all of it waits to be stopped. */
+  #conclude(outcome: 'stays' | 'unsure', detail: string) {
+    const { number } = this.#migrate ?? {}
+    if (number === undefined) return
+    this.#migrated = { number, outcome, detail }
+    for (const run of this.#runs.values()) {
+      if (outcome === 'stays') run.stay()
+      else run.leave()
+    }
   }
 
   /** Nothing that runs is ever lost sight of: other names come with another token only. */
@@ -206,14 +268,15 @@ export class GroupRun {
     }
     if ([...this.#restarting].every((name) => this.#runs.get(name)?.touched !== true)) this.#restarting.clear()
     if (this.#host.mayStart(now)) {
+      this.#sendAway()
       this.#bringUp()
       for (const run of this.#runs.values()) if (!this.#restarting.has(run.name)) run.takeOnChange()
       // What needs no restart was told so at once: it may be all that there was to do.
       for (const run of this.#runs.values()) if (run.takeStartAgain()) this.#restart(run.name)
       this.#bringDown()
-      for (const run of this.#runs.values()) if (!this.#restarting.has(run.name)) run.beginLook(now)
+      for (const run of this.#runs.values()) if (!this.#restarting.has(run.name) && !this.#isLeaving) run.beginLook(now)
     }
-    if (!this.#quiet) this.#probeWhatIsDue(now)
+    if (!this.#quiet && !this.#isLeaving) this.#probeWhatIsDue(now)
   }
 
   resource(name: ResourceName): ResourceRun | undefined {
@@ -236,6 +299,7 @@ export class GroupRun {
       resources,
       ...(failure === undefined ? {} : { failure }),
       ...(others.length === 0 ? {} : { others }),
+      ...(this.#migrated === undefined || this.#migrated.number !== this.#migrate?.number ? {} : { migrated: this.#migrated }),
       ...(this.#look === 0 || !this.#every((run) => !run.looking) ? {} : { looked: this.#look }),
     }
   }
@@ -252,6 +316,9 @@ export class GroupRun {
       ...(this.#look === 0 ? {} : { look: this.#look }),
       ...(this.#quiet ? { quiet: true as const } : {}),
       ...(this.#failures === 0 ? {} : { failures: this.#failures }),
+      ...(this.#incoming === undefined ? {} : { incoming: { from: this.#incoming } }),
+      ...(this.#migrate === undefined ? {} : { migrate: this.#migrate }),
+      ...(this.#migrated === undefined ? {} : { migrated: this.#migrated }),
       progress: Object.fromEntries([...this.#runs].map(([name, run]) => [name, run.record()])),
     }
   }
@@ -283,6 +350,7 @@ export class GroupRun {
 
   /** A failure of what is critical is answered first: the group may be about to leave. */
   #bringUp() {
+    if (this.#incoming !== undefined || this.#isLeaving) return
     if (!this.#every((run) => !run.stuck) || this.#unanswered().some(({ resource }) => this.#isCritical(resource))) return
     for (const run of this.#runs.values()) {
       if (run.state !== 'STOPPED' || run.busy || this.#restarting.has(run.name)) continue

@@ -227,6 +227,7 @@ export class MonitorCore {
       ...(order.dedicated === true ? { dedicated: true as const } : {}),
       ...(onQuorumLoss === undefined ? {} : { onQuorumLoss }),
     })
+    if (order.incoming !== undefined) fresh.expect(order.incoming.from)
     fresh.orderRun(sequence, resources, order.restart, now, watchingOf(order))
     this.#groups.set(group, fresh)
     const names = Object.keys(resources) as (keyof typeof resources)[]
@@ -462,8 +463,13 @@ export class MonitorCore {
   }
 }
 
-function watchingOf({ look, quiet }: Extract<MonitorOrder, { kind: 'run' }>) {
-  return { ...(look === undefined ? {} : { look }), ...(quiet === undefined ? {} : { quiet }) }
+function watchingOf({ look, quiet, arrived, migrate }: Extract<MonitorOrder, { kind: 'run' }>) {
+  return {
+    ...(look === undefined ? {} : { look }),
+    ...(quiet === undefined ? {} : { quiet }),
+    ...(arrived === undefined ? {} : { arrived }),
+    ...(migrate === undefined ? {} : { migrate }),
+  }
 }
 
 function unreadableReport(lost: UnreadableRecord): GroupReport {

@@ -25,7 +25,7 @@ const meanings: Readonly<Record<number, Meaning>> = {
   191: { text: 'running promoted, degraded' },
 }
 
-export type OcfMethod = 'start' | 'stop' | 'probe' | 'reload'
+export type OcfMethod = 'migrate' | 'start' | 'stop' | 'probe' | 'reload'
 
 export function ocfMeaning(code: number): string {
   return meanings[code]?.text ?? 'a status that OCF does not know'
@@ -42,6 +42,7 @@ export function judgeOcfStatus(method: OcfMethod, code: number): MethodResult {
   switch (method) {
     case 'start':
     case 'reload':
+    case 'migrate':
       return code === 0 ? { outcome: 'done' } : failed
     case 'stop':
       // "Not running" is what a stop is for; the probe that follows has the last word.

@@ -6,7 +6,7 @@
  * sends `hello` with all it knows, and the daemon sends its orders again.
  */
 import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { CopyLists, FailureSeverity, GroupDefinition, QuorumLossPolicy } from '../cluster/index.js'
+import type { CopyLists, FailureSeverity, GroupDefinition, Migrated, QuorumLossPolicy } from '../cluster/index.js'
 import type { AttributeRequest, ClusterSight } from './agent-commands.js'
 
 export type MonitorOrder =
@@ -30,6 +30,12 @@ export type MonitorOrder =
       readonly look?: number
       /** Nothing is probed as long as this is so. */
       readonly quiet?: true
+      /** Nothing is started: it is on its way from that node. */
+      readonly incoming?: { readonly from: NodeId }
+      /** It came from there, for sure or perhaps, and goes on here. */
+      readonly arrived?: { readonly from: NodeId; readonly isSure: boolean }
+      /** With a number not seen before under this token, it is sent to that node, and the report says how that ended. */
+      readonly migrate?: { readonly to: NodeId; readonly number: number }
       /** For the monitor that this group has of its own. */
       readonly dedicated?: true
       /** As it was when the grant was given: later ones change nothing under this token. */
@@ -138,6 +144,8 @@ export interface GroupReport {
   readonly failure?: ResourceFailure
   /** Further ones; those of resources that are not critical come after those that are. */
   readonly others?: readonly ResourceFailure[]
+  /** How the last migration that was ordered here ended. */
+  readonly migrated?: Migrated
   /** What the agents of its promotable resources said: how well each would do as the primary. */
   readonly scores?: { readonly [name: ResourceName]: number }
   /** The look that is over; left out while one is not, and before the first. */

@@ -6,7 +6,7 @@
  * everything was verified stopped, so a record that is there means "not proved stopped".
  */
 import type { BootId, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { GroupDefinition, QuorumLossPolicy, ResourceDefinition } from '../cluster/index.js'
+import type { GroupDefinition, Migrated, QuorumLossPolicy, ResourceDefinition } from '../cluster/index.js'
 import type { ResourceFailure, ResourceRunState } from './protocol.js'
 
 /** A pid alone may have been reused; with the start time (clock ticks since boot, /proc/PID/stat field 22) it is one process. */
@@ -70,6 +70,11 @@ export interface RunRecord {
   readonly look?: number
   /** Nothing is probed. */
   readonly quiet?: true
+  /** It is on its way from that node: nothing was started, and it may be here. */
+  readonly incoming?: { readonly from: NodeId }
+  /** The last migration that was ordered, and how the last one ended. */
+  readonly migrate?: { readonly to: NodeId; readonly number: number }
+  readonly migrated?: Migrated
   /** How many failures were counted under this token: the next one's number is another. */
   readonly failures?: number
   readonly progress: { readonly [resource: ResourceName]: ResourceRecord }

@@ -4,7 +4,7 @@
  * Knows nothing of the others. The group says when to start, stop and probe; how a stop becomes a kill, a verification
  * and the word UNKNOWN is decided here.
  */
-import { type BootInstant, bootInstant, type ResourceName } from '../../base/index.js'
+import { type BootInstant, bootInstant, type NodeId, type ResourceName } from '../../base/index.js'
 import { canonical, type ResourceDefinition } from '../cluster/index.js'
 import type { MethodRequest, MonitorEffect } from './events.js'
 import { ProbeCount } from './probe-count.js'
@@ -29,7 +29,10 @@ export interface GroupHost {
   holdsBack?(definition: ResourceDefinition): boolean
 }
 
-export type RunStart = Omit<RunRecord, 'wanted' | 'restartNumber' | 'restarting' | 'after' | 'look' | 'quiet' | 'failures' | 'progress'>
+export type RunStart = Omit<
+  RunRecord,
+  'wanted' | 'restartNumber' | 'restarting' | 'after' | 'look' | 'quiet' | 'failures' | 'progress' | 'incoming' | 'migrate' | 'migrated'
+>
 
 /** What a resource shares with its group. */
 export interface RunContext {
@@ -47,7 +50,7 @@ type Failure = Pick<ResourceFailure, 'event' | 'detail' | 'severity'>
 
 /** The one thing that is being done with a resource: never two at once. */
 type Activity =
-  | { readonly kind: 'start' | 'settle' | 'reload' | 'stop' | 'kill' | 'verify'; readonly action: number; cancelled: boolean }
+  | { readonly kind: 'start' | 'settle' | 'reload' | 'migrate' | 'stop' | 'kill' | 'verify'; readonly action: number; cancelled: boolean }
   | { readonly kind: 'probe'; readonly action: number; readonly purpose: ProbePurpose; readonly deep: boolean; cancelled: boolean }
 
 /** Whoever waits for a look. */
@@ -117,6 +120,11 @@ export class ResourceRun {
   #unsure = false
   /** All that there was of it has been killed since its stop began. */
   #killed = false
+  /** The node from which it was sent here, until it has been taken over; and to which it is sent. */
+  #peer: NodeId | undefined
+  /** It was sent to another node, and is only to be stopped. */
+  #hasLeft = false
+  #troubleLeaving: { readonly detail: string; readonly isSure: boolean } | undefined
   /** A start that a dead monitor left behind could not be taken over: stop, verify, start. */
   #startAgain = false
 
@@ -268,6 +276,72 @@ export class ResourceRun {
     else this.#startAgain = true
   }
 
+  // Migration.
+
+  /** It may turn up here. Nothing is started; when it is to end, it is stopped and verified as anything that runs. */
+  expect(isEmergency: boolean) {
+    if (this.behaviour.holdsNothing) return
+    this.#touched = true
+    this.#state = isEmergency ? 'FAILED' : 'STARTING'
+    this.#detail = 'it is on its way from another node'
+  }
+
+  /** With `from`, what was sent is taken over; else it is looked for, and started where it is not there. */
+  arrive(from: NodeId | undefined) {
+    this.#detail = undefined
+    this.#peer = from
+    // What perhaps has come is looked for: else it would be started beside itself.
+    if (from === undefined) this.#begin('probe', 'adopted')
+    else this.#state = 'STOPPED'
+  }
+
+  get hasLeft(): boolean {
+    return this.#hasLeft
+  }
+
+  migrate(to: NodeId) {
+    this.#peer = to
+    this.#begin('migrate')
+    this.#peer = undefined
+  }
+
+  /** Why it could not be sent; said once. */
+  takeTroubleLeaving() {
+    const trouble = this.#troubleLeaving
+    this.#troubleLeaving = undefined
+    return trouble
+  }
+
+  leave() {
+    this.#leaveOnline()
+    this.#hasLeft = true
+  }
+
+  /** It was not sent: whether it is still here is looked at. */
+  stay() {
+    this.#hasLeft = false
+    if (this.#state !== 'ONLINE' || this.#activity?.kind === 'migrate') return
+    this.#watch(true)
+    this.#look = true
+  }
+
+  /** A probe is not waited for. */
+  yieldToMigration() {
+    if (this.#activity?.kind === 'probe') this.#cancel()
+  }
+
+  #onMigrated(result: MethodResult) {
+    if (result.outcome === 'done') return this.leave()
+    // Only its own word says that it is still here: what was killed may have been carried on by others.
+    const isSure = result.outcome === 'failed' || result.outcome === 'refused'
+    this.#troubleLeaving = { detail: 'detail' in result ? result.detail : `it was ${result.outcome}`, isSure }
+  }
+
+  /** What ends here then is on its way. */
+  get #isOnItsWay(): boolean {
+    return this.#hasLeft || this.#activity?.kind === 'migrate'
+  }
+
   // What the group has done with it.
 
   start() {
@@ -341,6 +415,8 @@ export class ResourceRun {
     this.#stopTrouble = undefined
     this.#failure = undefined
     this.#unsure = false
+    this.#hasLeft = false
+    this.#peer = undefined
   }
 
   // What happened to it.
@@ -361,6 +437,8 @@ export class ResourceRun {
         return this.#onSettled(result)
       case 'reload':
         return this.#onReloaded(result, now)
+      case 'migrate':
+        return this.#onMigrated(result)
       case 'stop':
         if (result.outcome === 'failed') this.#stopTrouble = { event: 'stop-failed', detail: result.detail }
         if (result.outcome === 'timed-out') this.#stopTrouble = { event: 'stop-timeout', detail: result.detail }
@@ -393,21 +471,21 @@ export class ResourceRun {
 
   onEnded(process: ProcessIdentity, detail: string, now: BootInstant) {
     const known = (other: ProcessIdentity) => other.pid === process.pid && other.startTime === process.startTime
-    if (this.#state !== 'ONLINE' || !this.#processes.some(known)) return
+    if (this.#state !== 'ONLINE' || this.#isOnItsWay || !this.#processes.some(known)) return
     this.#processes = this.#processes.filter((other) => !known(other))
     if (this.behaviour.kept) this.#fail({ event: 'died', detail })
     else this.#probeForDeath(now)
   }
 
   onEmptied(now: BootInstant) {
-    if (this.#state !== 'ONLINE' || this.behaviour.kept) return
+    if (this.#state !== 'ONLINE' || this.#isOnItsWay || this.behaviour.kept) return
     // A reload that is killed takes the service with it: then a restart is under way already.
     if (this.#proven && this.#activity?.kind !== 'reload') this.#fail({ event: 'died', detail: 'no process of it is left' })
     else if (this.#processes.length > 0) this.#probeForDeath(now)
   }
 
   onChanged(now: BootInstant) {
-    if (this.#state === 'ONLINE' && !this.behaviour.kept) this.#probeForDeath(now)
+    if (this.#state === 'ONLINE' && !this.#isOnItsWay && !this.behaviour.kept) this.#probeForDeath(now)
   }
 
   // What others read of it.
@@ -479,6 +557,8 @@ export class ResourceRun {
   }
 
   #onStarted(result: MethodResult, now: BootInstant) {
+    // What was refused was not tried; after anything else it is started as ever.
+    if (result.outcome !== 'refused') this.#peer = undefined
     switch (result.outcome) {
       case 'done':
         this.#note = result.note
@@ -703,7 +783,11 @@ export class ResourceRun {
     const { start, stop, probe, probeDeep } = this.definition
     const reload = method === 'reload' && this.#next !== undefined ? { definition: this.#next, former: this.definition } : {}
     const defined =
-      method === 'probe' ? ((deep ? probeDeep?.timeout : undefined) ?? probe.timeout) : method === 'stop' ? stop.timeout : start.timeout
+      method === 'probe'
+        ? ((deep ? probeDeep?.timeout : undefined) ?? probe.timeout)
+        : method === 'stop' || method === 'migrate'
+          ? stop.timeout
+          : start.timeout
     const timeout = Math.min(defined, this.#context.host.limit?.(method, this.definition) ?? defined)
     const processes = this.#starting === undefined ? this.#processes : [this.#starting]
     return {
@@ -717,6 +801,7 @@ export class ResourceRun {
       definition: this.definition,
       method,
       ...reload,
+      ...((method === 'start' || method === 'migrate') && this.#peer !== undefined ? { peer: this.#peer } : {}),
       ...(deep ? { deep: true as const } : {}),
       timeout,
       processes,

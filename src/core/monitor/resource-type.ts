@@ -71,6 +71,14 @@ const commandParameters = {
     doc: 'Of one of several copies: told what another one is about to do or has done (QUORATE_NOTIFY_TYPE, _OPERATION, _NODE). What it answers changes nothing.',
     check: program,
   },
+  migrateTo: {
+    doc: 'Of a group that migrates: sends what runs here to the node QUORATE_MIGRATE_TARGET, and returns when it runs there, and here no more.',
+    check: program,
+  },
+  migrateFrom: {
+    doc: 'Of a group that migrates: takes over what has come from QUORATE_MIGRATE_SOURCE, and returns. Exit 0: it runs here.',
+    check: program,
+  },
   probeDeep: { doc: 'The second depth of checks. Exit 0: all is well; anything else: failed.', check: program },
   actions: {
     doc: 'Commands that people may have run where it runs, by name: POST /v1/groups/{group}/resources/{resource}/actions/{name}.',

@@ -15,6 +15,8 @@ import {
   freezesOf,
   type GroupRow,
   groupsOf,
+  instanceName,
+  isBeingSent,
   levelInForce,
   maintenanceLevel,
   mayStillRun,
@@ -24,6 +26,7 @@ import {
   type RunState,
   scalableLevel,
   silentMonitorLevel,
+  wholeOf,
 } from '../cluster/index.js'
 import type { DiskStanding } from '../disks/index.js'
 import type { GroupReport, MonitorOrder, MonitorReport } from '../monitor/index.js'
@@ -245,6 +248,9 @@ export class NodeAgent {
       ...(holder.order.restart === null ? {} : { restart: holder.order.restart }),
       ...(holder.order.look === undefined ? {} : { look: holder.order.look }),
       ...(holder.order.quiet === undefined ? {} : { quiet: holder.order.quiet }),
+      ...(holder.order.incoming === undefined ? {} : { incoming: { from: holder.order.incoming.from } }),
+      ...(holder.order.arrived === undefined ? {} : { arrived: holder.order.arrived }),
+      ...(holder.order.migrate === undefined ? {} : { migrate: holder.order.migrate }),
       ...(holder.pinned.isolation === undefined ? {} : { dedicated: true as const }),
     }
     this.order(view, group.name, order, effects, holder.pinned.isolation === undefined ? undefined : group.name)
@@ -268,10 +274,13 @@ export class NodeAgent {
     const others = report.others === undefined || levelInForce(view.state) < dependencyKindsLevel ? {} : { others: report.others }
     const looked = report.looked === undefined || levelInForce(view.state) < maintenanceLevel ? {} : { looked: report.looked }
     const scores = report.scores === undefined || levelInForce(view.state) < scalableLevel ? {} : { scores: report.scores }
-    const told = { state: report.state as RunState, resources: report.resources, failure, ...others, ...looked, ...scores }
+    const migrated = report.migrated === undefined ? {} : { migrated: report.migrated }
+    const told = { state: report.state as RunState, resources: report.resources, failure, ...others, ...looked, ...scores, ...migrated }
     const same =
       committed?.state === told.state &&
       committed.looked === told.looked &&
+      committed.migrated?.number === told.migrated?.number &&
+      committed.migrated?.outcome === told.migrated?.outcome &&
       canonical(committed.scores ?? {}) === canonical(told.scores ?? {}) &&
       JSON.stringify(sorted(committed.resources)) === JSON.stringify(sorted(told.resources)) &&
       JSON.stringify([committed.failure, committed.others ?? []]) === JSON.stringify([failure, told.others ?? []])
@@ -300,6 +309,7 @@ export class NodeAgent {
     const isDoubted = group.doubts?.includes(view.self) === true
     const isListed = group.definition.nodes.includes(view.self) && !group.deleting
     if (earlierLife === undefined && !isListed && !isDoubted) return
+    if (isDoubted && earlierLife === undefined && isCoveredHere(view, group)) return
     if (this.runsUnknown(group.name, earlierLife?.token)) return // It is being stopped first.
     const definition = earlierLife?.pinnedRevision ?? group.resourcesRevision
     const resources = earlierLife?.pinned.resources ?? group.definition.resources
@@ -362,7 +372,11 @@ export class NodeAgent {
    */
   private endExtra(view: NodeAgentView, group: GroupRow, committed: CommittedProbe | undefined, effects: NodeAgentEffect[]): void {
     if (committed?.result !== 'running' || levelInForce(view.state) < maintenanceLevel) return
-    if (!mayStillRun(group) || group.holder.node === view.self || group.deleting || !group.definition.nodes.includes(view.self)) return
+    const isHeldElsewhere = mayStillRun(group) && group.holder.node !== view.self && group.definition.nodes.includes(view.self)
+    // Of what migrates, whatever has come here without a token of this node is ended.
+    const isDoubted = group.doubts?.includes(view.self) === true && wholeOf(view.state, group)?.definition.migrate === true
+    const hasCome = isDoubted && !mayStillRun(group) && !isCoveredHere(view, group)
+    if ((!isHeldElsewhere && !hasCome) || group.deleting) return
     const isCurrent =
       committed.definition === group.resourcesRevision && (committed.since ?? 0) === probedSince(view.state, group, view.self)
     const isFrozen = freezesOf(view.state, group).length > 0 || view.state.get('nodes', view.self)?.maintenance !== undefined
@@ -404,6 +418,13 @@ export class NodeAgent {
   reportOf(group: GroupName): GroupReport | undefined {
     return this.reports.get(group)
   }
+}
+
+/** What migrates may be here under this node's own instance, or be on its way here: what is found of another says nothing. */
+function isCoveredHere({ state, self, boot }: NodeAgentView, group: GroupRow): boolean {
+  if (group.part?.role !== 'instance' || wholeOf(state, group)?.definition.migrate !== true) return false
+  const own = state.get('groups', instanceName(group.part.of, self))
+  return isBeingSent(state, group, self) || (own !== undefined && mayStillRun(own) && own.holder.boot === boot)
 }
 
 type CommittedProbe = { readonly definition: LogIndex; readonly result: string; readonly since?: LogIndex }

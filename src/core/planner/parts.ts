@@ -4,6 +4,7 @@ import {
   forgottenAt,
   type GroupRow,
   instanceName,
+  isReadied,
   isSameProgram,
   mayStillRun,
   openNotice,
@@ -11,8 +12,9 @@ import {
   type Reader,
   type ScalableRow,
   scoreOf,
+  whyUnfit,
 } from '../cluster/index.js'
-import type { CandidateInput, NoticeInput, PartInput } from './verdict.js'
+import type { CandidateInput, MigrationInput, NoticeInput, PartInput } from './verdict.js'
 
 export interface SharedParts {
   readonly state: Reader
@@ -48,6 +50,8 @@ export interface PartsView {
   readonly isAlive: (node: NodeId) => boolean
   readonly mightRun: (instance: GroupRow) => boolean
   readonly leaves: (instance: GroupRow) => string | undefined
+  /** What stands against granting that instance now and does not pass by itself; undefined where nothing does. */
+  readonly whyNot: (instance: GroupRow) => string | undefined
 }
 
 export function partInput(shared: SharedParts, group: GroupRow, view: PartsView): PartInput | undefined {
@@ -70,7 +74,8 @@ function instanceInput({ state, instances }: SharedParts, group: GroupRow, of: G
   const isOfPrimary = (one: GroupRow) => one.definition.nodes[0] === primaryAt
   // The last in rank goes, but not the primary's copy as long as there is another.
   const order = [...running].sort((a, b) => Number(isOfPrimary(b)) - Number(isOfPrimary(a)))
-  const surplus = running.length > desired && order.at(-1)?.name === group.name
+  const migration = migrationInput(state, whole, all, group, view)
+  const surplus = whole?.definition.migrate !== true && running.length > desired && order.at(-1)?.name === group.name
   const better = all.slice(0, all.indexOf(group)).filter((one) => !mayStillRun(one) && view.mightRun(one))
   const outranked = !mayStillRun(group) && running.length + better.length >= desired
   const others = running.filter((one) => one.name !== group.name && one.holder !== null && view.isAlive(one.holder.node))
@@ -88,7 +93,65 @@ function instanceInput({ state, instances }: SharedParts, group: GroupRow, of: G
     ...(isChanged(group) && changesProgram(group) ? { takesDown: true as const } : {}),
     ...(primary !== undefined && isOfPrimary(group) && mayStillRun(group) ? { primary: primary.name } : {}),
     ...(mayStillRun(group) && all.some(isElsewhere) ? { elsewhere: true as const } : {}),
+    ...(migration === undefined ? {} : { migration }),
+    ...evacuation(whole, all, group, view),
   }
+}
+
+function migrationInput(
+  state: Reader,
+  whole: ScalableRow | undefined,
+  all: readonly GroupRow[],
+  group: GroupRow,
+  view: PartsView,
+): MigrationInput | undefined {
+  const { migration } = whole ?? {}
+  if (whole === undefined) return undefined
+  if (!mayStillRun(group)) return migration !== undefined && isReadied(migration, group) ? { kind: 'receive' } : undefined
+  const { order, report, token, node } = group.holder
+  const others = all.filter((one) => one.name !== group.name && mayStillRun(one))
+  if (order.incoming !== undefined) {
+    const { from, number } = order.incoming
+    const source = state.get('groups', instanceName(whole.name, from))
+    if (source === undefined || !mayStillRun(source)) return { kind: 'arrive', from }
+    if (migration?.number !== number) return { kind: 'abandon', from }
+    return { kind: migration.step === 'sending' ? 'receiving' : 'wait' }
+  }
+  if (order.migrate !== undefined) {
+    const { to, number } = order.migrate
+    const { migrated } = report
+    if (migrated?.number !== number) return { kind: 'wait' }
+    if (migrated.outcome !== 'stays') return { kind: 'gone', to }
+    // What may have come there ends first.
+    if ((others.length > 0 && migration === undefined) || group.doubts?.some((other) => other !== node) === true) return { kind: 'wait' }
+  }
+  if (migration === undefined || migration.step !== 'asked' || migration.source !== token) return undefined
+  const { to, target } = migration
+  const other = state.get('groups', instanceName(whole.name, to))
+  if (target === null) {
+    const why = other === undefined ? 'it has no instance there' : view.whyNot(other)
+    return why === undefined ? { kind: 'asked' } : { kind: 'refuse', to, why }
+  }
+  if (other === undefined || !mayStillRun(other)) return { kind: 'asked' }
+  const why = whyUnfit(state, group, other)
+  if (why !== undefined) return { kind: 'refuse', to, why }
+  const isReady = other.holder.report.state !== 'GRANTED' && view.isAlive(to)
+  return isReady && report.state === 'ONLINE' ? { kind: 'send', to } : { kind: 'asked' }
+}
+
+/** Not once more where it has failed under this token. */
+function evacuation(
+  whole: ScalableRow | undefined,
+  all: readonly GroupRow[],
+  group: GroupRow,
+  view: PartsView,
+): { readonly evacuateTo?: NodeId } {
+  if (whole?.definition.migrate !== true || whole.migration !== undefined || !mayStillRun(group)) return {}
+  const { token, report, order } = group.holder
+  if (all.some((one) => one.name !== group.name && mayStillRun(one))) return {}
+  if (report.state !== 'ONLINE' || order.wanted === 'stop' || order.incoming !== undefined || whole.unmoved?.source === token) return {}
+  const to = all.find((one) => one.name !== group.name && !mayStillRun(one) && view.mightRun(one))?.definition.nodes[0]
+  return to === undefined ? {} : { evacuateTo: to }
 }
 
 const isChanged = (one: GroupRow) => mayStillRun(one) && one.holder.pinnedRevision !== one.resourcesRevision

@@ -10,7 +10,7 @@ import { byRule, fence, judgeFailure } from './failure.js'
 import { act, type CandidateInput, type GroupInput, type HolderInput, ruledOut, table, type Verdict, wait } from './verdict.js'
 
 /** Changes when the planner may decide otherwise than before. What an earlier one was given still gives what it decided. */
-export const plannerVersion = 5
+export const plannerVersion = 6
 
 /** What to do about one group now; undefined when nothing is to be done. */
 export function decideGroup(input: GroupInput): PlannedDecision | undefined {
@@ -76,6 +76,9 @@ function judge(input: GroupInput): Verdict | undefined {
     return undefined
   }
   if (input.maintenance !== undefined) return undefined
+  const migration = input.part?.role === 'instance' ? input.part.migration : undefined
+  // Whatever is wanted: what may be turning up is not stopped before that is over.
+  if (held && holder.alive && migration?.kind === 'receiving') return undefined
   if (input.deleting)
     return held
       ? stopHeld(input, 'delete', `${input.group} is to be deleted`)
@@ -92,6 +95,7 @@ function judge(input: GroupInput): Verdict | undefined {
   }
   if (held) return judgeHeld(input, holder)
   const { part } = input
+  if (migration?.kind === 'receive') return place(input)
   if (part?.role === 'instance' && part.outranked === true) return wait(input, 'not-needed', '')
   return place(input)
 }
@@ -133,6 +137,8 @@ function waitForProof(input: GroupInput, holder: HolderInput): Verdict | undefin
 function judgeHeld(input: GroupInput, holder: HolderInput): Verdict | undefined {
   if (holder.wanted === 'stop' || !holder.alive) return stopping(input, holder)
   if (holder.looking === true) return undefined
+  const migrating = migrate(input, holder)
+  if (migrating !== 'as ever') return migrating
   const here = input.candidates.find((candidate) => candidate.node === holder.node)
 
   if (input.move !== null && input.move.to !== holder.node) {
@@ -187,10 +193,44 @@ function judgeHeld(input: GroupInput, holder: HolderInput): Verdict | undefined 
       'definition-changed',
       `the resources of ${input.group} were changed: it is stopped as it was and started as it is now`,
     )
+  const isGoing = input.part?.role === 'instance' && input.part.migration?.kind === 'asked'
+  if (here !== undefined && here.duty !== 'active' && isGoing) return undefined
+  if (here !== undefined && here.duty !== 'active' && input.part?.role === 'instance' && input.part.evacuateTo !== undefined)
+    return act(
+      { kind: 'evacuate', token: holder.token, to: input.part.evacuateTo },
+      'standby',
+      `${holder.node} is ${here.duty}: ${input.part.of} goes to ${input.part.evacuateTo} while it runs`,
+    )
   if (here !== undefined && here.duty !== 'active')
     return stopHeld(input, 'standby', `${holder.node} is ${here.duty}: ${input.group} leaves it`, table(input))
   if (answer?.text !== undefined) return wait(input, answer.rule, answer.text, answer.candidates)
   return input.waitingFor === null || holder.state === 'UNKNOWN' ? undefined : act({ kind: 'wait' }, 'resolved', '')
+}
+
+/** What a migration has this instance do. */
+function migrate(input: GroupInput, holder: HolderInput): Verdict | undefined | 'as ever' {
+  const { part } = input
+  if (part?.role !== 'instance' || part.migration === undefined) return 'as ever'
+  const { token, node } = holder
+  const { migration, of } = part
+  switch (migration.kind) {
+    case 'asked':
+      return 'as ever'
+    case 'receive':
+    case 'receiving':
+    case 'wait':
+      return holder.state === 'UNKNOWN' ? 'as ever' : undefined
+    case 'send':
+      return act({ kind: 'send', token }, 'migrate', `${of} goes from ${node} to ${migration.to}, which waits for it`)
+    case 'gone':
+      return stopHeld(input, 'migrated', `${of} has gone to ${migration.to}`)
+    case 'arrive':
+      return act({ kind: 'arrive', token }, 'migrate', `${migration.from} does not run ${of} any more: ${node} goes on with it`)
+    case 'abandon':
+      return stopHeld(input, 'migration-failed', `${of} stays on ${migration.from}`)
+    case 'refuse':
+      return act({ kind: 'end-migration' }, 'migration-refused', `${migration.to} cannot take it (${migration.why})`)
+  }
 }
 
 /** Chooses where a group without a holder goes. */

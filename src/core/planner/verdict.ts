@@ -38,6 +38,10 @@ export type PartInput =
       readonly primary?: GroupName
       /** Another one runs, or could if this one were out of the way. */
       readonly elsewhere?: true
+      /** What a migration has it do now. */
+      readonly migration?: MigrationInput
+      /** Where it could go while it runs, were its node only to be left. */
+      readonly evacuateTo?: NodeId
       readonly notice?: NoticeInput
     }
   /** `leaves`: why the copy that holds the role is not one any more, or soon will not be. */
@@ -49,6 +53,17 @@ export type PartInput =
       readonly awaitsCopy?: true
       readonly notice?: NoticeInput
     }
+
+/**
+ * `receive`: it is to be granted, and to wait. `receiving`: it may be turning up. `wait`: something else comes first. `send`: the other node is
+ * ready. `gone`: it has been sent. `arrive`: nobody else has it. `abandon`: it does not come. `refuse`: it cannot go there. `asked`: it will go,
+ * and is looked after as ever until then.
+ */
+export type MigrationInput =
+  | { readonly kind: 'receive' | 'receiving' | 'wait' | 'asked' }
+  | { readonly kind: 'send' | 'gone'; readonly to: NodeId }
+  | { readonly kind: 'arrive' | 'abandon'; readonly from: NodeId }
+  | { readonly kind: 'refuse'; readonly to: NodeId; readonly why: string }
 
 /** Left out where the copies are told nothing of each other. */
 export interface NoticeInput {

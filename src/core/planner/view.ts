@@ -26,7 +26,7 @@ import {
 import { failureInput, failureToJudge, fenceObstacle, policyInput, restartInput } from './failure-input.js'
 import { partInput, type SharedParts, sharedParts, whatRises } from './parts.js'
 import { decideGroup, leavingOf } from './plan.js'
-import type { CandidateInput, GroupInput } from './verdict.js'
+import { type CandidateInput, type GroupInput, ruledOut } from './verdict.js'
 
 export interface Liveness {
   /** The leader answers this boot's heartbeats and heard one lately. */
@@ -148,6 +148,7 @@ function partOf(view: PlannerView, shared: Shared, group: GroupRow): Pick<GroupI
     isAlive: (node) => isAlive(view, shared, node),
     mightRun: (instance) => mightRun(view, shared, instance),
     leaves: (instance) => leaves(view, shared, instance),
+    whyNot: (instance) => whyNotThere(view, shared, instance),
   })
   return part === undefined ? {} : { part }
 }
@@ -165,6 +166,14 @@ function mightRun(view: PlannerView, shared: Shared, instance: GroupRow): boolea
   const turn = whyNoInstance(view.state, instance, instance.part?.of as never)
   const isOnlyTurn = obstacle === null || obstacle === notProbedYet || obstacle === turn
   return alive && duty === 'active' && banned === null && isOnlyTurn
+}
+
+function whyNotThere(view: PlannerView, shared: Shared, instance: GroupRow): string | undefined {
+  const [node] = instance.definition.nodes
+  if (node === undefined) return 'it is for no node'
+  const candidate = candidateInput(view, shared, instance, node, 1)
+  const why = ruledOut(candidate)
+  return candidate.alive && candidate.obstacle === notProbedYet ? undefined : why
 }
 
 /** It is to be probed anew before anything is decided. Of what cannot be said nothing can be looked at: that is decided about as it is. */

@@ -11,13 +11,13 @@ import { boundServiceLog, type Cell, type Containment, DeathWatch, hasEnded, rea
 import type { RunFolder } from '../run-folder/index.js'
 import { openSystemd, runtimeUnits, type SystemdOptions } from '../systemd/index.js'
 import { probeCheck, startCheck } from './checks.js'
-import { runCommand, runDeepProbe, settleStart } from './commands.js'
+import { migrateCommand, runCommand, runDeepProbe, settleStart } from './commands.js'
 import { cellName, markersOf } from './environment.js'
 import { KeptProcesses, probeKept, settleKept, startKept, stopKept } from './kept.js'
 import { limitService } from './limits.js'
 import { runLogicalHostname } from './logical-hostname.js'
 import { beginMethod, type Method, type MethodBody, MethodContext } from './method.js'
-import { reloadOcf, runOcf } from './ocf.js'
+import { migrateOcf, reloadOcf, runOcf } from './ocf.js'
 import { Pace } from './pace.js'
 import { actionsLogPath, serviceLogPath } from './resource-log.js'
 import { runRole } from './role.js'
@@ -191,6 +191,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
   }
 
   function bodyOf(definition: ResourceDefinition, method: MethodRequest['method']): MethodBody {
+    if (method === 'migrate') return migrateBody(definition.type)
     if (definition.role !== undefined) return (context) => runRole(context, method)
     if (isCheck(definition.type) && method !== 'reload') return checkBody(method)
     if (method === 'reload') return definition.type.startsWith('ocf:') ? reloadOcf : noReload
@@ -201,7 +202,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
     return (context) => (definition.type === 'command' ? runCommand(context, method) : runOcf(context, method))
   }
 
-  function keptBody(method: Exclude<MethodRequest['method'], 'reload'>): MethodBody {
+  function keptBody(method: Exclude<MethodRequest['method'], 'reload' | 'migrate'>): MethodBody {
     switch (method) {
       case 'start':
         return (context) =>
@@ -217,6 +218,11 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
 }
 
 const noReload: MethodBody = () => Promise.resolve({ outcome: 'failed', detail: 'its type has no reload' })
+
+function migrateBody(type: string): MethodBody {
+  if (type.startsWith('ocf:')) return migrateOcf
+  return type === 'command' ? migrateCommand : () => Promise.resolve({ outcome: 'failed', detail: 'its type does not migrate' })
+}
 
 function checkBody(method: MethodRequest['method']): MethodBody {
   const done: MethodResult = { outcome: 'done' }

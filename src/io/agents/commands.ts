@@ -2,16 +2,40 @@
 import { judgeRoleStatus, type MethodResult } from '../../core/monitor/index.js'
 import { isAlive, waitUntil } from '../processes/index.js'
 import { argvOf, commandOptions } from './command-line.js'
-import { isResult, judgeExit, type MethodContext } from './method.js'
+import { migrationEnvironment } from './environment.js'
+import { isResult, judgeExit, killedSending, type MethodContext } from './method.js'
 
 export async function runCommand(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
   if (context.request.deep === true) return runDeepProbe(context)
   const { parameters } = context.request.definition
   const { environment, workingDirectory, user } = commandOptions(parameters)
-  const program = { argv: argvOf(parameters[method]), environment, workingDirectory, user }
+  const hasCome = method === 'start' && context.request.peer !== undefined
+  const program = {
+    argv: argvOf(parameters[hasCome ? 'migrateFrom' : method]),
+    environment: { ...environment, ...migrationEnvironment(context.request, 'QUORATE_MIGRATE_') },
+    workingDirectory,
+    user,
+  }
   const outcome = await context.run(program, method === 'start' ? 'service' : 'action')
   if (isResult(outcome)) return outcome
   return judgeExit(outcome, method === 'probe' ? judgeProbeStatus : undefined)
+}
+
+/** Sends it to another node while it runs. Not past the lease: something begins there. */
+export async function migrateCommand(context: MethodContext): Promise<MethodResult> {
+  const refusal = context.refusal()
+  if (refusal !== undefined) return refusal
+  const { parameters } = context.request.definition
+  const { environment, workingDirectory, user } = commandOptions(parameters)
+  const more = migrationEnvironment(context.request, 'QUORATE_MIGRATE_')
+  const outcome = await context.run({
+    argv: argvOf(parameters.migrateTo),
+    environment: { ...environment, ...more },
+    workingDirectory,
+    user,
+  })
+  if (!isResult(outcome) && outcome.signal !== undefined) return killedSending(outcome.signal)
+  return isResult(outcome) ? outcome : judgeExit(outcome)
 }
 
 /** Promotes, demotes, or asks which role it has. */

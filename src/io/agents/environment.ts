@@ -26,6 +26,15 @@ export function methodEnvironment(
   }
 }
 
+/** From which node to which it goes, as `…source` and `…target`; nothing where it goes nowhere. */
+export function migrationEnvironment({ method, node, peer }: MethodRequest, prefix: string): Record<string, string> {
+  if (peer === undefined) return {}
+  const [source, target] = method === 'migrate' ? [node, peer] : [peer, node]
+  return prefix === prefix.toUpperCase()
+    ? { [`${prefix}SOURCE`]: source, [`${prefix}TARGET`]: target }
+    : { [`${prefix}source`]: source, [`${prefix}target`]: target }
+}
+
 /** What says in which cell something of a resource runs. */
 export type InCell = Pick<MethodRequest, 'group' | 'resource' | 'cellOf'>
 

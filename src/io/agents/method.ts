@@ -145,7 +145,7 @@ export class MethodContext {
 }
 
 /** What may leave something running behind is not begun past the lease. */
-const beginsSomething = (method: MethodRequest['method']) => method === 'start' || method === 'reload'
+const beginsSomething = (method: MethodRequest['method']) => method === 'start' || method === 'reload' || method === 'migrate'
 
 /** Where a start that has not begun could not be told from one that has, nothing may lie between the word for it and its spawn. */
 function isAtOnce({ method, place, definition }: MethodRequest): boolean {
@@ -204,3 +204,6 @@ export function judgeExit(outcome: ActionOutcome, judge: (code: number) => Metho
       return { outcome: 'failed', detail: `it could not be started${saying}` }
   }
 }
+
+/** Whoever sent it was killed: what it had begun may go on without it. */
+export const killedSending = (signal: string): MethodResult => ({ outcome: 'timed-out', detail: `what sent it was ended by ${signal}` })

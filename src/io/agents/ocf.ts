@@ -19,7 +19,8 @@ import {
 import type { ActionOutcome } from '../processes/index.js'
 import { agentNotes, type RunFolder } from '../run-folder/index.js'
 import { agentCommands } from './commands-folder.js'
-import { isResult, judgeExit, type MethodContext } from './method.js'
+import { migrationEnvironment } from './environment.js'
+import { isResult, judgeExit, killedSending, type MethodContext } from './method.js'
 
 const providers = '/usr/lib/ocf/resource.d'
 const notInstalled = 5
@@ -52,7 +53,14 @@ export function ocfScratch(runFolder: RunFolder): string {
 }
 
 export async function runOcf(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
+  if (method === 'start' && context.request.peer !== undefined)
+    return runAction(context, method, 'migrate_from', (code) => judgeOcfStatus(method, code))
   return runAction(context, method, actionOf(method), (code) => judgeOcfStatus(method, code))
+}
+
+/** Sends it to another node while it runs (OCF 1.1 `migrate_to`). Not past the lease: something begins there. */
+export async function migrateOcf(context: MethodContext): Promise<MethodResult> {
+  return context.refusal() ?? runAction(context, 'migrate', 'migrate_to', (code) => judgeOcfStatus('migrate', code))
 }
 
 /** Promotes, demotes, or asks which role it has. */
@@ -63,7 +71,7 @@ export async function runOcfRole(context: MethodContext, method: 'start' | 'stop
 
 async function runAction(
   context: MethodContext,
-  method: 'start' | 'stop' | 'probe',
+  method: 'start' | 'stop' | 'probe' | 'migrate',
   action: string,
   judge: (code: number) => MethodResult,
 ): Promise<MethodResult> {
@@ -81,6 +89,7 @@ async function runAction(
     method === 'start' ? 'service' : 'action',
   )
   if (isResult(outcome)) return outcome
+  if (method === 'migrate' && outcome.signal !== undefined) return killedSending(outcome.signal)
   const told = withReason(outcome)
   if (isFirstLook && told.kind === 'exited' && told.code === notInstalled)
     return { outcome: 'stopped', unable: true, note: `${definition.type}: ${told.stderr.trim().slice(-200) || ocfMeaning(notInstalled)}` }
@@ -124,6 +133,7 @@ export function environmentOf({ request, world }: MethodContext, name: string): 
   const place = { resource, node, token, scratch: ocfScratch(world.runFolder), commands: agentCommands }
   return {
     ...ocfEnvironment(definition, { name, timeout, interval, level }, place),
+    ...migrationEnvironment(request, 'OCF_RESKEY_CRM_meta_migrate_'),
     ...(copies === undefined ? {} : copyEnvironment(copies, resource, { operation: name, node })),
     QUORATE_COMMANDS: world.runFolder.socket('commands'),
   }

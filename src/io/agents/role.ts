@@ -4,7 +4,7 @@ import { runCommandRole, settleStart } from './commands.js'
 import type { MethodContext } from './method.js'
 import { runOcfRole } from './ocf.js'
 
-export async function runRole(context: MethodContext, method: MethodRequest['method']): Promise<MethodResult> {
+export async function runRole(context: MethodContext, method: Exclude<MethodRequest['method'], 'migrate'>): Promise<MethodResult> {
   if (method === 'settle') return settleStart(context)
   // What its copy was changed to is the copy's to take on.
   if (method === 'reload') return { outcome: 'done' }
