@@ -149,6 +149,29 @@ describe('a move of what migrates', () => {
     assert.deepEqual(story.vmAt, ['n1'])
   })
 
+  test('its definition does not change on the way, and whether it migrates only where it does not run', () => {
+    const story = new Migrating()
+    const put = (definition: ScalableDefinition): string => {
+      let said: string | undefined
+      const command: Command = { kind: 'put-group', group: vm, definition, intent: null, precondition: {} }
+      story.world.ask(command, (result) => {
+        said = result === undefined ? 'nobody knows' : result.ok ? 'done' : result.error.detail
+      })
+      story.world.until('it is answered', () => said !== undefined, 20_000)
+      return said ?? ''
+    }
+    const { migrate: _migrate, ...plain } = vmOf(story.world)
+    assert.match(put(plain), /whether it migrates does not change/)
+    story.machine('n1').behaviour('vm:n1' as never).sendMs = 2_000
+    story.begin('n2')
+    assert.match(put({ ...vmOf(story.world), priority: 7 }), /on its way/)
+    story.settled()
+    assert.equal(put({ ...vmOf(story.world), priority: 7 }), 'done')
+    story.world.must({ kind: 'set-intent', group: vm, intent: 'OFFLINE', operation: 'off' })
+    story.world.until('it is offline', () => story.operation('off') === 'done', 60_000)
+    assert.equal(put(plain), 'done')
+  })
+
   test('is given up where the group is to be offline', () => {
     const story = new Migrating()
     story.begin('n2')

@@ -3,7 +3,7 @@
 import type { GroupName } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
-import type { GroupDefinition, ScalableDefinition } from './definition.js'
+import type { AnyDefinition, GroupDefinition, ScalableDefinition } from './definition.js'
 import { checkStorage, disksOf } from './disks.js'
 import { refuseFrozen } from './freezes.js'
 import { isLeaving } from './members.js'
@@ -29,7 +29,7 @@ export function putGroup(context: Context, command: CommandOf<'put-group'>): Val
       fix: `a mode does not change: DELETE /v1/groups/${name} first`,
     })
   if ((found ?? scalable)?.deleting === true) refuseHeldName(name, found?.holder?.node)
-  if (scalable !== undefined) refuseOnItsWay(context, scalable)
+  if (scalable !== undefined) refuseOnItsWay(context, scalable, definition)
   checkRevision((found ?? scalable)?.revision, precondition, `group ${name}`)
   const nodes = nodesOf(context.draft)
     .map((node) => node.name)
@@ -293,11 +293,21 @@ export function moveGroup(context: Context, command: CommandOf<'move-group'>): V
   return { operation: command.operation }
 }
 
-/** Both nodes go by what it was when it was sent. Errors: CONFLICT. */
-function refuseOnItsWay(context: Context, { name, migration }: ScalableRow): void {
-  const isIncoming = partRows(context.draft, name).some(({ holder }) => holder?.order.incoming !== undefined)
+/**
+ * Both nodes go by what it was when it was sent, and where it may still be is known of the instances that there were then. What migrates is
+ * no copy of several, so that neither becomes the other while it runs. Errors: CONFLICT.
+ */
+function refuseOnItsWay(context: Context, { name, migration, definition }: ScalableRow, changed: AnyDefinition): void {
+  const parts = partRows(context.draft, name)
+  const migrates = changed.mode === 'scalable' && changed.migrate === true
+  if ((definition.migrate === true) !== migrates && parts.some((part) => mayStillRun(part) || part.doubts !== undefined))
+    refuse('CONFLICT', `group ${name} runs, and whether it migrates does not change then`, { fix: `POST /v1/groups/${name}/offline first` })
+  if (definition.migrate !== true) return
+  const isIncoming = parts.some(({ holder, doubts }) => holder?.order.incoming !== undefined || doubts !== undefined)
   if (migration === undefined && !isIncoming) return
-  refuse('CONFLICT', `group ${name} is on its way to another node`, { fix: `wait until that is over: GET /v1/groups/${name}` })
+  refuse('CONFLICT', `group ${name} is on its way to another node, or may be there`, {
+    fix: `wait until that is over: GET /v1/groups/${name}`,
+  })
 }
 
 /** It goes while it runs. */

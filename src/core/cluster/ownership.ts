@@ -184,6 +184,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
     case 'update':
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
         return 'there is nothing to change under this token'
+      if (doubtElsewhere(group, group.holder.node) !== undefined) return doubtElsewhere(group, group.holder.node)
       if (!isUpdatable(group.holder.pinned.resources, group.definition.resources)) return 'this cannot be changed while it runs'
       putOrder(context, updated(context, group), 'run', decision.text)
       return undefined

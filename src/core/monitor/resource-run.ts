@@ -291,8 +291,8 @@ export class ResourceRun {
     this.#detail = undefined
     this.#peer = from
     // What perhaps has come is looked for: else it would be started beside itself.
+    this.#state = from === undefined ? 'STARTING' : 'STOPPED'
     if (from === undefined) this.#begin('probe', 'adopted')
-    else this.#state = 'STOPPED'
   }
 
   get hasLeft(): boolean {
@@ -385,7 +385,7 @@ export class ResourceRun {
   /** The time for an orderly stop is over. */
   hurry() {
     this.allowRetry()
-    if (this.#activity?.kind === 'stop') this.#cancel()
+    if (this.#activity?.kind === 'stop' || this.#activity?.kind === 'migrate') this.#cancel()
   }
 
   /** The one that is due; of both the shallow one, which is soon over. */
@@ -534,6 +534,8 @@ export class ResourceRun {
       this.#failure = { ...failure, order: this.#context.nextFailure(number) }
     }
     if (this.#context.emergency) return this.#resumeToEnd()
+    // It had come here, and was not taken over yet.
+    if (this.#state === 'STOPPED' && this.#touched) return this.arrive(undefined)
     if (this.#state === 'ONLINE') {
       this.#onlineSince = now
       this.#watch(this.#processes.length === 0)
@@ -565,7 +567,8 @@ export class ResourceRun {
         this.#unsure = false
         return this.#becomeOnline(now)
       case 'refused':
-        this.#touched = false
+        // What has come is here all the same.
+        this.#touched = this.#peer !== undefined
         this.#unsure = false
         this.#state = 'STOPPED'
         if (result.because === 'sealed') this.#context.onSealed()

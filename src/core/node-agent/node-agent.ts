@@ -376,7 +376,7 @@ export class NodeAgent {
     // Of what migrates, whatever has come here without a token of this node is ended.
     const isDoubted = group.doubts?.includes(view.self) === true && wholeOf(view.state, group)?.definition.migrate === true
     const hasCome = isDoubted && !mayStillRun(group) && !isCoveredHere(view, group)
-    if ((!isHeldElsewhere && !hasCome) || group.deleting) return
+    if (!hasCome && (!isHeldElsewhere || group.deleting)) return
     const isCurrent =
       committed.definition === group.resourcesRevision && (committed.since ?? 0) === probedSince(view.state, group, view.self)
     const isFrozen = freezesOf(view.state, group).length > 0 || view.state.get('nodes', view.self)?.maintenance !== undefined

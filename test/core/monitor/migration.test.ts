@@ -150,3 +150,28 @@ test('past the lease nothing is sent', () => {
   script.passes(1_500)
   assert.ok(!script.run({ app: agent() }, { sequence: 2, deadline: 2_000 as never, ...migrate }).some((line) => line.includes('migrate')))
 })
+
+test('what has come and may not be taken over yet is stopped and verified all the same', () => {
+  const script = new Script()
+  script.run({ app: agent() }, incoming)
+  script.run({ app: agent() }, { sequence: 2, arrived: { from: n2, isSure: true } })
+  script.done(1, { outcome: 'refused', because: 'deadline', detail: 'the lease has run out' })
+  script.stop() // It has tried once more meanwhile: that is ended first.
+  const stopping = script.done(2, 'cancelled')
+  assert.ok(
+    stopping.some((line) => / stop app$/.test(line)),
+    stopping.join('\n'),
+  )
+})
+
+test('the next monitor looks for what had come before it starts anything', () => {
+  const script = new Script()
+  script.run({ app: agent(), web: agent('app') }, incoming)
+  script.run({ app: agent(), web: agent('app') }, { sequence: 2, arrived: { from: n2, isSure: true } })
+  const next = new Script('cgroup2', script)
+  assert.ok(
+    next.lines.some((line) => / probe web$/.test(line)),
+    next.lines.join('\n'),
+  )
+  assert.ok(!next.lines.some((line) => / start web$/.test(line)), next.lines.join('\n'))
+})
