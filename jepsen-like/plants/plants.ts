@@ -233,7 +233,7 @@ export const plants: readonly Plant[] = [
   {
     name: 'lease-not-obeyed',
     mistake: 'a guardian does not end what runs when the lease is over',
-    changes: [{ file: 'core/guardian/guardian.js', from: 'const due = this.#leaseHolds(now) ?', to: 'const due = true ?' }],
+    changes: [{ file: 'core/guardian/guardian.js', from: 'const due = this.#mayRun(now) ?', to: 'const due = true ?' }],
     workloads: ['owner'],
     nemesis: ['cut-device-refuse'],
     judges: ['one-owner'],

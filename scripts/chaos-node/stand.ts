@@ -199,7 +199,8 @@ export class Stand {
     this.looks.push({ at, running, deadline: this.#run.readDeadline(boot) })
     const state = statSync(join(this.#folder('chain'), 'state'), { throwIfNoEntry: false })
     if (state === undefined) return
-    const run = `${state.ino} ${state.mtimeMs}`
+    // Not when it was written last: a start makes it first, and fills it a moment later.
+    const run = `${state.ino} ${state.birthtimeMs}`
     const notes = this.#files.get('chain-state') as Note[]
     if (notes.at(-1)?.run !== run) notes.push({ at, what: 'start', run, token: 0 })
     // One note for all looks that saw the same: the last of them.
