@@ -1,7 +1,7 @@
 /**
  * A group whose one instance goes to another node while it runs: never two of it, whatever is lost on the way.
  *
- * QUORATE_MIGRATION_SEEDS seeds (40 unless given), from QUORATE_MIGRATION_SEED on; QUORATE_LIVE=1 tells the whole story of each.
+ * QUORATE_MIGRATION_SEEDS seeds (24 unless given), from QUORATE_MIGRATION_SEED on; QUORATE_LIVE=1 tells the whole story of each.
  */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -15,7 +15,7 @@ import { Trouble } from './trouble.js'
 import { groupOf, World } from './world.js'
 
 const vm = 'vm' as never
-const seedCount = Number(process.env.QUORATE_MIGRATION_SEEDS ?? 40)
+const seedCount = Number(process.env.QUORATE_MIGRATION_SEEDS ?? 24)
 const firstSeed = Number(process.env.QUORATE_MIGRATION_SEED ?? 1)
 const span = 30_000
 
