@@ -1191,8 +1191,9 @@ export class QuorateNode {
   /** The guardian is suspended by what this log does not know: nothing rests on it, and nothing is started. */
   private isTakenForGuarding(): boolean {
     const { detachment } = this.guardianState ?? {}
+    if (detachment === undefined || !isSuspended(detachment)) return false
     const row = currentBoot(this.state, this.self.node)
-    return detachment !== undefined && isSuspended(detachment) && row?.boot === this.self.boot && row.detached === undefined
+    return row?.boot === this.self.boot && row.detached === undefined
   }
 
   /** Once, and again when nothing was heard of it for a while. */
