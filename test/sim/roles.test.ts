@@ -42,6 +42,31 @@ class Copies extends Story {
   }
 }
 
+describe('whoever waits for a group of several', () => {
+  const span = { forMs: 600_000, reason: 'work', owner: 'anna' }
+  const ends = [
+    ['its group is frozen', { kind: 'freeze-group', group: db, ...span }],
+    ['its node goes into maintenance', { kind: 'maintain-node', node: 'n3' as never, ...span }],
+  ] as const
+  for (const [what, command] of ends) {
+    test(`${what} while a copy is yet to be started: the wait ends, and says so`, () => {
+      const story = new Copies()
+      const operation = () => story.world.leader?.daemon?.node?.state.get('operations', 'on')
+      story.world.must({ kind: 'set-intent', group: db, intent: 'OFFLINE', operation: 'off' })
+      story.world.until('all are down', () => story.copies().length === 0, 60_000)
+      story.machine('n3').monitor?.process.pause()
+      story.world.must({ kind: 'set-intent', group: db, intent: 'ONLINE', operation: 'on' })
+      story.world.until('two run', () => story.copies().length >= 2 && story.primary.length === 1, 10_000)
+      story.world.run(1_000)
+      assert.equal(operation()?.status, 'running', operation()?.result ?? '')
+      story.world.must(command)
+      story.world.run(500)
+      assert.equal(operation()?.status, 'done')
+      assert.match(operation()?.result ?? '', /db:n3 does not: .* by anna/)
+    })
+  }
+})
+
 describe('the primary role', () => {
   test('its node loses power: it goes elsewhere, once the end of the node is proved', () => {
     const story = new Copies()

@@ -25,6 +25,7 @@ import { recover } from './recovery.js'
 import type { CommandResult, EventRow, RequestRow } from './rows.js'
 import { type Change, Draft, metaOf, type Reader } from './state.js'
 import * as values from './values.js'
+import { settleScalable } from './whole.js'
 
 export interface Applied {
   readonly result: CommandResult
@@ -108,7 +109,7 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
     case 'note-monitor':
       return nodes.noteMonitor(context, command)
     case 'maintain-node':
-      return freezes.maintainNode(context, command)
+      return settled(context, freezes.maintainNode(context, command))
     case 'end-maintenance':
       return freezes.endMaintenance(context, command)
     case 'guardian-suspended':
@@ -156,7 +157,7 @@ function carryOut(context: Context, command: Command): Record<string, unknown> {
     case 'note-action':
       return groups.noteAction(context, command)
     case 'freeze-group':
-      return freezes.freezeGroup(context, command)
+      return settled(context, freezes.freezeGroup(context, command))
     case 'unfreeze-group':
       return freezes.unfreezeGroup(context, command)
     case 'clear-group':
@@ -243,6 +244,12 @@ function unknown(command: never): never {
 /** Index of the entry that last changed what an administrator writes. */
 export function configRevision(reader: Reader): LogIndex {
   return metaOf(reader).configRevision
+}
+
+/** What is frozen comes no further: whoever waits for the rest of a group that runs on several nodes waits no longer. */
+function settled(context: Context, value: Record<string, unknown>): Record<string, unknown> {
+  for (const [, { name }] of [...context.draft.rows('scalables')]) settleScalable(context, name)
+  return value
 }
 
 function changesConfiguration(context: Context): boolean {
