@@ -151,7 +151,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
         log('info', `connection with ${peer} ended`)
         node?.peerEnded(peer)
       },
-      onRefused: (peer) => node?.peerRefused(peer),
+      onRefused: (peer, address) => node?.peerRefused(peer, address),
       onTurnedAway: (address, reason) => {
         log('warn', `turned away ${address}: ${reason}`)
         turnedAway.push({ address, reason, at: Date.now() })

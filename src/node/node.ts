@@ -281,13 +281,18 @@ export class QuorateNode {
   peerEnded(node: NodeId): void {
     this.post(() => {
       if (!this.membership.places.has(node)) return
-      if (!this.isUnguarded(this.io.clock.now())) this.presence.send(this.state, this.settings, this.raft.status.appliedIndex, true)
-      this.leadership?.peerEnded(node)
+      if (this.leadership === undefined) this.presence.askWhoIsThere(node, this.state)
+      else this.leadership.peerEnded(node)
+      // Its other links are not dialled: a heartbeat asks them.
+      if (this.self.links.length > 1 && !this.isUnguarded(this.io.clock.now()))
+        this.presence.send(this.state, this.settings, this.raft.status.appliedIndex, true)
     })
   }
 
-  peerRefused(node: NodeId): void {
+  /** Nothing listens at a node's address: of a connection its machine says so each time, which it does not of datagrams. */
+  peerRefused(node: NodeId, at: Address): void {
     this.post(() => {
+      this.presence.refused(at, this.state)
       for (const peer of this.membership.others)
         if (this.membership.nodeOf(peer) === node) this.raftInbox.push({ kind: 'peer-refused', peer })
     })

@@ -7,6 +7,7 @@ import type { BootId, BootInstant, Instant, LogIndex, NodeId, SessionId, Setting
 import type { Sight } from '../core/arbiter/index.js'
 import { type Address, currentBoot, nodesOf, type Reader } from '../core/cluster/index.js'
 import { Detector, LeaseGiver, LeaseHolder } from '../core/detector/index.js'
+import type { GuardianQuery } from '../core/guardian/index.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import type { Heartbeat, Renewed } from './messages.js'
 
@@ -18,6 +19,9 @@ interface Unanswered {
   readonly received: BootInstant
   readonly link: number
 }
+
+/** Whether a node's guardian is there is asked no more often. Milliseconds. */
+const askedAgainAfter = 20
 
 export class Presence {
   readonly detector: Detector
@@ -122,6 +126,21 @@ export class Presence {
       if (portsOf(state, node.name).includes(name)) this.detector.refused(node.name, name, this.io.clock.now())
   }
 
+  /**
+   * A daemon's port refuses: whether its guardian's does too is asked until that is known, by every node, for who leads next needs it at once.
+   * At first it may only be on its way out.
+   */
+  askWhoIsThere(name: NodeId, state: Reader): void {
+    const guardian = state.get('nodes', name)?.guardian
+    if (guardian === null || guardian === undefined || this.detector.portRefuses(name, portName(guardian))) return
+    const now = this.io.clock.now()
+    if (now - (this.askedWhoIsThere.get(name) ?? Number.NEGATIVE_INFINITY) < askedAgainAfter) return
+    this.askedWhoIsThere.set(name, now)
+    const query: GuardianQuery = { kind: 'guardian-query', nonce: this.io.freshId() }
+    this.io.datagrams.send(0, guardian, query)
+  }
+  private readonly askedWhoIsThere = new Map<NodeId, Instant>()
+
   /** The guardian of a node has answered: its port does not refuse. */
   guardianAnswers(name: NodeId, state: Reader): void {
     const guardian = state.get('nodes', name)?.guardian
@@ -130,6 +149,7 @@ export class Presence {
 
   /** Judges anew who is silent. */
   judge(now: Instant, settings: Settings, state: Reader) {
+    for (const name of this.detector.refusing()) if (this.detector.silence(name, now) < settings.condemned) this.askWhoIsThere(name, state)
     return this.detector.tick(now, settings, (node) => portsOf(state, node))
   }
 

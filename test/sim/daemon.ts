@@ -22,6 +22,7 @@ import { SimStore } from './disk.js'
 import type { SimGuardian } from './guardian.js'
 import type { Machine } from './machine.js'
 import type { SimMonitor } from './monitor.js'
+import { linkPort } from './network.js'
 import { Process } from './process.js'
 
 const formationInterval = 100
@@ -113,7 +114,7 @@ export class SimDaemon {
     for (const effect of effects) {
       if (effect.kind === 'send') this.machine.world.network.frame(this, effect.to, effect.message)
       if (effect.kind === 'join') {
-        const address = { host: this.machine.name, port: 7400 }
+        const address = { host: this.machine.name, port: linkPort }
         this.machine.world.network.frame(this, effect.to, {
           kind: 'join',
           folder: this.folder,
@@ -178,8 +179,8 @@ export class SimDaemon {
       boot: machine.bootId,
       session: this.session,
       clusterName: 'sim',
-      members: new Map(world.names.map((name) => [name, { host: name, port: 7400 }])),
-      links: [{ host: machine.name, port: 7400 }],
+      members: new Map(world.names.map((name) => [name, { host: name, port: linkPort }])),
+      links: [{ host: machine.name, port: linkPort }],
       guardian: { host: machine.name, port: 7401 },
       api: null,
       level: world.options.levelOf(machine.name),

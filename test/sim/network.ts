@@ -26,6 +26,11 @@ interface Link {
 
 const usualMin = 0.05
 const heldMax = 5_000
+/** Port at which every daemon listens, for streams and for datagrams. */
+export const linkPort = 7400
+/** Refusals that a machine sends to one destination before it is down to one a second; what was sent and what asks after it use one each. */
+const refusalsMax = 6
+const refusalCost = 2
 
 export class Network {
   private readonly world: World
@@ -153,13 +158,22 @@ export class Network {
     })
   }
 
-  /** A machine that has power answers for a port at which nobody listens. */
+  /** A machine that has power answers for a port at which nobody listens, but to each destination a few times only, and then once a second (Linux). */
   private portRefuses(from: SimDaemon, target: Machine, to: Address): void {
     if (!target.powered) return
+    const { now } = this.world.scheduler
+    const key = `${target.name}>${from.machine.name}`
+    const { left, at } = this.refusals.get(key) ?? { left: refusalsMax, at: now }
+    const tokens = Math.min(refusalsMax, left + (now - at) / 1_000)
+    const isTold = tokens >= refusalCost
+    this.refusals.set(key, { left: isTold ? tokens - refusalCost : tokens, at: now })
+    if (!isTold) return
     this.carry(target.name, from.machine.name, () => {
       if (from.process.alive) from.process.now(() => from.node?.portRefused(to))
     })
   }
+
+  private readonly refusals = new Map<string, { readonly left: number; readonly at: number }>()
 
   private carry(from: string, to: string, arrive: () => void): void {
     const link = this.link(from, to)
@@ -195,7 +209,7 @@ export class Network {
       if (!this.isCut(machine.name, other) && !this.isCut(other, machine.name))
         daemon.process.now(() => {
           if (pause === 50) daemon.node?.peerEnded(machine.name)
-          daemon.node?.peerRefused(machine.name)
+          daemon.node?.peerRefused(machine.name, { host: machine.name, port: linkPort })
         })
       this.refuse(gone, other, Math.min(1_000, pause * 2))
     })

@@ -176,6 +176,16 @@ export class Detector {
     return (this.watched.get(node)?.refusals.size ?? 0) > 0
   }
 
+  /** Nodes of which some port has refused since they were heard last. */
+  refusing(): readonly NodeId[] {
+    return [...this.watched].flatMap(([node, { refusals }]) => (refusals.size > 0 ? [node] : []))
+  }
+
+  /** This port of it has refused since it was heard or answered last. */
+  portRefuses(node: NodeId, port: string): boolean {
+    return this.watched.get(node)?.refusals.has(port) === true
+  }
+
   /** Every port of it refuses, those of its links and its guardian's: there is nobody left to ask. */
   refuses(node: NodeId): boolean {
     return this.watched.get(node)?.refuses === true
@@ -304,8 +314,11 @@ function missedAfter(settings: Settings): number {
   return settings.heartbeatInterval * 1.5
 }
 
-/** A port is asked with each heartbeat: what it said is news for the time of three. */
+/**
+ * What a port said is news until silence alone would condemn. Not for less: a machine says it rarely (Linux to each destination six times,
+ * then once a second), and a port that is in use again answers, or its node is heard.
+ */
 function allRefuse(ports: readonly string[], refusals: ReadonlyMap<string, number>, now: Instant, settings: Settings): boolean {
-  const newsFrom = now - Math.max(3 * settings.heartbeatInterval, 150)
+  const newsFrom = now - settings.condemned
   return ports.length > 0 && ports.every((port) => (refusals.get(port) ?? Number.NEGATIVE_INFINITY) > newsFrom)
 }

@@ -10,7 +10,7 @@ import { isIPv6 } from 'node:net'
 import type { PeerAddress } from '../peers/index.js'
 import { probePacket } from './packet.js'
 
-/** A destination heard within this time is not probed, and no destination is probed more often. Milliseconds. */
+/** No destination is probed more often, and none that was heard within this time, unless something was sent to it since. Milliseconds. */
 const probeInterval = 50
 /** Destinations kept; a further one is not probed. */
 const destinationsMax = 64
@@ -19,8 +19,11 @@ interface Destination {
   readonly to: PeerAddress
   readonly socket: Socket
   ready: boolean
-  /** Reading of the monotonic clock. */
-  quietUntil: number
+  /** Readings of the monotonic clock. */
+  probed: number
+  heard: number
+  /** Sends since it was heard. */
+  unanswered: number
 }
 
 export class PortProbes {
@@ -34,16 +37,25 @@ export class PortProbes {
   /** `localHost` is the address of the link that was used. */
   sentTo(localHost: string | undefined, to: PeerAddress): void {
     const destination = this.destinations.get(name(to)) ?? this.open(localHost, to)
+    if (destination === undefined) return
+    destination.unanswered++
+    if (destination.ready) this.probe(destination)
+  }
+
+  private probe(destination: Destination): void {
     const now = performance.now()
-    if (destination === undefined || !destination.ready || now < destination.quietUntil) return
-    destination.quietUntil = now + probeInterval
+    if (now < destination.probed + probeInterval) return
+    if (destination.unanswered <= 1 && now < destination.heard + probeInterval) return
+    destination.probed = now
     // The callback takes the error that is reported at once; the one that counts comes as an event.
     destination.socket.send(probePacket, () => undefined)
   }
 
   heardFrom(from: PeerAddress): void {
     const destination = this.destinations.get(name(from))
-    if (destination !== undefined) destination.quietUntil = performance.now() + probeInterval
+    if (destination === undefined) return
+    destination.heard = performance.now()
+    destination.unanswered = 0
   }
 
   close(): void {
@@ -54,8 +66,7 @@ export class PortProbes {
   private open(localHost: string | undefined, to: PeerAddress): Destination | undefined {
     if (this.destinations.size >= destinationsMax) return undefined
     const socket = createSocket({ type: isIPv6(to.host) ? 'udp6' : 'udp4' })
-    // The first packet may be on its way to an answer: no probe before one interval has passed.
-    const destination: Destination = { to, socket, ready: false, quietUntil: performance.now() + probeInterval }
+    const destination: Destination = { to, socket, ready: false, probed: 0, heard: 0, unanswered: 0 }
     this.destinations.set(name(to), destination)
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED') this.onUnreachable(to)
@@ -64,6 +75,7 @@ export class PortProbes {
       if (this.destinations.get(name(to)) !== destination) return
       socket.once('connect', () => {
         destination.ready = true
+        if (destination.unanswered > 0) this.probe(destination)
       })
       socket.connect(to.port, to.host)
     })

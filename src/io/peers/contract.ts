@@ -21,7 +21,7 @@ export interface PeerListener {
   onConnected(peer: PeerIntroduction): void
   onDisconnected(node: NodeId): void
   /** The peer's port refused a connection (nothing listens there). */
-  onRefused(node: NodeId): void
+  onRefused(node: NodeId, address: PeerAddress): void
   /** A peer of another cluster, version or secret was turned away; `reason` is a plain sentence with both values. */
   onTurnedAway(address: string, reason: string): void
 }

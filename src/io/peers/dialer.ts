@@ -8,7 +8,7 @@ export interface DialerOptions {
   readonly localAddresses: readonly (string | undefined)[]
   readonly onConnected: (socket: Socket, address: PeerAddress) => void
   /** Nothing listens at the address. At every try. */
-  readonly onRefused: () => void
+  readonly onRefused: (address: PeerAddress) => void
 }
 
 /** First wait between two tries and the longest, in milliseconds. */
@@ -55,7 +55,7 @@ export class Dialer {
       this.options.onConnected(socket, address)
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ECONNREFUSED' && !this.stopped) this.options.onRefused()
+      if (error.code === 'ECONNREFUSED' && !this.stopped) this.options.onRefused(address)
     })
     socket.once('close', () => (this.socket === socket ? this.again() : undefined))
   }

@@ -179,7 +179,7 @@ class NodePeers implements OpenedPeers {
       addresses,
       localAddresses: this.options.localAddresses ?? [],
       onConnected: (socket, { host, port }) => this.open(socket, 'dialer', `${host}:${port}`, node),
-      onRefused: () => this.listener.onRefused(node),
+      onRefused: (address) => this.listener.onRefused(node, address),
     })
     dialer.avoid(this.avoided.get(node) ?? [])
     this.states.set(node, { addresses, dialer, outbound: undefined, inbound })

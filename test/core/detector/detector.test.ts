@@ -110,8 +110,14 @@ test('a port that does not refuse is somebody to be asked', () => {
 test('refusals are forgotten with the next heartbeat, and count for a moment only', () => {
   const heard = new Observer().hears().waits(70).refuses('link', 'guardian').hears()
   assert.equal(heard.waits(100).stage, 'MISSED')
-  const old = new Observer().hears().waits(70).refuses('link').waits(140).refuses('guardian')
-  assert.equal(old.waits(10).stage, 'QUERY', 'the first of them is no news any more')
+  const rare = new Observer().hears().waits(20).refuses('link').waits(140).refuses('guardian')
+  assert.equal(rare.waits(10).stage, 'CONDEMNED', 'a machine does not say it each time')
+  const old = new Observer()
+    .hears()
+    .refuses('link')
+    .waits(settings.condemned + 10)
+  old.detector.lives(n2, instant(old.now - 90))
+  assert.equal(old.refuses('guardian').waits(10).stage, 'MISSED', 'the first of them is no news any more')
 })
 
 test('a port that refused while the node lived is not believed before its daemon is another one', () => {
