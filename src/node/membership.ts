@@ -14,6 +14,7 @@ export class Membership {
   private readonly nodes = new Map<MemberId, NodeId>()
   private current: Configuration
   private known: ReadonlyMap<NodeId, readonly Address[]> | undefined
+  private voting: readonly NodeId[] | undefined
 
   constructor(self: { readonly node: NodeId; readonly member: MemberId }, configuration: Configuration) {
     this.self = self
@@ -25,12 +26,15 @@ export class Membership {
   take(configuration: Configuration): void {
     this.current = configuration
     this.known = undefined
+    this.voting = undefined
     for (const [member, place] of Object.entries(configuration.places)) this.nodes.set(member as MemberId, place.node)
   }
 
   /** Who speaks as `member` is that node: one that is not taken in yet learns of its leader so. */
   learn(member: MemberId, node: NodeId): void {
-    if (!this.nodes.has(member) && this.nodes.size < knownMax) this.nodes.set(member, node)
+    if (this.nodes.has(member) || this.nodes.size >= knownMax) return
+    this.nodes.set(member, node)
+    this.voting = undefined
   }
 
   get configuration(): Configuration {
@@ -53,7 +57,8 @@ export class Membership {
 
   /** Names of all nodes with a vote. */
   get voters(): readonly NodeId[] {
-    return names(votersOf(this.current), this.nodes)
+    this.voting ??= names(votersOf(this.current), this.nodes)
+    return this.voting
   }
 
   /** The node's member that has a vote, or else any: who may be handed the lead. */

@@ -104,6 +104,7 @@ const mebibyte = 1024 * 1024
 /** Sums of the state that are remembered, to be compared with what the others say. */
 const sumsKept = 64
 const compareInterval = 500
+const noChanges: Applied['changes'] = []
 /** How often fence devices are thought of, in milliseconds. */
 const pathLookInterval = 100
 /** How long what follows from time alone may wait, in milliseconds. */
@@ -591,11 +592,15 @@ export class QuorateNode {
   /** What nodes tell of their links when they are here: more of them than the configuration began with, or other ones. */
   private linksChanged(): void {
     if (this.membership.isEmpty || this.partAt !== Number.POSITIVE_INFINITY) return
-    const now = this.reachable(this.membership.places)
+    const { places } = this.membership
+    if (this.linksSeen.index === this.state.appliedIndex && this.linksSeen.places === places) return
+    this.linksSeen = { index: this.state.appliedIndex, places }
+    const now = this.reachable(places)
     if ([...now].every(([node, links]) => sameAddresses(links, this.peersNow.get(node)))) return
     this.peersNow = now
     this.io.peers.setPeers(now)
   }
+  private linksSeen: { readonly index: LogIndex; readonly places?: Membership['places'] } = { index: logIndex(0) }
   private partAt = Number.POSITIVE_INFINITY
 
   private warnIfRemoved(configuration: Configuration): void {
@@ -661,23 +666,24 @@ export class QuorateNode {
   // Entries.
 
   private applyEntry(entry: LogEntry): void {
-    const applied = entry.kind === 'command' ? this.applyCommand(entry) : undefined
-    this.state.commit(entry.index, applied?.changes ?? [])
+    const envelope = entry.kind === 'command' ? (decode(entry.data) as Envelope) : undefined
+    const applied = envelope === undefined ? undefined : this.applyCommand(entry, envelope)
+    this.state.commit(entry.index, applied?.changes ?? noChanges)
     if (entry.term > this.applied.term) this.requests.termApplied(entry.term)
     const configuration = entry.kind === 'configuration' ? this.raft.configurationAt(entry.index) : this.applied.configuration
     this.applied = { index: entry.index, term: entry.term, configuration }
-    for (const change of applied?.changes ?? []) {
+    for (const change of applied?.changes ?? noChanges) {
       this.batch.changes.push(change)
       if (change.table === 'settings') this.settingsChanged()
     }
-    this.batch.events.push(...(applied?.events ?? []))
+    if (applied !== undefined && applied.events.length > 0) this.batch.events.push(...applied.events)
     const waiting = this.accepted.get(entry.index)
-    this.accepted.delete(entry.index)
-    if (applied === undefined) {
+    if (waiting !== undefined) this.accepted.delete(entry.index)
+    if (envelope === undefined || applied === undefined) {
       if (waiting !== undefined) this.proposalReturned(waiting)
       return
     }
-    const { requestId, command } = applied.envelope
+    const { requestId, command } = envelope
     // Every member ends a batch here, so that all know the sum of the state at this index.
     if (command.kind === 'mark-state') this.finishBatch()
     // Another leader's entry stands where this node's proposal stood: that one is lost.
@@ -685,13 +691,12 @@ export class QuorateNode {
     this.requests.endProposal(requestId, { ok: true, value: applied.result })
   }
 
-  private applyCommand(entry: LogEntry): Applied & { readonly envelope: Envelope } {
-    const envelope = decode(entry.data) as Envelope
-    const applied = apply(this.state, { index: entry.index, term: entry.term }, envelope)
+  private applyCommand(entry: LogEntry, envelope: Envelope): Applied {
+    const applied = apply(this.state, entry, envelope)
     const { fault } = applied
     if (fault !== undefined)
       this.io.log('error', `entry ${entry.index} (${envelope.command.kind}): ${fault instanceof Error ? fault.stack : String(fault)}`)
-    return { ...applied, envelope }
+    return applied
   }
 
   /** One atomic batch to the store for everything that one step applied. */
@@ -1259,10 +1264,14 @@ export class QuorateNode {
   }
 
   /** Only under a lease: whether a node has a case is then known here, and its devices are its arbiter's. */
+  private pathsSeen = logIndex(0)
+
   private watchPaths(now: Instant): void {
     // While there is a case, what is read of its node's devices is called off before the arbiter calls them.
-    if (now - this.lastPathLook < pathLookInterval && openCases(this.state).length === 0) return
+    const isNews = this.pathsSeen !== this.state.appliedIndex && openCases(this.state).length > 0
+    if (now - this.lastPathLook < pathLookInterval && !isNews) return
     this.lastPathLook = now
+    this.pathsSeen = this.state.appliedIndex
     const { verifyInterval, condemned } = this.settings
     const nodes = nodesOf(this.state).filter(({ name }) => name !== this.self.node)
     const effects = this.pathWatch.step({

@@ -40,7 +40,7 @@ const expiriesPerEntry = 8
 
 export function apply(state: Reader, place: { readonly index: LogIndex; readonly term: Term }, envelope: Envelope): Applied {
   const kept = envelope.fingerprint === undefined ? undefined : state.get('requests', `id/${envelope.requestId}`)
-  const context = new Context(state, { ...place, at: envelope.at, wall: envelope.wall })
+  const context = new Context(state, { index: place.index, term: place.term, at: envelope.at, wall: envelope.wall })
   const faults: unknown[] = []
   const result = kept === undefined ? attempt(context, envelope.command, faults) : repeated(context, kept, envelope)
   if (changesConfiguration(context)) context.putMeta({ ...context.meta, configRevision: context.index })

@@ -178,7 +178,9 @@ export class Detector {
 
   /** Nodes of which some port has refused since they were heard last. */
   refusing(): readonly NodeId[] {
-    return [...this.watched].flatMap(([node, { refusals }]) => (refusals.size > 0 ? [node] : []))
+    const found: NodeId[] = []
+    for (const [node, { refusals }] of this.watched) if (refusals.size > 0) found.push(node)
+    return found
   }
 
   /** This port of it has refused since it was heard or answered last. */
