@@ -65,7 +65,8 @@ export async function runGuardian(config: GuardianConfig, log: (text: string) =>
   )
   const links = guardian.addresses.map((host) => ({ host, port: guardian.port }))
   const answers = new Answers({ node, secret, links, log }, (query, from) => {
-    post(look.now(true))
+    // Only what a case may rest on is read anew.
+    if (query.groups !== undefined) post(look.now(true))
     post({ kind: 'queried', query, from })
   })
   const connections = new Set<LocalConnection>()

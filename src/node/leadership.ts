@@ -134,7 +134,7 @@ export class Leadership {
   /** Its guardian's port refuses too, or it does not. */
   peerEnded(node: NodeId): void {
     if (openCaseOf(this.state, node) === undefined)
-      this.askGuardian({ kind: 'ask-guardian', node, caseId: null, nonce: null, groups: [] }, this.io.clock.now())
+      this.askGuardian({ kind: 'ask-guardian', node, caseId: null, nonce: null, groups: [] }, this.io.clock.now(), true)
   }
 
   /** Silent, and held by the word of their guardians. */
@@ -202,6 +202,8 @@ export class Leadership {
 
   /** What every guardian says is known before anybody is silent, and whether its port refuses is then known at once. */
   private keepAsking(now: Instant): void {
+    for (const name of this.presence.detector.refusing())
+      if (this.presence.detector.silence(name, now) < this.doors.settings().condemned) this.peerEnded(name)
     if (now - this.askedAll < guardianInterval) return
     this.askedAll = now
     for (const { name } of nodesOf(this.state))
@@ -300,7 +302,11 @@ export class Leadership {
     if (row !== undefined && outcome.ok && row.stage !== 'CONDEMNED') this.presence.giver?.resume(row.node, row.boot)
   }
 
-  private askGuardian({ node, caseId, nonce, groups }: Extract<Conduct, { kind: 'ask-guardian' }>, now: Instant): void {
+  private askGuardian(
+    { node, caseId, nonce, groups }: Extract<Conduct, { kind: 'ask-guardian' }>,
+    now: Instant,
+    isSuspect = this.presence.detector.hasRefused(node),
+  ): void {
     const address = this.state.get('nodes', node)?.guardian
     const before = this.asked.get(node)
     const wanted = nonce ?? (before === undefined || this.state.get('cases', caseId ?? '') !== undefined ? this.io.freshId() : before.nonce)
@@ -312,7 +318,7 @@ export class Leadership {
     const next = from + statementGroups < groups.length ? from + statementGroups : 0
     this.asked.set(node, { nonce: wanted, at: now, part: next })
     const query: GuardianQuery = { kind: 'guardian-query', nonce: wanted, ...(caseId === null ? {} : { caseId, groups: part }) }
-    this.io.datagrams.send(0, address, query)
+    this.io.datagrams.send(0, address, query, isSuspect)
   }
 
   /** A new leader waits until every node had time to be heard before it judges groups. */

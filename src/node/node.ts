@@ -53,6 +53,7 @@ import {
   forwardTermLevel,
   type Guard,
   heldBy,
+  holdsToken,
   isQuorumWithout,
   levelInForce,
   levelOf,
@@ -175,6 +176,7 @@ export class QuorateNode {
   private pathQuestions: { readonly node: NodeId; readonly asked: Instant; readonly answer: (reports: readonly PathReport[]) => void }[] =
     []
   private lastPathLook = Number.NEGATIVE_INFINITY
+  private pathsSeen = logIndex(0)
   private readonly requests = new Requests()
   private leadership: Leadership | undefined
   private readonly inbox: (() => void)[] = []
@@ -285,7 +287,8 @@ export class QuorateNode {
       if (this.leadership === undefined) this.presence.askWhoIsThere(node, this.state)
       else this.leadership.peerEnded(node)
       // Its other links are not dialled: a heartbeat asks them.
-      if (this.self.links.length > 1 && !this.isUnguarded(this.io.clock.now()))
+      const links = this.state.get('nodes', node)?.links.length ?? 1
+      if (links > 1 && !this.isUnguarded(this.io.clock.now()))
         this.presence.send(this.state, this.settings, this.raft.status.appliedIndex, true)
     })
   }
@@ -1103,8 +1106,19 @@ export class QuorateNode {
       mayAct: this.mayActNow(reading),
       now: this.io.clock.now(),
       reading,
+      isClear: () => this.isClear(),
       challengeTime: condemned - challenge,
     }
+  }
+
+  /** By its monitors and by its guardian nothing is here, or may be, under a token that this boot does not hold. */
+  private isClear(): boolean {
+    const { state, guardianState } = this
+    const { node, boot } = this.self
+    if (guardianState === undefined || this.agent.keepsUngranted(state, node, boot)) return false
+    return Object.entries(guardianState.open).every(([name, token]) =>
+      holdsToken(state.get('groups', name as GroupName), node, boot, token),
+    )
   }
 
   private performDisks(effects: readonly DiskEffect[]): void {
@@ -1264,8 +1278,6 @@ export class QuorateNode {
   }
 
   /** Only under a lease: whether a node has a case is then known here, and its devices are its arbiter's. */
-  private pathsSeen = logIndex(0)
-
   private watchPaths(now: Instant): void {
     // While there is a case, what is read of its node's devices is called off before the arbiter calls them.
     const isNews = this.pathsSeen !== this.state.appliedIndex && openCases(this.state).length > 0
@@ -1560,7 +1572,7 @@ export class QuorateNode {
         if ((message as Renewed).boot === this.self.boot) this.renewed(message as Renewed)
         return
       case 'guardian-answer':
-        this.presence.guardianAnswers((message as GuardianAnswer).node, this.state)
+        this.presence.guardianAnswers((message as GuardianAnswer).node, (message as GuardianAnswer).boot, this.state)
         this.leadership?.guardianAnswered((message as GuardianAnswer).node, message as GuardianAnswer)
         this.changed = true
         return

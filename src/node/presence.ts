@@ -20,8 +20,8 @@ interface Unanswered {
   readonly link: number
 }
 
-/** Whether a node's guardian is there is asked no more often. Milliseconds. */
-const askedAgainAfter = 20
+/** A guardian that has not answered in this boot is asked again after that. Milliseconds. */
+const askedAgainAfter = 1_000
 
 export class Presence {
   readonly detector: Detector
@@ -61,6 +61,7 @@ export class Presence {
   setPlaces(places: ReadonlyMap<NodeId, Address | undefined>): void {
     this.places = places
     this.detector.watch([...places.keys()], this.io.clock.now())
+    for (const known of [this.asked, this.guardians]) for (const name of known.keys()) if (!places.has(name)) known.delete(name)
   }
 
   heardOutside(node: NodeId): void {
@@ -119,38 +120,71 @@ export class Presence {
     }
   }
 
-  /** A port answered that nobody listens there. */
+  /**
+   * A port answered that nobody listens there. Of a guardian that counts only where it has answered this node before, in this boot: its port
+   * may be closed to others.
+   */
   refused({ host, port }: Address, state: Reader): void {
     const name = portName({ host, port })
-    for (const node of nodesOf(state))
-      if (portsOf(state, node.name).includes(name)) this.detector.refused(node.name, name, this.io.clock.now())
+    for (const node of nodesOf(state)) {
+      if (!portsOf(state, node.name).includes(name)) continue
+      const isGuardian = node.guardian !== null && portName(node.guardian) === name
+      if (!isGuardian || this.hasAnswered(node.name, state)) this.detector.refused(node.name, name, this.io.clock.now())
+    }
   }
-
-  /**
-   * A daemon's port refuses: whether its guardian's does too is asked until that is known, by every node, for who leads next needs it at once.
-   * At first it may only be on its way out.
-   */
-  askWhoIsThere(name: NodeId, state: Reader): void {
-    const guardian = state.get('nodes', name)?.guardian
-    if (guardian === null || guardian === undefined || this.detector.portRefuses(name, portName(guardian))) return
-    const now = this.io.clock.now()
-    if (now - (this.askedWhoIsThere.get(name) ?? Number.NEGATIVE_INFINITY) < askedAgainAfter) return
-    this.askedWhoIsThere.set(name, now)
-    const query: GuardianQuery = { kind: 'guardian-query', nonce: this.io.freshId() }
-    this.io.datagrams.send(0, guardian, query)
-  }
-  private readonly askedWhoIsThere = new Map<NodeId, Instant>()
 
   /** The guardian of a node has answered: its port does not refuse. */
-  guardianAnswers(name: NodeId, state: Reader): void {
+  guardianAnswers(name: NodeId, boot: BootId, state: Reader): void {
+    this.guardians.set(name, { boot, at: this.io.clock.now() })
     const guardian = state.get('nodes', name)?.guardian
     if (guardian !== null && guardian !== undefined) this.detector.answers(name, portName(guardian))
   }
+  private readonly guardians = new Map<NodeId, { readonly boot: BootId; readonly at: Instant }>()
+
+  private hasAnswered(name: NodeId, state: Reader): boolean {
+    const boot = currentBoot(state, name)?.boot
+    return boot !== undefined && this.guardians.get(name)?.boot === boot
+  }
+
+  /**
+   * Every node asks a guardian once in each boot, and again where its daemon's port refuses: whether the guardian's does too is known to
+   * whoever leads next. At first it may only be on its way out, so that it is asked twice in the time of a heartbeat until something is known.
+   */
+  askGuardians(state: Reader, settings: Settings): void {
+    const now = this.io.clock.now()
+    // A leader asks of those in its own name, so that the answers count for what it decides.
+    const suspects = this.giver === undefined ? this.detector.refusing() : []
+    for (const [name] of this.places) {
+      const guardian = state.get('nodes', name)?.guardian
+      if (name === this.self.node || guardian === null || guardian === undefined) continue
+      const isSuspect = suspects.includes(name) && this.detector.silence(name, now) < settings.condemned
+      if (!isSuspect && this.hasAnswered(name, state)) continue
+      const asked = this.asked.get(name) ?? Number.NEGATIVE_INFINITY
+      const isKnown = this.detector.portRefuses(name, portName(guardian)) || (this.guardians.get(name)?.at ?? asked) > asked
+      const pause = isSuspect ? settings.heartbeatInterval / (isKnown ? 1 : 2) : askedAgainAfter
+      if (now - asked < pause) continue
+      this.askGuardian(name, guardian, now, isSuspect)
+    }
+  }
+
+  /** The connection with it has just ended. */
+  askWhoIsThere(name: NodeId, state: Reader): void {
+    const guardian = state.get('nodes', name)?.guardian
+    if (guardian !== null && guardian !== undefined) this.askGuardian(name, guardian, this.io.clock.now(), true)
+  }
+
+  private askGuardian(name: NodeId, guardian: Address, now: Instant, isSuspect: boolean): void {
+    this.asked.set(name, now)
+    const query: GuardianQuery = { kind: 'guardian-query', nonce: this.io.freshId() }
+    this.io.datagrams.send(0, guardian, query, isSuspect)
+  }
+  private readonly asked = new Map<NodeId, Instant>()
 
   /** Judges anew who is silent. */
   judge(now: Instant, settings: Settings, state: Reader) {
-    for (const name of this.detector.refusing()) if (this.detector.silence(name, now) < settings.condemned) this.askWhoIsThere(name, state)
-    return this.detector.tick(now, settings, (node) => portsOf(state, node))
+    this.askGuardians(state, settings)
+    // Whatever refuses datagrams between the two: with whom a stream stands, that one is there.
+    return this.detector.tick(now, settings, (node) => (this.io.peers.isConnected(node) ? [] : portsOf(state, node)))
   }
 
   /** A heartbeat came in. Answers with the boot of a ghost: one that was proved ended and has gone on showing itself since. */

@@ -224,9 +224,12 @@ describe('ocf:heartbeat:Stateful on three nodes', () => {
     await served('n1', 'n2')
   })
 
-  test('a type without roles is refused', async () => {
+  test('a type without roles, or that cannot migrate, is refused', async () => {
     const resources = { copy: { type: 'ocf:heartbeat:Dummy', promotable: true } }
     const { body } = await loopback.api('PUT', '/v1/groups/other', { mode: 'scalable', nodes: [...names], resources })
     assert.match(String(body.detail), /has no promote and no demote/)
+    const link = { link: { type: 'ocf:heartbeat:symlink', parameters: { link: '/tmp/one', target: '/tmp/other' } } }
+    const asked = await loopback.api('PUT', '/v1/groups/other', { mode: 'scalable', migrate: true, nodes: [...names], resources: link })
+    assert.match(String(asked.body.detail), /has no migrate_to and no migrate_from/)
   })
 })

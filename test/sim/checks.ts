@@ -15,6 +15,8 @@ import type { World } from './world.js'
 
 /** More changes of the lead than that in two seconds are no change of circumstances. */
 const electionsMax = 12
+/** A refusal is believed for as long as silence would take; then it is judged, proposed and committed. Milliseconds. */
+const refusalGrain = 300
 
 interface Log {
   readonly base: { readonly index: number }
@@ -260,8 +262,16 @@ export class Checks {
     const row = state.get('cases', id)
     const condemned = row?.timeline.findLast((line) => line.stage === 'CONDEMNED')
     if (row === undefined || condemned === undefined || row.trigger.startsWith('asked by')) return
-    if (condemned.detail.includes('all its ports refuse')) return // Nobody is left there who could answer.
     const { challenge, condemned: bound } = settingsOf(state)
+    if (condemned.detail.includes('all its ports refuse')) {
+      // Nobody is left there who could answer; one who came a moment ago may not have been heard yet.
+      const machine = this.world.machine(row.node)
+      if (machine?.bootId === row.boot && machine.attendedFor > bound + refusalGrain)
+        this.world.fail(
+          `${row.node} is condemned because all its ports refuse, and daemon and guardian have listened for ${machine.attendedFor} ms`,
+        )
+      return
+    }
     // By the leader's clock, in ticks of 10 ms; time without a leader does not count.
     if (condemned.at - row.openedAt < bound - challenge - 25) {
       this.world.fail(`${row.node} is condemned ${condemned.at - row.openedAt} ms after its challenge`)

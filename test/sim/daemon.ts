@@ -85,6 +85,7 @@ export class SimDaemon {
       return
     }
     this.listening = true
+    machine.daemonSince = machine.scheduler.now
     machine.world.network.daemonUp(this)
     this.guardianHeard = machine.clock.now()
     this.process.every(tickInterval, () => this.tick())
@@ -197,6 +198,7 @@ export class SimDaemon {
       store: this.checkedStore(),
       peers: {
         send: (to, frame) => network.frame(this, to, frame),
+        isConnected: (node) => network.isConnected(this, node),
         setIdentity: () => undefined,
         setPeers: () => undefined,
         avoid: () => undefined,

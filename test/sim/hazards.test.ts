@@ -534,6 +534,41 @@ describe('H35: a daemon that is kept waiting while its machine lives', () => {
     assert.notEqual(story.world.leader?.name, 'n2')
   })
 
+  const refusedAway = (story: Story) =>
+    story.cases.flatMap(({ timeline }) =>
+      timeline.filter(({ detail }) => detail.includes('all its ports refuse')).map(({ detail }) => detail),
+    )
+
+  test('by a filter that refuses datagrams for all of them, and lets streams pass: nobody is taken for gone', () => {
+    const story = new Story({ profile: 'fast' })
+    const { names, network } = story.world
+    story.world.run(2_000)
+    for (const from of names) for (const to of names) if (from !== to) network.rejectDatagrams(from, to)
+    story.world.run(8_000)
+    assert.deepEqual(refusedAway(story), [])
+    network.acceptDatagrams()
+    story.settled()
+    assert.deepEqual(refusedAway(story), [])
+  })
+
+  test('by a filter that refuses what is asked of guardians: a daemon that dies is no node that is gone', () => {
+    for (const [name, after] of ['n1', 'n2', 'n3'].flatMap((one) => [10, 150, 600].map((span) => [one, span] as const))) {
+      const story = new Story({ profile: 'fast' })
+      const { names, network } = story.world
+      for (const from of names) network.rejectDatagrams(from, name, 7401)
+      story.machine(name).reset('it comes anew behind the filter')
+      story.settled()
+      story.world.run(after)
+      const before = refusedAway(story)
+      for (let step = 0; step < 50; step++) {
+        story.machine(name).kill(story.machine(name).daemon?.process)
+        story.world.run(10)
+      }
+      story.world.run(2_000)
+      assert.deepEqual(refusedAway(story), before)
+    }
+  })
+
   test('is cut off at once where its guardian is silent too', () => {
     const story = new Story({ profile: 'fast' })
     for (const process of story.machine('n1').processes) process.pause()

@@ -76,6 +76,7 @@ export class Machine {
   device!: Device
   /** Since when, in true time, a guardian looks without interruption; infinity while none does. */
   guardianSince = Number.POSITIVE_INFINITY
+  daemonSince = Number.POSITIVE_INFINITY
   /** Calls to fence devices that monitors of this machine have under way. */
   readonly calls = new Set<{ kill(): void }>()
   private readonly cells = new Map<string, Cell>()
@@ -222,6 +223,12 @@ export class Machine {
   startMonitor(): Process {
     this.monitor = new SimMonitor(this)
     return this.monitor.process
+  }
+
+  /** For how long daemon and guardian have both been there, in milliseconds; 0 where one of them is not. */
+  get attendedFor(): number {
+    if (!this.powered || this.daemon?.process.alive !== true || this.guardian?.process.alive !== true) return 0
+    return Math.max(0, this.scheduler.now - Math.max(this.daemonSince, this.guardianSince))
   }
 
   startOwnMonitor(group: GroupName): Process {

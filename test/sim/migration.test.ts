@@ -83,6 +83,26 @@ describe('a move of what migrates', () => {
     )
   })
 
+  test('to a node that never becomes ready is given up after a minute, and it goes on where it is', () => {
+    const story = new Migrating()
+    const hangs = (span: number) => {
+      for (let step = 0; step < span / 10; step++) {
+        story.machine('n2').monitor?.process.pause()
+        story.world.run(10)
+      }
+    }
+    hangs(10)
+    story.world.must({ kind: 'move-group', group: vm, to: 'n2' as never, operation: 'op' })
+    hangs(50_000)
+    assert.deepEqual([story.migration?.step, story.operation('op')], ['asked', 'running'])
+    hangs(20_000)
+    assert.equal(story.operation('op'), 'failed')
+    assert.deepEqual(story.vmAt, ['n1'])
+    story.machine('n2').kill(story.machine('n2').monitor?.process)
+    story.settled()
+    assert.deepEqual([story.vmAt, story.migration], [['n1'], undefined])
+  })
+
   test('of a node that is to stand by goes by itself', () => {
     let migrated = 0
     for (let seed = 1; seed <= 8; seed++) {

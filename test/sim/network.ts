@@ -123,6 +123,12 @@ export class Network {
     return true
   }
 
+  /** A stream outlives what cuts it off, for a while, and not the daemon at its other end. */
+  isConnected(from: SimDaemon, to: NodeId): boolean {
+    const target = this.world.machine(to)?.daemon
+    return target?.process.alive === true && target.listening && target !== from
+  }
+
   private stall(link: Link, send: () => void): void {
     if (link.cut === 'holds' && link.held.length < heldMax) link.held.push(send)
   }
@@ -133,10 +139,22 @@ export class Network {
   }
   private readonly filtered = new Set<string>()
 
+  /** A filter that answers for the machine itself that nobody listens at a port: datagrams to it do not pass; streams do. */
+  rejectDatagrams(from: string, to: string, port?: number): void {
+    this.rejected.push({ from, to, port })
+  }
+  private rejected: { readonly from: string; readonly to: string; readonly port: number | undefined }[] = []
+
+  acceptDatagrams(): void {
+    this.rejected = []
+  }
+
   datagram(from: SimDaemon, to: Address, message: unknown): void {
     const target = this.world.machine(to.host)
     if (target === undefined) return
     const sender = from.machine.name
+    if (this.rejected.some((one) => one.from === sender && one.to === to.host && (one.port ?? to.port) === to.port))
+      return this.portRefuses(from, target, to)
     if (kindOf(message) !== 'guardian-query' && this.filtered.has(`${sender} ${to.host}`)) return
     this.carry(sender, to.host, () => {
       if (kindOf(message) === 'guardian-query') {
@@ -205,7 +223,8 @@ export class Network {
     const { machine } = gone
     this.world.scheduler.after(pause === 50 ? this.random.next() * 3 : pause, () => {
       const { daemon } = this.world.machine(other) ?? {}
-      if (!machine.powered || machine.daemon?.listening === true || daemon === undefined) return
+      const isThere = machine.daemon?.process.alive === true && machine.daemon.listening
+      if (!machine.powered || isThere || daemon === undefined) return
       if (!this.isCut(machine.name, other) && !this.isCut(other, machine.name))
         daemon.process.now(() => {
           if (pause === 50) daemon.node?.peerEnded(machine.name)

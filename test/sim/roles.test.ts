@@ -49,12 +49,15 @@ describe('whoever waits for a group of several', () => {
     ['its node goes into maintenance', { kind: 'maintain-node', node: 'n3' as never, ...span }],
   ] as const
   for (const [what, command] of ends) {
-    test(`${what} while a copy is yet to be started: the wait ends, and says so`, () => {
+    test(`${what} while a copy is yet to be granted: the wait ends, and says so`, () => {
       const story = new Copies()
       const operation = () => story.world.leader?.daemon?.node?.state.get('operations', 'on')
       story.world.must({ kind: 'set-intent', group: db, intent: 'OFFLINE', operation: 'off' })
       story.world.until('all are down', () => story.copies().length === 0, 60_000)
+      // It has to look first whether the copy runs there, as it is defined now.
       story.machine('n3').monitor?.process.pause()
+      const { copy } = copiesOf(story.world.names).resources as Record<string, object>
+      story.put({ resources: { copy: { ...copy, parameters: { run: 'y' } } } as never })
       story.world.must({ kind: 'set-intent', group: db, intent: 'ONLINE', operation: 'on' })
       story.world.until('two run', () => story.copies().length >= 2 && story.primary.length === 1, 10_000)
       story.world.run(1_000)

@@ -107,12 +107,28 @@ export function policyOf(seed: number): FailurePolicy {
 }
 
 /** What the cluster asks a person for: a node on which a group could not be verified stopped is switched off and on. */
+/**
+ * A call of a slow device that nobody knew the outcome of has switched the node off after all, when somebody else had proved that it was off
+ * and its case was over.
+ */
+function switchOnAgain(world: World, name: NodeId): void {
+  const machine = world.machine(name)
+  if (machine === undefined || machine.powered) return
+  const cases = [...(world.leader?.daemon?.node?.state.rows('cases') ?? [])].map(([, row]) => row).filter(({ node }) => node === name)
+  if (cases.length === 0 || cases.some(({ stage }) => stage !== 'RECOVERED' && stage !== 'CLOSED')) return
+  const [last] = cases.sort((a, b) => b.openedAt - a.openedAt)
+  if (last?.attempts.some(({ action, state }) => action === 'off' && state === 'failed') !== true) return
+  world.trace.add('----', `a person switches ${name} on`)
+  machine.powerOn()
+}
+
 export function attendGroups(world: World): void {
   const stuck = new Map<string, number>()
   const look = () => {
     for (const { name, bootId } of world.machines) {
       const boot = world.leader?.daemon?.node?.state.get('boots', `${name}/${bootId}`)
       if (boot?.proof?.kind === 'storage') world.machine(name)?.reset('a person starts it anew: it was cut off from its storage')
+      switchOnAgain(world, name)
     }
     for (const [, group] of world.leader?.daemon?.node?.state.rows('groups') ?? []) {
       const unknown = group.proof === null && group.holder?.report.state === 'UNKNOWN'

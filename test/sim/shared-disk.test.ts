@@ -172,6 +172,7 @@ describe('groups that live on a shared disk', () => {
   })
   const where = (story: Story): string[] => story.world.truth.where('data').map((one) => one.name)
   const data = (story: Story) => story.world.leader?.daemon?.node?.state.get('groups', 'data' as never)
+  const stateOf = (story: Story, boot: string) => story.world.leader?.daemon?.node?.state.get('boots', `n1/${boot}`)
   const moved = (story: Story) =>
     story.world.until('data runs elsewhere', () => where(story).length === 1 && where(story)[0] !== 'n1', 30_000)
 
@@ -344,6 +345,22 @@ describe('groups that live on a shared disk', () => {
     story.settled()
     assert.ok(readyOn(story))
     assert.equal(story.cases.length, 0)
+  })
+
+  test('a node sleeps while its storage is cut off, and what woke with it ends slowly: its key comes back only then', () => {
+    const { story } = stored(onlyStorage, { keepWeb: true })
+    const n1 = story.machine('n1')
+    for (const process of n1.processes) process.pause()
+    moved(story)
+    n1.behaviour('data' as never).stopMs = 4_000
+    for (const process of n1.processes) process.resume()
+    const isLeft = () => n1.cell('data' as never, 'app' as never).service !== undefined
+    story.world.until('n1 is let in again', () => stateOf(story, n1.bootId)?.state === 'live', 30_000)
+    story.world.run(1_000)
+    assert.deepEqual([isLeft(), stateOf(story, n1.bootId)?.disks?.[d1]?.ready], [true, false])
+    story.world.until('its key stands again', () => readyOn(story), 30_000)
+    assert.deepEqual([isLeft(), n1.boots], [false, 1])
+    story.settled()
   })
 
   test('a node that registered again while it holds a group there would undo the proof: a second copy is found', () => {

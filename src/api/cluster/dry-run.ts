@@ -4,7 +4,7 @@
  * Each step assumes that what the one before asked for went well: probes find nothing, stops are reported, starts succeed.
  */
 import { createHash } from 'node:crypto'
-import { type LogIndex, type LogTime, logIndex, type ResourceName, type Term } from '../../base/index.js'
+import { type GroupName, type LogIndex, type LogTime, logIndex, type ResourceName, type Term } from '../../base/index.js'
 import {
   bootKey,
   type ClusterState,
@@ -15,13 +15,14 @@ import {
   mayStillRun,
   nodesOf,
   type PlannedDecision,
+  partRows,
   probedSince,
   tryApply,
 } from '../../core/cluster/index.js'
 import { decide, type Liveness, plannerVersion } from '../../core/planner/index.js'
 import { refusal } from '../http/problem.js'
 import type { Answer, Call } from '../http/route.js'
-import { presentForgotten } from '../present/failures.js'
+import { presentForgotten, presentPoison } from '../present/failures.js'
 import type { Access } from './access.js'
 import { estimatedLogTime, livenessOf, read } from './reading.js'
 
@@ -49,9 +50,20 @@ export async function dryRun(access: Access, call: Call, command: Command): Prom
   const view = await read(access, call, { withLeaderView: true })
   const { value, events, steps } = tryOut(view.state, command, livenessOf(view.leaderView), estimatedLogTime(view.node))
   const { operation: _none, ...shown } = value
-  const group = command.kind === 'clear-group' ? view.state.get('groups', command.group) : undefined
-  const forgets = group === undefined ? {} : { forgets: presentForgotten(group, estimatedLogTime(view.node)) }
+  const forgotten = command.kind === 'clear-group' ? forgottenOf(view.state, command.group, estimatedLogTime(view.node)) : undefined
+  const forgets = forgotten === undefined ? {} : { forgets: forgotten }
   return { status: 200, body: { dryRun: true, ...view.age, result: shown, ...forgets, events, plan: steps } }
+}
+
+/** Of a group that runs on several nodes what the whole rests for, and each of its parts by name. */
+function forgottenOf(state: ClusterState, name: GroupName, at: LogTime): Readonly<Record<string, unknown>> | undefined {
+  const whole = state.get('scalables', name)
+  if (whole !== undefined) {
+    const parts = partRows(state, name).map((part) => [part.name, presentForgotten(part, at)] as const)
+    return { poison: presentPoison(whole, at), parts: Object.fromEntries(parts) }
+  }
+  const group = state.get('groups', name)
+  return group === undefined ? undefined : presentForgotten(group, at)
 }
 
 /** Errors: whatever the state machine says of the command. */

@@ -4,8 +4,8 @@ import { type AnyDefinition, type GroupRow, groupsOf, type ResourceDefinition, r
 import {
   builtInTypes,
   checkDepthAndLimits,
+  checkOcfActions,
   checkOcfParameters,
-  checkOcfRoles,
   checkResourceParameters,
   clashingParameters,
   isSystemd,
@@ -66,7 +66,7 @@ export class ResourceTypes {
     return [...warnings, ...(await this.clashesElsewhere(group, named))]
   }
 
-  private async checkResource([name, resource]: Named, { nodes }: AnyDefinition, lenient: boolean): Promise<readonly string[]> {
+  private async checkResource([name, resource]: Named, definition: AnyDefinition, lenient: boolean): Promise<readonly string[]> {
     const { type, parameters } = resource
     const problems = checkResourceParameters(type, parameters)
     const warnings: string[] = []
@@ -75,9 +75,10 @@ export class ResourceTypes {
       if (this.daemon.agents.isInstalled(type)) {
         const metadata = await this.daemon.agents.metadata(type)
         problems.push(...checkOcfParameters(metadata, parameters))
-        if (resource.promotable === true) problems.push(...checkOcfRoles(type, metadata))
+        if (resource.promotable === true) problems.push(...checkOcfActions(type, metadata, 'promotable'))
+        if (definition.mode === 'scalable' && definition.migrate === true) problems.push(...checkOcfActions(type, metadata, 'migrate'))
         warnings.push(...ocfParameterWarnings(metadata, parameters).map((text) => `resource "${name}": ${text}`))
-      } else if (!lenient && nodes.includes(node)) problems.push(this.notInstalled(type))
+      } else if (!lenient && definition.nodes.includes(node)) problems.push(this.notInstalled(type))
       else if (lenient) warnings.push(`resource "${name}": ${type} is not installed on ${node}, so its parameters were not checked`)
     }
     if (problems.length === 0) problems.push(...checkDepthAndLimits(resource))

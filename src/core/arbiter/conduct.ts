@@ -83,6 +83,9 @@ export type Conduct =
 
 /** How long a node that was switched off waits for its services to be up elsewhere before it is switched on. Milliseconds. */
 const servicesFirst = 2_000
+/** How often a node is switched on again where that fails, and how much longer each time until the next try. Milliseconds. */
+const onTriesMax = 3
+const onPause = 2_000
 const retryPauses = [0, 1_000, 2_000, 5_000, 10_000, 30_000] as const
 
 export function conduct(view: ConductView): readonly Conduct[] {
@@ -311,7 +314,7 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
     byOperator ||
     (stage === 'CONDEMNED' && (view.detector.refuses(row.node) || waited >= view.settings.condemned - view.settings.challenge))
   if (!due || !mayBeCondemned(view, row) || !isQuorumWithout(view.state, row.node, view.answering)) return wanted
-  const attempt = levelsLeft(view, node, row).length > 0 && mayBegin(view, row) ? attemptOrder(view, node, row, 'off') : null
+  const attempt = levelsLeft(view, node, row).length > 0 && mayBegin(view, row) ? (attemptOrder(view, node, row, 'off') ?? null) : null
   const reason = byOperator
     ? row.trigger
     : `silent for ${Math.round(view.detector.silence(row.node, view.now))} ms, ${view.detector.refuses(row.node) ? 'all its ports refuse' : 'no answer to the challenge'}`
@@ -347,6 +350,8 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
   const wanted: Conduct[] = [{ kind: 'withhold', node: row.node, boot: row.boot }, askInCase(view, row)]
   const statement = guardianStatement(view, row)
   if (statement !== undefined) wanted.push(statement)
+  // A leader that is condemned itself is renewed no more: it calls no device, and others conduct its case better.
+  if (row.node === view.self) wanted.push(...leaveLead(view))
   const open = row.attempts.find((attempt) => attempt.state === 'open')
   const boot = bootsOf(view.state, row.node).find((candidate) => candidate.boot === row.boot)
   const replaced = currentBoot(view.state, row.node)?.boot !== row.boot
@@ -372,13 +377,13 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
     return wanted
   }
   const mayCall = pauseOver(view, row) && mayBegin(view, row) && isQuorumWithout(view.state, row.node, view.answering)
-  if (!replaced && levelsLeft(view, node, row).length > 0 && mayCall) {
+  const attempt = !replaced && levelsLeft(view, node, row).length > 0 && mayCall ? attemptOrder(view, node, row, 'off') : undefined
+  if (attempt !== undefined)
     wanted.push({
       kind: 'propose',
       key: `case/${row.node}`,
-      command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'off'), answering: view.answering },
+      command: { kind: 'attempt', caseId: row.id, attempt, answering: view.answering },
     })
-  }
   return wanted
 }
 
@@ -430,7 +435,8 @@ function watchAttempt(view: ConductView, row: CaseRow, open: Attempt): readonly 
   })
   const arbiterBoot = bootsOf(view.state, open.arbiter).find((boot) => boot.boot === open.arbiterBoot)
   const arbiterCase = openCaseOf(view.state, open.arbiter)
-  if (open.arbiter === view.self || (arbiterCase === undefined && view.detector.stage(open.arbiter) !== 'CONDEMNED')) return []
+  // One without a case does what it was told, or is suspected first. This leader too, unless it is condemned and has no lease to call within.
+  if (arbiterCase === undefined && (open.arbiter === view.self || view.detector.stage(open.arbiter) !== 'CONDEMNED')) return []
   if (arbiterBoot === undefined) return []
   // Only what ends a kernel ends its calls; a guardian's or a lease's proof leaves the machine running.
   const { proof } = arbiterBoot
@@ -444,7 +450,8 @@ function watchAttempt(view: ConductView, row: CaseRow, open: Attempt): readonly 
     : []
 }
 
-function attemptOrder(view: ConductView, node: NodeRow, row: CaseRow, action: 'off' | 'on'): AttemptOrder {
+/** Undefined where nobody could carry it out now. */
+function attemptOrder(view: ConductView, node: NodeRow, row: CaseRow, action: 'off' | 'on'): AttemptOrder | undefined {
   const offs = row.attempts.filter((attempt) => attempt.action === 'off').length
   const left = levelsLeft(view, node, row)
   const level = action === 'on' ? (row.attempts.findLast(isSwitchedOff)?.level ?? 0) : (left[offs % Math.max(1, left.length)] ?? 0)
@@ -453,6 +460,7 @@ function attemptOrder(view: ConductView, node: NodeRow, row: CaseRow, action: 'o
   const again = last === undefined || last.state === 'confirmed'
   const fit = view.detector.stage(row.arbiter) === 'HEALTHY' && currentBoot(view.state, row.arbiter)?.state === 'live'
   const arbiter = again && fit ? row.arbiter : chooseArbiter(view, node.name, last?.arbiter)
+  if (currentBoot(view.state, arbiter)?.state !== 'live') return undefined
   return { number: row.attempts.length + 1, level, arbiter, action }
 }
 
@@ -489,8 +497,9 @@ function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduc
     return watchAttempt(view, row, row.attempts.find((attempt) => attempt.state === 'open') as Attempt)
   // Another proof may have come before the device's answer: what was switched off is switched on all the same.
   const turnedOff = row.attempts.some(isSwitchedOff)
-  // What failed is told; what an arbiter took along when it was lost is another's to do.
-  const turnedOn = row.attempts.some((attempt) => attempt.action === 'on' && attempt.state !== 'abandoned')
+  // What fails is tried again by others, a few times, then told; what an arbiter took along when it was lost does not count.
+  const ons = row.attempts.filter((attempt) => attempt.action === 'on' && attempt.state !== 'abandoned')
+  const turnedOn = ons.length >= onTriesMax || ons.some(({ state }) => state === 'confirmed')
   const waiting = row.groups.filter((name) => {
     const group = view.state.get('groups', name)
     if (group === undefined || group.intent !== 'ONLINE' || group.waitingFor !== null) return false
@@ -499,14 +508,11 @@ function proved(view: ConductView, node: NodeRow, row: CaseRow): readonly Conduc
   })
   if (turnedOff && node.fencing.then === 'on' && !turnedOn && currentBoot(view.state, row.node)?.boot === row.boot) {
     // Its services first: the same monitor may have to start them and to call the device.
-    if (waiting.length > 0 && view.now - (view.attemptEndedAt.get(row.id) ?? view.since) < servicesFirst) return []
-    return [
-      {
-        kind: 'propose',
-        key: `case/${row.node}`,
-        command: { kind: 'attempt', caseId: row.id, attempt: attemptOrder(view, node, row, 'on'), answering: view.answering },
-      },
-    ]
+    const since = view.now - (view.attemptEndedAt.get(row.id) ?? view.since)
+    if ((waiting.length > 0 && since < servicesFirst) || since < ons.length * onPause) return []
+    const attempt = attemptOrder(view, node, row, 'on')
+    const command: Command | undefined = attempt && { kind: 'attempt', caseId: row.id, attempt, answering: view.answering }
+    return command === undefined ? [] : [{ kind: 'propose', key: `case/${row.node}`, command }]
   }
   // A node that is back may be lost again: its next case must not wait for this one's end.
   const isBack = currentBoot(view.state, row.node)?.state === 'live'

@@ -53,7 +53,7 @@ function beginMigration(context: Context, row: ScalableRow, source: HeldGroup, t
   const { node: from, token } = source.holder
   context.draft.put('scalables', row.name, {
     ...row,
-    migration: { number: context.index, from, to, source: token, target: null, operation, step: 'asked' },
+    migration: { number: context.index, at: context.at, from, to, source: token, target: null, operation, step: 'asked' },
   })
   context.event('group.migration', row.name, `${row.name} is to go from ${from} to ${to} while it runs`, { from, to, operation })
 }

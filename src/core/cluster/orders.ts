@@ -1,4 +1,5 @@
 /** What a holder is told to do. Numbered: each order replaces the one before. */
+import type { BootId, NodeId, Token } from '../../base/index.js'
 import type { Context } from './context.js'
 import type { GroupRow, Holder } from './rows.js'
 
@@ -7,6 +8,13 @@ export type HeldGroup = GroupRow & { readonly holder: Holder }
 /** Whether the holder's token is still open: it may act, or may have acted without our knowing. */
 export function mayStillRun(group: GroupRow): group is HeldGroup {
   return group.holder !== null && group.proof === null
+}
+
+/** The group's token in force is this one, of this boot. */
+export function holdsToken(group: GroupRow | undefined, node: NodeId, boot: BootId, token: Token): boolean {
+  if (group === undefined || !mayStillRun(group)) return false
+  const { holder } = group
+  return holder.node === node && holder.boot === boot && holder.token === token
 }
 
 /** What it was told of restarts, looks and probes stays so unless `more` says otherwise. */

@@ -353,6 +353,8 @@ export interface Migrated {
 /** Of the one instance of a group, while it runs. Numbered by the entry that began it. */
 export interface Migration {
   readonly number: LogIndex
+  /** When it was asked for. */
+  readonly at: LogTime
   readonly from: NodeId
   readonly to: NodeId
   /** The tokens of both; that of the node that it goes to once it has one. */

@@ -51,10 +51,15 @@ function upAsItCan(context: Context, row: ScalableRow, parts: readonly GroupRow[
 
 /** What the planner has said of an instance that does not run; undefined where that may be over in a moment. */
 function whyDown(context: Context, instance: GroupRow): string | undefined {
+  // What it was told already goes on.
+  if (mayStillRun(instance) && instance.holder.order.wanted === 'run' && ['GRANTED', 'STARTING'].includes(instance.holder.report.state))
+    return undefined
   const [freeze] = freezesOf(context.draft, instance)
   if (freeze !== undefined) return `${freeze.node === undefined ? 'it is frozen' : `${freeze.node} is in maintenance`} by ${freeze.owner}`
-  if (instance.waitingFor === null) return undefined
   const [node] = instance.definition.nodes
+  const { maintenance } = context.draft.get('nodes', node ?? '') ?? {}
+  if (maintenance !== undefined) return `${node} is in maintenance by ${maintenance.owner}`
+  if (instance.waitingFor === null) return undefined
   const boot = node === undefined ? undefined : context.currentBoot(node)
   const isLooking = !mayStillRun(instance) && boot?.state === 'live' && !hasLooked(context.draft, instance, boot)
   return isLooking ? undefined : instance.waitingFor

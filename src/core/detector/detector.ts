@@ -27,8 +27,11 @@ interface Watched {
   missed: number
   /** Ports of the node at which nobody listens, as its own machine says, and when it said so last. */
   readonly refusals: Map<string, number>
-  /** Ports that refused while the node lived: what stands between answers for them, and says nothing of the node. */
-  readonly lies: Set<string>
+  /**
+   * Ports that refused while the node lived: what stands between answers for them, and says nothing of the node. Once is not enough, for a
+   * heartbeat may have been on its way longer than the refusal.
+   */
+  readonly lies: Map<string, 'once' | 'again'>
   /** The life of its daemon that was heard last. */
   session: string | undefined
   /** All of them, and not only for a moment. */
@@ -117,7 +120,7 @@ export class Detector {
           links: new Map(Array.from({ length: this.linkCount }, (_, link) => [link, freshLink(now)])),
           missed: 0,
           refusals: new Map(),
-          lies: new Set(),
+          lies: new Map(),
           session: undefined,
           refuses: false,
           since: now,
@@ -135,7 +138,8 @@ export class Detector {
     watched.heard = true
     watched.reached = now
     // The same daemon was there all the time: whoever said that nobody listens did not know.
-    if (watched.session === session) for (const port of watched.refusals.keys()) watched.lies.add(port)
+    if (watched.session === session)
+      for (const port of watched.refusals.keys()) watched.lies.set(port, watched.lies.has(port) ? 'again' : 'once')
     else watched.lies.clear()
     if (watched.session !== session) for (const one of watched.links.values()) one.seq = undefined
     watched.session = session
@@ -162,12 +166,13 @@ export class Detector {
   /** A port of the node answered that nobody listens there: its machine is up, and what was there has ended. */
   refused(node: NodeId, port: string, now: Instant): void {
     const watched = this.watched.get(node)
-    if (watched !== undefined && !watched.lies.has(port)) watched.refusals.set(port, now)
+    if (watched !== undefined && watched.lies.get(port) !== 'again') watched.refusals.set(port, now)
   }
 
   /** Somebody answers at the port after all. */
   answers(node: NodeId, port: string): void {
     const watched = this.watched.get(node)
+    watched?.lies.delete(port)
     if (watched?.refusals.delete(port) === true) watched.refuses = false
   }
 
@@ -318,7 +323,7 @@ function missedAfter(settings: Settings): number {
 
 /**
  * What a port said is news until silence alone would condemn. Not for less: a machine says it rarely (Linux to each destination six times,
- * then once a second), and a port that is in use again answers, or its node is heard.
+ * then once a second). A port that is in use again is connected with, or answers, or its node is heard.
  */
 function allRefuse(ports: readonly string[], refusals: ReadonlyMap<string, number>, now: Instant, settings: Settings): boolean {
   const newsFrom = now - settings.condemned

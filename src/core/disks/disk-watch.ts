@@ -5,7 +5,8 @@
  * One request at a time for each disk; what is asked next follows from what is known then. Pure: the caller brings the time and
  * has the requests carried out.
  *
- * Invariant (P1): on a disk of use `storage` a node registers only while it holds nothing there. Its key, once gone, comes back
+ * Invariant (P1): on a disk of use `storage` a node registers only while it holds nothing there, and nothing runs on it that it does not
+ * hold: what lost its token by a `storage` proof may still be there, stopped or asleep, and would write again. Its key, once gone, comes back
  * under no token that was open when it went, so that a key that was taken away stays away as long as it matters: nothing that
  * the disk or this process does late can undo a `storage` proof.
  */
@@ -48,6 +49,8 @@ export interface DiskView {
   readonly now: Instant
   /** For the outcome of calls. */
   readonly reading: BootInstant
+  /** Nothing runs here, or may, under a token that this boot does not hold. */
+  readonly isClear: () => boolean
   /** Between CHALLENGE and CONDEMNED a key has to come back and be seen. Milliseconds. */
   readonly challengeTime: number
 }
@@ -343,9 +346,10 @@ export class DiskWatch {
     if (openCaseOf(view.state, view.self) !== undefined) return false
     const told = boot.disks?.[name]
     if (told?.ready === true && told.place === place) return false
-    return !groupsOf(view.state).some(
+    const holds = groupsOf(view.state).some(
       (group) => mayStillRun(group) && group.holder.node === view.self && group.holder.pinned.storage === name,
     )
+    return !holds && view.isClear()
   }
 
   private nextChallenge(disk: Watched): Challenge | undefined {

@@ -120,11 +120,13 @@ function withSpan(key: 'timeout' | 'interval', text: string | undefined): { read
 
 type Parameters = ResourceDefinition['parameters']
 
-/** Of a promotable resource: what its agent lacks. */
-export function checkOcfRoles(type: string, { actions }: OcfMetadata): ParameterProblem[] {
-  const lacking = ['promote', 'demote'].filter((name) => !actions.some((action) => action.name === name))
+const actionsFor = { promotable: ['promote', 'demote'], migrate: ['migrate_to', 'migrate_from'] } as const
+
+/** What an agent lacks of the actions that a resource with two roles, or one that is to migrate, needs. */
+export function checkOcfActions(type: string, { actions }: OcfMetadata, wanted: keyof typeof actionsFor): ParameterProblem[] {
+  const lacking = actionsFor[wanted].filter((name) => !actions.some((action) => action.name === name))
   if (lacking.length === 0) return []
-  return [{ parameter: 'promotable', detail: `the agent ${type} has no ${lacking.join(' and no ')}`, fix: 'leave "promotable" out' }]
+  return [{ parameter: wanted, detail: `the agent ${type} has no ${lacking.join(' and no ')}`, fix: `leave "${wanted}" out` }]
 }
 
 /** Everything wrong with parameters for this agent. */

@@ -15,6 +15,7 @@ import {
   freezesOf,
   type GroupRow,
   groupsOf,
+  holdsToken,
   instanceName,
   isBeingSent,
   levelInForce,
@@ -68,6 +69,8 @@ export class NodeAgent {
   private wanted = ''
   private readonly sealed = new Map<GroupName, Token>()
   private readonly ordered = new Map<GroupName, { readonly what: string; readonly at: number }>()
+  /** The latest token under which a group was ordered to run here, until it is sealed. */
+  private readonly runs = new Map<GroupName, Token>()
   private readonly probes = new Map<
     string,
     { readonly at: number; readonly result: Extract<MonitorReport, { kind: 'probed' }> | undefined; answeredAt: number }
@@ -153,6 +156,20 @@ export class NodeAgent {
   private seal(group: GroupName, token: Token, from: GroupName | undefined): void {
     if (from === undefined ? this.own.has(group) : from !== group) return
     if ((this.sealed.get(group) ?? 0) < token) this.sealed.set(group, token)
+    if ((this.runs.get(group) ?? Number.POSITIVE_INFINITY) <= token) this.runs.delete(group)
+  }
+
+  /**
+   * Something may run here under a token that this boot does not hold any more: what a monitor keeps, or was ordered to begin in this
+   * daemon's life and has not sealed. A token that others have proved ended is sealed here only once its service has been seen to end.
+   */
+  keepsUngranted(state: Reader, self: NodeId, boot: BootId): boolean {
+    if (!this.monitorKnown || [...this.own.values()].includes(undefined)) return true
+    const isUngranted = (name: GroupName, token: Token): boolean =>
+      (this.sealed.get(name) ?? 0) < token && !holdsToken(state.get('groups', name), self, boot, token)
+    for (const [name, { token }] of this.reports) if (isUngranted(name, token)) return true
+    for (const [name, token] of this.runs) if (isUngranted(name, token)) return true
+    return false
   }
 
   step(view: NodeAgentView): readonly NodeAgentEffect[] {
@@ -262,6 +279,7 @@ export class NodeAgent {
     const before = this.ordered.get(group)
     if (before?.what === what && view.now - before.at < repeatAfter) return
     this.ordered.set(group, { what, at: view.now })
+    if (order.kind === 'run') this.runs.set(group, order.token)
     effects.push(to === undefined ? { kind: 'order', order } : { kind: 'order', order, to })
   }
 

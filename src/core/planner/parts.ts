@@ -45,8 +45,12 @@ function instancesOf(state: Reader, { name, definition }: ScalableRow): readonly
   return definition.nodes.flatMap((node) => state.get('groups', instanceName(name, node)) ?? [])
 }
 
+/** How long a migration waits for both nodes to be ready. Milliseconds. */
+const askedMax = 60_000
+
 /** What else a part is asked of: who lives, whether a node could take an instance, and why an instance is about to go down. */
 export interface PartsView {
+  readonly at: LogTime
   readonly isAlive: (node: NodeId) => boolean
   readonly mightRun: (instance: GroupRow) => boolean
   readonly leaves: (instance: GroupRow) => string | undefined
@@ -136,7 +140,10 @@ function migrationInput(
   const why = whyUnfit(state, group, other)
   if (why !== undefined) return { kind: 'refuse', to, why }
   const isReady = other.holder.report.state !== 'GRANTED' && view.isAlive(to)
-  return isReady && report.state === 'ONLINE' ? { kind: 'send', to } : { kind: 'asked' }
+  if (isReady && report.state === 'ONLINE') return { kind: 'send', to }
+  if (view.at - migration.at <= askedMax) return { kind: 'asked' }
+  const late = isReady ? `${whole.name} is ${report.state} on ${node}` : `${to} is not ready for it`
+  return { kind: 'refuse', to, why: `after ${askedMax / 1_000} s ${late}` }
 }
 
 /** Not once more where it has failed under this token. */

@@ -145,6 +145,7 @@ function poisonInput(view: PlannerView, group: GroupRow): Pick<GroupInput, 'pois
 
 function partOf(view: PlannerView, shared: Shared, group: GroupRow): Pick<GroupInput, 'part'> {
   const part = partInput(shared.parts, group, {
+    at: view.at,
     isAlive: (node) => isAlive(view, shared, node),
     mightRun: (instance) => mightRun(view, shared, instance),
     leaves: (instance) => leaves(view, shared, instance),

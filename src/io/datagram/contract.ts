@@ -9,7 +9,10 @@ export interface DatagramListener {
 }
 
 export interface Datagrams {
-  /** Sends from the local socket `link` (0 is the first link). Never throws on network errors. */
-  send(link: number, to: PeerAddress, message: unknown): void
+  /**
+   * Sends from the local socket `link` (0 is the first link). Never throws on network errors. Whether the port is open is asked too where
+   * nothing was heard from there lately, or where it is suspected not to be.
+   */
+  send(link: number, to: PeerAddress, message: unknown, isSuspect?: boolean): void
   close(): Promise<void>
 }

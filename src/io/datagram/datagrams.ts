@@ -78,7 +78,7 @@ class LinkDatagrams implements OpenedDatagrams {
     this.links = this.sockets.map((socket) => ({ host: socket.address().address, port: socket.address().port }))
   }
 
-  send(link: number, to: PeerAddress, message: unknown): void {
+  send(link: number, to: PeerAddress, message: unknown, isSuspect = false): void {
     const socket = this.sockets[link]
     invariant(socket !== undefined, 'a link exists', { link, links: this.sockets.length })
     if (this.closed) return
@@ -88,7 +88,7 @@ class LinkDatagrams implements OpenedDatagrams {
     socket.send(packet, to.port, to.host, (error) => {
       if (error !== null) this.counts.sendErrors++
     })
-    this.probes?.sentTo(this.links[link]?.host, to)
+    this.probes?.sentTo(this.links[link]?.host, to, isSuspect)
   }
 
   counters(): DatagramCounters {

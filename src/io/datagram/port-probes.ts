@@ -10,9 +10,9 @@ import { isIPv6 } from 'node:net'
 import type { PeerAddress } from '../peers/index.js'
 import { probePacket } from './packet.js'
 
-/** No destination is probed more often, and none that was heard within this time, unless something was sent to it since. Milliseconds. */
+/** No destination is probed more often, and none that was heard within this time, unless its sender suspects it. Milliseconds. */
 const probeInterval = 50
-/** Destinations kept; a further one is not probed. */
+/** Destinations kept; a further one takes the place of the first. */
 const destinationsMax = 64
 
 interface Destination {
@@ -22,8 +22,9 @@ interface Destination {
   /** Readings of the monotonic clock. */
   probed: number
   heard: number
-  /** Sends since it was heard. */
-  unanswered: number
+  /** Something waits for the socket to be ready. */
+  isWanted: boolean
+  isSuspect: boolean
 }
 
 export class PortProbes {
@@ -34,18 +35,18 @@ export class PortProbes {
     this.onUnreachable = onUnreachable
   }
 
-  /** `localHost` is the address of the link that was used. */
-  sentTo(localHost: string | undefined, to: PeerAddress): void {
+  /** `localHost` is the address of the link that was used; `isSuspect`: what it says now is wanted, however lately it was heard. */
+  sentTo(localHost: string | undefined, to: PeerAddress, isSuspect = false): void {
     const destination = this.destinations.get(name(to)) ?? this.open(localHost, to)
-    if (destination === undefined) return
-    destination.unanswered++
+    destination.isSuspect = isSuspect
+    destination.isWanted = !destination.ready
     if (destination.ready) this.probe(destination)
   }
 
   private probe(destination: Destination): void {
     const now = performance.now()
     if (now < destination.probed + probeInterval) return
-    if (destination.unanswered <= 1 && now < destination.heard + probeInterval) return
+    if (!destination.isSuspect && now < destination.heard + probeInterval) return
     destination.probed = now
     // The callback takes the error that is reported at once; the one that counts comes as an event.
     destination.socket.send(probePacket, () => undefined)
@@ -53,9 +54,15 @@ export class PortProbes {
 
   heardFrom(from: PeerAddress): void {
     const destination = this.destinations.get(name(from))
-    if (destination === undefined) return
-    destination.heard = performance.now()
-    destination.unanswered = 0
+    if (destination !== undefined) destination.heard = performance.now()
+  }
+
+  private dropOldest(): void {
+    for (const [key, { socket }] of this.destinations) {
+      this.destinations.delete(key)
+      socket.close()
+      return
+    }
   }
 
   close(): void {
@@ -63,10 +70,10 @@ export class PortProbes {
     this.destinations.clear()
   }
 
-  private open(localHost: string | undefined, to: PeerAddress): Destination | undefined {
-    if (this.destinations.size >= destinationsMax) return undefined
+  private open(localHost: string | undefined, to: PeerAddress): Destination {
+    if (this.destinations.size >= destinationsMax) this.dropOldest()
     const socket = createSocket({ type: isIPv6(to.host) ? 'udp6' : 'udp4' })
-    const destination: Destination = { to, socket, ready: false, probed: 0, heard: 0, unanswered: 0 }
+    const destination: Destination = { to, socket, ready: false, probed: 0, heard: 0, isWanted: false, isSuspect: false }
     this.destinations.set(name(to), destination)
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED') this.onUnreachable(to)
@@ -75,7 +82,7 @@ export class PortProbes {
       if (this.destinations.get(name(to)) !== destination) return
       socket.once('connect', () => {
         destination.ready = true
-        if (destination.unanswered > 0) this.probe(destination)
+        if (destination.isWanted) this.probe(destination)
       })
       socket.connect(to.port, to.host)
     })

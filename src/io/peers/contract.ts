@@ -29,6 +29,8 @@ export interface PeerListener {
 export interface Peers {
   /** Queued while connected, dropped otherwise. Returns false when dropped (not connected, or the queue is full). */
   send(to: NodeId, frame: unknown): boolean
+  /** A stream with it stands, dialled from here or from there. */
+  isConnected(node: NodeId): boolean
   /**
    * Who belongs from now on, each with its addresses: new ones are dialled, connections with the others end. Addresses that
    * did not change, or are not known (an empty list), leave a connection as it is; so do new ones beside the one that is in use.

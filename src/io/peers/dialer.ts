@@ -55,7 +55,7 @@ export class Dialer {
       this.options.onConnected(socket, address)
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ECONNREFUSED' && !this.stopped) this.options.onRefused(address)
+      if (isRefused(error) && !this.stopped) this.options.onRefused(address)
     })
     socket.once('close', () => (this.socket === socket ? this.again() : undefined))
   }
@@ -121,4 +121,10 @@ export class Dialer {
     const wait = Math.min(retryMax, retryMin * 1.5 ** (this.failures - 1))
     this.timer = setTimeout(() => this.dial(), wait * (1 - Math.random() / 4))
   }
+}
+
+/** By every address that its name stands for. */
+function isRefused(error: NodeJS.ErrnoException): boolean {
+  if (error instanceof AggregateError) return error.errors.every((one: NodeJS.ErrnoException) => one.code === 'ECONNREFUSED')
+  return error.code === 'ECONNREFUSED'
 }

@@ -126,6 +126,11 @@ class NodePeers implements OpenedPeers {
     return outbound?.sendMessage(encodeBriefly(frame)) ?? false
   }
 
+  isConnected(node: NodeId): boolean {
+    const state = this.states.get(node)
+    return state?.outbound !== undefined || state?.inbound !== undefined
+  }
+
   setPeers(peers: ReadonlyMap<NodeId, readonly PeerAddress[]>): void {
     for (const [node, state] of [...this.states]) {
       if (peers.has(node)) continue

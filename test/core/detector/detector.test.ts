@@ -120,10 +120,19 @@ test('refusals are forgotten with the next heartbeat, and count for a moment onl
   assert.equal(old.refuses('guardian').waits(10).stage, 'MISSED', 'the first of them is no news any more')
 })
 
-test('a port that refused while the node lived is not believed before its daemon is another one', () => {
+test('a port that refused while the node lived is not believed before its daemon is another one, or it answers', () => {
   const observer = new Observer().hears().waits(40).refuses('link', 'guardian').hears()
+  observer.waits(40).refuses('link', 'guardian').hears()
   assert.equal(observer.refuses('link', 'guardian').waits(100).stage, 'MISSED', 'something between them refuses')
+  observer.detector.answers(n2, 'guardian')
+  assert.equal(observer.hears().waits(70).refuses('guardian').waits(10).stage, 'MISSED')
+  assert.equal(observer.detector.portRefuses(n2, 'guardian'), true)
   observer.hears(true, 's2')
+  assert.equal(observer.waits(70).refuses('link', 'guardian').waits(10).stage, 'CONDEMNED')
+})
+
+test('one heartbeat may have been on its way longer than the refusals of the ports that it came from', () => {
+  const observer = new Observer().hears().waits(40).refuses('link', 'guardian').hears()
   assert.equal(observer.waits(70).refuses('link', 'guardian').waits(10).stage, 'CONDEMNED')
 })
 

@@ -25,6 +25,7 @@ class Table {
   readonly watch = new DiskWatch('life')
   now = 1_000
   mayAct = true
+  isClear = true
   private asked: DiskOrder | undefined
   readonly other: DiskEffect[] = []
 
@@ -41,6 +42,7 @@ class Table {
       mayAct: this.mayAct,
       now: this.now as Instant,
       reading: this.now as BootInstant,
+      isClear: () => this.isClear,
       challengeTime: 225,
     }
   }
@@ -184,6 +186,21 @@ describe('on storage', () => {
       [table.next(), table.keys(false), table.reserved(exclusiveAccess)].includes('register'),
       'every grant before that is known here',
     )
+  })
+
+  test('a key that is gone is not registered again while something runs here under a token that is not held', () => {
+    const table = new Table('storage')
+    table.ready()
+    table.isClear = false
+    table.reads()
+    table.keys(false)
+    table.now += 3_000
+    table.next()
+    table.database.ok(table.proposed('disk-state'))
+    const asked = () => [table.next(500), table.keys(false), table.reserved(exclusiveAccess)]
+    assert.ok(!asked().includes('register'))
+    table.isClear = true
+    assert.ok(asked().includes('register'))
   })
 
   test('a lost session is a lost registration; a block device that gives no answer says nothing of the key', () => {
