@@ -206,7 +206,8 @@ test('other nodes are answered under the guardian’s own key, also while the da
   }
   try {
     stranger.send(0, { host: '127.0.0.1', port }, { kind: 'guardian-query', nonce: 'forged' })
-    const answer = await ask('one')
+    // What a case may rest on is read anew.
+    const answer = await ask('one', { groups: ['g', 'old'] })
     assert.deepEqual([answer?.node, answer?.boot, answer?.daemonUp, answer?.emergency], [bench.node, bench.boot, true, 'none'])
     assert.deepEqual([answer?.open, answer?.sealed], [{ g: 1 }, { old: 7 }])
     assert.ok((answer?.leaseRemainingMs ?? 0) > 50_000)
