@@ -313,7 +313,7 @@ function challenged(view: ConductView, node: NodeRow, row: CaseRow): readonly Co
   const due =
     byOperator ||
     (stage === 'CONDEMNED' && (view.detector.refuses(row.node) || waited >= view.settings.condemned - view.settings.challenge))
-  if (!due || !mayBeCondemned(view, row) || !isQuorumWithout(view.state, row.node, view.answering)) return wanted
+  if (!due || !mayBeCondemned(view, row) || !isQuorumWithout(view.state, row.node, view.answering, view.at)) return wanted
   const attempt = levelsLeft(view, node, row).length > 0 && mayBegin(view, row) ? (attemptOrder(view, node, row, 'off') ?? null) : null
   const reason = byOperator
     ? row.trigger
@@ -376,7 +376,7 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
     })
     return wanted
   }
-  const mayCall = pauseOver(view, row) && mayBegin(view, row) && isQuorumWithout(view.state, row.node, view.answering)
+  const mayCall = pauseOver(view, row) && mayBegin(view, row) && isQuorumWithout(view.state, row.node, view.answering, view.at)
   const attempt = !replaced && levelsLeft(view, node, row).length > 0 && mayCall ? attemptOrder(view, node, row, 'off') : undefined
   if (attempt !== undefined)
     wanted.push({
@@ -533,7 +533,7 @@ function fenceAsked(view: ConductView, node: NodeId): string | undefined {
 function fenceOnRequest(view: ConductView, node: NodeRow, boot: BootId, detail: string): readonly Conduct[] {
   if (node.fencing.levels.length === 0) return [] // Its devices were taken away after the request.
   // A node that still answers is not fenced where the voters left would be no quorum.
-  if (!isQuorumWithout(view.state, node.name, view.answering)) return []
+  if (!isQuorumWithout(view.state, node.name, view.answering, view.at)) return []
   return [openCase(view, node, boot, `asked by ${detail}`)]
 }
 
@@ -545,7 +545,7 @@ function leaveLead(view: ConductView): readonly Conduct[] {
 
 /** One that is to be fenced hands it over only where the fencing can then take place. */
 function handOver(view: ConductView): readonly Conduct[] {
-  if (!isQuorumWithout(view.state, view.self, view.answering)) return []
+  if (!isQuorumWithout(view.state, view.self, view.answering, view.at)) return []
   return leaveLead(view)
 }
 

@@ -10,6 +10,7 @@ import {
   type GroupName,
   invariant,
   type LogIndex,
+  type LogTime,
   logIndex,
   logTime,
   type NodeId,
@@ -311,9 +312,9 @@ export function nodesOf(reader: Reader): readonly NodeRow[] {
  * is condemned votes on, and one whose boot is live may be gone. What is being switched off, or was, is not counted, however
  * lately it answered.
  */
-export function isQuorumWithout(reader: Reader, node: NodeId, answering: readonly NodeId[]): boolean {
+export function isQuorumWithout(reader: Reader, node: NodeId, answering: readonly NodeId[], at: LogTime = metaOf(reader).logTime): boolean {
   const all = votingNodes(reader)
-  const left = all.filter((other) => other !== node && answering.includes(other) && !isCutOff(reader, other))
+  const left = all.filter((other) => other !== node && answering.includes(other) && !isCutOff(reader, other, at))
   return left.length >= Math.floor(all.length / 2) + 1
 }
 
@@ -323,14 +324,19 @@ export function votingNodes(reader: Reader): readonly NodeId[] {
   return [...new Set(voters.map((row) => row.node))]
 }
 
-function isCutOff(reader: Reader, node: NodeId): boolean {
+function isCutOff(reader: Reader, node: NodeId, at: LogTime): boolean {
   const proof = currentBoot(reader, node)?.proof?.kind
   if (proof === 'fenced' || proof === 'operator' || proof === 'storage') return true
   const open = openCaseOf(reader, node)
   if (open === undefined) return false
   // Whatever the proof was: what has been switched off since cannot answer any more, though it did a moment ago.
   const isOff = metaOf(reader).level >= switchedOffLevel && open.boot === currentBoot(reader, node)?.boot
-  return open.attempts.some(({ action, state }) => action === 'off' && (state === 'open' || (isOff && state === 'confirmed')))
+  // A device that failed may still do what it was told, for as long as it had for it.
+  return open.attempts.some(
+    ({ action, state, endedAt, timeout }) =>
+      action === 'off' &&
+      (state === 'open' || (isOff && (state === 'confirmed' || (state === 'failed' && at < (endedAt ?? at) + timeout)))),
+  )
 }
 
 /** From this feature level on a node that was switched off is none that answers, whatever ended its tokens. */

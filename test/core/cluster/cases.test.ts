@@ -87,6 +87,16 @@ describe('who may be lost', () => {
     database.ok(condemn(database.attempt(1, n2)))
   })
 
+  test('nor is one whose device has failed and may still do it', () => {
+    const database = new Database().formedAt(5)
+    database.ok(database.openCase(n1, 'c1'))
+    database.condemned(n3, 'c3')
+    database.ok(database.attemptResult(false, 1, 'c3'))
+    database.refused(condemn(database.attempt(1, n2)), 'CONFLICT', /no quorum/)
+    database.at += 60_000
+    database.ok(condemn(database.attempt(1, n2)))
+  })
+
   test('a condemned node that answers again is not cut off when it has come to be needed', () => {
     const database = challenged()
     database.ok(condemn(database.attempt(1, n2)))
