@@ -340,16 +340,25 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
-  consensus('a snapshot does not say who belongs', 60, () =>
-    instead(
-      Raft,
-      'sendChunk',
-      (original) =>
-        function (event) {
-          const known = this.configurations.known[0].configuration
-          this.first ??= known
-          return original.call(this, { ...event, meta: { ...event.meta, configuration: this.first } })
-        },
+  consensus('a snapshot says who belonged when its sender began', 250, () =>
+    all(
+      instead(
+        Raft,
+        'step',
+        (original) =>
+          function (events) {
+            this.first ??= this.configurations.known[0].configuration
+            return original.call(this, events)
+          },
+      ),
+      instead(
+        Raft,
+        'sendChunk',
+        (original) =>
+          function (event) {
+            return original.call(this, { ...event, meta: { ...event.meta, configuration: this.first } })
+          },
+      ),
     ),
   ),
   script('a tail that may be committed goes when a snapshot comes', () =>
