@@ -149,6 +149,35 @@ test('a failing probe and one that hangs are told apart', async () => {
   assert.equal((await bench.groupIs(name, 'FAILED')).failure?.event, 'probe-timeout')
 })
 
+test('ten probes that hang delay neither each other nor what is said of others', async () => {
+  const slow = next()
+  const up = (at: number) => join(bench.dir, `${slow}-up${at}`)
+  const hangs = (at: number) => join(bench.dir, `${slow}-hangs${at}`)
+  const all = Array.from({ length: 10 }, (_, at) => at)
+  const bad = file('bad')
+  const one = (at: number) =>
+    resource({
+      type: 'command',
+      parameters: {
+        start: `touch ${up(at)}`,
+        stop: `rm -f ${up(at)}`,
+        probe: `test -e ${up(at)} || exit 7; test ! -e ${bad} || { touch ${hangs(at)}; exec sleep 1000; }`,
+      },
+      probe: { interval: 100, timeout: 60_000 },
+    })
+  bench.run(slow, Object.fromEntries(all.map((at) => [`a${at}`, one(at)])))
+  await bench.groupIs(slow, 'ONLINE')
+  bench.run(next(), { app: sleeper })
+  await bench.groupIs(name, 'ONLINE')
+  writeFileSync(bad, '')
+  await bench.eventually('all ten to hang', () => all.every((at) => existsSync(hangs(at))))
+  process.kill(bench.pidOf(name, 'app') as number, 'SIGKILL')
+  assert.equal((await bench.groupIs(name, 'FAILED')).failure?.event, 'died')
+  assert.ok(!bench.reports.some((report) => report.kind === 'group' && report.group === slow && report.state === 'FAILED'), 'they hang on')
+  bench.stop(slow, 1, 1_000)
+  await bench.groupIs(slow, 'STOPPED')
+})
+
 test('a demotion does not wait for a probe of the copy', async () => {
   next()
   const programs = {
