@@ -116,8 +116,8 @@ function switchOnAgain(world: World, name: NodeId): void {
   if (machine === undefined || machine.powered) return
   const cases = [...(world.leader?.daemon?.node?.state.rows('cases') ?? [])].map(([, row]) => row).filter(({ node }) => node === name)
   if (cases.length === 0 || cases.some(({ stage }) => stage !== 'RECOVERED' && stage !== 'CLOSED')) return
-  const [last] = cases.sort((a, b) => b.openedAt - a.openedAt)
-  if (last?.attempts.some(({ action, state }) => action === 'off' && state === 'failed') !== true) return
+  const isLate = cases.some(({ attempts }) => attempts.some(({ action, state }) => action === 'off' && state !== 'confirmed'))
+  if (!isLate) return
   world.trace.add('----', `a person switches ${name} on`)
   machine.powerOn()
 }
