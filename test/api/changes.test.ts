@@ -129,7 +129,6 @@ test('rules for failures go in and come out; the whole list in force is shown, w
   }
   for (const [change, status, code] of [
     [{ rules: [{ event: 'any', action: 'demote' }] }, 422, 'INVALID_DEFINITION'],
-    [{ rules: [{ event: 'any', action: 'evictNode' }] }, 501, 'NOT_YET'],
     [{ rules: [{ event: 'any', action: 'explode' }] }, 400, 'INVALID'],
     [{ rules: [{ event: 'any', action: 'log', resource: 'mian' }] }, 422, 'INVALID_DEFINITION'],
     [{ rules: [{ event: 'stop-failed', action: 'failover' }] }, 422, 'INVALID_DEFINITION'],

@@ -1,11 +1,11 @@
 /** Rules for failures in whole clusters: who is cut off for a stop that fails, who is not, and what becomes of the group. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import type { NodeId } from '../../src/base/index.js'
 import type { Command, FailurePolicy } from '../../src/core/cluster/index.js'
 import { serviceFaults } from './faults.js'
 import { attendGroups, policyOf, usualTrouble } from './scenario.js'
-import { healthy } from './services.js'
+import { type Behaviour, healthy } from './services.js'
 import { Trouble } from './trouble.js'
 import { groupOf, World, type WorldOptions } from './world.js'
 
@@ -65,6 +65,80 @@ for (const [what, policy, options, said] of [
     )
   })
 }
+
+describe('a node that is evicted for a failure', () => {
+  const policy: FailurePolicy = { rules: [{ event: 'died', action: 'evictNode' }] }
+  const evict = (options: Partial<WorldOptions> = {}, before: (other: Behaviour) => void = () => {}) => {
+    const begun = begin(policy, options)
+    const { world, n1, holder } = begun
+    before(n1.behaviour('other' as never))
+    const node = () => world.leader?.daemon?.node?.state.get('nodes', 'n1' as never)
+    n1.cell(web, 'app' as never).serviceDown('it crashed')
+    world.until('it is evicted, and web runs elsewhere', () => node()?.evicted !== undefined && holder()?.node === 'n2', 60_000)
+    return { ...begun, node }
+  }
+  const runs = (world: World, group: string) => world.truth.where(group).map(({ name }) => name)
+
+  test('gives all its groups away, and hosts nothing until a person activates it', () => {
+    const { world, node, cases } = evict()
+    world.until('the other one runs elsewhere', () => runs(world, 'other').join() === 'n2', 60_000)
+    assert.deepEqual([node()?.duty, node()?.evicted?.group, cases().length], ['standby', web, 0])
+    assert.match(node()?.evicted?.reason ?? '', /died .* n1 is evicted, and its groups leave it, by rules\[0\]/)
+    world.must({ kind: 'set-duty', node: 'n1' as NodeId, duty: 'active', operation: null })
+    assert.deepEqual([node()?.duty, node()?.evicted], ['active', undefined])
+  })
+
+  test('is fenced where one of them cannot be stopped, though that group would not ask for it', () => {
+    const { world, node, cases, n1 } = evict({}, (other) => {
+      other.unkillable = true
+    })
+    world.until('n1 is without power', () => !n1.powered, 60_000)
+    Object.assign(n1.behaviour('other' as never), healthy)
+    world.until('the other one runs elsewhere', () => runs(world, 'other').join() === 'n2', 60_000)
+    assert.match(cases()[0]?.trigger ?? '', /asked by the failure rules of other: .*n1 is evicted for web/)
+    world.until('it is back', () => n1.powered && node()?.evicted !== undefined && node()?.duty === 'standby', 120_000)
+    world.run(30_000)
+    assert.deepEqual([runs(world, 'web'), runs(world, 'other'), cases().length], [['n2'], ['n2'], 1])
+  })
+
+  test('is not fenced for it without a device: a person is asked', () => {
+    const { world, cases, row } = evict({ fencing: false }, (other) => {
+      other.unkillable = true
+    })
+    const other = () => world.leader?.daemon?.node?.state.get('groups', 'other' as never)?.waitingFor ?? ''
+    world.until('it says so', () => /n1 is evicted for web; n1 is not fenced for it: it has no fence device/.test(other()), 60_000)
+    assert.deepEqual([cases().length, row()?.holder?.node], [0, 'n2'])
+  })
+
+  test('is not the last one: where nobody else could take the group it stays, and says so', () => {
+    const begun = begin(policy)
+    const { world, row, n1, holder } = begun
+    for (const node of ['n2', 'n3'] as NodeId[]) world.must({ kind: 'set-duty', node, duty: 'standby', operation: null })
+    n1.cell(web, 'app' as never).serviceDown('it crashed')
+    world.until('it says so', () => /n1 would be evicted, and no other node can take web now/.test(row()?.waitingFor ?? ''), 60_000)
+    assert.deepEqual([holder()?.node, world.leader?.daemon?.node?.state.get('nodes', 'n1' as never)?.duty], ['n1', 'active'])
+  })
+})
+
+test('failovers that are used up leave the group where it is with what runs, for as long as nobody clears it', () => {
+  const policy: FailurePolicy = {
+    rules: [{ event: 'died', action: 'failover' }],
+    failover: { max: 1, window: 20_000, onExhausted: 'runDegraded' },
+  }
+  const { world, row, holder, n1 } = begin(policy)
+  n1.cell(web, 'app' as never).serviceDown('it crashed')
+  world.until('web runs on n2', () => holder()?.node === 'n2' && holder()?.report.state === 'ONLINE', 30_000)
+  world
+    .machine('n2')
+    ?.cell(web, 'app' as never)
+    .serviceDown('it crashed')
+  world.until('it stays', () => /1 failovers within 20s, 1 allowed: web stays on n2 with what runs/.test(row()?.waitingFor ?? ''), 30_000)
+  // The window is over, and that alone is no reason to go.
+  world.run(60_000)
+  assert.deepEqual([holder()?.node, holder()?.report.state, row()?.halted], ['n2', 'FAILED', undefined])
+  world.must({ kind: 'clear-group', group: web })
+  world.until('it runs where it is', () => holder()?.node === 'n2' && holder()?.report.state === 'ONLINE', 30_000)
+})
 
 test('services that fail again and again, under rules of every kind: promises hold, and once they are well and cleared all runs', (context) => {
   const rules = new Map<string, number>()

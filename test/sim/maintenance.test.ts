@@ -7,6 +7,7 @@ import { faults } from './faults.js'
 import { attend } from './play.js'
 import { Random } from './random.js'
 import { attendGroups, usualTrouble } from './scenario.js'
+import { healthy } from './services.js'
 import { Trouble } from './trouble.js'
 import { groupOf, World, type WorldOptions } from './world.js'
 
@@ -244,6 +245,39 @@ describe('a copy that nobody granted', () => {
     world.run(30_000)
     assert.deepEqual([other.service?.pid, row()?.holder?.node], [88_888, 'n1'])
     other.service = undefined
+    world.until('n3 has looked again', () => probe(world, 'n3') === 'clean', 30_000)
+  })
+
+  const stopAll = { interval: 5_000, onFound: 'stopAllRestart' as const }
+  test('has everything stopped where the group says so, and started once that has been seen to end', () => {
+    const { world, running, row } = begin()
+    world.alarmsAllowed = true
+    const definition = { ...groupOf(world.names, { start: 'a', stop: 'b', probe: 'c' }), offlineProbe: stopAll }
+    world.must({ kind: 'put-group', group: web, definition, intent: null, precondition: {} })
+    world.until('it runs as it is now', () => running().length === 1 && row()?.holder?.report.state === 'ONLINE', 30_000)
+    const token = row()?.holder?.token ?? 0
+    const other = world.machine('n3')?.cell(web, 'app' as never)
+    assert.ok(other !== undefined)
+    other.service = { pid: 88_888, startTime: 1 }
+    const behaviour = world.machine('n3')?.behaviour(web)
+    assert.ok(behaviour !== undefined)
+    behaviour.stopHangs = true
+    behaviour.unkillable = true
+    world.until('it is told', () => world.alarms.some((text) => text.includes('both are stopped')), 30_000)
+    world.until('its holder has stopped', () => row()?.holder === null, 60_000)
+    // What cannot be ended there keeps it down everywhere.
+    world.run(30_000)
+    assert.deepEqual([other.service?.pid, row()?.holder], [88_888, null])
+    assert.match(row()?.waitingFor ?? '', /runs on n3 without a grant, and is stopped first/)
+    Object.assign(behaviour, healthy)
+    world.until(
+      'it is ended, and then it is started',
+      () => other.service === undefined && row()?.holder?.report.state === 'ONLINE',
+      120_000,
+    )
+    assert.ok((row()?.holder?.token ?? 0) > token)
+    const operation = world.leader?.daemon?.node?.state.get('operations', `two-copies-web-${token}`)
+    assert.equal(operation?.status, 'done', operation?.result ?? 'no operation')
     world.until('n3 has looked again', () => probe(world, 'n3') === 'clean', 30_000)
   })
 })

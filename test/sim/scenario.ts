@@ -100,9 +100,12 @@ export function policyOf(seed: number): FailurePolicy {
     { onStopFailure: 'fence', rules: [{ event: 'died', action: 'failover' }], pingpongInterval: 2_000 },
     { failoverMode: 'RESTART_ONLY' },
     { failoverMode: 'NONE', rules: [{ event: 'any', countAtLeast: 2, action: 'stop' }] },
-    { rules: [{ event: 'any', countAtLeast: 2, action: 'standbyNode' }] },
+    { rules: [{ event: 'any', countAtLeast: 2, action: new Random(seed ^ 0xe71c7).chance(0.5) ? 'evictNode' : 'standbyNode' }] },
     { rules: [{ event: 'died', action: 'fence' }] },
-    { failover: { max: 1, window: 60_000, onExhausted: 'stop' }, pingpongInterval: 2_000 },
+    {
+      failover: { max: 1, window: 60_000, onExhausted: new Random(seed ^ 0xd36).chance(0.5) ? 'runDegraded' : 'stop' },
+      pingpongInterval: 2_000,
+    },
   ])
 }
 

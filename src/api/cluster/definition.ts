@@ -56,13 +56,13 @@ interface WrittenGroup {
   readonly resources: Readonly<Record<string, WrittenResource>>
   readonly failoverMode?: NonNullable<FailurePolicy['failoverMode']>
   readonly onStopFailure?: 'block' | 'fence'
-  readonly rules?: readonly (Omit<FailureRule, 'action'> & { readonly action: FailureRule['action'] | 'evictNode' })[]
+  readonly rules?: readonly FailureRule[]
   readonly stableAfter?: Span
   readonly pingpongInterval?: Span
   readonly isolation?: 'shared' | 'dedicated'
   readonly storage?: DiskName
   readonly offlineProbe?: { readonly interval?: Span; readonly onFound?: 'stopExtra' | 'block' | 'stopAllRestart' }
-  readonly failover?: { readonly max?: number; readonly window?: Span; readonly onExhausted?: 'stop' | 'keepTrying' }
+  readonly failover?: { readonly max?: number; readonly window?: Span; readonly onExhausted?: 'stop' | 'keepTrying' | 'runDegraded' }
 }
 
 type Intent = 'ONLINE' | 'OFFLINE'
@@ -149,10 +149,6 @@ function normaliseOfflineProbe({ offlineProbe: written = {} }: WrittenGroup): { 
   const usual = offlineProbeDefault
   const interval = readSpan('offlineProbe.interval', written.interval, usual.interval)
   const onFound = written.onFound ?? usual.onFound
-  if (onFound === 'stopAllRestart')
-    throw new ClusterError('NOT_YET', 'offlineProbe.onFound "stopAllRestart" comes with a later version', {
-      fix: 'use "stopExtra": the copy with the current token is kept; or "block": a person decides',
-    })
   return interval === usual.interval && onFound === usual.onFound ? {} : { offlineProbe: { interval, onFound } }
 }
 
@@ -177,20 +173,11 @@ function normalisePolicy(written: WrittenGroup): FailurePolicy {
   return {
     ...(mode === usual.failoverMode ? {} : { failoverMode: mode }),
     ...(mode !== 'HARD' && written.onStopFailure === 'fence' ? { onStopFailure: 'fence' as const } : {}),
-    ...(written.rules === undefined || written.rules.length === 0 ? {} : { rules: written.rules.map(readRule) }),
+    ...(written.rules === undefined || written.rules.length === 0 ? {} : { rules: written.rules }),
     ...(stableAfter === usual.stableAfter ? {} : { stableAfter }),
     ...(pingpongInterval === usual.pingpongInterval ? {} : { pingpongInterval }),
     ...(isLimited ? { failover: limit } : {}),
   }
-}
-
-function readRule(written: NonNullable<WrittenGroup['rules']>[number], at: number): FailureRule {
-  const { action, ...rule } = written
-  if (action === 'evictNode')
-    throw new ClusterError('NOT_YET', `rules[${at}]: the action ${action} comes with a later version`, {
-      fix: 'use "standbyNode": the node hosts nothing until it is activated',
-    })
-  return { ...rule, action }
 }
 
 function readSpan(key: string, value: Span | undefined, fallback: number): number {

@@ -338,6 +338,12 @@ function ofNodes(view: View): readonly AttentionItem[] {
         `${row.name} was lost ${row.losses?.length} times lately and is not in quarantine: no further node may be`,
         `find out why; POST /v1/nodes/${row.name}/standby takes its groups away, POST /v1/nodes/${row.name}/clear forgets it`,
       )
+    if (row.evicted !== undefined)
+      add(
+        'EVICTED',
+        `${row.name} hosts nothing since ${row.evicted.group} failed there ${elapsed(row.evicted.at, view.at)} ago: ${row.evicted.reason}`,
+        `find out why, then POST /v1/nodes/${row.name}/activate`,
+      )
     if (row.jeopardy !== undefined)
       add(
         'JEOPARDY',

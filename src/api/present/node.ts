@@ -16,6 +16,8 @@ export function presentNode(view: View, row: NodeRow): Shown {
     state: nodeState(view, row, boot, open),
     duty: row.quarantine === undefined ? row.duty : 'quarantined',
     quarantine: presentQuarantine(view, row),
+    evicted:
+      row.evicted === undefined ? null : { group: row.evicted.group, reason: row.evicted.reason, ago: elapsed(row.evicted.at, view.at) },
     jeopardy: row.jeopardy?.reasons ?? [],
     maintenance: row.maintenance === undefined ? null : presentFreeze(row.maintenance, view.at),
     boot: boot?.boot ?? null,

@@ -97,8 +97,8 @@ const ruleSchema = closed(
     resource: text('Only of this resource.', 63),
     countAtLeast: count('From so many failures of the resource in its restart window on, this one included.', 1, 1_000),
     action: choice(
-      'What follows. A restart matches only while restarts are left in the window. `demote` is of primary roles: another copy may get it. `evictNode` comes with a later version.',
-      [...failureActions, 'evictNode'],
+      'What follows. A restart matches only while restarts are left in the window. `demote` is of primary roles: another copy may get it. `evictNode`: as `standbyNode`, and the node is fenced where a stop fails before that is done.',
+      failureActions,
     ),
   },
   { title: 'FailureRule', description: 'What follows a failure; the first rule that matches counts.', required: ['event', 'action'] },
@@ -163,18 +163,20 @@ const definitionKeys = {
     {
       max: count('Failovers for failures within the window; 0 is no limit.', 0, 1_000),
       window: duration('The window.'),
-      onExhausted: choice('`stop`: it is stopped until it is cleared.', ['stop', 'keepTrying']),
+      onExhausted: choice(
+        '`stop`: it is stopped until it is cleared. `keepTrying`: it goes on all the same. `runDegraded`: it stays where it is, with what runs.',
+        ['stop', 'keepTrying', 'runDegraded'],
+      ),
     },
     { default: policyDefaults.failover },
   ),
   offlineProbe: closed(
     {
       interval: duration('How often nodes that do not hold it look whether it runs there all the same; 0 is never.'),
-      onFound: choice('`stopExtra`: a copy beside that of the holder is stopped. `block`: it is only told. `stopAllRestart` comes later.', [
-        'stopExtra',
-        'block',
-        'stopAllRestart',
-      ]),
+      onFound: choice(
+        '`stopExtra`: a copy beside that of the holder is stopped. `block`: it is only told. `stopAllRestart`: both are stopped, and then the group is started.',
+        ['stopExtra', 'block', 'stopAllRestart'],
+      ),
     },
     { default: { interval: '60s', onFound: offlineProbeDefault.onFound } },
   ),

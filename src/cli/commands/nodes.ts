@@ -148,6 +148,9 @@ function nodeText(body: Body): string {
     ['duty', body.duty],
     ...(body.maintenance === null ? [] : ([['maintenance', freezeText(body.maintenance)]] as const)),
     ...(body.quarantine === null ? [] : ([['quarantine', `for another ${body.quarantine.remaining}: ${body.quarantine.reason}`]] as const)),
+    ...(body.evicted === null
+      ? []
+      : ([['evicted', `${body.evicted.ago} ago, for ${body.evicted.group}: ${body.evicted.reason}`]] as const)),
     ...(body.jeopardy.length === 0 ? [] : ([['jeopardy', body.jeopardy.join('; ')]] as const)),
     ['boot', body.boot],
     ['lease', `${body.leaseRemainingMs} ms left`],

@@ -59,7 +59,7 @@ export type PlannedAction =
   /** The holder's node is to be cut off, as if a person had asked for it. */
   | { readonly kind: 'fence'; readonly token: Token; readonly node: NodeId }
   /** The holder's node is to host nothing until a person has activated it. */
-  | { readonly kind: 'standby'; readonly token: Token; readonly node: NodeId }
+  | { readonly kind: 'standby'; readonly token: Token; readonly node: NodeId; readonly evict?: true }
   | { readonly kind: 'end-move'; readonly done: boolean }
   /** The copies are to be told before this step of one of them. */
   | { readonly kind: 'announce'; readonly operation: Notice['operation']; readonly node: NodeId }

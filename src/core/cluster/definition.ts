@@ -81,8 +81,8 @@ export interface PrimaryRole {
 export interface OfflineProbe {
   /** Milliseconds; 0 is never. */
   readonly interval: number
-  /** `stopExtra`: a copy beside that of the holder is stopped. `block`: it is only told. */
-  readonly onFound: 'stopExtra' | 'block'
+  /** `stopExtra`: a copy beside that of the holder is stopped. `block`: it is only told. `stopAllRestart`: both are, and then it is started. */
+  readonly onFound: 'stopExtra' | 'block' | 'stopAllRestart'
 }
 
 export const offlineProbeDefault: OfflineProbe = { interval: 60_000, onFound: 'stopExtra' }

@@ -29,6 +29,8 @@ export const failureActions = [
   'block',
   'stop',
   'standbyNode',
+  /** As `standbyNode`; and a stop that fails on the node before that is done has it fenced. */
+  'evictNode',
   'fence',
 ] as const
 export type FailureAction = (typeof failureActions)[number]
@@ -57,7 +59,7 @@ export interface FailoverLimit {
   /** Failovers for failures within `window` (milliseconds of log time); 0 is no limit. */
   readonly max: number
   readonly window: number
-  readonly onExhausted: 'stop' | 'keepTrying'
+  readonly onExhausted: 'stop' | 'keepTrying' | 'runDegraded'
 }
 
 /** Part of a group's definition. What is left out is as in `policyDefaults`, and in the normal form that is left out. */

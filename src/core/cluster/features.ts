@@ -59,6 +59,9 @@ export const sealsLevel = 5
 /** Brought maintenance that suspends the guardian too. */
 export const detachedLevel = 5
 
+/** Brought nodes that failure rules evict, failovers that end in running on without, and copies of which all are stopped. */
+export const evictionLevel = 5
+
 /** Brought files that are carried along, and checkpoints in parts. */
 export const carriedLevel = 5
 
@@ -98,6 +101,7 @@ export function levelOf(command: Command): number {
       if (command.definition.storage !== undefined) return sharedDiskLevel
       if (hasUnits(command.definition)) return unitsLevel
       if (Object.values(command.definition.resources).some(({ files }) => files !== undefined)) return carriedLevel
+      if (knowsEviction(command.definition)) return evictionLevel
       if (command.definition.offlineProbe !== undefined || command.definition.isolation !== undefined) return maintenanceLevel
       if (command.definition.onQuorumLoss !== undefined) return brakesLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
@@ -162,6 +166,14 @@ function hasFailureRules({
   )
 }
 
+function knowsEviction({ rules, failover, offlineProbe }: GroupDefinition): boolean {
+  return (
+    rules?.some(({ action }) => action === 'evictNode') === true ||
+    failover?.onExhausted === 'runDegraded' ||
+    offlineProbe?.onFound === 'stopAllRestart'
+  )
+}
+
 function hasDependencyKinds({ resources }: GroupDefinition): boolean {
   return Object.values(resources).some(({ dependsOn }) => dependsOn.some((needed) => typeof needed !== 'string'))
 }
@@ -174,6 +186,7 @@ function levelOfAction(action: PlannedAction): number {
   if (action.kind === 'announce') return scalableLevel
   if (action.kind === 'restart' && action.operation !== undefined) return maintenanceLevel
   if (action.kind === 'update' || (action.kind === 'restart' && action.dependents !== undefined)) return dependencyKindsLevel
+  if (action.kind === 'standby' && action.evict !== undefined) return evictionLevel
   const isOfFailureRules = action.kind === 'fence' || action.kind === 'standby' || (action.kind === 'stop' && action.halt !== undefined)
   return isOfFailureRules ? failureRulesLevel : 1
 }

@@ -3,7 +3,7 @@ import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import { offlineProbeOf } from './definition.js'
 import { checkStorageDevices } from './disks.js'
-import { leaveLevel, levelInForce, maintenanceLevel } from './features.js'
+import { evictionLevel, leaveLevel, levelInForce, maintenanceLevel } from './features.js'
 import { freezesOf, probedSince } from './freezes.js'
 import { newMember, newNode } from './members.js'
 import { isBeingSent } from './migration.js'
@@ -136,7 +136,15 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
   const before = boot.probes[command.group]
   if (before?.result === command.result && before.definition === command.definition && (before.since ?? 0) === since)
     return { ignored: 'known' }
-  const found = { definition: command.definition, result: command.result, detail: command.detail, ...(since === 0 ? {} : { since }) }
+  const ran = before?.result === 'running' || before?.ran === true
+  const isUntold = command.result === 'unknown' && ran && offlineProbeOf(doubted.definition).onFound === 'stopAllRestart'
+  const found = {
+    definition: command.definition,
+    result: command.result,
+    detail: command.detail,
+    ...(since === 0 ? {} : { since }),
+    ...(isUntold ? { ran: true as const } : {}),
+  }
   const after: BootRow = { ...boot, probes: { ...boot.probes, [command.group]: found } }
   context.putBoot(after)
   // A boot that is live in the new epoch, and found nothing.
@@ -151,7 +159,7 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
   if (!isFree) {
     const found = command.result === 'running' ? 'found it running without a grant' : `could not tell whether it runs: ${command.detail}`
     context.event('group.probe', command.group, `${command.node} ${found}`, { node: command.node, result: command.result })
-    if (command.result === 'running') alarmOfTwo(context, group, command.node)
+    if (command.result === 'running') twoCopies(context, group, command.node)
     return {}
   }
   if (
@@ -168,21 +176,33 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
 }
 
 /** Somebody else's grant is open: then two copies may run. */
-function alarmOfTwo(context: Context, group: GroupRow, node: NodeRow['name']): void {
+function twoCopies(context: Context, group: GroupRow, node: NodeRow['name']): void {
   if (levelInForce(context.draft) < maintenanceLevel || !mayStillRun(group) || group.holder.node === node) return
   const isFrozen = freezesOf(context.draft, group).length > 0 || context.node(node).maintenance !== undefined
+  const { onFound } = offlineProbeOf(group.definition)
   const follows =
-    offlineProbeOf(group.definition).onFound === 'block'
+    onFound === 'block'
       ? 'it is left there: stop it by hand'
       : isFrozen
         ? `the copy on ${node} is left as long as a freeze lasts`
-        : `the copy on ${node} is stopped`
+        : onFound === 'stopAllRestart'
+          ? 'both are stopped, and then it is started'
+          : `the copy on ${node} is stopped`
   context.event(
     'alarm.p1',
     group.name,
     `${group.name} runs on ${node} without a grant while ${group.holder.node} holds it (token ${group.holder.token}): ${follows}`,
     { node, holder: group.holder.node, token: group.holder.token },
   )
+  if (onFound !== 'stopAllRestart' || isFrozen || group.intent !== 'ONLINE' || group.restartAsked?.token === group.holder.token) return
+  const operation = `two-copies-${group.name}-${group.holder.token}`
+  context.startOperation(
+    operation,
+    'restart',
+    group.name,
+    `${group.name} ran on ${node} too: everything of it is stopped, and it is started anew`,
+  )
+  context.putGroup({ ...group, restartAsked: { operation, token: group.holder.token } })
 }
 
 /** Once every token of the earlier boot has ended, so has its case. */
@@ -221,7 +241,11 @@ export function setDuty(context: Context, command: CommandOf<'set-duty'>): Value
         fix: 'start its software: it comes back by itself',
       })
   }
-  context.putNode({ ...context.node(command.node), duty: command.duty })
+  const { evicted, ...present } = context.node(command.node)
+  context.putNode({ ...present, duty: command.duty, ...(evicted === undefined || command.duty === 'active' ? {} : { evicted }) })
+  if (command.duty === 'active' && levelInForce(context.draft) >= evictionLevel)
+    for (const { id, kind } of context.runningOperations(node.name))
+      if (kind === 'standby' || kind === 'drain') context.endOperation(id, 'cancelled', `${node.name} is active again`)
   if (node.duty !== command.duty) context.event('node.duty', node.name, `${node.name} is ${command.duty}`, { duty: command.duty })
   if (command.operation !== null) {
     context.startOperation(

@@ -80,6 +80,8 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (probe.result === 'unable') return `it cannot run there: ${probe.detail}`
   if (probe.result !== 'clean')
     return probe.result === 'running' ? 'something of the group runs there without a grant' : `its probe there failed: ${probe.detail}`
+  const stray = strayOf(context, group)
+  if (stray !== undefined) return `something of it runs on ${stray} without a grant, and is stopped first`
   const missing = whyNotPart(context, group, node, boot)
   if (missing !== undefined) return missing
   const offDisk = whyNotOnDisk(context.draft, group.definition, row)
@@ -95,6 +97,17 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
     if (held !== undefined) return `${held} is held by group ${other.name} on ${other.holder.node}`
   }
   return undefined
+}
+
+/** Where something of the group was found that nobody granted, and it is not to be started beside that. */
+function strayOf(context: GrantView, { name, definition, resourcesRevision }: GroupRow): NodeId | undefined {
+  if (definition.offlineProbe?.onFound !== 'stopAllRestart') return undefined
+  return definition.nodes.find((node) => {
+    const boot = context.currentBoot(node)
+    const probe = boot?.probes[name]
+    const isThere = probe?.result === 'running' || probe?.ran === true
+    return boot?.state !== 'ended' && isThere && probe.definition === resourcesRevision
+  })
 }
 
 function whyNotPart(context: GrantView, group: GroupRow, node: NodeId, boot: BootId): string | undefined {
@@ -196,7 +209,7 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.node !== action.node)
         return 'there is nothing to leave under this token'
       if (!couldGoElsewhere(context, group)) return 'no other node could take the group'
-      return standBy(context, group, action.node, decision.text)
+      return standBy(context, group, action, decision.text)
     case 'evacuate':
       if (!mayStillRun(group) || group.holder.token !== action.token) return 'there is nothing to move under this token'
       return beginEvacuation(context, group, action.to)
@@ -343,13 +356,21 @@ function isGrantableBeside(context: GrantView, group: GroupRow, beside: NodeId):
 }
 
 /** The node is well enough to give its groups away: each leaves it by the planner's usual rule. */
-function standBy(context: Context, group: GroupRow, name: NodeId, reason: string): string | undefined {
+function standBy(
+  context: Context,
+  group: GroupRow,
+  { node: name, evict }: Extract<PlannedAction, { kind: 'standby' }>,
+  reason: string,
+): string | undefined {
   const node = context.draft.get('nodes', name)
   if (node === undefined || node.duty !== 'active') return 'the node is not active'
-  const held = leavesFor(context, group, `${name} goes to standby for ${group.name}: ${reason}`)
+  const goes = evict === true ? 'is evicted' : 'goes to standby'
+  const held = leavesFor(context, group, `${name} ${goes} for ${group.name}: ${reason}`)
   if (held !== undefined) return held
-  context.putNode({ ...node, duty: 'standby' })
-  context.event('node.duty', name, `${name} is standby: ${reason}`, { duty: 'standby' })
+  const eviction = { at: context.at, group: group.name, reason: reason.slice(0, 500) }
+  context.putNode({ ...node, duty: 'standby', ...(evict === true ? { evicted: eviction } : {}) })
+  if (evict === true) context.event('node.evicted', name, `${name} hosts nothing until it is activated: ${reason}`, { group: group.name })
+  else context.event('node.duty', name, `${name} is standby: ${reason}`, { duty: 'standby' })
   return undefined
 }
 

@@ -87,6 +87,12 @@ export interface Lapsed {
   readonly reason: string
 }
 
+export interface Eviction {
+  readonly at: LogTime
+  readonly group: GroupName
+  readonly reason: string
+}
+
 export interface NodeRow {
   readonly name: NodeId
   readonly member: MemberId
@@ -97,6 +103,8 @@ export interface NodeRow {
   /** `standby` hosts nothing; `draining` is standby once its groups have left. */
   readonly duty: 'active' | 'standby' | 'draining'
   readonly fencing: Fencing
+  /** A group's failure rules have taken it out, until a person activates it. */
+  readonly evicted?: Eviction
   /** It goes, or has gone, in an orderly way. Until it comes back it is granted nothing. */
   readonly away?: Away
   /** It is granted nothing, its silence opens no case, and what it holds is left alone. */
@@ -176,6 +184,8 @@ export interface BootRow {
       readonly detail: string
       /** After which end of a freeze it looked; left out before the first. */
       readonly since?: LogIndex
+      /** Nobody can tell, and something of it ran when it was last told. */
+      readonly ran?: true
     }
   }
   /** Whether its key stands on the shared disks, as it last said; left out where it has said nothing. */

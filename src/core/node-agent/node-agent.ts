@@ -389,20 +389,23 @@ export class NodeAgent {
    * group, and only where nothing is frozen: a person may be at work.
    */
   private endExtra(view: NodeAgentView, group: GroupRow, committed: CommittedProbe | undefined, effects: NodeAgentEffect[]): void {
-    if (committed?.result !== 'running' || levelInForce(view.state) < maintenanceLevel) return
+    if ((committed?.result !== 'running' && committed?.ran !== true) || levelInForce(view.state) < maintenanceLevel) return
     const isHeldElsewhere = mayStillRun(group) && group.holder.node !== view.self && group.definition.nodes.includes(view.self)
     // Of what migrates, whatever has come here without a token of this node is ended.
     const isDoubted = group.doubts?.includes(view.self) === true && wholeOf(view.state, group)?.definition.migrate === true
     const hasCome = isDoubted && !mayStillRun(group) && !isCoveredHere(view, group)
-    if (!hasCome && (!isHeldElsewhere || group.deleting)) return
+    const { onFound } = offlineProbeOf(group.definition)
+    // Its holder has stopped for it already, and nobody starts it before this copy has ended.
+    const isWaitedFor =
+      onFound === 'stopAllRestart' && !mayStillRun(group) && group.intent === 'ONLINE' && group.definition.nodes.includes(view.self)
+    if (!hasCome && ((!isHeldElsewhere && !isWaitedFor) || group.deleting)) return
     const isCurrent =
       committed.definition === group.resourcesRevision && (committed.since ?? 0) === probedSince(view.state, group, view.self)
     const isFrozen = freezesOf(view.state, group).length > 0 || view.state.get('nodes', view.self)?.maintenance !== undefined
-    if (!isCurrent || isFrozen || offlineProbeOf(group.definition).onFound !== 'stopExtra' || this.runsUnknown(group.name, undefined))
-      return
+    if (!isCurrent || isFrozen || onFound === 'block' || this.runsUnknown(group.name, undefined)) return
     // The log may be behind what the last look has found.
     const { result: seen } = this.probes.get(this.probeIdOf(view, group, group.resourcesRevision)) ?? {}
-    if (seen !== undefined && seen.result !== 'running') return
+    if (seen !== undefined && seen.result !== 'running' && committed.ran !== true) return
     if (view.now - (this.ended.get(group.name) ?? Number.NEGATIVE_INFINITY) < endAgainAfter) return
     this.ended.set(group.name, view.now)
     effects.push({ kind: 'order', order: { kind: 'end-stray', group: group.name, resources: group.definition.resources } })
@@ -445,7 +448,7 @@ function isCoveredHere({ state, self, boot }: NodeAgentView, group: GroupRow): b
   return isBeingSent(state, group, self) || (own !== undefined && mayStillRun(own) && own.holder.boot === boot)
 }
 
-type CommittedProbe = { readonly definition: LogIndex; readonly result: string; readonly since?: LogIndex }
+type CommittedProbe = { readonly definition: LogIndex; readonly result: string; readonly since?: LogIndex; readonly ran?: true }
 type Probed = Extract<MonitorReport, { kind: 'probed' }>
 
 /** Milliseconds until what was found clean is looked at again; undefined where it is not. Different groups are spread. */

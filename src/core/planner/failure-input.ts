@@ -3,6 +3,8 @@ import type { LogTime, ResourceName } from '../../base/index.js'
 import {
   dependenciesOf,
   effectiveRules,
+  type FailoverLimit,
+  type FailureSeverity,
   forgottenAt,
   type GroupRow,
   type Holder,
@@ -35,8 +37,18 @@ export function policyInput(
     ...(pingpongInterval === undefined ? {} : { pingpongInterval }),
     ...(failover === undefined
       ? {}
-      : { failovers: { ...failover, recent: (group.failovers ?? []).filter((one) => one > at - failover.window).length } }),
+      : { failovers: { ...failover, recent: failoversAt(group, failover, holder === null ? at : failedAt(group, holder, at)) } }),
   }
+}
+
+function failoversAt({ failovers = [] }: GroupRow, { window }: FailoverLimit, at: number): number {
+  return failovers.filter((one) => one > at - window).length
+}
+
+/** When the failure that is judged was told: what follows does not change while nobody acts and time goes by. */
+function failedAt(group: GroupRow, holder: Holder, at: LogTime): LogTime {
+  const resource = failureToJudge(group, holder)?.resource
+  return (group.failures[holder.node] ?? []).findLast((one) => one.resource === resource)?.at ?? at
 }
 
 /** Of several that wait for an answer, the first that is not left as it is. */
@@ -106,7 +118,18 @@ function isLeft(group: GroupRow, holder: Holder, rules: readonly NamedRule[], re
   const { event, severity } = last
   const count = countOf(group, holder, resource)
   const rule = matchingRule(rules, { event, resource, count, restartMax, ...(severity === undefined ? {} : { severity }) })
-  return rule?.action === 'log' || rule?.action === 'ignore'
+  return rule?.action === 'log' || rule?.action === 'ignore' || (leadsElsewhere(rule, severity) && isUsedUp(group, last.at))
+}
+
+function leadsElsewhere(rule: NamedRule | undefined, severity: FailureSeverity | undefined): boolean {
+  return rule?.action === 'failover' && severity !== 'fatal'
+}
+
+/** There were as many failovers as may be, and the group goes on without what has failed. */
+function isUsedUp(group: GroupRow, at: LogTime): boolean {
+  const { failover } = group.definition
+  if (failover?.onExhausted !== 'runDegraded' || failover.max === 0) return false
+  return failoversAt(group, failover, at) >= failover.max
 }
 
 function needsAnyOf(holder: Holder, name: ResourceName, left: readonly ResourceName[]): boolean {
@@ -115,8 +138,9 @@ function needsAnyOf(holder: Holder, name: ResourceName, left: readonly ResourceN
   return left.includes(name) || needs.some(({ resource }) => needsAnyOf(holder, resource, left))
 }
 
-export function fenceObstacle(reader: Reader, group: GroupRow, holder: Holder): Pick<HolderInput, 'fenceObstacle'> {
-  if (!rulesOf(group, holder.pinned.resources).some((rule) => rule.action === 'fence')) return {}
+export function fenceObstacle(reader: Reader, group: GroupRow, holder: Holder): Pick<HolderInput, 'fenceObstacle' | 'evicted'> {
+  const evicted = reader.get('nodes', holder.node)?.evicted?.group
+  if (evicted === undefined && !rulesOf(group, holder.pinned.resources).some((rule) => rule.action === 'fence')) return {}
   const obstacle = whyNotFenceable(reader, holder.node)
-  return obstacle === undefined ? {} : { fenceObstacle: obstacle }
+  return { ...(evicted === undefined ? {} : { evicted }), ...(obstacle === undefined ? {} : { fenceObstacle: obstacle }) }
 }

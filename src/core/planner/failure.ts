@@ -3,7 +3,7 @@
  *
  * Asked only where the holder is alive and has not been told to stop.
  */
-import { formatDuration } from '../../base/index.js'
+import { formatDuration, type ResourceName } from '../../base/index.js'
 import { type Candidate, matchingRule, type NamedRule, policyDefaults, restartPause, softRules } from '../cluster/index.js'
 import { act, type GroupInput, type HolderInput, ruledOut, table, type Verdict } from './verdict.js'
 
@@ -17,7 +17,7 @@ export type FailureAnswer =
 
 /** It would have the group leave its node, to run elsewhere. */
 function leaves({ action }: NamedRule, severity: FailureInput['severity']): boolean {
-  return (action === 'failover' && severity !== 'fatal') || action === 'standbyNode' || action === 'fence'
+  return (action === 'failover' && severity !== 'fatal') || action === 'standbyNode' || action === 'evictNode' || action === 'fence'
 }
 
 type FailureInput = NonNullable<HolderInput['failure']>
@@ -65,20 +65,17 @@ export function judgeFailure(input: GroupInput, holder: HolderInput, failure: Fa
         const text = `${what}; its agent says that this would fail on any node: it is stopped until it is cleared${by}`
         return { kind: 'verdict', verdict: halt(holder, 'fails-everywhere', text, table(input)) }
       }
-      return {
-        kind: 'verdict',
-        verdict: failOver(
-          input,
-          holder,
-          severity === 'hard' ? { ...rule, name: 'hard-error' } : rule,
-          `${what}; ${whyNotHere(holder, rule, failure)}`,
-        ),
-      }
+      return failOver(
+        input,
+        holder,
+        severity === 'hard' ? { ...rule, name: 'hard-error' } : rule,
+        `${what}; ${whyNotHere(holder, rule, failure)}`,
+      )
     case 'demote': {
       // One that could not be promoted, or loses the role again and again, is passed over.
       const isInVain = event.startsWith('start-') || severity !== undefined || count > restartMax
       const text = `${what}; it is demoted, and the best copy is promoted${by}`
-      if (isInVain) return { kind: 'verdict', verdict: failOver(input, holder, rule, text) }
+      if (isInVain) return failOver(input, holder, rule, text)
       return { kind: 'verdict', verdict: act({ kind: 'stop', token: holder.token, ban: null }, rule.name, text, table(input)) }
     }
     case 'stop':
@@ -86,13 +83,13 @@ export function judgeFailure(input: GroupInput, holder: HolderInput, failure: Fa
     case 'fence':
       return fence(input, holder, rule, what, again)
     case 'standbyNode':
+    case 'evictNode':
       return standBy(input, holder, rule, what)
     case 'block':
       return { kind: 'left', rule: rule.name, text: `${what}; it is left as it is${by || `, by ${rule.name}`}: ${again}` }
     case 'log':
     case 'ignore':
-      if (rule.name !== 'log-only' && mayMakeWay(input, holder) && holder.heldUp !== undefined)
-        return restart('make-way', `it holds up ${holder.heldUp.join(', ')}, so it is started once more beside them`)
+      if (rule.name !== 'log-only' && mayMakeWay(input, holder)) return makeWay(holder, what)
       return { kind: 'left', rule: rule.name, ...(rule.action === 'log' ? { text: logged(input, holder, rule, what, again) } : {}) }
   }
 }
@@ -100,6 +97,12 @@ export function judgeFailure(input: GroupInput, holder: HolderInput, failure: Fa
 /** Not in the breath in which it failed: what it holds up may be about to start by itself. */
 function mayMakeWay(input: GroupInput, { heldUp = [], failedAt }: HolderInput): boolean {
   return heldUp.length > 0 && (failedAt === undefined || input.at - failedAt >= makeWayAfter)
+}
+
+function makeWay({ token, failure, heldUp = [] }: HolderInput, what: string): FailureAnswer {
+  const text = `${what}; it holds up ${heldUp.join(', ')}, so it is started once more beside them`
+  const resource = failure?.resource as ResourceName
+  return { kind: 'verdict', verdict: act({ kind: 'restart', token, resource }, 'make-way', text) }
 }
 
 function logged(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string, again: string): string {
@@ -124,15 +127,21 @@ function whyNotHere(holder: HolderInput, rule: NamedRule, { severity }: FailureI
   return `it goes elsewhere${byRule(rule)}`
 }
 
-/** The node is passed over for a while; where the failovers are used up, the group stops rather than go round for ever. */
-function failOver(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string): Verdict {
+/** The node is passed over for a while; where the failovers are used up, the group stops, or stays, rather than go round for ever. */
+function failOver(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string): FailureAnswer {
   const ban = { node: holder.node, forMs: input.pingpongInterval ?? policyDefaults.pingpongInterval }
-  const leave = (text: string) => act({ kind: 'stop', token: holder.token, ban }, rule.name, text, table(input))
+  const done = (verdict: Verdict): FailureAnswer => ({ kind: 'verdict', verdict })
+  const leave = (text: string) => done(act({ kind: 'stop', token: holder.token, ban }, rule.name, text, table(input)))
   const limit = input.failovers
   if (limit === undefined || limit.max === 0 || limit.recent < limit.max) return leave(what)
   const used = `${limit.recent} failovers within ${formatDuration(limit.window)}, ${limit.max} allowed`
   if (limit.onExhausted === 'keepTrying') return leave(`${what}; ${used}, and it goes on all the same`)
-  return halt(holder, 'failovers-exhausted', `${what}; ${used}: ${input.group} is stopped until it is cleared`, table(input))
+  if (limit.onExhausted === 'runDegraded') {
+    if (mayMakeWay(input, holder)) return makeWay(holder, what)
+    const text = `${what}; ${used}: ${input.group} stays on ${holder.node} with what runs; POST /v1/groups/${input.group}/clear to try it again`
+    return { kind: 'left', rule: 'failovers-exhausted', text, candidates: table(input) }
+  }
+  return done(halt(holder, 'failovers-exhausted', `${what}; ${used}: ${input.group} is stopped until it is cleared`, table(input)))
 }
 
 function halt(holder: HolderInput, rule: string, text: string, candidates?: readonly Candidate[]): Verdict {
@@ -150,12 +159,16 @@ function standBy(input: GroupInput, holder: HolderInput, rule: NamedRule, what: 
   const here = input.candidates.find((candidate) => candidate.node === holder.node)
   if (here !== undefined && here.duty !== 'active') return { kind: 'left', rule: rule.name }
   if (!canGoOn(input, holder)) {
-    const text = `${what}; ${holder.node} would go to standby, and no other node can take ${input.group} now${byRule(rule)}`
+    const text = `${what}; ${holder.node} would ${isEviction(rule) ? 'be evicted' : 'go to standby'}, and no other node can take ${input.group} now${byRule(rule)}`
     return { kind: 'left', rule: rule.name, text, candidates: table(input) }
   }
-  const text = `${what}; ${holder.node} goes to standby and its groups leave it${byRule(rule)}`
-  return { kind: 'verdict', verdict: act({ kind: 'standby', token: holder.token, node: holder.node }, rule.name, text, table(input)) }
+  const goes = isEviction(rule) ? 'is evicted, and its groups leave it' : 'goes to standby and its groups leave it'
+  const evict = isEviction(rule) ? { evict: true as const } : {}
+  const action = { kind: 'standby', token: holder.token, node: holder.node, ...evict } as const
+  return { kind: 'verdict', verdict: act(action, rule.name, `${what}; ${holder.node} ${goes}${byRule(rule)}`, table(input)) }
 }
+
+const isEviction = ({ action }: NamedRule) => action === 'evictNode'
 
 /** Only where the device, the other voters and open cases allow it, and another node could take the group then. */
 export function fence(input: GroupInput, holder: HolderInput, rule: NamedRule, what: string, otherwise: string): FailureAnswer {

@@ -5,12 +5,20 @@
  * (P7). Policies are asked in a fixed order and the first that has something to say decides; candidates are compared
  * by rule, rank and name, never by scores.
  */
-import { type Candidate, isStopFailure, matchingRule, notProbedYet, type PlannedDecision, softRules } from '../cluster/index.js'
+import {
+  type Candidate,
+  isStopFailure,
+  matchingRule,
+  type NamedRule,
+  notProbedYet,
+  type PlannedDecision,
+  softRules,
+} from '../cluster/index.js'
 import { byRule, fence, judgeFailure } from './failure.js'
 import { act, type CandidateInput, type GroupInput, type HolderInput, ruledOut, table, type Verdict, wait } from './verdict.js'
 
 /** Changes when the planner may decide otherwise than before. What an earlier one was given still gives what it decided. */
-export const plannerVersion = 6
+export const plannerVersion = 7
 
 /** What to do about one group now; undefined when nothing is to be done. */
 export function decideGroup(input: GroupInput): PlannedDecision | undefined {
@@ -113,13 +121,16 @@ function stopping(input: GroupInput, holder: HolderInput): Verdict | undefined {
   if (holder.state !== 'UNKNOWN') return undefined
   const { failure } = holder
   const event = failure !== null && isStopFailure(failure.event) ? failure.event : 'stop-failed'
-  const rule = matchingRule(input.rules ?? softRules, {
+  const own = matchingRule(input.rules ?? softRules, {
     event,
     resource: failure?.resource ?? '',
     count: holder.failuresInWindow,
     restartMax: holder.restartMax,
   })
-  const what = `${holder.node} could not verify that ${input.group} has stopped`
+  // Whoever has the node evicted has it fenced where it cannot be left.
+  const rule: NamedRule | undefined = holder.evicted === undefined ? own : { name: 'evicted', event: 'any', action: 'fence' }
+  const evicted = holder.evicted === undefined ? '' : `; ${holder.node} is evicted for ${holder.evicted}`
+  const what = `${holder.node} could not verify that ${input.group} has stopped${evicted}`
   const byHand = `fence ${holder.node} to go on: POST /v1/nodes/${holder.node}/fence`
   if (rule?.action !== 'fence') return wait(input, rule?.name ?? 'stop-failed', `${what}${byRule(rule)}; ${byHand}`)
   const answer = fence(input, holder, rule, what, byHand)

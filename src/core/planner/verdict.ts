@@ -117,6 +117,8 @@ export interface GroupInput {
     readonly restartsDependents?: true
     /** Resources that the failed one holds up although they do not need it: nothing starts beside what is critical and has failed. */
     readonly heldUp?: readonly ResourceName[]
+    /** Its node is being evicted: for the failures of which group. */
+    readonly evicted?: GroupName
     /** Why its node is not fenced now; left out where nothing speaks against it, or nobody asks. */
     readonly fenceObstacle?: string
   } | null

@@ -77,7 +77,7 @@ describe('the list of rules', () => {
   })
 
   test('has nothing but block, fence, log and ignore for a stop that failed', () => {
-    for (const action of ['restart', 'restartDependents', 'failover', 'stop', 'standbyNode'] as const)
+    for (const action of ['restart', 'restartDependents', 'failover', 'stop', 'standbyNode', 'evictNode'] as const)
       assert.equal(after({ rules: [{ event: 'any', action }] }, 'stop-failed'), 'block', action)
     assert.equal(after({ rules: [{ event: 'any', action: 'fence' }] }, 'stop-failed'), 'fence')
   })
@@ -136,6 +136,10 @@ describe('definitions are refused', () => {
     assert.equal(levelOf(decide({ kind: 'stop', token: 1 as never, ban: null, halt: true })), 2)
     assert.equal(levelOf(decide({ kind: 'fence', token: 1 as never, node: n1 })), 2)
     assert.equal(levelOf(decide({ kind: 'standby', token: 1 as never, node: n1 })), 2)
+    assert.equal(levelOf(decide({ kind: 'standby', token: 1 as never, node: n1, evict: true })), 5)
+    assert.equal(levelOf(put({ rules: [{ event: 'died', action: 'evictNode' }] })), 5)
+    assert.equal(levelOf(put({ failover: { max: 1, window: 60_000, onExhausted: 'runDegraded' } })), 5)
+    assert.equal(levelOf(put({ offlineProbe: { interval: 60_000, onFound: 'stopAllRestart' } })), 5)
   })
 })
 

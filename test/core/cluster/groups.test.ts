@@ -168,6 +168,16 @@ describe('nodes', () => {
     assert.equal(database.state.get('nodes', n1)?.duty, 'standby')
   })
 
+  test('whoever waits for a drain hears that its node was activated first', () => {
+    const database = new Database().formedAt(5)
+    database.group()
+    database.granted(n1)
+    database.ok({ kind: 'set-duty', node: n1, duty: 'draining', operation: 'o1' })
+    database.ok({ kind: 'set-duty', node: n1, duty: 'active', operation: null })
+    assert.match(operation(database, 'o1'), /^cancelled/)
+    assert.equal(database.state.get('nodes', n1)?.duty, 'active')
+  })
+
   test('clearing forgets failures and bans, never a grant or a case', () => {
     const database = fresh()
     const held = database.granted(n1)

@@ -94,7 +94,7 @@ function inWords(input: GroupInput): string {
         ? `stop ${input.group}${action.ban === null ? '' : `, pass ${action.ban.node} over for ${action.ban.forMs / 60_000} minutes`}${action.halt === true ? ' until it is cleared' : ''}`
         : '',
     fence: () => (action.kind === 'fence' ? `fence ${action.node}` : ''),
-    standby: () => (action.kind === 'standby' ? `put ${action.node} on standby` : ''),
+    standby: () => (action.kind === 'standby' ? (action.evict === true ? `evict ${action.node}` : `put ${action.node} on standby`) : ''),
     restart: () =>
       action.kind === 'restart'
         ? `restart ${action.resource} of ${input.group} in place${action.dependents === true ? ', with all that depends on it' : ''}`
