@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BootId, bootInstant, type GroupName, type NodeId, type ResourceName, type Token } from '../base/index.js'
-import type { ResourceDefinition } from '../core/cluster/index.js'
+import { depthsOf, type ResourceDefinition } from '../core/cluster/index.js'
 import { behaviourOf, type MethodRequest, type MethodResult, ocfEnvironment, type ProcessIdentity } from '../core/monitor/index.js'
 import { agentCommands, cellName, markersOf, ocfScratch, openAgents } from '../io/agents/index.js'
 import { openClock } from '../io/clock/index.js'
@@ -16,7 +16,7 @@ export interface Bench {
   /** How the processes of the resource are held together. */
   readonly containment: string
   readonly cell: Cell
-  run(method: 'start' | 'stop' | 'probe', how?: { readonly deep?: true; readonly token?: number }): Promise<MethodResult>
+  run(method: 'start' | 'stop' | 'probe', how?: { readonly deep?: boolean; readonly token?: number }): Promise<MethodResult>
   /** Begins a method, kills everything of the resource after a while, and waits until that is gone. */
   interrupt(method: 'start' | 'stop', after: number): Promise<MethodResult>
   /** Runs the agent with any action and these parameters. Of OCF agents. */
@@ -81,7 +81,11 @@ export async function openBench(definition: ResourceDefinition, name: string): P
     folder,
     run: async (method, { deep, token: of } = {}) => {
       if (method === 'start') token++
-      return begin(method, { ...(deep === undefined ? {} : { deep }), ...(of === undefined ? {} : { token: of as Token }) }).result
+      const [depth] = depthsOf(definition)
+      return begin(method, {
+        ...(deep === true && depth !== undefined ? { deep: depth } : {}),
+        ...(of === undefined ? {} : { token: of as Token }),
+      }).result
     },
     interrupt: async (method, after) => {
       const begun = begin(method)

@@ -1,6 +1,7 @@
 /** What people ask of a single resource where it runs: a probe at once, or an action. Asked of the node that holds its group. */
 import { type BootId, ClusterError, type GroupName, type NodeId, nearestName, type ResourceName, type Token } from '../base/index.js'
 import {
+  depthsOf,
   type GroupRow,
   maintenanceLevel,
   mayStillRun,
@@ -72,8 +73,7 @@ export class ResourceVerbs {
   /** Errors: CONFLICT, MIXED_VERSIONS, NO_QUORUM. */
   async look({ group, resource, deep }: Extract<Question, { kind: 'look' }>): Promise<LookFound & { readonly node: NodeId }> {
     const { definition, isDedicated } = this.held(group, resource)
-    const { probe, probeDeep } = definition
-    const timeout = (deep ? probeDeep?.timeout : undefined) ?? probe.timeout
+    const timeout = ((deep ? depthsOf(definition)[0] : undefined) ?? definition.probe).timeout
     return {
       node: this.doors.self,
       ...(await this.doors.look({ group, resource, deep }, timeout + lookGrace, isDedicated ? group : undefined)),

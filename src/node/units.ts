@@ -78,7 +78,7 @@ export class Units {
   /** Of those resources that are units. */
   async validate(resources: GroupDefinition['resources']): Promise<Validation> {
     const named = (Object.entries(resources) as [ResourceName, ResourceDefinition][]).filter(([, { type }]) => isSystemd(type))
-    const answers = await Promise.all(named.map(([name, { type }]) => this.validateOne(name, type)))
+    const answers = await Promise.all(named.map(([name, { type, operations }]) => this.validateOne(name, type, operations === 'none')))
     return { problems: answers.flatMap((answer) => answer.problems), warnings: answers.flatMap((answer) => answer.warnings) }
   }
 
@@ -86,7 +86,8 @@ export class Units {
     this.systemd.close()
   }
 
-  private async validateOne(resource: ResourceName, type: string): Promise<Validation> {
+  /** What is only looked at may be started by whoever it likes. */
+  private async validateOne(resource: ResourceName, type: string, isOnlyProbed: boolean): Promise<Validation> {
     const unit = unitOf(type)
     if (unit === undefined) return { problems: [{ resource, code: 'UNKNOWN_TYPE', detail: `"${type}" names no unit` }], warnings: [] }
     if (!isSystemdHere())
@@ -94,7 +95,7 @@ export class Units {
     const facts = await this.facts(unit)
     if (typeof facts === 'string') return { problems: [], warnings: [`resource "${resource}" on ${this.node}: ${facts}`] }
     const obstacle = unitObstacle(facts)
-    if (obstacle === undefined) return { problems: [], warnings: [] }
+    if (obstacle === undefined || (isOnlyProbed && facts.load !== 'not-found')) return { problems: [], warnings: [] }
     const code = facts.load === 'not-found' ? ('UNKNOWN_TYPE' as const) : ('VALIDATION_FAILED' as const)
     return { problems: [{ resource, code, detail: `${obstacle.detail}; ${obstacle.fix}` }], warnings: [] }
   }

@@ -33,7 +33,13 @@ test('a group goes in as people write it and comes out so that putting it back c
         probeDeep: { interval: '60s' },
         limits: { memory: '1024MiB', cpu: 1.5, tasks: 100, openFiles: 1_024 },
       },
-      plain: { type: 'command', parameters: { run: 'sleep 100' }, probe: { failAfter: { failures: 1, of: 1 }, timeouts: 1 }, limits: {} },
+      plain: {
+        type: 'command',
+        parameters: { run: 'sleep 100' },
+        operations: 'onOff',
+        probe: { failAfter: { failures: 1, of: 1 }, timeouts: 1 },
+        limits: {},
+      },
     },
   }
   const created = await bench.ask('PUT', '/v1/groups/there', { body: definition })

@@ -1,7 +1,9 @@
 /** Probes of two depths, readiness, limits and logs of real processes, as this user. */
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 import type { ResourceName } from '../../src/base/index.js'
@@ -135,6 +137,100 @@ test('a check of a file comes and goes with it', async () => {
   assert.match((await bench.failureOf(name))?.detail ?? '', /no such file/)
   bench.stop(name)
   await bench.groupIs(name, 'STOPPED')
+})
+
+test('what others start and stop is up once it is found running, fails when it has ended, and is left by its stop', async () => {
+  next()
+  const app = resource({
+    type: 'command',
+    operations: 'none',
+    parameters: { probe: `test -e ${file('up')} || exit 7; test ! -e ${file('sick')} || { echo it is sick; exit 1; }` },
+    probe: often,
+  })
+  bench.run(name, { app })
+  await bench.groupIs(name, 'STARTING')
+  writeFileSync(file('up'), '')
+  await bench.groupIs(name, 'ONLINE')
+  writeFileSync(file('sick'), '')
+  assert.match((await bench.failureOf(name))?.detail ?? '', /it is sick/)
+  rmSync(file('sick'))
+  bench.run(name, { app }, { sequence: 2, restart: { resource: 'app' as never, number: 1 } })
+  await bench.groupIs(name, 'ONLINE', 0, (report) => report.sequence === 2)
+  const told = bench.reports.length
+  rmSync(file('up'))
+  assert.equal((await bench.failureOf(name, told))?.event, 'died')
+  writeFileSync(file('up'), '')
+  bench.stop(name)
+  await bench.groupIs(name, 'STOPPED')
+  // Where it is not granted it is no stray either.
+  bench.order({ kind: 'probe', group: group(name), probeId: 'left', resources: { ['app' as ResourceName]: app } })
+  const found = await bench.until('what is found', (report) => report.kind === 'probed' && report.probeId === 'left')
+  assert.equal(found.kind === 'probed' && found.result, 'clean')
+  assert.ok(existsSync(file('up')))
+})
+
+test('a start of what nobody starts takes its time and says what its probe said', async () => {
+  next()
+  const app = resource({ type: 'command', operations: 'none', parameters: { probe: 'exit 7' }, start: { timeout: 600 } })
+  bench.run(name, { app })
+  const failure = await bench.failureOf(name)
+  assert.deepEqual([failure?.event, failure?.detail], ['start-timeout', 'it never ran: its probe says that it is stopped'])
+  bench.stop(name)
+  await bench.groupIs(name, 'STOPPED')
+})
+
+test('checks of a process, of room, of a device and of places that answer: each comes up, and fails for its own reason', async () => {
+  next()
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const pidFile = file('pid')
+  writeFileSync(pidFile, `${process.pid}\n`)
+  const check = (type: string, parameters: Record<string, unknown>) => resource({ type, parameters: parameters as never, probe: often })
+  const resources = {
+    main: check('process', { pidFile }),
+    room: check('disk-space', { path: bench.dir, minFree: '1KiB' }),
+    device: check('link', { device: 'lo' }),
+    places: check('reachability', { targets: [`127.0.0.1:${port}`, '127.0.0.1:1'], atLeast: 1 }),
+  }
+  bench.run(name, resources as never)
+  await bench.groupIs(name, 'ONLINE')
+  writeFileSync(pidFile, '999999999\n')
+  assert.match(JSON.stringify(await bench.failureOf(name)), /main.*(no such process|does not run|no process)/)
+  bench.stop(name)
+  await bench.groupIs(name, 'STOPPED')
+  for (const [lacks, wrong, reason] of [
+    ['room', check('disk-space', { path: bench.dir, minFree: '1000000GiB' }), /free/],
+    ['device', check('link', { device: 'none0' }), /none0/],
+    ['places', check('reachability', { targets: [`127.0.0.1:${port}`, '127.0.0.1:1'], atLeast: 2 }), /1 of 2 accept connections, 2 should/],
+  ] as const) {
+    next()
+    const { [lacks]: _fine, main: _ended, ...others } = resources
+    bench.run(name, { ...others, [lacks]: { ...wrong, start: { timeout: 300 } } } as never)
+    const failure = await bench.failureOf(name)
+    assert.deepEqual([failure?.resource, failure?.event], [lacks, 'start-timeout'])
+    assert.match(failure?.detail ?? '', reason)
+    bench.stop(name)
+    await bench.groupIs(name, 'STOPPED')
+  }
+  server.close()
+})
+
+test('every command runs in its folder, and one that is not there is its failure', async () => {
+  next()
+  const folder = file('folder')
+  mkdirSync(folder)
+  const parameters = { start: 'touch up; pwd > where', stop: 'rm -f up', probe: 'test -e up || exit 7', workingDirectory: folder }
+  bench.run(name, { app: resource({ type: 'command', parameters }) })
+  await bench.groupIs(name, 'ONLINE')
+  assert.equal(readFileSync(join(folder, 'where'), 'utf8').trim(), folder)
+  bench.stop(name)
+  await bench.groupIs(name, 'STOPPED')
+  next()
+  bench.run(name, { app: resource({ type: 'command', parameters: { run: 'sleep 100', workingDirectory: file('nowhere') } }) })
+  const failure = await bench.failureOf(name)
+  assert.equal(failure?.event, 'start-failed')
+  assert.match(failure?.detail ?? '', /nowhere|folder|directory/)
 })
 
 test('what a service, its starts and its stops say is kept, and nothing is read of other names', async () => {

@@ -24,7 +24,7 @@ after(async () => {
   await bench.close()
 })
 
-test('a deep probe is the agent’s monitor at another level, in its own time', async () => {
+test('deep probes are the agent’s monitor at other levels, each in its own time', async () => {
   mkdirSync(provider, { recursive: true })
   const said = join(bench.dir, 'levels')
   const state = join(bench.dir, 'state')
@@ -41,13 +41,18 @@ esac
     type: `ocf:quorate-test-${process.pid}:Levels`,
     parameters: {},
     probe: { interval: 100, timeout: 5_000 },
-    probeDeep: { interval: 200, timeout: 7_000, level: 20 },
+    probeDeep: [
+      { interval: 200, timeout: 7_000, level: 20 },
+      { interval: 300, timeout: 8_000, level: 30 },
+    ],
   })
   bench.run('levels', { app })
   await bench.groupIs('levels', 'ONLINE')
   await bench.eventually(
-    'both depths',
-    () => existsSync(said) && /^20 200 7000$/m.test(readFileSync(said, 'utf8')) && /^0 100 5000$/m.test(readFileSync(said, 'utf8')),
+    'all depths',
+    () =>
+      existsSync(said) &&
+      ['0 100 5000', '20 200 7000', '30 300 8000'].every((line) => readFileSync(said, 'utf8').split('\n').includes(line)),
   )
   bench.stop('levels')
   await bench.groupIs('levels', 'STOPPED')

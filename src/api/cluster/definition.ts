@@ -38,6 +38,7 @@ interface WrittenResource extends WrittenWatching {
   readonly stop?: { readonly timeout?: Span }
   readonly restart?: { readonly max?: number; readonly window?: Span; readonly delay?: Span }
   readonly critical?: boolean
+  readonly operations?: 'onOff' | 'none'
   readonly promotable?: boolean
   readonly files?: readonly string[]
 }
@@ -214,6 +215,7 @@ function normaliseResource(name: string, written: WrittenResource): ResourceDefi
       window: span('restart.window', written.restart?.window, restart.window),
       ...(delay === 0 ? {} : { delay }),
     },
+    ...(written.operations === 'none' ? { operations: written.operations } : {}),
     ...(written.critical === false ? { critical: false } : {}),
     ...(written.promotable === true ? { promotable: true } : {}),
     ...((written.files ?? []).length === 0 ? {} : { files: written.files }),
@@ -268,6 +270,7 @@ export function writtenResource(resource: ResourceDefinition): Record<string, un
     start: { timeout: formatDuration(start.timeout) },
     stop: { timeout: formatDuration(stop.timeout) },
     restart: { max: restart.max, window: formatDuration(restart.window), delay: formatDuration(restart.delay ?? 0) },
+    operations: resource.operations ?? 'onOff',
     critical: resource.critical ?? true,
     ...(resource.promotable === true ? { promotable: true } : {}),
     files: resource.files ?? [],

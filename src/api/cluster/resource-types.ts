@@ -67,8 +67,8 @@ export class ResourceTypes {
   }
 
   private async checkResource([name, resource]: Named, definition: AnyDefinition, lenient: boolean): Promise<readonly string[]> {
-    const { type, parameters } = resource
-    const problems = checkResourceParameters(type, parameters)
+    const { type, parameters, operations } = resource
+    const problems = checkResourceParameters(type, parameters, operations)
     const warnings: string[] = []
     const { node } = this.daemon.config
     if (problems.length === 0 && type.startsWith('ocf:')) {

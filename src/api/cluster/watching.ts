@@ -1,11 +1,17 @@
 /** How a resource is watched and what it may use, between the form that people write and the normal form. What is not given is left out of both. */
 import { ClusterError, formatDuration, formatSize, parseSize } from '../../base/index.js'
-import type { ProbeDefinition, ResourceDefinition } from '../../core/cluster/index.js'
+import { depthsOf, type ProbeDefinition, type ResourceDefinition } from '../../core/cluster/index.js'
 
 export type Span = string | number
 
 /** A duration of the resource in milliseconds, or its fallback. */
 export type ReadSpan = (key: string, value: Span | undefined, fallback: number) => number
+
+interface WrittenDepth {
+  readonly interval: Span
+  readonly timeout?: Span
+  readonly level?: number
+}
 
 export interface WrittenWatching {
   readonly probe?: {
@@ -14,7 +20,7 @@ export interface WrittenWatching {
     readonly failAfter?: { readonly failures: number; readonly of?: number }
     readonly timeouts?: number
   }
-  readonly probeDeep?: { readonly interval: Span; readonly timeout?: Span; readonly level?: number }
+  readonly probeDeep?: WrittenDepth | readonly WrittenDepth[]
   readonly limits?: { readonly memory?: Span; readonly tasks?: number; readonly cpu?: number; readonly openFiles?: number }
 }
 
@@ -29,11 +35,15 @@ export function readCounts({ probe = {} }: WrittenWatching): Pick<ProbeDefinitio
 
 /** Errors: INVALID. */
 export function readWatching(name: string, { probeDeep, limits }: WrittenWatching, span: ReadSpan, timeout: number): Watching {
-  const deep = probeDeep && {
-    interval: span('probeDeep.interval', probeDeep.interval, 0),
-    timeout: span('probeDeep.timeout', probeDeep.timeout, timeout),
-    ...(probeDeep.level === undefined ? {} : { level: probeDeep.level }),
-  }
+  const depths =
+    probeDeep === undefined ? [] : Array.isArray(probeDeep) ? (probeDeep as readonly WrittenDepth[]) : [probeDeep as WrittenDepth]
+  const read = depths.map(({ interval, timeout: own, level }) => ({
+    interval: span('probeDeep.interval', interval, 0),
+    timeout: span('probeDeep.timeout', own, timeout),
+    ...(level === undefined ? {} : { level }),
+  }))
+  const [first] = read
+  const deep = read.length > 1 ? read : first
   const { memory, ...others } = limits ?? {}
   const wanted = { ...(memory === undefined ? {} : { memory: readMemory(name, memory) }), ...others }
   return { ...(deep === undefined ? {} : { probeDeep: deep }), ...(Object.keys(wanted).length === 0 ? {} : { limits: wanted }) }
@@ -59,10 +69,13 @@ export function writtenProbe({ interval, timeout, failAfter, timeouts }: ProbeDe
 
 export function writtenWatching({ probeDeep, limits }: Watching): Record<string, unknown> {
   const { memory } = limits ?? {}
+  const depths = depthsOf(probeDeep === undefined ? {} : { probeDeep }).map((depth) => ({
+    ...depth,
+    interval: formatDuration(depth.interval),
+    timeout: formatDuration(depth.timeout),
+  }))
   return {
-    ...(probeDeep === undefined
-      ? {}
-      : { probeDeep: { ...probeDeep, interval: formatDuration(probeDeep.interval), timeout: formatDuration(probeDeep.timeout) } }),
+    ...(depths.length === 0 ? {} : { probeDeep: depths.length > 1 ? depths : depths[0] }),
     ...(limits === undefined ? {} : { limits: { ...limits, ...(memory === undefined ? {} : { memory: formatSize(memory) }) } }),
   }
 }

@@ -1,6 +1,6 @@
 /** One resource of a group: its definition, its state where it runs, its failures, its log. */
 import { ClusterError, type GroupName, type NodeId, nearestName, parseDuration, type ResourceName } from '../../base/index.js'
-import { type GroupRow, type Holder, mayStillRun, type ResourceDefinition } from '../../core/cluster/index.js'
+import { depthsOf, type GroupRow, type Holder, mayStillRun, type ResourceDefinition } from '../../core/cluster/index.js'
 import { logLinesMax, type ResourceLog } from '../../io/agents/index.js'
 import { type ActionAnswer, actionGrace, actionTimeoutMax, lookGrace } from '../../node/index.js'
 import type { Access } from '../cluster/access.js'
@@ -91,7 +91,7 @@ async function probe(access: Access, call: Call): Promise<Answer> {
     throw new ClusterError('CONFLICT', `${group.name}/${resource} has no deep probe`, {
       fix: 'leave "deep" out, or give the resource "probeDeep"',
     })
-  const timeout = (deep ? definition.probeDeep?.timeout : undefined) ?? definition.probe.timeout
+  const { timeout } = (deep ? depthsOf(definition)[0] : undefined) ?? definition.probe
   const question = { kind: 'look', group: group.name, resource, deep } as const
   const found = (await view.node.ask(holder.node, question, timeout + lookGrace + 2_000)) as Record<string, unknown>
   return { body: { group: group.name, resource, deep, ...found } }

@@ -67,6 +67,13 @@ export const resourceSchema = closed(
       },
       { default: { ...restart, delay: 0 } },
     ),
+    operations: {
+      ...choice(
+        '`onOff`: it is started and stopped. `none`: others do that, and here it is only looked at: its start waits until it is found running, and its stop leaves it.',
+        ['onOff', 'none'],
+      ),
+      default: 'onOff',
+    },
     critical: {
       type: 'boolean',
       description: 'False: when its restarts are used up, the group stays where it is without it, and is DEGRADED.',

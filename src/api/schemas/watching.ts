@@ -20,14 +20,24 @@ export const probeSchema = closed(
   { default: probe },
 )
 
-export const probeDeepSchema = closed(
+const depthSchema = closed(
   {
     interval: duration('Time between two of them.'),
     timeout: duration('Time for one of them; as `probe` has it by default unless given.'),
     level: count('For OCF agents: the OCF_CHECK_LEVEL; 10 unless given.', 1, 1_000),
   },
-  { description: 'The second depth of checks, for `command` and OCF agents; off unless given.', required: ['interval'] },
+  { required: ['interval'] },
 )
+
+export const probeDeepSchema: Schema = {
+  ...depthSchema,
+  description:
+    'The second depth of checks, for `command` and OCF agents; off unless given. Of OCF agents a list too, each with a level of its own.',
+  type: ['object', 'array'],
+  items: depthSchema,
+  minItems: 1,
+  maxItems: 5,
+}
 
 const size: Schema = {
   type: ['string', 'integer'],

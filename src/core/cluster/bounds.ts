@@ -1,21 +1,23 @@
 /** Bounds of how a resource is watched and of what it may use. */
 import { ClusterError } from '../../base/index.js'
-import type { ResourceDefinition } from './definition.js'
+import { depthsOf, type ResourceDefinition } from './definition.js'
 
 const durationMax = 86_400_000
 const countMax = 100
 
 /** The first problem, with its fix; undefined when there is none. */
 export function checkBounds(name: string, resource: ResourceDefinition): ClusterError | undefined {
-  const { probe, probeDeep, limits = {} } = resource
+  const { probe, limits = {} } = resource
   const { failures, of } = probe.failAfter ?? { failures: 1, of: 1 }
   const bounds: readonly Bound[] = [
     ['probe.failAfter.of', of, 1, countMax],
     ['probe.failAfter.failures', failures, 1, of],
     ['probe.timeouts', probe.timeouts, 1, countMax],
-    ['probeDeep.interval', probeDeep?.interval, 50, durationMax],
-    ['probeDeep.timeout', probeDeep?.timeout, 50, durationMax],
-    ['probeDeep.level', probeDeep?.level, 1, 1_000],
+    ...depthsOf(resource).flatMap((depth): readonly Bound[] => [
+      ['probeDeep.interval', depth.interval, 50, durationMax],
+      ['probeDeep.timeout', depth.timeout, 50, durationMax],
+      ['probeDeep.level', depth.level, 1, 1_000],
+    ]),
     ['limits.memory', limits.memory, 1_048_576, Number.MAX_SAFE_INTEGER],
     ['limits.tasks', limits.tasks, 1, 4_194_304],
     ['limits.openFiles', limits.openFiles, 16, 1_073_741_816],

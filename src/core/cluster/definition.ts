@@ -28,6 +28,12 @@ export interface DeepProbeDefinition {
   readonly level?: number
 }
 
+/** The second depth of checks, and whatever comes after it. */
+export function depthsOf({ probeDeep }: Pick<ResourceDefinition, 'probeDeep'>): readonly DeepProbeDefinition[] {
+  if (probeDeep === undefined) return []
+  return Array.isArray(probeDeep) ? probeDeep : [probeDeep as DeepProbeDefinition]
+}
+
 export interface ResourceLimits {
   /** Bytes. */
   readonly memory?: number
@@ -46,8 +52,8 @@ export interface ResourceDefinition {
   readonly dependsOn: readonly DependsOn[]
   /** Periodic check. Milliseconds. */
   readonly probe: ProbeDefinition
-  /** The second depth of checks, off unless given. Milliseconds. */
-  readonly probeDeep?: DeepProbeDefinition
+  /** The second depth of checks, off unless given; of OCF agents there may be several, each of a level of its own. Milliseconds. */
+  readonly probeDeep?: DeepProbeDefinition | readonly DeepProbeDefinition[]
   /** What its processes may use. */
   readonly limits?: ResourceLimits
   /** Milliseconds a start or stop may take before it is killed with all its processes. */
@@ -62,6 +68,8 @@ export interface ResourceDefinition {
   }
   /** Absolute paths of files that go with the group: kept as they change where it runs, and put back before it starts elsewhere. */
   readonly files?: readonly string[]
+  /** Others start and stop it, here it is only looked at. Left out where it is started and stopped (VCS: `Operations` None, OnOff). */
+  readonly operations?: 'none'
   /** False: when its restarts are used up the group stays where it is, without it. Left out where it is true. */
   readonly critical?: boolean
   /** It has two roles: of its copies one at most is the primary. Of scalable groups only. */
@@ -199,7 +207,12 @@ export function isUpdatable(before: GroupDefinition['resources'], after: GroupDe
     JSON.stringify([
       Object.entries(resources)
         .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([name, { type, ...definition }]) => [name, type, dependenciesOf(definition)]),
+        .map(([name, { type, operations, ...definition }]) => [
+          name,
+          type,
+          dependenciesOf(definition),
+          ...(operations === undefined ? [] : [operations]),
+        ]),
       claimsOf(resources),
     ])
   return shape(before) === shape(after)
@@ -208,7 +221,12 @@ export function isUpdatable(before: GroupDefinition['resources'], after: GroupDe
 /** Whether the two are run by the same program with the same parameters. */
 export function isSameProgram(one: ResourceDefinition | undefined, other: ResourceDefinition | undefined): boolean {
   const program = (of: ResourceDefinition | undefined) =>
-    JSON.stringify([of?.type, sortedEntries(of?.parameters ?? {}), of?.limits ?? null])
+    JSON.stringify([
+      of?.type,
+      sortedEntries(of?.parameters ?? {}),
+      of?.limits ?? null,
+      ...(of?.operations === undefined ? [] : [of.operations]),
+    ])
   return program(one) === program(other)
 }
 
@@ -221,6 +239,7 @@ const sortedEntries = (of: object) => Object.entries(of).sort(([a], [b]) => (a <
 export function claimsOf(resources: GroupDefinition['resources']): readonly string[] {
   const claims: string[] = []
   for (const resource of Object.values(resources)) {
+    if (resource.operations === 'none') continue
     if (resource.type === 'logical-hostname' && typeof resource.parameters.address === 'string') {
       claims.push(`address:${resource.parameters.address.split('/')[0]}`)
     }

@@ -59,7 +59,10 @@ export const sealsLevel = 5
 /** Brought maintenance that suspends the guardian too. */
 export const detachedLevel = 5
 
-/** Brought nodes that failure rules evict, failovers that end in running on without, and copies of which all are stopped. */
+/**
+ * Brought nodes that failure rules evict, failovers that end in running on without, copies of which all are stopped, resources that
+ * are only looked at, and several depths of probes.
+ */
 export const evictionLevel = 5
 
 /** Brought files that are carried along, and checkpoints in parts. */
@@ -101,7 +104,7 @@ export function levelOf(command: Command): number {
       if (command.definition.storage !== undefined) return sharedDiskLevel
       if (hasUnits(command.definition)) return unitsLevel
       if (Object.values(command.definition.resources).some(({ files }) => files !== undefined)) return carriedLevel
-      if (knowsEviction(command.definition)) return evictionLevel
+      if (isOfEviction(command.definition)) return evictionLevel
       if (command.definition.offlineProbe !== undefined || command.definition.isolation !== undefined) return maintenanceLevel
       if (command.definition.onQuorumLoss !== undefined) return brakesLevel
       return hasDependencyKinds(command.definition) ? dependencyKindsLevel : hasFailureRules(command.definition) ? failureRulesLevel : 1
@@ -166,11 +169,12 @@ function hasFailureRules({
   )
 }
 
-function knowsEviction({ rules, failover, offlineProbe }: GroupDefinition): boolean {
+function isOfEviction({ rules, failover, offlineProbe, resources }: GroupDefinition): boolean {
   return (
     rules?.some(({ action }) => action === 'evictNode') === true ||
     failover?.onExhausted === 'runDegraded' ||
-    offlineProbe?.onFound === 'stopAllRestart'
+    offlineProbe?.onFound === 'stopAllRestart' ||
+    Object.values(resources).some(({ operations, probeDeep }) => operations !== undefined || Array.isArray(probeDeep))
   )
 }
 

@@ -1,6 +1,6 @@
 /** What happens to the monitor and what it wants done. */
 import type { BootId, BootInstant, GroupName, NodeId, ResourceName, Token } from '../../base/index.js'
-import type { ResourceDefinition } from '../cluster/index.js'
+import type { DeepProbeDefinition, ResourceDefinition } from '../cluster/index.js'
 import type { MonitorOrder, MonitorReport } from './protocol.js'
 import type { ContainmentPlace, ProcessIdentity, RunRecord, UnreadableRecord } from './record.js'
 import type { MethodResult } from './verdict.js'
@@ -76,7 +76,7 @@ export interface MethodRequest {
   /** Of a start: it was sent here from that node while it ran. Of `migrate`: it is to be sent there. */
   readonly peer?: NodeId
   /** Of a probe: the second depth. */
-  readonly deep?: true
+  readonly deep?: DeepProbeDefinition
   /** Of a probe that does not come again by itself: somebody waits for what it finds; with `stop`, whether something is gone. */
   readonly urgency?: 'soon' | 'stop'
   /** Milliseconds. */

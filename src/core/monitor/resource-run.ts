@@ -5,7 +5,7 @@
  * and the word UNKNOWN is decided here.
  */
 import { type BootInstant, bootInstant, type NodeId, type ResourceName } from '../../base/index.js'
-import { canonical, type ResourceDefinition } from '../cluster/index.js'
+import { canonical, type DeepProbeDefinition, depthsOf, type ResourceDefinition } from '../cluster/index.js'
 import type { MethodRequest, MonitorEffect } from './events.js'
 import { ProbeCount } from './probe-count.js'
 import type { LookFound, ResourceFailure, ResourceReport, ResourceRunState } from './protocol.js'
@@ -51,7 +51,13 @@ type Failure = Pick<ResourceFailure, 'event' | 'detail' | 'severity'>
 /** The one thing that is being done with a resource: never two at once. */
 type Activity =
   | { readonly kind: 'start' | 'settle' | 'reload' | 'migrate' | 'stop' | 'kill' | 'verify'; readonly action: number; cancelled: boolean }
-  | { readonly kind: 'probe'; readonly action: number; readonly purpose: ProbePurpose; readonly deep: boolean; cancelled: boolean }
+  | {
+      readonly kind: 'probe'
+      readonly action: number
+      readonly purpose: ProbePurpose
+      readonly deep: DeepProbeDefinition | undefined
+      cancelled: boolean
+    }
 
 /** Whoever waits for a look. */
 interface Asker {
@@ -95,8 +101,8 @@ export class ResourceRun {
   /** When to probe next, and why; meaningful while ONLINE. */
   #probeAt = bootInstant(0)
   #probePurpose: 'periodic' | 'death' | 'adopted' = 'periodic'
-  /** When to probe deep next; meaningful while ONLINE, undefined when it never is. */
-  #deepAt: BootInstant | undefined
+  /** When to probe to each further depth next; meaningful while ONLINE. */
+  #deepAt: readonly (readonly [depth: DeepProbeDefinition, at: BootInstant])[] = []
   #count: ProbeCount
   /** What its start left to be said. */
   #note: string | undefined
@@ -172,7 +178,7 @@ export class ResourceRun {
   }
   /** When to probe next, to whichever depth. */
   get probeAt(): BootInstant {
-    return this.#deepAt !== undefined && this.#deepAt < this.#probeAt ? this.#deepAt : this.#probeAt
+    return bootInstant(Math.min(this.#probeAt, ...this.#deepAt.map(([, at]) => at)))
   }
 
   /** A look that was ordered is not over. */
@@ -188,7 +194,7 @@ export class ResourceRun {
   /** As `look`, for somebody who waits for what is found. */
   ask(lookId: string, deep: boolean, now: BootInstant) {
     const asker = { lookId, deep, since: now }
-    if (deep && this.definition.probeDeep === undefined) this.#answer([asker], 'not-asked', now, 'it has no deep probe')
+    if (deep && depthsOf(this.definition).length === 0) this.#answer([asker], 'not-asked', now, 'it has no deep probe')
     else if (this.#askers.length >= askersMax) this.#answer([asker], 'not-asked', now, 'too many wait for its probe')
     else this.#askers = [...this.#askers, asker]
   }
@@ -198,7 +204,7 @@ export class ResourceRun {
     const [first] = this.#askers
     if (this.busy || (!this.#look && first === undefined)) return
     if (this.#state !== 'ONLINE' && this.#state !== 'FAILED') return this.dropLook(`it is ${this.#state}`, now)
-    this.#begin('probe', 'look', !this.#look && first?.deep === true)
+    this.#begin('probe', 'look', !this.#look && first?.deep === true ? depthsOf(this.definition)[0] : undefined)
   }
 
   dropLook(why: string, now: BootInstant) {
@@ -388,9 +394,13 @@ export class ResourceRun {
     if (this.#activity?.kind === 'stop' || this.#activity?.kind === 'migrate') this.#cancel()
   }
 
-  /** The one that is due; of both the shallow one, which is soon over. */
+  /** The one that is due; the shallow one first, which is soon over. */
   probe(now: BootInstant) {
-    if (this.#probeAt > now) return this.#begin('probe', 'periodic', true)
+    if (this.#probeAt > now) {
+      const [due] = [...this.#deepAt].sort(([, a], [, b]) => a - b)
+      if (due !== undefined) this.#begin('probe', 'periodic', due[0])
+      return
+    }
     const purpose = this.#probePurpose
     this.#probePurpose = 'periodic'
     this.#begin('probe', purpose)
@@ -398,7 +408,7 @@ export class ResourceRun {
 
   putOffProbe(until: BootInstant) {
     if (this.#probeAt < until) this.#probeAt = until
-    if (this.#deepAt !== undefined && this.#deepAt < until) this.#deepAt = until
+    this.#deepAt = this.#deepAt.map(([depth, at]) => [depth, at < until ? until : at])
   }
 
   becomeStopped() {
@@ -448,9 +458,9 @@ export class ResourceRun {
       case 'verify':
         return this.#onVerified(result)
       case 'probe':
-        if (activity.deep) this.#onProbedDeep(result, now)
+        if (activity.deep !== undefined) this.#onProbedDeep(activity.deep, result, now)
         else this.#onProbed(activity.purpose, result, now)
-        if (activity.purpose === 'look') this.#onLooked(activity.deep, result, now)
+        if (activity.purpose === 'look') this.#onLooked(activity.deep !== undefined, result, now)
         return
       default:
         return
@@ -676,17 +686,19 @@ export class ResourceRun {
     this.#detail = said.length === 0 ? undefined : said.join('; ')
   }
 
-  #onProbedDeep(result: MethodResult, now: BootInstant) {
+  #onProbedDeep(depth: DeepProbeDefinition, result: MethodResult, now: BootInstant) {
     const verdict = judgeProbe('periodic', result)
-    if (this.#state === 'ONLINE' && verdict.verdict === 'failed') return this.#fail({ ...verdict, detail: `deep probe: ${verdict.detail}` })
-    const interval = this.definition.probeDeep?.interval
-    if (this.#state === 'ONLINE' && interval !== undefined)
-      this.#deepAt = bootInstant(now + interval * (0.9 + 0.2 * this.#context.host.jitter()))
+    const which = depthsOf(this.definition).length > 1 ? ` (level ${depth.level ?? 10})` : ''
+    if (this.#state === 'ONLINE' && verdict.verdict === 'failed')
+      return this.#fail({ ...verdict, detail: `deep probe${which}: ${verdict.detail}` })
+    if (this.#state !== 'ONLINE') return
+    const next = bootInstant(now + depth.interval * (0.9 + 0.2 * this.#context.host.jitter()))
+    this.#deepAt = this.#deepAt.map(([other, at]) => [other, other === depth ? next : at])
   }
 
   #firstDeepProbe(now: BootInstant) {
-    const interval = this.definition.probeDeep?.interval
-    this.#deepAt = interval === undefined ? undefined : bootInstant(now + interval * (0.5 + 0.5 * this.#context.host.jitter()))
+    const first = ({ interval }: DeepProbeDefinition) => bootInstant(now + interval * (0.5 + 0.5 * this.#context.host.jitter()))
+    this.#deepAt = depthsOf(this.definition).map((depth) => [depth, first(depth)])
   }
 
   #becomeOnline(now: BootInstant) {
@@ -745,7 +757,7 @@ export class ResourceRun {
     this.#probeAt = now
     this.#probePurpose = 'death'
     // A deep one may take long, and is not the one that tells whether anything is left.
-    if (this.#activity?.kind === 'probe' && this.#activity.deep) this.#cancel()
+    if (this.#activity?.kind === 'probe' && this.#activity.deep !== undefined) this.#cancel()
   }
 
   #scheduleProbe(now: BootInstant, latest = Number.POSITIVE_INFINITY) {
@@ -755,7 +767,7 @@ export class ResourceRun {
     this.#probeAt = bootInstant(now + Math.min(soon, interval))
   }
 
-  #begin(kind: Activity['kind'], purpose: ProbePurpose = 'periodic', deep = false) {
+  #begin(kind: Activity['kind'], purpose: ProbePurpose = 'periodic', deep?: DeepProbeDefinition) {
     const { host } = this.#context
     const action = host.newAction()
     this.#activity = kind === 'probe' ? { kind, action, purpose, deep, cancelled: false } : { kind, action, cancelled: false }
@@ -781,16 +793,11 @@ export class ResourceRun {
     this.#emit({ kind: 'cancel', action: this.#activity.action })
   }
 
-  #request(method: MethodRequest['method'], deep: boolean): MethodRequest {
+  #request(method: MethodRequest['method'], deep: DeepProbeDefinition | undefined): MethodRequest {
     const { group, token, node, boot } = this.#context.start
-    const { start, stop, probe, probeDeep } = this.definition
+    const { start, stop, probe } = this.definition
     const reload = method === 'reload' && this.#next !== undefined ? { definition: this.#next, former: this.definition } : {}
-    const defined =
-      method === 'probe'
-        ? ((deep ? probeDeep?.timeout : undefined) ?? probe.timeout)
-        : method === 'stop' || method === 'migrate'
-          ? stop.timeout
-          : start.timeout
+    const defined = method === 'probe' ? (deep ?? probe).timeout : method === 'stop' || method === 'migrate' ? stop.timeout : start.timeout
     const timeout = Math.min(defined, this.#context.host.limit?.(method, this.definition) ?? defined)
     const processes = this.#starting === undefined ? this.#processes : [this.#starting]
     return {
@@ -805,7 +812,7 @@ export class ResourceRun {
       method,
       ...reload,
       ...((method === 'start' || method === 'migrate') && this.#peer !== undefined ? { peer: this.#peer } : {}),
-      ...(deep ? { deep: true as const } : {}),
+      ...(deep === undefined ? {} : { deep }),
       timeout,
       processes,
     }
@@ -839,9 +846,9 @@ const escapedDetail =
 
 /** Whether the two differ only in how it is watched, in times, and in what follows a failure. */
 function sameProgram(one: ResourceDefinition, other: ResourceDefinition): boolean {
-  const program = ({ type, parameters, limits }: ResourceDefinition) => {
+  const program = ({ type, parameters, limits, operations }: ResourceDefinition) => {
     const { actions, ...others } = parameters
-    return canonical([type, type === 'command' ? others : parameters, limits ?? null])
+    return canonical([type, type === 'command' ? others : parameters, limits ?? null, operations ?? null])
   }
   return program(one) === program(other)
 }

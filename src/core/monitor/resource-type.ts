@@ -1,6 +1,6 @@
 /** What the built-in resource types are, as far as decisions need it, and which parameters they take. Parameters of OCF agents are in `ocf-metadata.ts`. */
 import { type GroupName, isName, type NodeId, nearestName } from '../../base/index.js'
-import { instanceName, type ParameterValue, type ResourceDefinition } from '../cluster/index.js'
+import { depthsOf, instanceName, type ParameterValue, type ResourceDefinition } from '../cluster/index.js'
 import { type BuiltInType, checkTypes, isCheck } from './check-types.js'
 import { parseOcfType } from './ocf-call.js'
 import { device, expression, given, type ParameterProblem, type ParameterSpecification, path, port, program, text } from './parameters.js'
@@ -9,14 +9,15 @@ import { isSystemd, unitProblem } from './systemd-type.js'
 export interface ResourceBehaviour {
   /** One foreground process that Quorate keeps: its death is itself the failure, its absence the proof of the stop. */
   readonly kept: boolean
-  /** Nothing of it could be left running (a check, a loopback address): it is stopped as soon as it is not wanted. */
+  /** Nothing of it could be left running (a check, a loopback address), or it is others' to stop: it is stopped as soon as it is not wanted. */
   readonly holdsNothing: boolean
   /** The primary role of a copy whose processes are another's: started by promoting, stopped by demoting. */
   readonly isRole: boolean
 }
 
-export function behaviourOf(definition: Pick<ResourceDefinition, 'type' | 'parameters' | 'role'>): ResourceBehaviour {
-  const { type, parameters, role } = definition
+export function behaviourOf(definition: Pick<ResourceDefinition, 'type' | 'parameters' | 'role' | 'operations'>): ResourceBehaviour {
+  const { type, parameters, role, operations } = definition
+  if (operations === 'none') return { isRole: false, kept: false, holdsNothing: true }
   return {
     isRole: role !== undefined,
     kept: role === undefined && type === 'command' && parameters.run !== undefined,
@@ -123,7 +124,11 @@ export const builtInTypes: { readonly [type: string]: BuiltInType } = {
 }
 
 /** Everything wrong with the parameters of a built-in type or a unit; for `ocf:` types only the type's form is checked here. */
-export function checkResourceParameters(type: string, parameters: { readonly [name: string]: ParameterValue }): ParameterProblem[] {
+export function checkResourceParameters(
+  type: string,
+  parameters: { readonly [name: string]: ParameterValue },
+  operations?: ResourceDefinition['operations'],
+): ParameterProblem[] {
   if (type.startsWith('ocf:')) {
     if (parseOcfType(type) !== undefined) return []
     return [
@@ -147,12 +152,28 @@ export function checkResourceParameters(type: string, parameters: { readonly [na
         : `did you mean "${nearest}"?`
     return [{ parameter: 'type', detail: `there is no resource type "${type}"`, fix }]
   }
-  return [...checkAgainst(type, known.parameters, parameters), ...(known.checkTogether?.(parameters) ?? [])]
+  const problems = checkAgainst(type, known.parameters, parameters)
+  const isOnlyProbed = type === 'command' && operations === 'none'
+  return [...problems, ...(isOnlyProbed ? checkOnlyProbed(parameters) : (known.checkTogether?.(parameters) ?? []))]
 }
 
 /** What a resource asks for beside its parameters that its type does not have. */
-export function checkDepthAndLimits({ type, parameters, probeDeep, limits, promotable }: ResourceDefinition): ParameterProblem[] {
+export function checkDepthAndLimits(resource: ResourceDefinition): ParameterProblem[] {
+  const { type, parameters, probeDeep, limits, promotable, operations } = resource
   const ocf = type.startsWith('ocf:')
+  const depths = depthsOf(resource)
+  if (operations === 'none') {
+    const wrong = isCheck(type)
+      ? `type ${type} only looks anyway`
+      : promotable === true
+        ? 'what is promotable is not only looked at'
+        : limits !== undefined
+          ? 'limits are of what is started here'
+          : resource.files !== undefined
+            ? 'files are of what is started here'
+            : undefined
+    if (wrong !== undefined) return [{ parameter: 'operations', detail: wrong, fix: 'leave one of the two out' }]
+  }
   const problems = [...checkRoles(type, parameters, promotable === true)]
   if (probeDeep !== undefined && type !== 'command' && !ocf) {
     problems.push({ parameter: 'probeDeep', detail: `type ${type} has no deep probe`, fix: 'leave probeDeep out' })
@@ -161,7 +182,13 @@ export function checkDepthAndLimits({ type, parameters, probeDeep, limits, promo
     const fix = 'give both the parameter probeDeep, which is the program, and the key probeDeep with its interval'
     problems.push({ parameter: 'probeDeep', detail: `a deep probe is given, but ${lacks}`, fix })
   }
-  if (probeDeep?.level !== undefined && !ocf && problems.length === 0) {
+  const levels = depths.map(({ level = 10 }) => level)
+  const twice = levels.find((level, at) => levels.indexOf(level) !== at)
+  if (problems.length === 0 && twice !== undefined)
+    problems.push({ parameter: 'probeDeep', detail: `two of its depths have level ${twice}`, fix: 'give each a level of its own' })
+  if (problems.length === 0 && depths.length > 1 && !ocf)
+    problems.push({ parameter: 'probeDeep', detail: `type ${type} has one deep probe`, fix: 'several are of OCF agents' })
+  if (depths.some(({ level }) => level !== undefined) && !ocf && problems.length === 0) {
     problems.push({ parameter: 'probeDeep', detail: 'probeDeep.level is of OCF agents only', fix: 'leave it out' })
   }
   if (limits !== undefined && type !== 'command' && !ocf) {
@@ -243,6 +270,20 @@ function checkCommand(parameters: { readonly [name: string]: ParameterValue }): 
     problems.push({ parameter: name, detail: why, fix: `give a ${name} command, or use run for a foreground process` })
   }
   return problems
+}
+
+const onlyProbed = ['probe', 'probeDeep', 'actions', 'environment', 'workingDirectory', 'user']
+
+function checkOnlyProbed(parameters: { readonly [name: string]: ParameterValue }): ParameterProblem[] {
+  const problems: ParameterProblem[] = Object.keys(parameters)
+    .filter((name) => Object.hasOwn(commandParameters, name) && !onlyProbed.includes(name))
+    .map((name) => ({
+      parameter: name,
+      detail: `${name} does not go with "operations": "none"`,
+      fix: 'leave it out: nothing is run but probes',
+    }))
+  if (parameters.probe !== undefined) return problems
+  return [...problems, { parameter: 'probe', detail: 'it is only looked at, and nothing says how', fix: 'give a probe command' }]
 }
 
 function checkAddress(value: ParameterValue): string | undefined {

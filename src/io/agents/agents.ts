@@ -7,7 +7,16 @@ import type { BootInstant, GroupName, ResourceName } from '../../base/index.js'
 import type { CopyLists, ResourceDefinition } from '../../core/cluster/index.js'
 import { behaviourOf, isCheck, isSystemd, type MethodRequest, type MethodResult, type ProcessIdentity } from '../../core/monitor/index.js'
 import type { Clock } from '../clock/index.js'
-import { boundServiceLog, type Cell, type Containment, DeathWatch, hasEnded, readStat, reopenContainment } from '../processes/index.js'
+import {
+  boundServiceLog,
+  type Cell,
+  type Containment,
+  DeathWatch,
+  hasEnded,
+  pause,
+  readStat,
+  reopenContainment,
+} from '../processes/index.js'
 import type { RunFolder } from '../run-folder/index.js'
 import { openSystemd, runtimeUnits, type SystemdOptions } from '../systemd/index.js'
 import { probeCheck, startCheck } from './checks.js'
@@ -22,7 +31,7 @@ import { Pace } from './pace.js'
 import { actionsLogPath, serviceLogPath } from './resource-log.js'
 import { runRole } from './role.js'
 import { Turns } from './turns.js'
-import { cgroupOfUnit, killUnit, removeLeftDropIns, runUnit } from './units.js'
+import { cgroupOfUnit, killUnit, removeLeftDropIns, runUnit, type UnitsWorld } from './units.js'
 
 export interface AgentsConfig {
   readonly runFolder: RunFolder
@@ -66,6 +75,8 @@ const logCheckEvery = 10_000
 /** A unit that is started again soon need not be read anew. */
 const dropInsKept = 30_000
 const reloadMax = 60_000
+/** What others may be about to start. Milliseconds. */
+const lookAgainEvery = 250
 
 export function openAgents(config: AgentsConfig, listener: AgentsListener): Agents {
   const outputFolder = config.runFolder.folder('output')
@@ -194,6 +205,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
     if (method === 'migrate') return migrateBody(definition.type)
     if (definition.role !== undefined) return (context) => runRole(context, method)
     if (isCheck(definition.type) && method !== 'reload') return checkBody(method)
+    if (definition.operations === 'none') return watchBody(definition, method, units)
     if (method === 'reload') return definition.type.startsWith('ocf:') ? reloadOcf : noReload
     if (behaviourOf(definition).kept) return keptBody(method)
     if (isSystemd(definition.type)) return (context) => runUnit(context, method, units)
@@ -212,8 +224,34 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
       case 'stop':
         return stopKept
       case 'probe':
-        return (context) => (context.request.deep === true ? runDeepProbe(context) : Promise.resolve(probeKept(context)))
+        return (context) => (context.request.deep !== undefined ? runDeepProbe(context) : Promise.resolve(probeKept(context)))
     }
+  }
+}
+
+/** Of what others start and stop: the start waits until it is found running, and the stop leaves it. */
+function watchBody(definition: ResourceDefinition, method: MethodRequest['method'], units: UnitsWorld): MethodBody {
+  if (method === 'stop') return () => Promise.resolve({ outcome: 'done' })
+  const probe = probeBody(definition.type, units)
+  return method === 'probe' ? probe : (context) => untilRunning(context, probe)
+}
+
+function probeBody(type: string, units: UnitsWorld): MethodBody {
+  if (isSystemd(type)) return (context) => runUnit(context, 'probe', units)
+  if (type === 'logical-hostname') return (context) => runLogicalHostname(context, 'probe')
+  return (context) => (type === 'command' ? runCommand(context, 'probe') : runOcf(context, 'probe'))
+}
+
+async function untilRunning(context: MethodContext, probe: MethodBody): Promise<MethodResult> {
+  let said = 'its probe has not answered'
+  for (;;) {
+    const found = await probe(context)
+    if (found.outcome === 'running') return { outcome: 'done', ...(found.note === undefined ? {} : { note: found.note }) }
+    if (context.signal.aborted) return { outcome: 'cancelled' }
+    if (found.outcome === 'stopped') said = 'its probe says that it is stopped'
+    else if (found.outcome === 'failed') said = found.detail
+    if (found.outcome === 'timed-out' || context.remaining() === 0) return { outcome: 'timed-out', detail: `it never ran: ${said}` }
+    await pause(Math.min(lookAgainEvery, context.remaining()))
   }
 }
 

@@ -6,7 +6,7 @@ import { migrationEnvironment } from './environment.js'
 import { isResult, judgeExit, killedSending, type MethodContext } from './method.js'
 
 export async function runCommand(context: MethodContext, method: 'start' | 'stop' | 'probe'): Promise<MethodResult> {
-  if (context.request.deep === true) return runDeepProbe(context)
+  if (context.request.deep !== undefined) return runDeepProbe(context)
   const { parameters } = context.request.definition
   const { environment, workingDirectory, user } = commandOptions(parameters)
   const hasCome = method === 'start' && context.request.peer !== undefined

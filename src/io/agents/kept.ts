@@ -4,7 +4,18 @@
  */
 import { dirname } from 'node:path'
 import type { MethodResult, ProcessIdentity } from '../../core/monitor/index.js'
-import { exitSealed, isAlive, LogTail, pause, readStat, signalProcess, spawnMember, tailOf, waitUntil } from '../processes/index.js'
+import {
+  exitSealed,
+  isAlive,
+  LogTail,
+  pause,
+  readStat,
+  signalProcess,
+  spawnMember,
+  spawnProblem,
+  tailOf,
+  waitUntil,
+} from '../processes/index.js'
 import { argvOf, commandOptions } from './command-line.js'
 import type { MethodContext } from './method.js'
 import { prepareReadiness, readinessOf, readyFileOf } from './readiness.js'
@@ -75,7 +86,9 @@ export async function startKept(
   })
   log.close()
   if (identity === undefined) {
-    const problem = await new Promise<string>((resolve) => child.once('error', (error) => resolve(error.message)))
+    const problem = await new Promise<string>((resolve) =>
+      child.once('error', (error) => resolve(spawnProblem(error, options.workingDirectory))),
+    )
     return { outcome: 'failed', detail: `it could not be started: ${problem}` }
   }
   kept.add(identity)

@@ -124,10 +124,8 @@ function withReason(outcome: ActionOutcome): ActionOutcome {
 
 export function environmentOf({ request, world }: MethodContext, name: string): Record<string, string> {
   const { definition, method, deep, token } = request
-  const { probe, probeDeep } = definition
-  const level = deep === true ? (probeDeep?.level ?? 10) : 0
-  const depth = deep === true && probeDeep !== undefined ? probeDeep : probe
-  const interval = method === 'probe' && token !== 0 ? depth.interval : 0
+  const level = deep === undefined ? 0 : (deep.level ?? 10)
+  const interval = method === 'probe' && token !== 0 ? (deep ?? definition.probe).interval : 0
   const { group, resource, node, timeout } = request
   const copies = definition.copy === undefined ? undefined : world.copies?.(group)
   const place = { resource, node, token, scratch: ocfScratch(world.runFolder), commands: agentCommands }

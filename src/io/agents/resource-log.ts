@@ -36,7 +36,7 @@ export function appendToActionsLog(path: string, { method, deep }: MethodRequest
   const how =
     outcome.kind !== 'exited' ? outcome.kind : outcome.code === undefined ? `killed by ${outcome.signal}` : `status ${outcome.code}`
   const lines = [
-    `${method}${deep === true ? ' (deep)' : ''}: ${how} after ${outcome.elapsedMs} ms`,
+    `${method}${deep !== undefined ? ' (deep)' : ''}: ${how} after ${outcome.elapsedMs} ms`,
     ...(said === '' ? [] : said.split('\n')),
   ]
   const at = new Date().toISOString()

@@ -3,7 +3,7 @@
 import type { ProcessIdentity } from '../../core/monitor/index.js'
 import { CapturedOutput, LogTail } from './output.js'
 import { signalProcess } from './proc.js'
-import { exitNotJoined, exitSealed, type MemberRequest, spawnMember } from './spawn-member.js'
+import { exitNotJoined, exitSealed, type MemberRequest, spawnMember, spawnProblem } from './spawn-member.js'
 
 export interface ActionRequest extends Omit<MemberRequest, 'stdin' | 'stdout' | 'stderr'> {
   /** Captured in files of this folder, or appended to the log of what it starts and leaves running. */
@@ -59,7 +59,7 @@ export function spawnAction(request: ActionRequest): Action {
   if (request.hold !== true) release()
 
   const done = new Promise<ActionOutcome>((resolve) => {
-    child.once('error', (error) => finish('failed-to-start', undefined, undefined, String(error)))
+    child.once('error', (error) => finish('failed-to-start', undefined, undefined, spawnProblem(error, request.workingDirectory)))
     child.once('exit', (code, signal) => {
       const kind =
         ending ?? (code === exitSealed && request.seal !== undefined ? 'sealed' : code === exitNotJoined ? 'failed-to-start' : 'exited')

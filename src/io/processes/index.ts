@@ -14,6 +14,6 @@ export {
 export { boundServiceLog, LogFollower, LogTail, outputMax, tailOf } from './output.js'
 export { daemonPriority, monitorPriority, raisePriority, raiseToRealTime } from './priority.js'
 export { allPids, hasEnded, identify, isAlive, type ProcessStat, readStat, signalProcess } from './proc.js'
-export { exitNotJoined, exitSealed, type Member, type MemberRequest, spawnMember } from './spawn-member.js'
+export { exitNotJoined, exitSealed, type Member, type MemberRequest, spawnMember, spawnProblem } from './spawn-member.js'
 export { findExactly, killSwept, methodMarker, runMarker } from './sweep.js'
 export { type UnitCgroup, unitCgroup } from './unit-cgroup.js'

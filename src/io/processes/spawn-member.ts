@@ -6,6 +6,7 @@
  * the cell, or still before its look.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { statSync } from 'node:fs'
 import type { ProcessIdentity } from '../../core/monitor/index.js'
 import type { Cell, Part } from './containment.js'
 import { identify } from './proc.js'
@@ -70,4 +71,10 @@ export function spawnMember(request: MemberRequest): Member {
   })
   // Its pid cannot be reused before this process has looked at its exit, so the start time read here is its own.
   return { child, identity: child.pid === undefined ? undefined : identify(child.pid) }
+}
+
+/** Of a folder that is not there the system says only that something was not found. */
+export function spawnProblem(error: Error, workingDirectory: string | undefined): string {
+  const isFolder = workingDirectory === undefined || statSync(workingDirectory, { throwIfNoEntry: false })?.isDirectory() === true
+  return isFolder ? error.message : `its working folder ${workingDirectory} is not there`
 }

@@ -104,8 +104,22 @@ test('a deep probe and limits are for types that have them', () => {
     [{ type: 'command', parameters: { run: 'a', probeDeep: 'b' } }, /nothing says how often/],
     [{ type: 'command', parameters: { run: 'a', probeDeep: 'b' }, probeDeep: { ...deepProbe, level: 10 } }, /of OCF agents only/],
     [{ type: 'file', parameters: {}, limits: { tasks: 5 } }, /no processes that limits could hold/],
+    [{ type: 'ocf:a:B', parameters: {}, probeDeep: [deepProbe, { ...deepProbe, level: 10 }] }, /two of its depths have level 10/],
+    [{ type: 'command', parameters: { run: 'a', probeDeep: 'b' }, probeDeep: [deepProbe, { ...deepProbe, level: 20 }] }, /one deep probe/],
+    [{ type: 'tcp', parameters: {}, operations: 'none' }, /only looks anyway/],
+    [{ type: 'ocf:a:B', parameters: {}, operations: 'none', limits: { tasks: 5 } }, /limits are of what is started here/],
+    [{ type: 'ocf:a:B', parameters: {}, operations: 'none', promotable: true }, /promotable/],
+    [{ type: 'ocf:a:B', parameters: {}, operations: 'none', files: ['/a'] }, /files are of what is started here/],
   ] as const)
     assert.match(checkDepthAndLimits(whole(wrong))[0]?.detail ?? '', detail)
+})
+
+test('of what is only looked at a command has its probes and nothing that would start or stop it', () => {
+  const problems = (parameters: Record<string, string>) =>
+    checkResourceParameters('command', parameters, 'none').map(({ detail }) => detail)
+  assert.deepEqual(problems({ probe: 'a', probeDeep: 'b', user: 'www-data', workingDirectory: '/srv' }), [])
+  assert.deepEqual(problems({ run: 'a' }), ['run does not go with "operations": "none"', 'it is only looked at, and nothing says how'])
+  assert.deepEqual(problems({ probe: 'a', stop: 'b' }), ['stop does not go with "operations": "none"'])
 })
 
 test('an OCF type names a provider and an agent, and no path', () => {

@@ -135,6 +135,41 @@ test('a deep probe has its own time-out, and its failure says deep', () => {
   }
 })
 
+test('several depths come each by its own interval, and the one that fails says which it was', () => {
+  const probeDeep = [
+    { interval: 3_000, timeout: 900 },
+    { interval: 7_000, timeout: 900, level: 20 },
+  ]
+  const script = online({ ...deep, probeDeep })
+  const counts = new Map<string, number>()
+  let lines = script.wake()
+  for (let action = 2; action < 80; action++) {
+    const what = (lines[0] ?? '').replace(/^\d+ /, '')
+    counts.set(what, (counts.get(what) ?? 0) + 1)
+    if (action > 70 && what === 'deep 20 probe ip') {
+      shows(
+        script.done(action, 'failed'),
+        'record \n unwatch ip \n says FAILED ip=FAILED — ip probe-failed (0): deep probe (level 20): because',
+      )
+      break
+    }
+    assert.ok(action < 79, 'the deeper one comes')
+    script.done(action, 'running')
+    lines = script.wake()
+  }
+  const [plain = 0, first = 0, second = 0] = ['probe ip', 'deep probe ip', 'deep 20 probe ip'].map((name) => counts.get(name) ?? 0)
+  assert.ok(plain > first && first > second && second >= 3, JSON.stringify([...counts]))
+})
+
+test('what others start and stop is waited for, looked at, and left', () => {
+  const script = new Script()
+  shows(script.run({ ip: { ...agent(), operations: 'none' } }), 'record \n 1 start ip \n says STARTING ip=STARTING')
+  shows(script.done(1), 'record \n says ONLINE ip=ONLINE')
+  assert.deepEqual(script.wake(), ['2 probe ip'])
+  shows(script.done(2, 'stopped'), 'record \n says FAILED ip=FAILED — ip died (0): its probe says that it is stopped')
+  shows(script.stop(), 'seal 1 \n delete record \n says STOPPED ip=STOPPED \n says sealed 1')
+})
+
 test('the end of a main process does not wait for a deep probe', () => {
   const script = online(deep)
   const action = untilDeep(script)

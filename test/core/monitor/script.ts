@@ -13,6 +13,7 @@ import type { ResourceDefinition } from '../../../src/core/cluster/index.js'
 import {
   type ContainmentPlace,
   type GroupReport,
+  type MethodRequest,
   type MethodResult,
   MonitorCore,
   type MonitorEffect,
@@ -154,7 +155,7 @@ export class Script {
         this.seals.set(effect.group, effect.token)
         return [`seal ${effect.token}`]
       case 'begin':
-        return [`${effect.action} ${effect.request.deep === true ? 'deep ' : ''}${effect.request.method} ${effect.request.resource}`]
+        return [`${effect.action} ${showDepth(effect.request)}${effect.request.method} ${effect.request.resource}`]
       case 'kill':
         return [`${effect.action} kill ${effect.resource}`]
       case 'cancel':
@@ -214,4 +215,9 @@ export function shows(lines: readonly string[], expected: string) {
     .map((line) => line.trim())
     .filter((line) => line !== '')
   assert.deepEqual(lines, wanted)
+}
+
+function showDepth({ deep }: MethodRequest): string {
+  if (deep === undefined) return ''
+  return deep.level === undefined ? 'deep ' : `deep ${deep.level} `
 }
