@@ -8,6 +8,7 @@ import {
   type Notice,
   noticeEnvironment,
   type ResourceDefinition,
+  resourceOn,
   type ScalableRow,
 } from '../core/cluster/index.js'
 import { actionsOf, type LookFound, type MonitorOrder, type MonitorReport } from '../core/monitor/index.js'
@@ -120,7 +121,7 @@ export class ResourceVerbs {
     if (holder === null || state === undefined) return
     const [{ token }, isDedicated] = [holder, holder.pinned.isolation === 'dedicated']
     for (const name of Object.keys(holder.pinned.resources) as ResourceName[]) {
-      const definition = holder.pinned.resources[name] as ResourceDefinition
+      const definition = resourceOn(holder.pinned.resources[name] as ResourceDefinition, node)
       const known = definition.type.startsWith('ocf:') ? (await agents.metadata(definition.type)).actions : undefined
       const asked = known?.find((action) => action.name === 'notify')
       if (known !== undefined && asked === undefined) continue
@@ -146,7 +147,7 @@ export class ResourceVerbs {
       throw new ClusterError('MIXED_VERSIONS', `the monitor of ${self} is of an earlier version`, {
         fix: `end it there: its guardian starts the present one, and what it keeps runs on`,
       })
-    return { definition, token: row.holder.token, isDedicated: row.holder.pinned.isolation === 'dedicated' }
+    return { definition: resourceOn(definition, self), token: row.holder.token, isDedicated: row.holder.pinned.isolation === 'dedicated' }
   }
 }
 

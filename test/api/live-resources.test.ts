@@ -104,6 +104,61 @@ test('a probe at once answers with what it found, to either depth', async () => 
   assert.deepEqual([none.status, none.body.code], [409, 'CONFLICT'])
 })
 
+test('what a node has otherwise counts there, and a change of it restarts that resource alone', async () => {
+  const perNode = { n1: { parameters: { environment: { WHERE: 'here' } } } }
+  const app = noting('varied', { perNode }, { environment: { WHERE: 'anywhere' } })
+  const start = `echo $WHERE >> ${file}.where; touch ${file}.varied`
+  const body = { nodes: ['n1'], resources: { app: { ...app, parameters: { ...app.parameters, start } }, beside: noting('beside') } }
+  const where = () => readFileSync(`${file}.where`, 'utf8').trim().split('\n')
+  const put = await bench.ask('PUT', '/v1/groups/varied', { body })
+  assert.deepEqual(put.body.definition?.resources.app.perNode, perNode, put.text)
+  assert.equal((await bench.ask('GET', '/v1/groups/varied?until=ONLINE&wait=60s')).body.state, 'ONLINE')
+  assert.deepEqual(where(), ['here'])
+  const began = done().length
+  const change = { resources: { app: { perNode: { n1: { parameters: { environment: { WHERE: 'there' } } } } } } }
+  const patched = await bench.ask('PATCH', '/v1/groups/varied', { body: change })
+  assert.equal(patched.status, 200, patched.text)
+  await bench.until(
+    'it to run as it is now',
+    async () => (await bench.ask('GET', '/v1/groups/varied')).body.state === 'ONLINE' && where().length === 2,
+  )
+  assert.deepEqual([where(), done().slice(began)], [['here', 'there'], ['stop varied']])
+  const wrong = await bench.ask('PATCH', '/v1/groups/varied', {
+    body: { resources: { app: { perNode: { n7: { parameters: { a: 'b' } } } } } },
+  })
+  assert.deepEqual([wrong.status, wrong.body.code], [422, 'INVALID_DEFINITION'], wrong.text)
+  const unknown = await bench.ask('PATCH', '/v1/groups/varied', {
+    body: { resources: { app: { perNode: { n1: { parameters: { strat: 'b' } } } } } },
+  })
+  assert.equal(unknown.body.fix, 'did you mean "start"?', unknown.text)
+  const deleted = await bench.ask('DELETE', '/v1/groups/varied?wait=60s')
+  assert.equal(deleted.body.status, 'done', deleted.text)
+})
+
+test('what others start and stop is found, fails when it ends, and stays when its group stops', async () => {
+  const up = `${file}.others`
+  const resources = {
+    others: { type: 'command', operations: 'none', parameters: { probe: `[ -e ${up} ] || exit 7` }, probe: often, restart: { max: 0 } },
+    mine: noting('mine', { dependsOn: ['others'] }),
+  }
+  const put = await bench.ask('PUT', '/v1/groups/watched', { body: { nodes: ['n1'], failoverMode: 'RESTART_ONLY', resources } })
+  assert.equal(put.status, 201, put.text)
+  assert.equal(put.body.definition.resources.others.operations, 'none')
+  await bench.until('it to wait', async () => (await bench.ask('GET', '/v1/groups/watched')).body.state === 'STARTING')
+  assert.equal(existsSync(`${file}.mine`), false)
+  writeFileSync(up, '')
+  assert.equal((await bench.ask('GET', '/v1/groups/watched?until=ONLINE&wait=60s')).body.state, 'ONLINE')
+  rmSync(up)
+  await bench.until('its end to be seen', async () => (await bench.ask('GET', '/v1/groups/watched')).body.state === 'FAILED')
+  const { failures } = (await bench.ask('GET', '/v1/groups/watched')).body
+  assert.deepEqual([failures.n1[0].resource, failures.n1[0].event], ['others', 'died'])
+  writeFileSync(up, '')
+  assert.equal((await bench.ask('POST', '/v1/groups/watched/clear')).status, 200)
+  assert.equal((await bench.ask('GET', '/v1/groups/watched?until=ONLINE&wait=60s')).body.state, 'ONLINE')
+  assert.equal((await bench.ask('DELETE', '/v1/groups/watched?wait=60s')).body.status, 'done')
+  assert.equal(existsSync(up), true)
+})
+
 test('an action is run with the grant, within its time, and what it said comes back, bounded', async () => {
   const { token } = (await group()).holders[0]
   const { status, body } = await bench.ask('POST', path('actions/greet'))

@@ -39,6 +39,7 @@ interface WrittenResource extends WrittenWatching {
   readonly restart?: { readonly max?: number; readonly window?: Span; readonly delay?: Span }
   readonly critical?: boolean
   readonly operations?: 'onOff' | 'none'
+  readonly perNode?: Readonly<Record<string, { readonly parameters?: ResourceDefinition['parameters'] }>>
   readonly promotable?: boolean
   readonly files?: readonly string[]
 }
@@ -215,11 +216,17 @@ function normaliseResource(name: string, written: WrittenResource): ResourceDefi
       window: span('restart.window', written.restart?.window, restart.window),
       ...(delay === 0 ? {} : { delay }),
     },
+    ...readPerNode(written),
     ...(written.operations === 'none' ? { operations: written.operations } : {}),
     ...(written.critical === false ? { critical: false } : {}),
     ...(written.promotable === true ? { promotable: true } : {}),
     ...((written.files ?? []).length === 0 ? {} : { files: written.files }),
   }
+}
+
+function readPerNode({ perNode = {} }: WrittenResource): Pick<ResourceDefinition, 'perNode'> {
+  const given = Object.entries(perNode).filter(([, { parameters = {} }]) => Object.keys(parameters).length > 0)
+  return given.length === 0 ? {} : { perNode: Object.fromEntries(given.map(([node, { parameters = {} }]) => [node, { parameters }])) }
 }
 
 /** As people write it: `readDefinition` makes the same normal form of it again. */
@@ -273,6 +280,7 @@ export function writtenResource(resource: ResourceDefinition): Record<string, un
     operations: resource.operations ?? 'onOff',
     critical: resource.critical ?? true,
     ...(resource.promotable === true ? { promotable: true } : {}),
+    ...(resource.perNode === undefined ? {} : { perNode: resource.perNode }),
     files: resource.files ?? [],
   }
 }

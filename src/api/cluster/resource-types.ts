@@ -1,6 +1,6 @@
 /** Resource types on this node: the built-in ones, the OCF agents installed here with what their metadata says, and units of systemd. */
 import { ClusterError, nearestName } from '../../base/index.js'
-import { type AnyDefinition, type GroupRow, groupsOf, type ResourceDefinition, resourcesOf } from '../../core/cluster/index.js'
+import { type AnyDefinition, type GroupRow, groupsOf, type ResourceDefinition, resourcesOf, variantsOf } from '../../core/cluster/index.js'
 import {
   builtInTypes,
   checkDepthAndLimits,
@@ -54,7 +54,9 @@ export class ResourceTypes {
   async check(group: string, definition: AnyDefinition, lenient: boolean): Promise<readonly string[]> {
     const warnings: string[] = []
     const named = Object.entries(resourcesOf(definition))
-    for (const [name, resource] of named) warnings.push(...(await this.checkResource([name, resource], definition, lenient)))
+    for (const [name, resource] of named)
+      for (const variant of variantsFor(resource, definition))
+        warnings.push(...(await this.checkResource([name, variant], definition, lenient)))
     for (const [at, one] of named.entries())
       for (const other of named.slice(at + 1)) {
         const clash = await this.clashOf(one, other)
@@ -121,4 +123,11 @@ export class ResourceTypes {
       nearest === undefined ? 'install it on every node of the group; GET /v1/types lists what is here' : `did you mean "${nearest}"?`
     return { parameter: 'type', detail: `${type} is not installed on ${this.daemon.config.node}`, fix }
   }
+}
+
+/** What a node is not given of its own it has as usual; so a parameter may be missing there that every node has. */
+function variantsFor(resource: ResourceDefinition, { nodes }: AnyDefinition): readonly ResourceDefinition[] {
+  if (resource.perNode === undefined) return [resource]
+  const isCovered = nodes.every((node) => resource.perNode?.[node] !== undefined)
+  return isCovered ? variantsOf(resource).slice(1) : variantsOf(resource)
 }

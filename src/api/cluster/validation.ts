@@ -1,6 +1,6 @@
 /** Asks the agents of every node of a group whether they could run as they are to, before the definition is committed. */
 import { ClusterError, type NodeId } from '../../base/index.js'
-import { type AnyDefinition, type GroupDefinition, resourcesOf } from '../../core/cluster/index.js'
+import { type AnyDefinition, type GroupDefinition, resourcesOf, resourcesOn } from '../../core/cluster/index.js'
 import { type QuorateNode, toBeValidated, type Validation, type ValidationProblem, validationMax } from '../../node/index.js'
 import type { QuerySpecification } from '../http/query.js'
 
@@ -23,7 +23,8 @@ export async function validateOnNodes(
 ): Promise<readonly string[]> {
   const known = (name: NodeId) => (before?.nodes.includes(name) === true ? resourcesOf(before) : undefined)
   const questions = after.nodes.flatMap((name) => {
-    const resources = toBeValidated(asRun(after), known(name))
+    const before = known(name)
+    const resources = toBeValidated(resourcesOn(asRun(after), name), before && resourcesOn(before, name))
     return Object.keys(resources).length === 0 ? [] : [{ name, resources }]
   })
   const answers = await Promise.allSettled(

@@ -47,6 +47,11 @@ export const resourceSchema = closed(
   {
     type: text('The name of a built-in type, ocf:<provider>:<agent>, or systemd:<unit>; GET /v1/types lists them.', 300),
     parameters: mapOf(parameter, 'As GET /v1/types/{type} describes them.', 1_000),
+    perNode: mapOf(
+      closed({ parameters: mapOf(parameter, 'Beside or instead of the usual ones.', 1_000) }),
+      'By node: parameters that are others there, such as the name of a device.',
+      64,
+    ),
     dependsOn: {
       type: 'array',
       description: 'Resources of the same group that start before this one and stop after it: by name, or with the kind of dependency.',

@@ -43,6 +43,14 @@ export function checkDefinition(definition: GroupDefinition, nodes: readonly str
         nearest === undefined ? `its resources are ${names.join(', ')}` : `did you mean "${nearest}"?`,
       )
     }
+    for (const node of Object.keys(resource.perNode ?? {})) {
+      if (definition.nodes.includes(node as never)) continue
+      const nearest = nearestName(node, definition.nodes)
+      return wrong(
+        `resource "${name}" has parameters for "${node}", which is no node of the group`,
+        nearest === undefined ? `its nodes are ${definition.nodes.join(', ')}` : `did you mean "${nearest}"?`,
+      )
+    }
     const files = filesProblem(resource.files ?? [])
     if (files !== undefined) return wrong(`resource "${name}": ${files}`, 'name files that the service itself writes')
     const outOfBounds = checkBounds(name, resource)

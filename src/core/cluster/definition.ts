@@ -48,6 +48,8 @@ export interface ResourceLimits {
 export interface ResourceDefinition {
   readonly type: ResourceType
   readonly parameters: { readonly [name: string]: ParameterValue }
+  /** Parameters that are others on some nodes, beside or instead of the usual ones (VCS: localised attributes). */
+  readonly perNode?: { readonly [node: NodeId]: { readonly parameters: { readonly [name: string]: ParameterValue } } }
   /** Resources of the same group that start before this one, and stop after it. */
   readonly dependsOn: readonly DependsOn[]
   /** Periodic check. Milliseconds. */
@@ -159,6 +161,24 @@ export const resourceDefaults = {
   restart: { max: 3, window: 900_000 },
 } as const
 
+/** As it is on that node. */
+export function resourceOn({ perNode, ...definition }: ResourceDefinition, node: NodeId): ResourceDefinition {
+  const own = perNode?.[node]?.parameters
+  return own === undefined ? definition : { ...definition, parameters: { ...definition.parameters, ...own } }
+}
+
+/** As they are on that node. */
+export function resourcesOn(resources: GroupDefinition['resources'], node: NodeId): GroupDefinition['resources'] {
+  if (Object.values(resources).every(({ perNode }) => perNode === undefined)) return resources
+  return Object.fromEntries(Object.entries(resources).map(([name, definition]) => [name, resourceOn(definition, node)]))
+}
+
+/** As it is wherever it is otherwise than elsewhere. */
+export function variantsOf(definition: ResourceDefinition): readonly ResourceDefinition[] {
+  const nodes = Object.keys(definition.perNode ?? {}) as NodeId[]
+  return [resourceOn(definition, '' as NodeId), ...nodes.map((node) => resourceOn(definition, node))]
+}
+
 /** Resources in an order that respects `dependsOn`; ties by name. Stops go in reverse. Rings have been refused before. */
 export function startOrder(resources: GroupDefinition['resources']): readonly ResourceName[] {
   const order: ResourceName[] = []
@@ -226,28 +246,27 @@ export function isSameProgram(one: ResourceDefinition | undefined, other: Resour
       sortedEntries(of?.parameters ?? {}),
       of?.limits ?? null,
       ...(of?.operations === undefined ? [] : [of.operations]),
+      ...(of?.perNode === undefined ? [] : [sortedEntries(of.perNode).map(([node, { parameters }]) => [node, sortedEntries(parameters)])]),
     ])
   return program(one) === program(other)
 }
 
-const sortedEntries = (of: object) => Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1))
+const sortedEntries = <Value>(of: { readonly [key: string]: Value }): [string, Value][] =>
+  Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1))
 
 /**
  * Names of things outside the group that two groups must not hold at once, such as `address:10.0.0.100` or `unit:nginx.service`.
  * What a holder's pinned definition claims stays held until its token ends.
  */
 export function claimsOf(resources: GroupDefinition['resources']): readonly string[] {
-  const claims: string[] = []
-  for (const resource of Object.values(resources)) {
-    if (resource.operations === 'none') continue
-    if (resource.type === 'logical-hostname' && typeof resource.parameters.address === 'string') {
-      claims.push(`address:${resource.parameters.address.split('/')[0]}`)
-    }
-    if (resource.type === 'ocf:heartbeat:IPaddr2' && typeof resource.parameters.ip === 'string') {
-      claims.push(`address:${resource.parameters.ip.split('/')[0]}`)
-    }
-    const unit = /^systemd:(.+?)(?:\.service)?$/.exec(resource.type)?.[1]
-    if (unit !== undefined) claims.push(`unit:${unit}.service`)
-  }
+  const claims = Object.values(resources).flatMap((resource) => [...new Set(variantsOf(resource).flatMap(claimsOfOne))])
   return claims.sort()
+}
+
+function claimsOfOne({ type, parameters, operations }: ResourceDefinition): readonly string[] {
+  if (operations === 'none') return []
+  const unit = /^systemd:(.+?)(?:\.service)?$/.exec(type)?.[1]
+  if (unit !== undefined) return [`unit:${unit}.service`]
+  const address = type === 'logical-hostname' ? parameters.address : type === 'ocf:heartbeat:IPaddr2' ? parameters.ip : undefined
+  return typeof address === 'string' ? [`address:${address.split('/')[0]}`] : []
 }

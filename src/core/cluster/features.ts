@@ -61,7 +61,7 @@ export const detachedLevel = 5
 
 /**
  * Brought nodes that failure rules evict, failovers that end in running on without, copies of which all are stopped, resources that
- * are only looked at, and several depths of probes.
+ * are only looked at, several depths of probes, and parameters of single nodes.
  */
 export const evictionLevel = 5
 
@@ -174,7 +174,7 @@ function isOfEviction({ rules, failover, offlineProbe, resources }: GroupDefinit
     rules?.some(({ action }) => action === 'evictNode') === true ||
     failover?.onExhausted === 'runDegraded' ||
     offlineProbe?.onFound === 'stopAllRestart' ||
-    Object.values(resources).some(({ operations, probeDeep }) => operations !== undefined || Array.isArray(probeDeep))
+    Object.values(resources).some((one) => one.operations !== undefined || one.perNode !== undefined || Array.isArray(one.probeDeep))
   )
 }
 

@@ -14,6 +14,7 @@ import {
   type GroupDefinition,
   isSameProgram,
   type ResourceDefinition,
+  resourcesOn,
   type ScalableDefinition,
 } from './definition.js'
 import { checkDefinition, checkRules } from './definition-check.js'
@@ -52,7 +53,7 @@ export function partDefinitions(of: GroupName, scalable: ScalableDefinition): re
       ...rulesOfCopies(common.rules, Object.keys(resources)),
       ...(onQuorumLoss === undefined ? {} : { onQuorumLoss }),
       nodes: [node],
-      resources: copies,
+      resources: resourcesOn(copies, node),
     },
   }))
   if (primary === undefined) return instances
@@ -128,6 +129,9 @@ function checkScalable(of: GroupName, definition: ScalableDefinition, nodes: rea
   const [claim] = claimsOf(resources)
   if (claim !== undefined)
     return wrong(`every instance would hold ${claim}`, 'one node at a time holds an address: put it into "primary": {"resources": …}')
+  const varied = Object.keys(resources).find((name) => resources[name as ResourceName]?.perNode !== undefined)
+  if (definition.migrate === true && varied !== undefined)
+    return wrong(`"${varied}" has other parameters on some nodes`, 'what migrates is the same everywhere: leave perNode out')
   const promotable = Object.keys(resources).filter((name) => resources[name as ResourceName]?.promotable === true)
   if (definition.migrate === true) {
     const problem = whyNoMigration(definition)

@@ -25,6 +25,7 @@ import {
   probedSince,
   type Reader,
   type RunState,
+  resourcesOn,
   scalableLevel,
   silentMonitorLevel,
   wholeOf,
@@ -256,7 +257,7 @@ export class NodeAgent {
       group: group.name,
       token: holder.token,
       sequence: holder.order.sequence,
-      resources: holder.pinned.resources,
+      resources: resourcesOn(holder.pinned.resources, view.self),
       node: view.self,
       boot: view.boot,
       deadline,
@@ -330,7 +331,7 @@ export class NodeAgent {
     if (isDoubted && earlierLife === undefined && isCoveredHere(view, group)) return
     if (this.runsUnknown(group.name, earlierLife?.token)) return // It is being stopped first.
     const definition = earlierLife?.pinnedRevision ?? group.resourcesRevision
-    const resources = earlierLife?.pinned.resources ?? group.definition.resources
+    const resources = resourcesOn(earlierLife?.pinned.resources ?? group.definition.resources, view.self)
     const since = probedSince(view.state, group, view.self)
     const isCurrent = committed?.definition === definition && (committed.since ?? 0) === since
     const probeId = this.probeIdOf(view, group, definition)
@@ -408,7 +409,8 @@ export class NodeAgent {
     if (seen !== undefined && seen.result !== 'running' && committed.ran !== true) return
     if (view.now - (this.ended.get(group.name) ?? Number.NEGATIVE_INFINITY) < endAgainAfter) return
     this.ended.set(group.name, view.now)
-    effects.push({ kind: 'order', order: { kind: 'end-stray', group: group.name, resources: group.definition.resources } })
+    const resources = resourcesOn(group.definition.resources, view.self)
+    effects.push({ kind: 'order', order: { kind: 'end-stray', group: group.name, resources } })
   }
 
   /** The monitor keeps the group under another token than `known`, and has not sealed it. */

@@ -409,3 +409,25 @@ describe('a group with a monitor of its own', () => {
     assert.equal(node.agent.levelOfMonitor, 3)
   })
 })
+
+test('parameters of this node are in what its monitor is told to run and to look for', () => {
+  const node = new Node()
+  const app = { ...(resources({ app: {} })['app' as never] as object), perNode: { [n1]: { parameters: { run: 'here' } } } }
+  node.database.ok({
+    kind: 'put-group',
+    group: web,
+    definition: definition({ resources: { app } as never }),
+    intent: null,
+    precondition: {},
+  })
+  const orders = () =>
+    node.agent
+      .step({ self: n1, boot: 'n1-1' as never, state: node.database.state, mayAct: true, deadline: bootInstant(9_000), now: node.now })
+      .flatMap((effect) => (effect.kind === 'order' ? [effect.order] : []))
+  const told = () => orders().map((order) => ('resources' in order ? [order.kind, order.resources['app' as never]] : [order.kind]))
+  const asHere = { ...(resources({ app: { parameters: { run: 'here' } } })['app' as never] as object) }
+  assert.deepEqual(told(), [['probe', asHere]])
+  node.database.probed(n1)
+  node.database.granted(n1)
+  assert.deepEqual(told(), [['run', asHere]])
+})
