@@ -3,14 +3,12 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { Power } from '../../scripts/lib/power.js'
 import { runCli } from '../../src/cli/index.js'
-import { BenchCluster } from './bench-api.js'
+import type { BenchCluster } from './bench-api.js'
+import { type OneNode, raiseOneNode } from './one-node.js'
 
-const main = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 let bench: BenchCluster
-let power: Power
+let one: OneNode
 let file: string
 
 const often = { interval: '200ms', timeout: '5s' }
@@ -32,21 +30,10 @@ const group = async () => (await bench.ask('GET', '/v1/groups/web')).body
 const path = (verb: string, resource = 'b') => `/v1/groups/web/resources/${resource}/${verb}`
 
 before(async () => {
-  bench = await BenchCluster.of(['n1'], { emergencyStop: '1s' })
+  one = await raiseOneNode()
+  bench = one.bench
   file = join(bench.folder, 'done')
   writeFileSync(file, '')
-  const home = join(bench.folder, 'n1')
-  power = new Power({
-    node: 'n1',
-    home,
-    runDir: join(home, 'run'),
-    argv: [process.execPath, main, 'guardian', '--config', bench.configOf('n1')],
-  })
-  await power.on()
-  await bench.until('the node to be well', async () => {
-    const { body } = await bench.ask('GET', '/v1/status').catch(() => ({ body: undefined }))
-    return body?.nodes?.[0]?.state === 'ONLINE' && body.nodes[0].guarded === true
-  })
   const on = (kind: string) => ({ dependsOn: [{ resource: 'b', kind }] })
   const actions = {
     greet: `echo "hello from $QUORATE_RESOURCE of $QUORATE_GROUP under $QUORATE_GRANT_TOKEN"; echo aside >&2; exit 3`,
@@ -68,8 +55,7 @@ before(async () => {
   assert.equal((await bench.ask('GET', '/v1/groups/web?until=ONLINE&wait=60s')).body.state, 'ONLINE')
 })
 after(async () => {
-  await power.clean()
-  await bench.close()
+  await one.close()
 })
 
 test('one resource is restarted, with what depends on it as its kind says; that is no failure', async () => {

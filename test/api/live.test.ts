@@ -3,14 +3,12 @@ import assert from 'node:assert/strict'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { Power } from '../../scripts/lib/power.js'
 import { runCli } from '../../src/cli/index.js'
-import { BenchCluster } from './bench-api.js'
+import type { BenchCluster } from './bench-api.js'
+import { type OneNode, raiseOneNode } from './one-node.js'
 
-const main = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 let bench: BenchCluster
-let power: Power
+let one: OneNode
 
 /** Leaves a checkpoint whenever it is told to, and runs on. */
 const service = {
@@ -27,23 +25,11 @@ const service = {
 }
 
 before(async () => {
-  bench = await BenchCluster.of(['n1'], { emergencyStop: '1s' })
-  const home = join(bench.folder, 'n1')
-  power = new Power({
-    node: 'n1',
-    home,
-    runDir: join(home, 'run'),
-    argv: [process.execPath, main, 'guardian', '--config', bench.configOf('n1')],
-  })
-  await power.on()
-  await bench.until('the node to be well', async () => {
-    const { body } = await bench.ask('GET', '/v1/status').catch(() => ({ body: undefined }))
-    return body?.nodes?.[0]?.state === 'ONLINE' && body.nodes[0].guarded === true
-  })
+  one = await raiseOneNode()
+  bench = one.bench
 })
 after(async () => {
-  await power.clean()
-  await bench.close()
+  await one.close()
 })
 
 test('a group comes up, and its holder, token and age are told', async () => {

@@ -7,42 +7,28 @@ import assert from 'node:assert/strict'
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { Power } from '../../scripts/lib/power.js'
-import { BenchCluster } from '../api/bench-api.js'
+import type { BenchCluster } from '../api/bench-api.js'
+import { type OneNode, raiseOneNode } from '../api/one-node.js'
 import { installTestAgent, type TestAgent } from './test-agent.js'
 
-const main = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 let bench: BenchCluster
-let power: Power
+let one: OneNode
 let play: TestAgent
 let answers: string
 
 before(async () => {
   play = installTestAgent('verbs')
-  bench = await BenchCluster.of(['n1'], { emergencyStop: '1s' })
+  one = await raiseOneNode()
+  bench = one.bench
   answers = join(bench.folder, 'answers')
   mkdirSync(answers)
-  const home = join(bench.folder, 'n1')
-  power = new Power({
-    node: 'n1',
-    home,
-    runDir: join(home, 'run'),
-    argv: [process.execPath, main, 'guardian', '--config', bench.configOf('n1')],
-  })
-  await power.on()
-  await bench.until('the node to be well', async () => {
-    const { body } = await bench.ask('GET', '/v1/status').catch(() => ({ body: undefined }))
-    return body?.nodes?.[0]?.state === 'ONLINE' && body.nodes[0].guarded === true
-  })
   const body = { nodes: ['n1'], resources: { app: { type: play.type, parameters: { answers } } } }
   const put = await bench.ask('PUT', '/v1/groups/web', { body })
   assert.equal(put.status, 201, put.text)
   assert.equal((await bench.ask('GET', '/v1/groups/web?until=ONLINE&wait=60s')).body.state, 'ONLINE')
 })
 after(async () => {
-  await power.clean()
-  await bench.close()
+  await one.close()
   play.remove()
 })
 
