@@ -30,6 +30,9 @@ export const packages = [
   ['openssh-server', 'the way to the hosts of a cluster that is broken on purpose; a test starts it for itself'],
   ['openssh-client', 'the same'],
   ['dbus', 'the bus over which systemd is asked'],
+  ['podman', 'a container as a resource; its image is made by the test'],
+  ['crun', 'what podman runs containers with'],
+  ['busybox-static', 'what is in that image'],
   ['systemd-container', 'a machine with systemd as its first process, for units as resources'],
 ]
 
