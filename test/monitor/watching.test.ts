@@ -92,7 +92,7 @@ test('a start waits for a line of its log, and one of an earlier life is none', 
 
 test('an expression that never ends its search holds up nothing and fits nothing', async () => {
   next()
-  const app = kept(`echo ${'a'.repeat(40)}b; exec sleep 1000`, { readyLog: '^(a+)+$' }, { start: { timeout: 600 } })
+  const app = kept(`echo ${'a'.repeat(40)}b; exec sleep 1000`, { readyLog: '^(a+)+$' }, { start: { timeout: 1_500 } })
   bench.run(name, { app })
   assert.equal((await bench.failureOf(name))?.event, 'start-timeout')
 })
@@ -169,6 +169,35 @@ test('what others start and stop is up once it is found running, fails when it h
   assert.ok(existsSync(file('up')))
 })
 
+test('beside a kept process its probe counts too: the start waits for it, and what lives elsewhere has not stopped', async () => {
+  next()
+  // A client, as docker’s: what it has started is somewhere else, and outlives it.
+  const run = `{ sleep 0.3; touch ${file('up')}; } & exec sleep 1000`
+  const probe = `test ! -e ${file('sick')} || { echo it is sick; exit 1; }; test -e ${file('up')} || exit 7`
+  const app = resource({ type: 'command', parameters: { run, probe }, probe: often })
+  const began = performance.now()
+  bench.run(name, { app })
+  await bench.groupIs(name, 'ONLINE')
+  assert.ok(performance.now() - began >= 300, 'only once its probe has found it')
+  writeFileSync(file('sick'), '')
+  assert.match((await bench.failureOf(name))?.detail ?? '', /it is sick/)
+  rmSync(file('sick'))
+  bench.stop(name)
+  const { resources } = await bench.groupIs(name, 'UNKNOWN')
+  assert.match(JSON.stringify(resources), /its probe says that it still runs/)
+  assert.equal(bench.runFolder.seals.isSealed(group(name), 1 as never), false)
+  const ask = async (probeId: string) => {
+    bench.order({ kind: 'probe', group: group(`${name}-elsewhere`), probeId, resources: { ['app' as ResourceName]: app } })
+    const found = await bench.until('what is found', (report) => report.kind === 'probed' && report.probeId === probeId)
+    return found.kind === 'probed' && found.result
+  }
+  assert.equal(await ask(`${name}-1`), 'running')
+  rmSync(file('up'))
+  assert.equal(await ask(`${name}-2`), 'clean')
+  bench.stop(name, 1, 101)
+  await bench.groupIs(name, 'STOPPED')
+})
+
 test('a start of what nobody starts takes its time and says what its probe said', async () => {
   next()
   const app = resource({ type: 'command', operations: 'none', parameters: { probe: 'exit 7' }, start: { timeout: 600 } })
@@ -179,10 +208,11 @@ test('a start of what nobody starts takes its time and says what its probe said'
   await bench.groupIs(name, 'STOPPED')
 })
 
-test('checks of a process, of room, of a device and of places that answer: each comes up, and fails for its own reason', async () => {
+test('checks of a process, of room, of a device and of places that answer: each comes up, and fails for its own reason', async (context) => {
   next()
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
+  context.after(() => server.close())
   const { port } = server.address() as AddressInfo
   const pidFile = file('pid')
   writeFileSync(pidFile, `${process.pid}\n`)
@@ -206,14 +236,13 @@ test('checks of a process, of room, of a device and of places that answer: each 
   ] as const) {
     next()
     const { [lacks]: _fine, main: _ended, ...others } = resources
-    bench.run(name, { ...others, [lacks]: { ...wrong, start: { timeout: 300 } } } as never)
+    bench.run(name, { ...others, [lacks]: { ...wrong, start: { timeout: 1_500 } } } as never)
     const failure = await bench.failureOf(name)
     assert.deepEqual([failure?.resource, failure?.event], [lacks, 'start-timeout'])
     assert.match(failure?.detail ?? '', reason)
     bench.stop(name)
     await bench.groupIs(name, 'STOPPED')
   }
-  server.close()
 })
 
 test('every command runs in its folder, and one that is not there is its failure', async () => {

@@ -8,6 +8,7 @@ import {
   checkOcfParameters,
   checkResourceParameters,
   clashingParameters,
+  commandWarnings,
   isSystemd,
   ocfParameterWarnings,
   type ParameterProblem,
@@ -83,6 +84,7 @@ export class ResourceTypes {
       } else if (!lenient && definition.nodes.includes(node)) problems.push(this.notInstalled(type))
       else if (lenient) warnings.push(`resource "${name}": ${type} is not installed on ${node}, so its parameters were not checked`)
     }
+    warnings.push(...commandWarnings(resource).map((text) => `resource "${name}": ${text}`))
     if (problems.length === 0) problems.push(...checkDepthAndLimits(resource))
     const [first] = problems
     if (first === undefined) return warnings

@@ -355,7 +355,7 @@ function condemned(view: ConductView, node: NodeRow, row: CaseRow): readonly Con
   const open = row.attempts.find((attempt) => attempt.state === 'open')
   const boot = bootsOf(view.state, row.node).find((candidate) => candidate.boot === row.boot)
   const replaced = currentBoot(view.state, row.node)?.boot !== row.boot
-  if (boot !== undefined && leaseCounts(view, boot) && endsWithLease(view, row)) {
+  if (boot !== undefined && leaseCounts(view, boot) && endsWithLease(view, row) && !isDenied(view, row, boot)) {
     const left = view.leases.untilExpired(row.node, row.boot, leaseBound(view.state, view.settings), boot.guard.emergencyStop, view.boot)
     if (left === 0)
       wanted.push({
@@ -395,6 +395,12 @@ function endsWithLease(view: ConductView, row: CaseRow): boolean {
 
 function leaseCounts(view: ConductView, { guard, detached }: Pick<BootRow, 'guard' | 'detached'>): boolean {
   return detached === undefined && guard.guarded && (guard.watchdog === 'armed' || view.settings.acceptGuardianLease)
+}
+
+/** Without a watchdog the end of a lease rests on the guardian alone; and this one says that it could not end everything. */
+function isDenied(view: ConductView, row: CaseRow, { guard }: BootRow): boolean {
+  const heard = view.guardians.get(row.node)
+  return guard.watchdog !== 'armed' && heard?.answer.boot === row.boot && heard.answer.emergency === 'cannot-verify'
 }
 
 function askInCase(view: ConductView, row: CaseRow): Conduct {

@@ -5,7 +5,7 @@
  * not before; from then on a member of a lower level stops rather than skip what it does not know.
  */
 import type { Command, PlannedAction } from './commands.js'
-import type { GroupDefinition } from './definition.js'
+import type { GroupDefinition, ResourceDefinition } from './definition.js'
 import { storageAgent } from './disks.js'
 import { isSealed } from './seals.js'
 import { currentBoot, metaOf, type Reader, rowsOfMembers } from './state.js'
@@ -174,8 +174,14 @@ function isOfEviction({ rules, failover, offlineProbe, resources }: GroupDefinit
     rules?.some(({ action }) => action === 'evictNode') === true ||
     failover?.onExhausted === 'runDegraded' ||
     offlineProbe?.onFound === 'stopAllRestart' ||
-    Object.values(resources).some((one) => one.operations !== undefined || one.perNode !== undefined || Array.isArray(one.probeDeep))
+    Object.values(resources).some(isNewKind)
   )
+}
+
+/** An older monitor would not ask the probe of a kept process. */
+function isNewKind({ type, parameters, operations, perNode, probeDeep }: ResourceDefinition): boolean {
+  const isKeptAndProbed = type === 'command' && parameters.run !== undefined && parameters.probe !== undefined
+  return operations !== undefined || perNode !== undefined || Array.isArray(probeDeep) || isKeptAndProbed
 }
 
 function hasDependencyKinds({ resources }: GroupDefinition): boolean {

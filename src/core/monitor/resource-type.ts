@@ -61,7 +61,10 @@ const commandParameters = {
   },
   start: { doc: 'Starts it and returns.', check: program },
   stop: { doc: 'Stops it and returns.', check: program },
-  probe: { doc: 'Exit 0: running; 7 or 3: stopped; anything else: failed.', check: program },
+  probe: {
+    doc: 'Exit 0: running; 7 or 3: stopped; anything else: failed. With run it is asked too, and both have to say that it is stopped.',
+    check: program,
+  },
   promote: { doc: 'Of a promotable one: makes the copy that runs the primary, and returns.', check: program },
   demote: { doc: 'Of a promotable one: makes the primary a replica again, and returns.', check: program },
   probeRole: {
@@ -251,7 +254,7 @@ function checkAgainst(
 function checkCommand(parameters: { readonly [name: string]: ParameterValue }): ParameterProblem[] {
   const methods = ['start', 'stop', 'probe']
   if (parameters.run !== undefined) {
-    return given(parameters, ...methods).map((name) => ({
+    return given(parameters, 'start', 'stop').map((name) => ({
       parameter: name,
       detail: `${name} does not go with run`,
       fix: 'give either run, or start, stop and probe',
@@ -270,6 +273,22 @@ function checkCommand(parameters: { readonly [name: string]: ParameterValue }): 
     problems.push({ parameter: name, detail: why, fix: `give a ${name} command, or use run for a foreground process` })
   }
   return problems
+}
+
+/** Programs that have others start what they are told to: none of it is in the cgroup of the resource. */
+const clients = /\b(docker|nerdctl|systemd-run|machinectl|virsh)\b|\bpodman\b.*\s--remote\b/
+const podman = /\bpodman\b[^;&|]*\s(run|start)\b/
+const podmanWithin = /--cgroups[= ](disabled|split)\b/
+
+/** What a definition of a command may well mean, and should not: an empty cgroup would prove the end of what was never in it. */
+export function commandWarnings({ type, parameters: { run, probe } }: ResourceDefinition): readonly string[] {
+  if (type !== 'command' || run === undefined || probe !== undefined) return []
+  const text = Array.isArray(run) ? run.join(' ') : String(run)
+  const client = clients.exec(text)?.[0] ?? (podman.test(text) && !podmanWithin.test(text) ? 'podman run' : undefined)
+  if (client === undefined) return []
+  return [
+    `what "${client}" starts may not be in the cgroup of the resource, and then its end is not proved: give a probe that can tell, or see docs/containers.md`,
+  ]
 }
 
 const onlyProbed = ['probe', 'probeDeep', 'actions', 'environment', 'workingDirectory', 'user']

@@ -224,7 +224,7 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
       case 'stop':
         return stopKept
       case 'probe':
-        return (context) => (context.request.deep !== undefined ? runDeepProbe(context) : Promise.resolve(probeKept(context)))
+        return (context) => (context.request.deep !== undefined ? runDeepProbe(context) : probeKept(context))
     }
   }
 }

@@ -17,12 +17,15 @@ import {
   waitUntil,
 } from '../processes/index.js'
 import { argvOf, commandOptions } from './command-line.js'
+import { runCommand } from './commands.js'
 import type { MethodContext } from './method.js'
 import { prepareReadiness, readinessOf, readyFileOf } from './readiness.js'
 
 /** A process with nothing to wait for counts as started once it has lived this long. */
 const settleTime = 50
 const readyEvery = 20
+/** Between two answers of its own probe that it is not there yet. */
+const askAgainEvery = 200
 const looksForStarted = 5
 const betweenLooks = 50
 /** How long it is known how a process ended, for whoever asks late. */
@@ -144,10 +147,22 @@ async function untilReady(context: MethodContext, process: ProcessIdentity, kept
     const settled = conditions.length > 0 || performance.now() - began >= settleTime
     // Whoever answers at its port after its end is another.
     const stillRuns = kept.endOf(process) === undefined && isAlive(process)
-    if (problem === undefined && settled && stillRuns) return { outcome: 'done' }
+    if (problem === undefined && settled && stillRuns) {
+      problem = await problemByProbe(context)
+      if (problem === undefined) return { outcome: 'done' }
+      await pause(Math.min(askAgainEvery, context.remaining()))
+    }
     if (context.remaining() === 0) return { outcome: 'timed-out', detail: `it was not ready in time: ${problem ?? 'it had only begun'}` }
     await pause(readyEvery)
   }
+}
+
+/** Asked last: it is a program, and costs more than the rest. */
+async function problemByProbe(context: MethodContext): Promise<string | undefined> {
+  if (context.request.definition.parameters.probe === undefined) return undefined
+  const said = await runCommand(context, 'probe')
+  if (said.outcome === 'running') return undefined
+  return 'detail' in said ? said.detail : `its probe says that it is ${said.outcome}`
 }
 
 /** Asks it to end. What it leaves behind is killed by whoever verifies. */
@@ -166,7 +181,16 @@ export async function stopKept(context: MethodContext): Promise<MethodResult> {
 }
 
 /** Its empty cell is the proof that it is stopped. */
-export function probeKept(context: MethodContext): MethodResult {
+/** Where it has a probe of its own, that counts too: both have to say that it is stopped. */
+export async function probeKept(context: MethodContext): Promise<MethodResult> {
+  const held = probeCell(context)
+  if (context.request.definition.parameters.probe === undefined || held.outcome === 'failed') return held
+  const said = await runCommand(context, 'probe')
+  if (held.outcome === 'stopped' || said.outcome !== 'stopped') return said
+  return { outcome: 'failed', detail: 'its process lives, and its probe says that it is stopped' }
+}
+
+function probeCell(context: MethodContext): MethodResult {
   const { processes } = context.request
   if (processes.some(isAlive)) return { outcome: 'running' }
   if (context.world.cell.empty()) return { outcome: 'stopped' }

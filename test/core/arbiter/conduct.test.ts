@@ -22,6 +22,7 @@ const settings = effectiveSettings({ profile: 'fast' })
 class Leader {
   now = 10_000
   since = 0
+  settings = settings
   readonly database: Database
   readonly detector: Detector
   readonly guardians = new Map<NodeId, HeardGuardian>()
@@ -115,7 +116,7 @@ class Leader {
       since: instant(this.since),
       boot: bootInstant(this.now),
       state: this.database.state,
-      settings,
+      settings: this.settings,
       detector: this.detector,
       leases: new LeaseGiver(bootInstant(0)),
       guardians: this.guardians,
@@ -508,4 +509,23 @@ describe('maintenance', () => {
     other.asked(n1)
     assert.ok(other.wants().some((wanted) => wanted.startsWith('open a case of n1')))
   })
+})
+
+test('the end of a lease without a watchdog, where that is accepted, is no proof against the word of the guardian', () => {
+  const leader = new Leader()
+  leader.database.group()
+  leader.database.granted(n1)
+  leader.database.condemned(n1)
+  leader.settings = { ...settings, acceptGuardianLease: true }
+  leader.waits(60_000, n2, n3)
+  assert.ok(leader.wants().includes('lease-proof'))
+  const open = { ['web' as GroupName]: leader.database.row().holder?.token as never }
+  leader.guardianSays(n1, { emergency: 'cannot-verify', open })
+  assert.ok(!leader.wants().includes('lease-proof'))
+  // What it said before the lease was over says nothing of how that ends, and another boot's word is another's.
+  for (const answer of [
+    { emergency: 'none' as const, open },
+    { boot: 'n1-0' as BootId, emergency: 'cannot-verify' as const, open },
+  ])
+    assert.ok(leader.guardianSays(n1, answer).wants().includes('lease-proof'), JSON.stringify(answer))
 })

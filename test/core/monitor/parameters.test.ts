@@ -5,6 +5,7 @@ import {
   checkDepthAndLimits,
   checkOcfParameters,
   checkResourceParameters,
+  commandWarnings,
   parseOcfMetadata,
   parseOcfType,
 } from '../../../src/core/monitor/index.js'
@@ -38,7 +39,7 @@ const bad: readonly (readonly [string, object, string])[] = [
   ['ocf:heartbeat:../../x', {}, 'does not name an OCF agent'],
   ['command', {}, 'nothing to run'],
   ['command', { run: '' }, 'must be a shell command'],
-  ['command', { run: 'a', probe: 'b' }, 'does not go with run'],
+  ['command', { run: 'a', start: 'b' }, 'does not go with run'],
   ['command', { start: 'a', stop: 'b' }, 'without a probe nobody can prove'],
   ['command', { start: 'a', stop: 'b', probe: 'c', readyPort: 1 }, 'goes with run only'],
   ['command', { run: 'a', stopSignal: 'SIGNONE' }, 'must be one of SIGTERM'],
@@ -120,6 +121,30 @@ test('of what is only looked at a command has its probes and nothing that would 
   assert.deepEqual(problems({ probe: 'a', probeDeep: 'b', user: 'www-data', workingDirectory: '/srv' }), [])
   assert.deepEqual(problems({ run: 'a' }), ['run does not go with "operations": "none"', 'it is only looked at, and nothing says how'])
   assert.deepEqual(problems({ probe: 'a', stop: 'b' }), ['stop does not go with "operations": "none"'])
+})
+
+test('a client that has others start the service is warned of, unless a probe can tell or the container stays in its cell', () => {
+  const warned = (parameters: Record<string, unknown>) => commandWarnings({ type: 'command', parameters } as never).length > 0
+  for (const run of [
+    'exec docker run --rm web',
+    ['/usr/bin/docker', 'run', 'web'],
+    'podman run --rm web',
+    'podman start -a web',
+    'podman --remote run --cgroups disabled web',
+    'exec systemd-run --scope sleep 9',
+    'virsh create vm.xml',
+  ]) {
+    assert.equal(warned({ run }), true, String(run))
+    assert.equal(warned({ run, probe: 'is-it-there' }), false, String(run))
+  }
+  for (const run of [
+    'podman run --cgroups disabled web',
+    'podman run --cgroups=split web',
+    'podman rm web; exec sleep 9',
+    '/srv/dockerise/run',
+  ])
+    assert.equal(warned({ run }), false, run)
+  assert.equal(warned({ start: 'docker start web', stop: 'docker stop web', probe: 'p' }), false)
 })
 
 test('an OCF type names a provider and an agent, and no path', () => {
