@@ -135,10 +135,11 @@ export function toBeValidated(
   after: GroupDefinition['resources'],
   before: GroupDefinition['resources'] | undefined,
 ): GroupDefinition['resources'] {
-  const isNew = ([name, { type, parameters }]: [string, ResourceDefinition]) => {
+  const isNew = ([name, { type, parameters, operations }]: [string, ResourceDefinition]) => {
     const known = before?.[name as ResourceName]
     return (
-      (type.startsWith('ocf:') || isSystemd(type)) && (known?.type !== type || changedParameters(known.parameters, parameters).length > 0)
+      (type.startsWith('ocf:') || isSystemd(type)) &&
+      (known?.type !== type || known.operations !== operations || changedParameters(known.parameters, parameters).length > 0)
     )
   }
   return Object.fromEntries(Object.entries(after).filter(isNew))

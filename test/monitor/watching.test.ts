@@ -208,6 +208,15 @@ test('a start of what nobody starts takes its time and says what its probe said'
   await bench.groupIs(name, 'STOPPED')
 })
 
+test('an agent that is not there says so at once, and that it is of no use to try again', async () => {
+  next()
+  bench.run(name, { app: resource({ type: 'ocf:heartbeat:nothing-of-that-name', operations: 'none', parameters: {} }) })
+  const failure = await bench.failureOf(name)
+  assert.deepEqual([failure?.event, failure?.severity], ['start-failed', 'hard'])
+  bench.stop(name)
+  await bench.groupIs(name, 'STOPPED')
+})
+
 test('checks of a process, of room, of a device and of places that answer: each comes up, and fails for its own reason', async (context) => {
   next()
   const server = createServer().listen(0, '127.0.0.1')

@@ -1,6 +1,14 @@
 /** Resource types on this node: the built-in ones, the OCF agents installed here with what their metadata says, and units of systemd. */
 import { ClusterError, nearestName } from '../../base/index.js'
-import { type AnyDefinition, type GroupRow, groupsOf, type ResourceDefinition, resourcesOf, variantsOf } from '../../core/cluster/index.js'
+import {
+  type AnyDefinition,
+  type GroupRow,
+  groupsOf,
+  type ResourceDefinition,
+  resourceOn,
+  resourcesOf,
+  variantsOf,
+} from '../../core/cluster/index.js'
 import {
   builtInTypes,
   checkDepthAndLimits,
@@ -60,7 +68,8 @@ export class ResourceTypes {
         warnings.push(...(await this.checkResource([name, variant], definition, lenient)))
     for (const [at, one] of named.entries())
       for (const other of named.slice(at + 1)) {
-        const clash = await this.clashOf(one, other)
+        const clashes = await Promise.all(pairsOf(one, other, definition).map((pair) => this.clashOf(...pair)))
+        const clash = [...new Set(clashes.flat())]
         if (clash.length === 0) continue
         throw new ClusterError('INVALID_DEFINITION', `resources "${one[0]}" and "${other[0]}" have the same ${clash.join(' and ')}`, {
           fix: `the agent ${one[1].type} wants it different for each: change it in one of them`,
@@ -132,4 +141,19 @@ function variantsFor(resource: ResourceDefinition, { nodes }: AnyDefinition): re
   if (resource.perNode === undefined) return [resource]
   const isCovered = nodes.every((node) => resource.perNode?.[node] !== undefined)
   return isCovered ? variantsOf(resource).slice(1) : variantsOf(resource)
+}
+
+/** Both as they are on the same node, for each that has parameters of its own. */
+function pairsOf([oneName, one]: Named, [otherName, other]: Named, { nodes }: AnyDefinition): readonly [Named, Named][] {
+  if (one.perNode === undefined && other.perNode === undefined)
+    return [
+      [
+        [oneName, one],
+        [otherName, other],
+      ],
+    ]
+  return nodes.map((node) => [
+    [oneName, resourceOn(one, node)],
+    [otherName, resourceOn(other, node)],
+  ])
 }

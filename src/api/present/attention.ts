@@ -315,8 +315,9 @@ function ofNodes(view: View): readonly AttentionItem[] {
       )
     for (const [name, probe] of Object.entries(boot?.probes ?? {})) {
       const group = view.state.get('groups', name)
-      if (probe.result !== 'running' || group === undefined || group.holder?.node === row.name) continue
-      const text = `something of ${name} runs on ${row.name} without a grant`
+      const isThere = probe.result === 'running' || probe.ran === true
+      if (!isThere || group === undefined || group.holder?.node === row.name) continue
+      const text = `something of ${name} ${probe.ran === true ? 'ran' : 'runs'} on ${row.name} without a grant`
       if (!mayStillRun(group)) add('STRAY', text, `stop it there; ${probe.detail}`)
       else if (
         offlineProbeOf(group.definition).onFound === 'block' ||

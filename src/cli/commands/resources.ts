@@ -70,7 +70,8 @@ async function act(session: Session, name: string, action: string, { timeout }: 
 }
 
 function resourceText(body: Body): string {
-  const { probe, probeDeep: deep, limits } = body.definition
+  const { probe, probeDeep, limits, perNode, operations } = body.definition
+  const depths = [probeDeep ?? []].flat() as readonly Body[]
   return pairs([
     ['name', `${body.group}/${body.name}`],
     ['type', body.definition.type],
@@ -83,7 +84,12 @@ function resourceText(body: Body): string {
       body.definition.dependsOn.map((one: Body) => (typeof one === 'string' ? one : `${one.resource} (${one.kind})`)).join(' '),
     ],
     ['probe', `every ${probe.interval}, ${probe.timeout} at most${countsText(probe)}`],
-    ...(deep === undefined ? [] : ([['deep probe', `every ${deep.interval}, ${deep.timeout} at most`]] as const)),
+    ...depths.map(
+      (one) =>
+        ['deep probe', `every ${one.interval}, ${one.timeout} at most${one.level === undefined ? '' : `, level ${one.level}`}`] as const,
+    ),
+    ...(perNode === undefined ? [] : ([['per node', JSON.stringify(perNode)]] as const)),
+    ...(operations === 'none' ? ([['operations', 'none: it is only looked at']] as const) : []),
     ...(limits === undefined
       ? []
       : ([

@@ -251,6 +251,11 @@ export function isSameProgram(one: ResourceDefinition | undefined, other: Resour
   return program(one) === program(other)
 }
 
+/** As the two are on that node. */
+export function isSameProgramOn(node: NodeId, one: ResourceDefinition | undefined, other: ResourceDefinition | undefined): boolean {
+  return isSameProgram(one && resourceOn(one, node), other && resourceOn(other, node))
+}
+
 const sortedEntries = <Value>(of: { readonly [key: string]: Value }): [string, Value][] =>
   Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1))
 

@@ -1,10 +1,11 @@
 /** What people ask of groups: definitions, intents, moves, freezes. Nothing here starts or stops anything; the planner does. */
 
-import type { GroupName } from '../../base/index.js'
+import type { GroupName, ResourceName } from '../../base/index.js'
 import type { Command } from './commands.js'
 import { type Context, checkRevision, refuse } from './context.js'
 import type { AnyDefinition, GroupDefinition, ScalableDefinition } from './definition.js'
 import { checkStorage, disksOf } from './disks.js'
+import { evictionLevel, levelInForce } from './features.js'
 import { refuseFrozen } from './freezes.js'
 import { isLeaving } from './members.js'
 import { moveInstance } from './migration.js'
@@ -117,6 +118,7 @@ function put(context: Context, name: GroupName, definition: GroupDefinition, int
     return { revision: context.index, created: true }
   }
   if (isSame(found, definition, intent)) return { revision: found.revision, unchanged: true }
+  refuseTakingOver(found, definition)
   const sameResources = canonical(found.definition.resources) === canonical(definition.resources)
   context.putGroup({
     ...found,
@@ -127,6 +129,22 @@ function put(context: Context, name: GroupName, definition: GroupDefinition, int
   })
   context.event('group.changed', found.name, `group ${found.name} was changed`, { resources: !sameResources })
   return { revision: context.index }
+}
+
+/** The stop of what is only looked at leaves it running: it would be started elsewhere beside that. */
+function refuseTakingOver(found: GroupRow, { resources }: GroupDefinition): void {
+  if (!mayStillRun(found)) return
+  const taken = Object.entries(found.holder.pinned.resources).find(
+    ([name, { operations }]) => operations === 'none' && resources[name as ResourceName]?.operations !== 'none',
+  )
+  if (taken === undefined) return
+  refuse(
+    'CONFLICT',
+    `"${taken[0]}" of ${found.name} runs on ${found.holder.node}, started by others: it cannot be taken over while it is watched`,
+    {
+      fix: `POST /v1/groups/${found.name}/offline, stop it there, and change the definition then`,
+    },
+  )
 }
 
 /** Where nothing would reset the node, the group would run on as any other: better to say so now. */
@@ -328,6 +346,8 @@ export function restartGroup(context: Context, command: CommandOf<'restart-group
   // It would be stopped, and nothing of the whole starts while that rests.
   const whole = wholeOf(context.draft, group)
   if (whole !== undefined) refusePoisoned(whole)
+  if (group.restartAsked !== null && levelInForce(context.draft) >= evictionLevel)
+    context.endOperation(group.restartAsked.operation, 'cancelled', 'a restart was asked for once more')
   context.startOperation(command.operation, 'restart', group.name, `restart ${group.name} on ${group.holder.node}`)
   context.putGroup({ ...group, restartAsked: { token: group.holder.token, operation: command.operation } })
   return { operation: command.operation }

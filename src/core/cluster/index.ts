@@ -35,6 +35,7 @@ export {
   carriedLevel,
   dependencyKindsLevel,
   detachedLevel,
+  evictionLevel,
   forwardTermLevel,
   levelInForce,
   levelOf,
@@ -56,7 +57,7 @@ export { isBeingSent, whyUnfit } from './migration.js'
 export { notableBoot, noteOf, notesMax, notesOf, noteValueMax } from './notes.js'
 export { type CopyLists, copyEnvironment, copyLists, noticeEnvironment, openNotice } from './notices.js'
 export { holdsToken, mayStillRun } from './orders.js'
-export { notProbedYet, whyNotGrantable } from './ownership.js'
+export { type GrantView, notProbedYet, strayOf, whyNotGrantable } from './ownership.js'
 export { poisonOf } from './poison.js'
 export { quarantineMax } from './quarantine.js'
 export * from './rows.js'

@@ -97,7 +97,8 @@ function registerAgain(context: Context, known: BootRow, command: CommandOf<'reg
     if (context.currentBoot(command.node)?.boot !== known.boot) refuse('CONFLICT', `${known.node} has a later boot`)
     if (openCaseOf(context.draft, command.node)?.attempts.some((open) => open.state === 'open') === true)
       refuse('CONFLICT', 'a call to the fence device is not over')
-    context.putBoot({ ...known, state: 'live', condemned: null, proof: null, guard: command.guard, level: command.level, probes: {} })
+    const probes = strayProbesOf(context, known)
+    context.putBoot({ ...known, state: 'live', condemned: null, proof: null, guard: command.guard, level: command.level, probes })
     forgetNotes(context, command.node)
     context.event('node.readmitted', known.node, `${known.node} is admitted again after its ${kind} proof`, { boot: known.boot })
     return { registered: true }
@@ -111,6 +112,15 @@ function registerAgain(context: Context, known: BootRow, command: CommandOf<'reg
     })
   context.putBoot({ ...known, guard: command.guard, level: command.level })
   return { registered: true }
+}
+
+/** The same kernel: what ran there without a grant may still, and nobody starts the group before it has looked again. */
+function strayProbesOf(context: Context, { probes }: BootRow): BootRow['probes'] {
+  const left = Object.entries(probes).filter(([name, { result, ran }]) => {
+    const group = context.draft.get('groups', name)
+    return group !== undefined && offlineProbeOf(group.definition).onFound === 'stopAllRestart' && (result === 'running' || ran === true)
+  })
+  return Object.fromEntries(left.map(([name, probe]) => [name, { ...probe, result: 'unknown' as const, ran: true as const }]))
 }
 
 /** Boots that hold nothing and are not the latest have no more to say. */
@@ -194,15 +204,6 @@ function twoCopies(context: Context, group: GroupRow, node: NodeRow['name']): vo
     `${group.name} runs on ${node} without a grant while ${group.holder.node} holds it (token ${group.holder.token}): ${follows}`,
     { node, holder: group.holder.node, token: group.holder.token },
   )
-  if (onFound !== 'stopAllRestart' || isFrozen || group.intent !== 'ONLINE' || group.restartAsked?.token === group.holder.token) return
-  const operation = `two-copies-${group.name}-${group.holder.token}`
-  context.startOperation(
-    operation,
-    'restart',
-    group.name,
-    `${group.name} ran on ${node} too: everything of it is stopped, and it is started anew`,
-  )
-  context.putGroup({ ...group, restartAsked: { operation, token: group.holder.token } })
 }
 
 /** Once every token of the earlier boot has ended, so has its case. */

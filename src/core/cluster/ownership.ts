@@ -9,10 +9,19 @@ import { causeOf, noteCause, whyHeld } from './brakes.js'
 import { agesOf, forgetCheckpoints } from './checkpoints.js'
 import type { Command, PlannedAction, PlannedDecision } from './commands.js'
 import { type Context, refuse } from './context.js'
-import { claimsOf, type GroupDefinition, isUpdatable, outlastsLease } from './definition.js'
+import { claimsOf, type GroupDefinition, isUpdatable, offlineProbeOf, outlastsLease } from './definition.js'
 import { whyNotOnDisk } from './disks.js'
 import { isOnlyDegraded } from './failures.js'
-import { brakesLevel, carriedLevel, dependencyKindsLevel, failureRulesLevel, leaveLevel, levelInForce, scalableLevel } from './features.js'
+import {
+  brakesLevel,
+  carriedLevel,
+  dependencyKindsLevel,
+  evictionLevel,
+  failureRulesLevel,
+  leaveLevel,
+  levelInForce,
+  scalableLevel,
+} from './features.js'
 import { hasLooked, probedSince, thaw } from './freezes.js'
 import { abandonMigration, arrive, beginEvacuation, incomingOf, isBeingSent, readied, send, whyNotStoppable } from './migration.js'
 import { announce, begunStep, endedStep } from './notices.js'
@@ -81,7 +90,8 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (probe.result !== 'clean')
     return probe.result === 'running' ? 'something of the group runs there without a grant' : `its probe there failed: ${probe.detail}`
   const stray = strayOf(context, group)
-  if (stray !== undefined) return `something of it runs on ${stray} without a grant, and is stopped first`
+  if (stray !== undefined)
+    return `something of it runs on ${stray.node} without a grant, and ${stray.why === undefined ? 'is stopped first' : `is not stopped: ${stray.why}`}`
   const missing = whyNotPart(context, group, node, boot)
   if (missing !== undefined) return missing
   const offDisk = whyNotOnDisk(context.draft, group.definition, row)
@@ -99,15 +109,41 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   return undefined
 }
 
-/** Where something of the group was found that nobody granted, and it is not to be started beside that. */
-function strayOf(context: GrantView, { name, definition, resourcesRevision }: GroupRow): NodeId | undefined {
-  if (definition.offlineProbe?.onFound !== 'stopAllRestart') return undefined
-  return definition.nodes.find((node) => {
-    const boot = context.currentBoot(node)
+/** A copy that nobody granted, beside which the group is not started, and why nobody ends it now. */
+export interface StrayCopy {
+  readonly node: NodeId
+  readonly why?: string
+}
+
+/**
+ * Counted from the last look of its node on, whatever has changed since: with `stopAllRestart` until that node has seen it end, or is
+ * without power; a lease or a guardian says nothing of what was never granted. With `stopExtra` where it is about to be ended.
+ */
+export function strayOf(view: GrantView, group: GroupRow): StrayCopy | undefined {
+  const { name, definition, lastNode } = group
+  const { onFound } = offlineProbeOf(definition)
+  if (onFound === 'block' || levelInForce(view.draft) < evictionLevel) return undefined
+  const isStrict = onFound === 'stopAllRestart'
+  for (const node of definition.nodes) {
+    const boot = view.currentBoot(node)
     const probe = boot?.probes[name]
-    const isThere = probe?.result === 'running' || probe?.ran === true
-    return boot?.state !== 'ended' && isThere && probe.definition === resourcesRevision
-  })
+    if (boot === undefined || probe === undefined || (mayStillRun(group) && group.holder.node === node)) continue
+    const why = whyNotEnded(view, node, boot)
+    if (isStrict && (probe.result === 'running' || probe.ran === true) && !isWithoutPower(boot)) return { node, ...why }
+    const isAsNow = probe.definition === group.resourcesRevision && hasLooked(view.draft, group, boot)
+    if (!isStrict && lastNode !== null && probe.result === 'running' && isAsNow && why === undefined) return { node }
+  }
+  return undefined
+}
+
+const isWithoutPower = ({ state, proof }: BootRow) => state === 'ended' && (proof?.kind === 'fenced' || proof?.kind === 'operator')
+
+function whyNotEnded(view: GrantView, node: NodeId, boot: BootRow): { readonly why: string } | undefined {
+  const { away, maintenance } = view.draft.get('nodes', node) ?? {}
+  if (away !== undefined)
+    return { why: `${node} is leaving or has left: start it, or take it out of "nodes" once nothing of it runs there` }
+  if (maintenance !== undefined) return { why: `${node} is in maintenance by ${maintenance.owner}` }
+  return boot.state === 'live' ? undefined : { why: `${node} is lost, and nobody has switched it off` }
 }
 
 function whyNotPart(context: GrantView, group: GroupRow, node: NodeId, boot: BootId): string | undefined {

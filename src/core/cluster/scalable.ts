@@ -12,7 +12,7 @@ import {
   type AnyDefinition,
   claimsOf,
   type GroupDefinition,
-  isSameProgram,
+  isSameProgramOn,
   type ResourceDefinition,
   resourcesOn,
   type ScalableDefinition,
@@ -174,7 +174,8 @@ function whyNoMigration({ desired, notify, onQuorumLoss, resources }: ScalableDe
 }
 
 /** Whether its agent has the actions is asked where it is checked. */
-export function isMigratable({ type, parameters }: ResourceDefinition): boolean {
+export function isMigratable({ type, parameters, operations }: ResourceDefinition): boolean {
+  if (operations === 'none') return false
   return (
     type.startsWith('ocf:') ||
     (type === 'command' && parameters.run === undefined && parameters.migrateTo !== undefined && parameters.migrateFrom !== undefined)
@@ -258,7 +259,7 @@ export function whyNoPrimary(reader: Reader, group: GroupRow, of: GroupName, nod
     // Else it would be demoted, and asked, as what it is not yet.
     const isAsDefined =
       pinnedRevision === instance.resourcesRevision ||
-      isSameProgram(pinned.resources[name as ResourceName], group.definition.resources[name as ResourceName])
+      isSameProgramOn(node, pinned.resources[name as ResourceName], group.definition.resources[name as ResourceName])
     if (!isAsDefined) return `${name} does not run there yet as it is defined now`
     const state = report.resources[name as ResourceName]?.state ?? 'STOPPED'
     if (state !== 'ONLINE') return `${name} is ${state} there`

@@ -187,7 +187,7 @@ export function checkDepthAndLimits(resource: ResourceDefinition): ParameterProb
   }
   const levels = depths.map(({ level = 10 }) => level)
   const twice = levels.find((level, at) => levels.indexOf(level) !== at)
-  if (problems.length === 0 && twice !== undefined)
+  if (problems.length === 0 && twice !== undefined && ocf)
     problems.push({ parameter: 'probeDeep', detail: `two of its depths have level ${twice}`, fix: 'give each a level of its own' })
   if (problems.length === 0 && depths.length > 1 && !ocf)
     problems.push({ parameter: 'probeDeep', detail: `type ${type} has one deep probe`, fix: 'several are of OCF agents' })

@@ -76,6 +76,14 @@ export function judgeUnit(state: UnitState, left: boolean): MethodResult | 'chan
   }
 }
 
+/** Of a unit that others look after. `strict`: it is not up before systemd calls it so. */
+export function judgeWatchedUnit({ active, sub }: Pick<UnitState, 'active' | 'sub'>, strict: boolean): MethodResult {
+  const isUp = active === 'active' || active === 'reloading' || active === 'refreshing'
+  const isComing = active === 'activating' && !sub.startsWith('auto-restart')
+  if (isUp || (isComing && !strict)) return { outcome: 'running' }
+  return { outcome: 'stopped', note: `systemd calls it ${active} (${sub})` }
+}
+
 /** Whether a unit of this state comes up when the machine does. */
 const isEnabled = (fileState: string) => fileState === 'enabled' || fileState === 'enabled-runtime'
 

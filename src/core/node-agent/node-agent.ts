@@ -12,6 +12,7 @@ import {
   checkpointsOf,
   currentBoot,
   dependencyKindsLevel,
+  evictionLevel,
   freezesOf,
   type GroupRow,
   groupsOf,
@@ -22,6 +23,7 @@ import {
   maintenanceLevel,
   mayStillRun,
   offlineProbeOf,
+  poisonOf,
   probedSince,
   type Reader,
   type RunState,
@@ -74,7 +76,13 @@ export class NodeAgent {
   private readonly runs = new Map<GroupName, Token>()
   private readonly probes = new Map<
     string,
-    { readonly at: number; readonly result: Extract<MonitorReport, { kind: 'probed' }> | undefined; answeredAt: number }
+    {
+      readonly at: number
+      readonly result: Probed | undefined
+      answeredAt: number
+      /** What was answered when it was asked before. */
+      readonly before?: Probed
+    }
   >()
   /** What the log and the monitor say the same of. */
   private readonly told = new Map<GroupName, { readonly committed: unknown; readonly report: GroupReport }>()
@@ -375,7 +383,7 @@ export class NodeAgent {
       const again = found === 'clean' ? (repeated ?? Number.POSITIVE_INFINITY) : found === 'unable' ? unableAgainAfter : probeAgainAfter
       if (view.now - (asked?.answeredAt ?? 0) < again) return
     } else if (asked !== undefined && view.now - asked.at < 60_000) return
-    this.probes.set(probeId, { at: view.now, result: undefined, answeredAt: 0 })
+    this.probes.set(probeId, { at: view.now, result: undefined, answeredAt: 0, ...(result === undefined ? {} : { before: result }) })
     effects.push({ kind: 'order', order: { kind: 'probe', group: group.name, probeId, resources } })
   }
 
@@ -390,23 +398,30 @@ export class NodeAgent {
    * group, and only where nothing is frozen: a person may be at work.
    */
   private endExtra(view: NodeAgentView, group: GroupRow, committed: CommittedProbe | undefined, effects: NodeAgentEffect[]): void {
-    if ((committed?.result !== 'running' && committed?.ran !== true) || levelInForce(view.state) < maintenanceLevel) return
+    const { onFound } = offlineProbeOf(group.definition)
+    const ran = onFound === 'stopAllRestart' && committed?.ran === true
+    if (committed === undefined || (committed.result !== 'running' && !ran) || levelInForce(view.state) < maintenanceLevel) return
     const isHeldElsewhere = mayStillRun(group) && group.holder.node !== view.self && group.definition.nodes.includes(view.self)
     // Of what migrates, whatever has come here without a token of this node is ended.
     const isDoubted = group.doubts?.includes(view.self) === true && wholeOf(view.state, group)?.definition.migrate === true
     const hasCome = isDoubted && !mayStillRun(group) && !isCoveredHere(view, group)
-    const { onFound } = offlineProbeOf(group.definition)
-    // Its holder has stopped for it already, and nobody starts it before this copy has ended.
+    // Nobody starts it before this copy has ended. One that ran before it was ever started by the cluster is a person's.
+    const isResting = group.halted !== undefined || poisonOf(view.state, group) !== undefined || group.lastNode === null
     const isWaitedFor =
-      onFound === 'stopAllRestart' && !mayStillRun(group) && group.intent === 'ONLINE' && group.definition.nodes.includes(view.self)
+      levelInForce(view.state) >= evictionLevel &&
+      !mayStillRun(group) &&
+      group.intent === 'ONLINE' &&
+      !isResting &&
+      group.definition.nodes.includes(view.self)
     if (!hasCome && ((!isHeldElsewhere && !isWaitedFor) || group.deleting)) return
     const isCurrent =
       committed.definition === group.resourcesRevision && (committed.since ?? 0) === probedSince(view.state, group, view.self)
     const isFrozen = freezesOf(view.state, group).length > 0 || view.state.get('nodes', view.self)?.maintenance !== undefined
     if (!isCurrent || isFrozen || onFound === 'block' || this.runsUnknown(group.name, undefined)) return
     // The log may be behind what the last look has found.
-    const { result: seen } = this.probes.get(this.probeIdOf(view, group, group.resourcesRevision)) ?? {}
-    if (seen !== undefined && seen.result !== 'running' && committed.ran !== true) return
+    const { before, result: seen = before } = this.probes.get(this.probeIdOf(view, group, group.resourcesRevision)) ?? {}
+    const isUntold = ran && seen?.result === 'unknown' && seen.unable === undefined
+    if (seen !== undefined && seen.result !== 'running' && !isUntold) return
     if (view.now - (this.ended.get(group.name) ?? Number.NEGATIVE_INFINITY) < endAgainAfter) return
     this.ended.set(group.name, view.now)
     const resources = resourcesOn(group.definition.resources, view.self)

@@ -4,7 +4,7 @@ import {
   dependenciesOf,
   effectiveRules,
   type FailoverLimit,
-  type FailureSeverity,
+  type Failure,
   forgottenAt,
   type GroupRow,
   type Holder,
@@ -118,10 +118,12 @@ function isLeft(group: GroupRow, holder: Holder, rules: readonly NamedRule[], re
   const { event, severity } = last
   const count = countOf(group, holder, resource)
   const rule = matchingRule(rules, { event, resource, count, restartMax, ...(severity === undefined ? {} : { severity }) })
-  return rule?.action === 'log' || rule?.action === 'ignore' || (leadsElsewhere(rule, severity) && isUsedUp(group, last.at))
+  return rule?.action === 'log' || rule?.action === 'ignore' || (isUsedUp(group, last.at) && leadsElsewhere(rule, last, count > restartMax))
 }
 
-function leadsElsewhere(rule: NamedRule | undefined, severity: FailureSeverity | undefined): boolean {
+/** As `judgeFailure` has it: a demotion that is in vain is a failover. */
+function leadsElsewhere(rule: NamedRule | undefined, { event, severity }: Failure, isOften: boolean): boolean {
+  if (rule?.action === 'demote') return event.startsWith('start-') || severity !== undefined || isOften
   return rule?.action === 'failover' && severity !== 'fatal'
 }
 

@@ -6,6 +6,7 @@ import {
   instanceName,
   isReadied,
   isSameProgram,
+  isSameProgramOn,
   mayStillRun,
   openNotice,
   primaryName,
@@ -185,7 +186,7 @@ function primaryInput({ state }: SharedParts, group: GroupRow, of: GroupName, le
   // What is stopped for a change would not be started again.
   const rests = state.get('scalables', of)?.poisoned !== undefined
   const awaitsCopy = Object.entries(pinned.resources).some(
-    ([name, one]) => one.role !== undefined && !isSameProgram(one, group.definition.resources[name as never]),
+    ([name, one]) => one.role !== undefined && !isSameProgramOn(node, one, group.definition.resources[name as never]),
   )
   const input = { role: 'primary' as const, of, ...(awaitsCopy || rests ? { awaitsCopy: true as const } : {}) }
   const instance = state.get('groups', instanceName(of, node))

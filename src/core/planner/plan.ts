@@ -151,6 +151,10 @@ function judgeHeld(input: GroupInput, holder: HolderInput): Verdict | undefined 
   const migrating = migrate(input, holder)
   if (migrating !== 'as ever') return migrating
   const here = input.candidates.find((candidate) => candidate.node === holder.node)
+  if (input.stray !== undefined) {
+    const text = `${input.group} runs on ${input.stray} too: everything of it is stopped, and then it is started anew`
+    return stopHeld(input, 'two-copies', text, table(input))
+  }
 
   if (input.move !== null && input.move.to !== holder.node) {
     const target = input.candidates.find((candidate) => candidate.node === input.move?.to)

@@ -136,6 +136,8 @@ export interface GroupInput {
   readonly failovers?: FailoverLimit & { readonly recent: number }
   /** Why it was stopped until a person clears it. */
   readonly halted?: string
+  /** Something of it runs there too, and all of it is to be stopped and started anew. */
+  readonly stray?: NodeId
   /** Its starts were followed by the loss of nodes. */
   readonly poisoned?: string
   /** After a failure: why it is not to leave its node on its own now. */

@@ -6,6 +6,7 @@ import {
   currentBoot,
   dependencyKindsLevel,
   freezesOf,
+  type GrantView,
   type GroupRow,
   groupsOf,
   type Holder,
@@ -19,6 +20,7 @@ import {
   type PlannedDecision,
   poisonOf,
   type Reader,
+  strayOf,
   whyHeld,
   whyNoInstance,
   whyNotGrantable,
@@ -133,6 +135,7 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
     ...(judged && level >= brakesLevel ? brakesInput(view, group) : {}),
     ...(group.halted === undefined ? {} : { halted: group.halted.reason }),
     ...poisonInput(view, group),
+    ...strayInput(view, shared, group),
     candidates: group.definition.nodes.map((node, at) => candidateInput(view, shared, group, node, at + 1)),
     ...partOf(view, shared, group),
   }
@@ -141,6 +144,16 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
 function poisonInput(view: PlannerView, group: GroupRow): Pick<GroupInput, 'poisoned'> {
   const poisoned = poisonOf(view.state, group)
   return poisoned === undefined ? {} : { poisoned: poisoned.reason }
+}
+
+function strayInput(view: PlannerView, shared: Shared, group: GroupRow): Pick<GroupInput, 'stray'> {
+  if (!mayStillRun(group) || group.definition.offlineProbe?.onFound !== 'stopAllRestart') return {}
+  const stray = strayOf(grantView(view, shared), group)
+  return stray === undefined || stray.why !== undefined ? {} : { stray: stray.node }
+}
+
+function grantView(view: PlannerView, shared: Shared): GrantView {
+  return { draft: view.state, at: view.at, groups: () => shared.groups, currentBoot: (name) => shared.boots.get(name) }
 }
 
 function partOf(view: PlannerView, shared: Shared, group: GroupRow): Pick<GroupInput, 'part'> {
@@ -212,15 +225,7 @@ function candidateInput(view: PlannerView, shared: Shared, group: GroupRow, node
   const ban = group.bans[node]
   // Looked at as if the holder were out of the way: that it is not is said by other rules.
   const freed = mayStillRun(group) ? { ...group, holder: null } : group
-  const obstacle =
-    boot === undefined
-      ? 'it has not registered'
-      : whyNotGrantable(
-          { draft: view.state, at: view.at, groups: () => shared.groups, currentBoot: (name) => shared.boots.get(name) },
-          freed,
-          node,
-          boot.boot,
-        )
+  const obstacle = boot === undefined ? 'it has not registered' : whyNotGrantable(grantView(view, shared), freed, node, boot.boot)
   const candidate = {
     node,
     rank,

@@ -31,7 +31,7 @@ import { Pace } from './pace.js'
 import { actionsLogPath, serviceLogPath } from './resource-log.js'
 import { runRole } from './role.js'
 import { Turns } from './turns.js'
-import { cgroupOfUnit, killUnit, removeLeftDropIns, runUnit, type UnitsWorld } from './units.js'
+import { cgroupOfUnit, killUnit, removeLeftDropIns, runUnit, type UnitsWorld, watchedUnit } from './units.js'
 
 export interface AgentsConfig {
   readonly runFolder: RunFolder
@@ -202,10 +202,10 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
   }
 
   function bodyOf(definition: ResourceDefinition, method: MethodRequest['method']): MethodBody {
+    if (definition.operations === 'none') return watchBody(definition, method, units)
     if (method === 'migrate') return migrateBody(definition.type)
     if (definition.role !== undefined) return (context) => runRole(context, method)
     if (isCheck(definition.type) && method !== 'reload') return checkBody(method)
-    if (definition.operations === 'none') return watchBody(definition, method, units)
     if (method === 'reload') return definition.type.startsWith('ocf:') ? reloadOcf : noReload
     if (behaviourOf(definition).kept) return keptBody(method)
     if (isSystemd(definition.type)) return (context) => runUnit(context, method, units)
@@ -230,14 +230,17 @@ export function openAgents(config: AgentsConfig, listener: AgentsListener): Agen
 }
 
 /** Of what others start and stop: the start waits until it is found running, and the stop leaves it. */
-function watchBody(definition: ResourceDefinition, method: MethodRequest['method'], units: UnitsWorld): MethodBody {
+function watchBody({ type }: ResourceDefinition, method: MethodRequest['method'], { systemd }: UnitsWorld): MethodBody {
   if (method === 'stop') return () => Promise.resolve({ outcome: 'done' })
-  const probe = probeBody(definition.type, units)
-  return method === 'probe' ? probe : (context) => untilRunning(context, probe)
+  if (method === 'reload' || method === 'migrate')
+    return () => Promise.resolve({ outcome: 'failed', detail: 'it is only looked at', severity: 'fatal' })
+  const look: MethodBody = isSystemd(type)
+    ? (context) => watchedUnit(context, systemd, method !== 'probe')
+    : (context) => lookBody(type)(context)
+  return method === 'probe' ? look : (context) => untilRunning(context, look)
 }
 
-function probeBody(type: string, units: UnitsWorld): MethodBody {
-  if (isSystemd(type)) return (context) => runUnit(context, 'probe', units)
+function lookBody(type: string): MethodBody {
   if (type === 'logical-hostname') return (context) => runLogicalHostname(context, 'probe')
   return (context) => (type === 'command' ? runCommand(context, 'probe') : runOcf(context, 'probe'))
 }
@@ -248,7 +251,9 @@ async function untilRunning(context: MethodContext, probe: MethodBody): Promise<
     const found = await probe(context)
     if (found.outcome === 'running') return { outcome: 'done', ...(found.note === undefined ? {} : { note: found.note }) }
     if (context.signal.aborted) return { outcome: 'cancelled' }
-    if (found.outcome === 'stopped') said = 'its probe says that it is stopped'
+    // No other answer is to be had here, or anywhere.
+    if (found.outcome === 'failed' && found.severity !== undefined) return found
+    if (found.outcome === 'stopped') said = found.note ?? 'its probe says that it is stopped'
     else if (found.outcome === 'failed') said = found.detail
     if (found.outcome === 'timed-out' || context.remaining() === 0) return { outcome: 'timed-out', detail: `it never ran: ${said}` }
     await pause(Math.min(lookAgainEvery, context.remaining()))

@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import {
   judgeStart,
   judgeUnit,
+  judgeWatchedUnit,
   type MethodRequest,
   type MethodResult,
   overrideProblem,
@@ -86,6 +87,23 @@ async function startUnit(context: MethodContext, unit: string, world: UnitsWorld
   const now = await systemd.facts(unit, Math.max(answerMax, context.remaining()))
   noteEnd(context, now)
   return judgeStart(ended, now)
+}
+
+/**
+ * Of a unit that is only looked at: systemd may restart it by itself, and for as long as it waits for that it does not run. With
+ * `strict`, one that is still starting does not yet.
+ */
+export async function watchedUnit(context: MethodContext, systemd: Systemd, strict: boolean): Promise<MethodResult> {
+  const unit = unitOf(context.request.definition.type)
+  if (unit === undefined) return { outcome: 'failed', detail: 'its type names no unit', severity: 'fatal' }
+  try {
+    return judgeWatchedUnit(await systemd.state(unit, Math.max(1, Math.min(answerMax, context.remaining()))), strict)
+  } catch (error) {
+    if (context.signal.aborted) return { outcome: 'cancelled' }
+    if (error instanceof BusSilent || error instanceof BusError)
+      return { outcome: 'failed', detail: `systemd does not answer: ${error.message}` }
+    throw error
+  }
 }
 
 /** Undefined where it may be started. */

@@ -7,6 +7,7 @@ import {
   isSystemd,
   judgeStart,
   judgeUnit,
+  judgeWatchedUnit,
   overrideProblem,
   type UnitFacts,
   type UnitState,
@@ -173,4 +174,20 @@ test('what systemd holds together is no escaped start, wherever our own processe
   script.run({ web: { type: 'systemd:web', parameters: {}, dependsOn: [] } })
   const lines = script.done(1, { outcome: 'timed-out', detail: 'it took too long' })
   assert.match(lines.join('\n'), /says FAILED web=FAILED/)
+})
+
+test('a unit that is only looked at is up when systemd calls it so; one that systemd waits to restart does not run', () => {
+  const judged = (active: string, sub: string) => [false, true].map((strict) => judgeWatchedUnit({ active, sub }, strict).outcome)
+  assert.deepEqual(judged('active', 'running'), ['running', 'running'])
+  assert.deepEqual(judged('active', 'exited'), ['running', 'running'])
+  assert.deepEqual(judged('reloading', 'reload'), ['running', 'running'])
+  assert.deepEqual(judged('activating', 'start'), ['running', 'stopped'])
+  assert.deepEqual(judged('activating', 'auto-restart'), ['stopped', 'stopped'])
+  assert.deepEqual(judged('activating', 'auto-restart-queued'), ['stopped', 'stopped'])
+  for (const [active, sub] of [
+    ['inactive', 'dead'],
+    ['failed', 'failed'],
+    ['deactivating', 'stop-sigterm'],
+  ] as const)
+    assert.deepEqual(judged(active, sub), ['stopped', 'stopped'])
 })

@@ -278,6 +278,57 @@ describe('idle nodes', () => {
     assert.deepEqual(twice(free), [])
   })
 
+  const stopAll = { interval: 5_000, onFound: 'stopAllRestart' as const }
+  const endings = (node: Node) => node.step().filter((effect) => effect === 'end-stray')
+  /** n2 has held it and stopped; what n1 found meanwhile is in the log. */
+  const left = (change: Partial<GroupDefinition> = { offlineProbe: stopAll }) => {
+    const node = new Node(new Database().formedAt(5))
+    node.database.group(web, change)
+    node.database.granted(n2)
+    node.database.probed(n1, web, 'running')
+    return node
+  }
+
+  test('end a copy that bars its group, once nobody holds that any more', () => {
+    for (const change of [{ offlineProbe: stopAll }, {}]) {
+      const node = left(change)
+      node.database.ok(node.database.released(n2))
+      assert.deepEqual(endings(node), ['end-stray'], JSON.stringify(change))
+    }
+  })
+
+  test('do not end what was just found clean, nor what nobody has been able to tell of since in another mode', () => {
+    const node = left()
+    node.database.probed(n1, web, 'unknown')
+    node.database.ok(node.database.released(n2))
+    assert.deepEqual(endings(node), ['end-stray'])
+    node.now += 4_000
+    found(node, 'clean')
+    node.now += 12_000
+    assert.deepEqual(endings(node), [])
+    const changed = left()
+    changed.database.probed(n1, web, 'unknown')
+    const definition = { ...changed.database.row().definition, offlineProbe: { interval: 5_000, onFound: 'stopExtra' as const } }
+    changed.database.ok({ kind: 'put-group', group: web, definition, intent: null, precondition: {} })
+    assert.deepEqual(endings(changed), [])
+  })
+
+  test('leave what a person has started by hand while the group rests, or before it has ever run', () => {
+    const halted = new Node(new Database().formedAt(5))
+    halted.database.group(web, { offlineProbe: stopAll })
+    const token = halted.database.granted(n2)
+    halted.database.decide(web, { kind: 'stop', token, ban: null, halt: true })
+    halted.database.ok(halted.database.released(n2))
+    halted.database.probed(n1, web, 'running')
+    const fresh = new Node(new Database().formedAt(5))
+    fresh.database.group(web, { offlineProbe: stopAll })
+    fresh.database.probed(n1, web, 'running')
+    const offline = left()
+    offline.database.ok(offline.database.released(n2))
+    offline.database.ok({ kind: 'set-intent', group: web, intent: 'OFFLINE', operation: 'o1' })
+    for (const node of [halted, fresh, offline]) assert.deepEqual(endings(node), [])
+  })
+
   test('do not look where that is switched off, or probes are paused', () => {
     const off = idle({ offlineProbe: { interval: 0, onFound: 'stopExtra' } })
     const paused = idle()

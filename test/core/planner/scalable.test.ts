@@ -701,3 +701,24 @@ describe('copies that are told of each other', () => {
     assert.equal(database.holders()[primary], n3)
   })
 })
+
+test('parameters of another node do not keep the primary from taking on what has changed', () => {
+  const varied = (address1: string, perNode?: object) => {
+    const { app } = resources({ app: {} }) as { app: object }
+    const copy = { ...app, promotable: true as const, ...(perNode === undefined ? {} : { perNode }) }
+    const ip = resources({ ip: { ...address(address1), dependsOn: ['app'] } })
+    return scalable({ resources: { app: copy } as never, primary: { resources: ip } })
+  }
+  const database = new Played().formedAt(scalableLevel)
+  database.put(varied('10.0.0.9/24'))
+  database.play()
+  assert.equal(database.row(primary).holder?.node, n1)
+  const perNode = { [n3]: { parameters: { run: 'other' } } }
+  database.put(varied('10.0.0.9/24', perNode))
+  database.play()
+  database.put(varied('10.0.0.10/24', perNode))
+  database.play()
+  const { holder, resourcesRevision } = database.row(primary)
+  assert.equal(holder?.pinnedRevision, resourcesRevision)
+  assert.equal(holder?.pinned.resources['ip' as never]?.['parameters' as never]?.['address' as never], '10.0.0.10/24')
+})
