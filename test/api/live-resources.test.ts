@@ -121,6 +121,33 @@ test('what a node has otherwise counts there, and a change of it restarts that r
   assert.equal(deleted.body.status, 'done', deleted.text)
 })
 
+test('a resource that comes or goes leaves the others as they are, also where it is needed from then on', async () => {
+  const began = done().length
+  const kept = { type: 'command', parameters: { run: `echo $$ >> ${file}.pids; exec sleep 1000` }, probe: often }
+  const put = await bench.ask('PUT', '/v1/groups/guests', { body: { nodes: ['n1'], resources: { kept, guest: noting('guest') } } })
+  assert.equal(put.status, 201, put.text)
+  const isUp = async (lines: readonly string[]) => {
+    await bench.until(`it to be up after ${lines.join()}`, async () => {
+      const { state } = (await bench.ask('GET', '/v1/groups/guests')).body
+      return state === 'ONLINE' && done().slice(began).sort().join() === [...lines].sort().join()
+    })
+  }
+  await isUp(['start guest'])
+  const { token } = (await bench.ask('GET', '/v1/groups/guests')).body.holders[0]
+  const change = (resources: object) => bench.ask('PATCH', '/v1/groups/guests', { body: { resources } })
+  assert.equal((await change({ guest: null, other: noting('other', { dependsOn: ['kept'] }) })).status, 200)
+  await isUp(['start guest', 'stop guest', 'start other'])
+  const address = { type: 'logical-hostname', parameters: { address: '127.0.0.91' } }
+  assert.equal((await change({ address, kept: { dependsOn: ['address'] } })).status, 200)
+  await isUp(['start guest', 'stop guest', 'start other'])
+  const now = (await bench.ask('GET', '/v1/groups/guests')).body
+  assert.deepEqual([now.holders[0].token, Object.keys(now.resources).sort()], [token, ['address', 'kept', 'other']])
+  assert.equal(readFileSync(`${file}.pids`, 'utf8').trim().split('\n').length, 1, 'started once')
+  const rules = (await bench.ask('GET', '/v1/decisions?group=guests')).body.decisions.map((one: { rule: string }) => one.rule)
+  assert.deepEqual(rules.slice(0, 3), ['definition-updated', 'definition-updated', 'rank'])
+  assert.equal((await bench.ask('DELETE', '/v1/groups/guests?wait=60s')).body.status, 'done')
+})
+
 test('what others start and stop is found, fails when it ends, and stays when its group stops', async () => {
   const up = `${file}.others`
   const resources = {

@@ -219,23 +219,40 @@ function neededBy(resources: GroupDefinition['resources'], name: ResourceName): 
 }
 
 /**
- * Whether a holder may take on the new definition while it runs: the same resources in the same order, which hold the same of
- * what only one group may hold. Anything else is stopped as it was and started as it is.
+ * Whether a holder may take on the new definition while it runs. Resources may come and go, and their dependencies change; not what
+ * they are, and what only one group may hold is not given up: it would be another's before it is down. Anything else is stopped as it
+ * was and started as it is. Without `isWide` it is the same resources in the same order, as earlier versions have it.
  */
-export function isUpdatable(before: GroupDefinition['resources'], after: GroupDefinition['resources']): boolean {
-  const shape = (resources: GroupDefinition['resources']) =>
-    JSON.stringify([
-      Object.entries(resources)
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([name, { type, operations, ...definition }]) => [
-          name,
-          type,
-          dependenciesOf(definition),
-          ...(operations === undefined ? [] : [operations]),
-        ]),
-      claimsOf(resources),
+export function isUpdatable(before: GroupDefinition['resources'], after: GroupDefinition['resources'], isWide: boolean): boolean {
+  if (!isWide) return shapeOf(before) === shapeOf(after)
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])] as ResourceName[]
+  const claims = claimsOf(after)
+  return claimsOf(before).every((claim) => claims.includes(claim)) && names.every((name) => mayBecome(before[name], after[name]))
+}
+
+function mayBecome(before: ResourceDefinition | undefined, after: ResourceDefinition | undefined): boolean {
+  if (before !== undefined && after !== undefined)
+    return (
+      before.type === after.type &&
+      before.operations === after.operations &&
+      before.promotable === after.promotable &&
+      (before.role === undefined) === (after.role === undefined)
+    )
+  const single = before ?? after
+  // Files are put back before the start of the whole, and roles are asked of by others.
+  return single !== undefined && single.promotable === undefined && single.role === undefined && single.files === undefined
+}
+
+function shapeOf(resources: GroupDefinition['resources']): string {
+  const shapes = Object.entries(resources)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, { type, operations, ...definition }]) => [
+      name,
+      type,
+      dependenciesOf(definition),
+      ...(operations === undefined ? [] : [operations]),
     ])
-  return shape(before) === shape(after)
+  return JSON.stringify([shapes, claimsOf(resources)])
 }
 
 /** Whether the two are run by the same program with the same parameters. */

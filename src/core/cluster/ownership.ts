@@ -96,6 +96,11 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   if (missing !== undefined) return missing
   const offDisk = whyNotOnDisk(context.draft, group.definition, row)
   if (offDisk !== undefined) return offDisk
+  return claimHeld(context, group)
+}
+
+/** Of what the group would hold, what another one does, or may. */
+export function claimHeld(context: GrantView, group: GroupRow): string | undefined {
   const claims = claimsOf(group.definition.resources)
   for (const other of claims.length === 0 ? [] : context.groups()) {
     if (other.name !== group.name && other.doubts !== undefined) {
@@ -234,7 +239,9 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
       if (!mayStillRun(group) || group.holder.token !== action.token || group.holder.order.wanted === 'stop')
         return 'there is nothing to change under this token'
       if (doubtElsewhere(group, group.holder.node) !== undefined) return doubtElsewhere(group, group.holder.node)
-      if (!isUpdatable(group.holder.pinned.resources, group.definition.resources)) return 'this cannot be changed while it runs'
+      if (!isUpdatable(group.holder.pinned.resources, group.definition.resources, levelInForce(context.draft) >= evictionLevel))
+        return 'this cannot be changed while it runs'
+      if (levelInForce(context.draft) >= evictionLevel && claimHeld(context, group) !== undefined) return claimHeld(context, group)
       putOrder(context, updated(context, group), 'run', decision.text)
       return undefined
     case 'fence':

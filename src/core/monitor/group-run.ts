@@ -27,10 +27,13 @@ const heldProbeDelay = 500
 export class GroupRun {
   readonly #host: GroupHost
   readonly #start: RunStart
-  readonly #order: readonly ResourceName[]
-  readonly #runs = new Map<ResourceName, ResourceRun>()
+  readonly #context: RunContext
+  /** In the order of their starts, with those that are on their way out. */
+  #runs: ReadonlyMap<ResourceName, ResourceRun> = new Map()
   readonly #needs = new Map<ResourceName, readonly Dependency[]>()
   readonly #dependents = new Map<ResourceName, readonly Dependency[]>()
+  /** Taken out of the group: stopped by their last definitions, and forgotten once that is verified. */
+  readonly #gone = new Set<ResourceName>()
   readonly #restarting = new Set<ResourceName>()
   /** To be restarted once what they depend on is up again. */
   readonly #after = new Set<ResourceName>()
@@ -42,6 +45,9 @@ export class GroupRun {
   #incoming: NodeId | undefined
   #migrate: RunRecord['migrate']
   #migrated: RunRecord['migrated']
+  /** As ordered last. One that is named again while it is on its way out is started anew once it has ended. */
+  #wantedResources: GroupDefinition['resources']
+  /** What is here, with what is on its way out. */
   #resources: GroupDefinition['resources']
   #restartNumber = 0
   #sequence: number
@@ -60,8 +66,8 @@ export class GroupRun {
     this.#sequence = start.sequence
     this.#ending = start.token
     this.#resources = start.resources
-    this.#order = startOrder(start.resources)
-    const context: RunContext = {
+    this.#wantedResources = start.resources
+    this.#context = {
       host,
       start,
       emergency,
@@ -73,13 +79,23 @@ export class GroupRun {
         this.#wanted = 'stop'
       },
     }
-    for (const name of this.#order) {
-      const definition = start.resources[name]
+    this.#arrange(start.resources)
+  }
+
+  /** Their order, and who needs whom. What is here already stays what it is. */
+  #arrange(resources: GroupDefinition['resources']) {
+    this.#resources = resources
+    const runs = new Map<ResourceName, ResourceRun>()
+    this.#needs.clear()
+    this.#dependents.clear()
+    for (const name of startOrder(resources)) {
+      const definition = resources[name]
       if (definition === undefined) continue
-      this.#runs.set(name, new ResourceRun(context, name, definition))
+      runs.set(name, this.#runs.get(name) ?? new ResourceRun(this.#context, name, definition))
       this.#needs.set(name, dependenciesOf(definition))
-      this.#dependents.set(name, dependentsOf(start.resources, name))
+      this.#dependents.set(name, dependentsOf(resources, name))
     }
+    this.#runs = runs
   }
 
   /**
@@ -93,8 +109,10 @@ export class GroupRun {
     how: { readonly sealed: boolean; readonly emergency?: boolean },
   ): GroupRun {
     const { wanted: _w, restartNumber: _n, restarting: _r, after: _a, look: _l, quiet: _q, failures: _f, progress: _p, ...left } = record
-    const { incoming, migrate, migrated, ...start } = left
+    const { incoming, migrate, migrated, gone = [], ...start } = left
     const run = new GroupRun(host, start, how.emergency)
+    for (const name of gone) run.#gone.add(name)
+    run.#wantedResources = Object.fromEntries(Object.entries(start.resources).filter(([name]) => !run.#gone.has(name as ResourceName)))
     run.#restartNumber = record.restartNumber
     run.#failures = record.failures ?? 0
     run.#look = record.look ?? 0
@@ -152,7 +170,9 @@ export class GroupRun {
   /** The next reading of the clock at which `advance` has something to do by itself. */
   get wakeAt(): BootInstant | undefined {
     if (this.#wanted === 'stop' || this.#quiet || this.#isLeaving) return undefined
-    const due = [...this.#runs.values()].flatMap((run) => (run.state === 'ONLINE' && !run.busy ? [run.probeAt] : []))
+    const due = [...this.#runs.values()].flatMap((run) =>
+      run.state === 'ONLINE' && !run.busy && !this.#gone.has(run.name) ? [run.probeAt] : [],
+    )
     return due.length === 0 ? undefined : bootInstant(Math.min(...due))
   }
 
@@ -200,7 +220,7 @@ export class GroupRun {
   /** One after the other, those first that depend on others. */
   #sendAway() {
     const { to, number } = this.#migrate ?? {}
-    if (to === undefined || number === undefined || this.#migrated?.number === number) return
+    if (to === undefined || number === undefined || this.#migrated?.number === number || this.#gone.size > 0) return
     const left = [...this.#runs.values()].reverse().filter((run) => !run.hasLeft)
     const trouble = left.map((run) => run.takeTroubleLeaving()).find((text) => text !== undefined)
     const [next] = left
@@ -227,15 +247,42 @@ export class GroupRun {
     }
   }
 
-  /** Nothing that runs is ever lost sight of: other names come with another token only. */
+  /** Nothing that runs is ever lost sight of: what is not named any more is here until it was verified stopped. */
   #takeOn(resources: GroupDefinition['resources'], now: BootInstant) {
-    const definitions = [...this.#runs.values()].flatMap((run) => {
-      const definition = resources[run.name]
-      return definition === undefined ? [] : [{ run, definition }]
+    this.#wantedResources = resources
+    for (const name of this.#runs.keys()) if (resources[name] === undefined) this.#gone.add(name)
+    const left = [...this.#gone].flatMap((name) => {
+      const definition = this.#resources[name]
+      return definition === undefined ? [] : [[name, definition] as const]
     })
-    if (definitions.length !== this.#runs.size || Object.keys(resources).length !== this.#runs.size) return
-    this.#resources = resources
-    for (const { run, definition } of definitions) run.redefine(definition, now)
+    this.#arrange({ ...resources, ...Object.fromEntries(left) })
+    for (const run of this.#runs.values()) {
+      const definition = resources[run.name]
+      if (definition !== undefined && !this.#gone.has(run.name)) run.redefine(definition, now)
+    }
+  }
+
+  /** What was taken out and has ended. */
+  #forgetGone() {
+    const ended = [...this.#gone].filter((name) => {
+      const run = this.#runs.get(name)
+      return run === undefined || (!run.touched && !run.busy)
+    })
+    if (ended.length === 0) return
+    for (const name of ended) {
+      this.#gone.delete(name)
+      this.#restarting.delete(name)
+      this.#after.delete(name)
+    }
+    // One that is wanted again begins as if it had never been here.
+    this.#runs = new Map([...this.#runs].filter(([name]) => !ended.includes(name)))
+    const stays = Object.entries(this.#resources).filter(([name]) => this.#gone.has(name as ResourceName))
+    this.#arrange({ ...this.#wantedResources, ...Object.fromEntries(stays) })
+  }
+
+  /** It is to be down, whatever the group is to be. */
+  #isGoingDown(name: ResourceName): boolean {
+    return this.#wanted === 'stop' || this.#restarting.has(name) || this.#gone.has(name)
   }
 
   /** A repeated order changes nothing; a newer one has what could not be verified tried again. */
@@ -262,6 +309,7 @@ export class GroupRun {
     for (const run of this.#runs.values()) if (run.takeStartAgain()) this.#restart(run.name)
     this.#followUp()
     this.#bringDown()
+    this.#forgetGone()
     if (this.#wanted === 'stop') {
       for (const run of this.#runs.values()) run.dropLook('its group is being stopped', now)
       return
@@ -270,11 +318,11 @@ export class GroupRun {
     if (this.#host.mayStart(now)) {
       this.#sendAway()
       this.#bringUp()
-      for (const run of this.#runs.values()) if (!this.#restarting.has(run.name)) run.takeOnChange()
+      for (const run of this.#runs.values()) if (!this.#isGoingDown(run.name)) run.takeOnChange()
       // What needs no restart was told so at once: it may be all that there was to do.
       for (const run of this.#runs.values()) if (run.takeStartAgain()) this.#restart(run.name)
       this.#bringDown()
-      for (const run of this.#runs.values()) if (!this.#restarting.has(run.name) && !this.#isLeaving) run.beginLook(now)
+      for (const run of this.#runs.values()) if (!this.#isGoingDown(run.name) && !this.#isLeaving) run.beginLook(now)
     }
     if (!this.#quiet && !this.#isLeaving) this.#probeWhatIsDue(now)
   }
@@ -313,6 +361,7 @@ export class GroupRun {
       restartNumber: this.#restartNumber,
       restarting: [...this.#restarting],
       ...(this.#after.size === 0 ? {} : { after: [...this.#after] }),
+      ...(this.#gone.size === 0 ? {} : { gone: [...this.#gone] }),
       ...(this.#look === 0 ? {} : { look: this.#look }),
       ...(this.#quiet ? { quiet: true as const } : {}),
       ...(this.#failures === 0 ? {} : { failures: this.#failures }),
@@ -325,7 +374,7 @@ export class GroupRun {
 
   #bringDown() {
     for (const run of [...this.#runs.values()].reverse()) {
-      if (this.#wanted === 'run' && !this.#restarting.has(run.name)) continue
+      if (!this.#isGoingDown(run.name)) continue
       if (run.busy) run.yieldToStop()
       else if (!run.touched) run.becomeStopped()
       else if (!run.stuck && this.#mayStop(run)) run.stop(this.#hurried)
@@ -338,7 +387,7 @@ export class GroupRun {
     const dependents = (this.#dependents.get(run.name) ?? []).flatMap(({ resource, kind }) => {
       const other = this.#runs.get(resource)
       // Those that stay up while this one is restarted are not waited for.
-      return other === undefined || (this.#wanted === 'run' && !this.#restarting.has(resource)) ? [] : [{ other, kind }]
+      return other === undefined || !this.#isGoingDown(resource) ? [] : [{ other, kind }]
     })
     if (!this.#emergency) return dependents.every(({ other, kind }) => !other.touched || (kind === 'weak' && other.stuck))
     if (isAddress(run.definition.type)) return true
@@ -353,7 +402,7 @@ export class GroupRun {
     if (this.#incoming !== undefined || this.#isLeaving) return
     if (!this.#every((run) => !run.stuck) || this.#unanswered().some(({ resource }) => this.#isCritical(resource))) return
     for (const run of this.#runs.values()) {
-      if (run.state !== 'STOPPED' || run.busy || this.#restarting.has(run.name)) continue
+      if (run.state !== 'STOPPED' || run.busy || this.#isGoingDown(run.name)) continue
       if ((this.#needs.get(run.name) ?? []).every((needed) => this.#isMet(needed))) run.start()
     }
   }
@@ -363,7 +412,7 @@ export class GroupRun {
   }
 
   #isUp(name: ResourceName): boolean {
-    return this.#runs.get(name)?.state === 'ONLINE' && !this.#restarting.has(name)
+    return this.#runs.get(name)?.state === 'ONLINE' && !this.#restarting.has(name) && !this.#gone.has(name)
   }
 
   /** Whether it is on its way up, or will be by itself. */
@@ -377,7 +426,7 @@ export class GroupRun {
 
   #probeWhatIsDue(now: BootInstant) {
     for (const run of this.#runs.values()) {
-      if (run.state !== 'ONLINE' || run.busy || run.probeAt > now) continue
+      if (run.state !== 'ONLINE' || run.busy || run.probeAt > now || this.#gone.has(run.name)) continue
       if (this.#host.mayStart(now)) run.probe(now)
       else run.putOffProbe(bootInstant(now + heldProbeDelay))
     }
@@ -385,13 +434,13 @@ export class GroupRun {
 
   /** Brings a resource down with those that go down before it; they come up again when all of them are. */
   #restart(name: ResourceName, whole = false) {
-    if (!this.#runs.has(name)) return
+    if (!this.#runs.has(name) || this.#gone.has(name)) return
     for (const next of restartedWith(this.#resources, name, whole)) {
       this.#restarting.add(next)
       this.#after.delete(next)
       this.#runs.get(next)?.allowRetry()
     }
-    for (const next of restartedAfter(this.#resources, this.#restarting)) this.#after.add(next)
+    for (const next of restartedAfter(this.#resources, this.#restarting)) if (!this.#gone.has(next)) this.#after.add(next)
   }
 
   /** Restarts what waits for its needs to be up again. What is down by itself comes up in its turn. */
@@ -410,7 +459,7 @@ export class GroupRun {
     const restartNumber = this.#restartNumber
     return [...this.#runs.values()]
       .flatMap(({ name, state, failure }) => {
-        if (failure === undefined || (state !== 'UNKNOWN' && this.#restarting.has(name))) return []
+        if (failure === undefined || (state !== 'UNKNOWN' && (this.#restarting.has(name) || this.#gone.has(name)))) return []
         const { order: number, ...what } = failure
         return [{ resource: name, ...what, restartNumber, number }]
       })
@@ -427,7 +476,7 @@ export class GroupRun {
     if (this.#wanted === 'stop') return this.finished ? 'STOPPED' : 'STOPPING'
     if (failed) return 'FAILED'
     const isDone = (run: ResourceRun) => run.state === 'ONLINE' && !run.changing && !this.#restarting.has(run.name)
-    return this.#after.size === 0 && this.#every(isDone) ? 'ONLINE' : 'STARTING'
+    return this.#after.size === 0 && this.#gone.size === 0 && this.#every(isDone) ? 'ONLINE' : 'STARTING'
   }
 
   #every(holds: (run: ResourceRun) => boolean): boolean {

@@ -202,7 +202,10 @@ export class MonitorCore {
     this.#deadline = bootInstant(Math.max(this.#deadline, order.deadline))
     if (run !== undefined) {
       if (sequence < run.sequence) return
+      const known = new Set(Object.keys(run.report().resources))
       run.orderRun(sequence, order.resources, order.restart, now, watchingOf(order))
+      const added = (Object.keys(order.resources) as ResourceName[]).filter((name) => !known.has(name))
+      if (added.length > 0) this.#emit({ kind: 'write-checkpoints', group, resources: added, checkpoints: order.checkpoints })
       return this.#answer(group)
     }
     if (this.#config.only !== (order.dedicated === true ? group : undefined)) {

@@ -52,7 +52,10 @@ export interface RunRecord {
   readonly sequence: number
   readonly node: NodeId
   readonly boot: BootId
-  /** As last ordered. What still runs as it was before that has its own definition in its progress. */
+  /**
+   * As last ordered, with those that are on their way out as they were last. What still runs as it was before that has its own
+   * definition in its progress.
+   */
   readonly resources: GroupDefinition['resources']
   readonly containment: ContainmentPlace
   /** It is kept by a monitor of its own. */
@@ -66,6 +69,8 @@ export interface RunRecord {
   readonly restarting: readonly ResourceName[]
   /** Resources that are to be restarted once those are up again that they depend on. */
   readonly after?: readonly ResourceName[]
+  /** Taken out of the group, and not verified stopped yet. */
+  readonly gone?: readonly ResourceName[]
   /** Highest look begun under this token. */
   readonly look?: number
   /** Nothing is probed. */

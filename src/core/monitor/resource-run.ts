@@ -31,7 +31,18 @@ export interface GroupHost {
 
 export type RunStart = Omit<
   RunRecord,
-  'wanted' | 'restartNumber' | 'restarting' | 'after' | 'look' | 'quiet' | 'failures' | 'progress' | 'incoming' | 'migrate' | 'migrated'
+  | 'wanted'
+  | 'restartNumber'
+  | 'restarting'
+  | 'after'
+  | 'gone'
+  | 'look'
+  | 'quiet'
+  | 'failures'
+  | 'progress'
+  | 'incoming'
+  | 'migrate'
+  | 'migrated'
 >
 
 /** What a resource shares with its group. */

@@ -3,8 +3,10 @@ import type { BootId, GroupName, LogTime, NodeId } from '../../base/index.js'
 import {
   type BootRow,
   brakesLevel,
+  claimHeld,
   currentBoot,
   dependencyKindsLevel,
+  evictionLevel,
   freezesOf,
   type GrantView,
   type GroupRow,
@@ -117,7 +119,7 @@ function inputOf(view: PlannerView, group: GroupRow, shared: Shared): GroupInput
             joining: view.liveness.isJoining(holder.node),
             wanted: holder.order.wanted,
             definitionChanged: holder.pinnedRevision !== group.resourcesRevision,
-            ...(level >= dependencyKindsLevel ? updateInput(group, holder) : {}),
+            ...(level >= dependencyKindsLevel ? updateInput(view, shared, group, holder) : {}),
             state: holder.report.state,
             failure,
             restartNumber: holder.order.restart?.number ?? 0,
@@ -214,10 +216,17 @@ function brakesInput(view: PlannerView, group: GroupRow): Pick<GroupInput, 'brak
 }
 
 /** Where all is well, what has changed can be taken on in place; else stopping and starting it all is the way out. */
-function updateInput(group: GroupRow, { pinned, pinnedRevision, report }: Holder): { readonly updatable?: true } {
+function updateInput(
+  view: PlannerView,
+  shared: Shared,
+  group: GroupRow,
+  { pinned, pinnedRevision, report }: Holder,
+): { readonly updatable?: true } {
   if (pinnedRevision === group.resourcesRevision || report.failure !== null) return {}
   const isWell = report.state === 'ONLINE' || report.state === 'STARTING' || report.state === 'GRANTED'
-  return isWell && isUpdatable(pinned.resources, group.definition.resources) ? { updatable: true } : {}
+  const isWide = shared.level >= evictionLevel
+  const mayBe = isWell && isUpdatable(pinned.resources, group.definition.resources, isWide)
+  return mayBe && !(isWide && claimHeld(grantView(view, shared), group) !== undefined) ? { updatable: true } : {}
 }
 
 function candidateInput(view: PlannerView, shared: Shared, group: GroupRow, node: NodeId, rank: number): CandidateInput {

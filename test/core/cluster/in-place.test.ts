@@ -1,6 +1,7 @@
 /** What members of level 3 know: nodes that could not run a group, changes in place, kinds of dependencies. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { GroupName } from '../../../src/base/index.js'
 import {
   type DependencyKind,
   dependencyRing,
@@ -46,6 +47,8 @@ describe('a node that could not run a group', () => {
 })
 
 describe('a change in place', () => {
+  const putAs = (group: GroupName, shape: Parameters<typeof resources>[0]) =>
+    ({ kind: 'put-group', group, definition: definition({ resources: resources(shape) }), intent: null, precondition: {} }) as const
   const put = (database: Database, change: Partial<GroupDefinition>) =>
     database.ok({ kind: 'put-group', group: web, definition: definition(change), intent: null, precondition: {} })
 
@@ -90,7 +93,45 @@ describe('a change in place', () => {
       ['one less', resources({ ip: address('10.0.0.1/24') }), false],
       ['another name', resources({ ip: address('10.0.0.1/24'), web: { dependsOn: ['ip'] } }), false],
     ]
-    for (const [what, after, expected] of table) assert.equal(isUpdatable(before, after), expected, what)
+    for (const [what, after, expected] of table) assert.equal(isUpdatable(before, after, false), expected, what)
+  })
+
+  test('is one where resources come and go too, from level 5 on; what only one may hold is not given up so', () => {
+    const before = resources({ ip: address('10.0.0.1/24'), app: { dependsOn: ['ip'] }, extra: {} })
+    const rest = { ip: address('10.0.0.1/24'), app: { dependsOn: ['ip'] } }
+    const odd = (more: object) => ({ ...resources(rest), odd: { ...(resources({ odd: {} })['odd' as never] as object), ...more } }) as never
+    const table: readonly (readonly [string, GroupDefinition['resources'], boolean])[] = [
+      ['one less', resources(rest), true],
+      ['one more', resources({ ...rest, extra: {}, more: {} }), true],
+      ['one more address', resources({ ...rest, second: address('10.0.0.2/24') }), true],
+      ['one address less', resources({ app: {}, extra: {} }), false],
+      ['another address', resources({ ...rest, ip: address('10.0.0.9/24') }), false],
+      ['another name', resources({ ...rest, other: {} }), true],
+      ['another dependency', resources({ ...rest, app: {} }), true],
+      ['another type', resources({ ...rest, extra: { type: 'tcp' } }), false],
+      ['one that carries files', odd({ files: ['/a'] }), false],
+      ['one with two roles', odd({ promotable: true }), false],
+    ]
+    for (const [what, after, expected] of table) assert.equal(isUpdatable(before, after, true), expected, what)
+  })
+
+  test('takes an address on only where nobody else holds it', () => {
+    const database = new Database().formedAt(5)
+    database.group()
+    const other = 'other' as GroupName
+    database.ok(putAs(other, { ip: address('10.0.0.1/24') }))
+    for (const node of [n1, n2]) database.probed(node, other)
+    const token = database.granted(n1)
+    assert.equal(database.grant(n2, other), undefined)
+    put(database, { resources: resources({ app: {}, ip: address('10.0.0.1/24') }) })
+    assert.match(database.decide(web, { kind: 'update', token }) ?? '', /10.0.0.1 is held by group other on n2/)
+    put(database, { resources: resources({ app: {}, ip: address('10.0.0.2/24') }) })
+    assert.equal(database.decide(web, { kind: 'update', token }), undefined)
+    // Held from then on.
+    const third = 'third' as GroupName
+    database.ok(putAs(third, { ip: address('10.0.0.2/24') }))
+    database.probed(n2, third)
+    assert.match(database.grant(n2, third) ?? '', /10.0.0.2 is held by group web on n1/)
   })
 })
 

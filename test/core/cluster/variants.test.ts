@@ -45,7 +45,7 @@ test('a change for one node is a change of the program, and can be taken on in p
   const after = { ...before, perNode: { [n2]: { parameters: { run: 'third', user: 'www' } } } }
   assert.equal(isSameProgram(before, { ...before }), true)
   assert.equal(isSameProgram(before, after), false)
-  assert.equal(isUpdatable(varied, { app: after } as never), true)
+  assert.equal(isUpdatable(varied, { app: after } as never, true), true)
 })
 
 test('what any node would hold is held, and held once', () => {
@@ -81,7 +81,7 @@ test('what is only looked at holds nothing, and becomes another resource when it
   assert.deepEqual(claimsOf(unit), [])
   const started = with1('app', {}, { app: { type: 'systemd:nginx', parameters: {} } })
   assert.deepEqual(claimsOf(started), ['unit:nginx.service'])
-  assert.equal(isUpdatable(unit, started), false)
+  assert.equal(isUpdatable(unit, started, true), false)
 })
 
 test('members of an earlier version would keep such definitions and not obey them', () => {

@@ -121,12 +121,6 @@ test('past the lease nothing is reloaded or restarted', () => {
   )
 })
 
-test('other names come with another token only', () => {
-  const script = online()
-  shows(script.run({ other: ocf(1) }, { sequence: 2 }), 'record \n says ONLINE app=ONLINE')
-  shows(script.stop(), 'record \n unwatch app \n 2 stop app \n says STOPPING app=STOPPING')
-})
-
 test('what has failed takes on its new definition with its next start', () => {
   const script = online()
   script.learnt('app', 10)
@@ -198,4 +192,96 @@ test('a change that is taken back while its reload is under way is reloaded back
   script.run({ app: ocf(1) }, { sequence: 3 })
   const again = begun(script, { kind: 'method-done', action: 2, result: { outcome: 'done' } })
   assert.deepEqual([again?.request.method, speedOf(again), again?.request.former?.parameters.speed], ['reload', 1, 2])
+})
+
+test('a resource that is added is started in its order, and the others go on', () => {
+  const script = online()
+  shows(script.run({ app: ocf(1), web: agent('app') }, { sequence: 2 }), 'record \n 2 start web \n says STARTING app=ONLINE web=STARTING')
+  shows(script.done(2), 'record \n watch web, learn \n says ONLINE app=ONLINE web=ONLINE')
+})
+
+test('one that others are to need is started first, and they go on meanwhile', () => {
+  const script = online()
+  const more = { base: agent(), app: ocf(1, { dependsOn: ['base'] }) }
+  shows(script.run(more, { sequence: 2 }), 'record \n 2 start base \n says STARTING base=STARTING app=ONLINE')
+  shows(script.done(2, 'failed'), 'record \n says FAILED base=FAILED app=ONLINE — base start-failed (0): because')
+})
+
+test('a resource that is taken out is stopped by its last definition, verified, and forgotten; the others go on', () => {
+  const script = online({ web: ocf(7, { dependsOn: ['app'] }) })
+  const stop = begun(script, {
+    kind: 'ordered',
+    order: {
+      kind: 'run',
+      group: g,
+      token: 1,
+      sequence: 2,
+      resources: definitions({ app: ocf(1) }),
+      node: 'n1',
+      boot: 'boot-1',
+      deadline: script.deadline,
+      checkpoints: {},
+    } as never,
+  })
+  assert.deepEqual([stop?.request.method, stop?.request.resource, speedOf(stop)], ['stop', 'web', 7])
+  const record = script.records.get(g)
+  assert.deepEqual([record?.gone, Object.keys(record?.resources ?? {})], [['web'], ['app', 'web']])
+  script.done(3)
+  script.killed(4)
+  shows(script.done(5, 'stopped'), 'record \n says ONLINE app=ONLINE')
+  assert.deepEqual([script.records.get(g)?.gone, Object.keys(script.records.get(g)?.resources ?? {})], [undefined, ['app']])
+  assert.deepEqual(script.wake(), ['6 probe app'])
+})
+
+test('the next monitor, and an order to stop, go on with what is on its way out', () => {
+  for (const isStopped of [false, true]) {
+    const script = online({ web: agent('app') })
+    script.run({ app: ocf(1) }, { sequence: 2 })
+    const next = new Script('cgroup2', script)
+    // Its stop was broken off: it is begun again.
+    const again = next.run({ app: ocf(1) }, { sequence: 2 })
+    assert.ok(!again.some((line) => /start/.test(line)), again.join())
+    if (isStopped) next.stop()
+    const said = [...Array(6).keys()].flatMap((at) => next.done(at + 1, at < 2 ? 'running' : undefined))
+    assert.ok(next.records.get(g)?.progress['web' as never]?.state !== 'ONLINE', said.join('; '))
+  }
+})
+
+test('one that is wanted again before it has ended is started anew once it has', () => {
+  const script = online({ web: agent('app') })
+  shows(script.run({ app: ocf(1) }, { sequence: 2 }), 'record \n unwatch web \n 3 stop web \n says STARTING app=ONLINE web=STOPPING')
+  shows(
+    script.run({ app: ocf(1), web: ocf(9, { dependsOn: ['app'] }) }, { sequence: 3 }),
+    'record \n says STARTING app=ONLINE web=STOPPING',
+  )
+  script.done(3)
+  script.killed(4)
+  const start = begun(script, { kind: 'method-done', action: 5, result: { outcome: 'stopped' } })
+  assert.deepEqual([start?.request.method, start?.request.resource, speedOf(start)], ['start', 'web', 9])
+})
+
+test('one that cannot be stopped makes the group UNKNOWN, and nothing of it is forgotten', () => {
+  const script = online({ web: agent('app') })
+  script.run({ app: ocf(1) }, { sequence: 2 })
+  script.done(3, 'failed')
+  script.killed(4, false)
+  const record = script.records.get(g)
+  assert.deepEqual([record?.gone, record?.progress['web' as never]?.state], [['web'], 'UNKNOWN'])
+  const lines = script.stop()
+  assert.ok(
+    lines.some((line) => line.endsWith('stop web')),
+    lines.join(),
+  )
+  assert.ok(!lines.some((line) => line.startsWith('seal')), lines.join())
+})
+
+test('a failed one that is taken out is no failure of the group any more', () => {
+  const script = new Script()
+  script.run({ app: ocf(1), web: agent('app') })
+  script.done(1)
+  shows(script.done(2, 'failed'), 'record \n says FAILED app=ONLINE web=FAILED — web start-failed (0): because')
+  shows(script.run({ app: ocf(1) }, { sequence: 2 }), 'record \n 3 stop web \n says STARTING app=ONLINE web=STOPPING')
+  script.done(3)
+  script.killed(4)
+  shows(script.done(5, 'stopped'), 'record \n says ONLINE app=ONLINE')
 })
