@@ -7,9 +7,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { NodeId } from '../../src/base/index.js'
+import type { GroupDefinition } from '../../src/core/cluster/index.js'
 import type { Machine } from './machine.js'
 import { Story, web } from './story.js'
-import { fencingOf } from './world.js'
+import { fencingOf, groupOf } from './world.js'
 
 describe('fencing', () => {
   for (const [what, options, proof] of [
@@ -447,6 +448,85 @@ describe('time, disks and processes', () => {
         story.world.run(6_000)
       }
     assert.deepEqual([story.running, story.world.truth.starts - starts, story.cases.length], [['n1'], 0, 0])
+    story.settled()
+  })
+})
+
+describe('orders and answers', () => {
+  const put = (story: Story, group: string, change: Partial<GroupDefinition> = {}) =>
+    story.world.must({
+      kind: 'put-group',
+      group: group as never,
+      definition: { ...groupOf(story.world.names), ...change },
+      intent: null,
+      precondition: {},
+    })
+  const row = (story: Story, group: string) => story.world.leader?.daemon?.node?.state.get('groups', group as never)
+  const isUp = (story: Story, group: string) => row(story, group)?.holder?.report.state === 'ONLINE'
+
+  test('H59 the leader dies between its order to start a group and the word that it runs: nobody starts it once more', () => {
+    const story = new Story({ nodes: 5 })
+    const { world } = story
+    const old = world.leader as Machine
+    const host = world.machines.find((machine) => machine !== old) as Machine
+    host.behaviour('late' as never).startMs = 1_500
+    const { starts } = world.truth
+    put(story, 'late', { nodes: [host.name, ...world.names.filter((name) => name !== host.name)] })
+    world.until('it is granted', () => row(story, 'late')?.holder !== null, 20_000)
+    assert.equal(isUp(story, 'late'), false)
+    const token = row(story, 'late')?.holder?.token
+    old.kill(old.daemon?.process)
+    world.until('it runs under another leader', () => world.leader !== old && isUp(story, 'late'), 60_000)
+    assert.deepEqual([world.truth.starts - starts, row(story, 'late')?.holder?.token], [1, token])
+    story.settled()
+  })
+
+  test('H61 ten services end within a second: each is restarted once, and none is forgotten', () => {
+    const story = new Story({ nodes: 5 })
+    const { world } = story
+    const names = Array.from({ length: 10 }, (_, at) => `g${at}`)
+    for (const name of names) put(story, name)
+    world.until('all run', () => names.every((name) => isUp(story, name)), 60_000)
+    const tokens = names.map((name) => row(story, name)?.holder?.token)
+    const { starts } = world.truth
+    for (const name of names) {
+      const holder = world.machine(row(story, name)?.holder?.node as NodeId)
+      const cells = holder?.allCells().filter((cell) => cell.group === name) ?? []
+      for (const cell of cells) cell.serviceDown('it crashed')
+      world.run(90)
+    }
+    world.until('all run again', () => names.every((name) => isUp(story, name)) && world.truth.starts - starts >= 10, 60_000)
+    world.run(10_000)
+    assert.equal(world.truth.starts - starts, 10)
+    assert.deepEqual(
+      names.map((name) => row(story, name)?.holder?.token),
+      tokens,
+    )
+    story.settled()
+  })
+
+  test('H65 an address goes from one group to another while both run: it is never up twice, and all comes up', () => {
+    const story = new Story({ nodes: 3 })
+    const { world } = story
+    const app = { ...Object.values(groupOf(world.names).resources)[0] } as GroupDefinition['resources'][never]
+    const ip = { ...app, type: 'ocf:heartbeat:IPaddr2', parameters: { ip: '10.0.0.9' } }
+    const of = (...names: ('app' | 'ip')[]) => ({
+      resources: Object.fromEntries(names.map((name) => [name, name === 'ip' ? ip : app])) as never,
+    })
+    put(story, 'one', { nodes: ['n1', 'n2', 'n3'] as NodeId[], ...of('app', 'ip') })
+    put(story, 'other', { nodes: ['n2', 'n3', 'n1'] as NodeId[], ...of('app') })
+    world.until('both run', () => isUp(story, 'one') && isUp(story, 'other'), 60_000)
+    const holders = () =>
+      world.machines.flatMap((machine) => machine.allCells().filter((cell) => cell.resource === 'ip' && cell.service !== undefined))
+    assert.equal(holders().length, 1)
+    put(story, 'other', { nodes: ['n2', 'n3', 'n1'] as NodeId[], ...of('app', 'ip') })
+    put(story, 'one', { nodes: ['n1', 'n2', 'n3'] as NodeId[], ...of('app') })
+    for (let passed = 0; passed < 60_000; passed += 5) {
+      world.run(5)
+      assert.ok(holders().length <= 1, 'the address is up twice')
+      if (holders()[0]?.group === 'other' && isUp(story, 'one') && isUp(story, 'other')) break
+    }
+    assert.deepEqual([holders()[0]?.group, isUp(story, 'one'), isUp(story, 'other')], ['other', true, true])
     story.settled()
   })
 })

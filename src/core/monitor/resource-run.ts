@@ -120,6 +120,8 @@ export class ResourceRun {
   /** What its probe found wanting. */
   #degraded: string | undefined
   #onlineSince = bootInstant(0)
+  /** A probe has found it running since its start. */
+  #isSeen = true
   /** How often it was asked again since a main process ended. */
   #askedAgain: number = askAgainAfter.length
   /** Its main processes have outlived the start for long enough that their end means its death, without a probe. */
@@ -586,6 +588,7 @@ export class ResourceRun {
       case 'done':
         this.#note = result.note
         this.#unsure = false
+        this.#isSeen = this.behaviour.kept || this.behaviour.holdsNothing
         return this.#becomeOnline(now)
       case 'refused':
         // What has come is here all the same.
@@ -673,10 +676,14 @@ export class ResourceRun {
     }
     if (this.#state !== 'ONLINE') return
     if (verdict.verdict === 'failed') {
+      // Its start said "done" too early, or of something else: another try here is worth no more than the first.
+      if (verdict.event === 'died' && purpose === 'periodic' && !this.#isSeen)
+        return this.#fail({ event: 'start-failed', detail: `its start was done, and its first probe after that: ${verdict.detail}` })
       if (this.#counts(purpose, verdict)) return this.#fail({ event: verdict.event, ...whyOf(verdict) })
       this.#tellTrouble()
       return this.#scheduleProbe(now, againAfterBad)
     }
+    this.#isSeen = true
     this.#count.good()
     this.#degraded = verdict.verdict === 'running' ? verdict.degraded : undefined
     this.#tellTrouble()

@@ -170,6 +170,22 @@ test('what others start and stop is waited for, looked at, and left', () => {
   shows(script.stop(), 'seal 1 \n delete record \n says STOPPED ip=STOPPED \n says sealed 1')
 })
 
+test('a start that was done, and whose first probe finds it stopped, has failed; later that is its death', () => {
+  const script = new Script()
+  script.run({ ip: agent() })
+  script.done(1)
+  script.wake()
+  shows(
+    script.done(2, 'stopped'),
+    'record \n unwatch ip \n says FAILED ip=FAILED — ip start-failed (0): its start was done, and its first probe after that: its probe says that it is stopped',
+  )
+  const later = online(deep)
+  const action = untilDeep(later)
+  later.done(action, 'running')
+  later.wake()
+  assert.match(later.done(action + 1, 'stopped').join(), /ip died/)
+})
+
 test('the end of a main process does not wait for a deep probe', () => {
   const script = online(deep)
   const action = untilDeep(script)
