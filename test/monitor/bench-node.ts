@@ -67,7 +67,7 @@ export class BenchNode {
   #changed: (() => void)[] = []
   readonly #guardians: ChildProcess[] = []
 
-  /** `prefix` is put before the monitor's program, such as `ip netns exec x`. */
+  /** `prefix` is put before the monitor's program, and the guardian's, such as `ip netns exec x`. */
   constructor(containment: ContainmentPreference = 'auto', prefix: readonly string[] = []) {
     this.containment = containment
     this.prefix = prefix
@@ -128,7 +128,7 @@ export class BenchNode {
       monitorArgv: [process.execPath, main('./monitor-main.js'), JSON.stringify(this.config())],
       daemonArgv: [process.execPath, main('../guardian/daemon-main.js'), JSON.stringify({ runDir: this.runDir, boot: this.boot, lease })],
     }
-    return [process.execPath, main('../guardian/guardian-main.js'), JSON.stringify(config)]
+    return [...this.prefix, process.execPath, main('../guardian/guardian-main.js'), JSON.stringify(config)]
   }
 
   pid(role: 'guardian' | 'daemon' | 'monitor'): number | undefined {
