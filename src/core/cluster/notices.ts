@@ -50,14 +50,20 @@ export function openNotice(
 ): (Notice & { readonly untold: readonly NodeId[]; readonly expired: boolean }) | undefined {
   const { notice } = row
   if (notice === undefined || (notice.when !== 'post' && !isAlive(notice.node))) return undefined
+  const part = reader.get('groups', partOfNotice(row.name, notice))
+  if (notice.when === 'pre' && isCalledOff(part, notice)) return undefined
   const expired = at - notice.at >= noticeMax
   const open = { ...notice, untold: untold(reader, row).filter(isAlive), expired }
   if (notice.when === 'pre') return open
   if (expired) return undefined
   if (notice.when === 'post') return open.untold.length === 0 ? undefined : open
-  const part = reader.get('groups', partOfNotice(row.name, notice))
   const goesOn = part !== undefined && mayStillRun(part) && part.holder.node === notice.node && part.holder.report.state !== 'FAILED'
   return goesOn ? open : undefined
+}
+
+/** What was to be started or promoted is to be offline, or gone: nobody will come back to it. */
+function isCalledOff(part: GroupRow | undefined, { operation }: Notice): boolean {
+  return (operation === 'start' || operation === 'promote') && (part === undefined || part.deleting || part.intent === 'OFFLINE')
 }
 
 /** Before a step. Answers with why not. */

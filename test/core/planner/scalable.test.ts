@@ -683,6 +683,21 @@ describe('copies that are told of each other', () => {
     assert.equal(database.holders()[primary], n3)
   })
 
+  test('a start that was announced, and then is not wanted any more, holds up nothing', () => {
+    const database = formedSo()
+    database.ok({ kind: 'set-duty', node: n1, duty: 'standby', operation: null })
+    database.play(60)
+    database.deaf.add(n2)
+    database.ok({ kind: 'set-duty', node: n1, duty: 'active', operation: null })
+    database.play(60)
+    const { notice } = database.state.get('scalables', db) ?? {}
+    assert.deepEqual([notice?.when, notice?.operation, notice?.node, database.holders()[at(n1)]], ['pre', 'start', n1, undefined])
+    database.deaf.clear()
+    database.ok({ kind: 'delete-group', group: db, operation: 'op', precondition: {} })
+    database.play(60)
+    assert.deepEqual(database.holders(), {}, 'without waiting for a time that is over')
+  })
+
   test('the loss of a node that was being told, or promoted, holds up nothing', () => {
     const database = formedSo()
     database.deaf.add(n1)
