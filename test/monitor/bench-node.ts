@@ -186,6 +186,13 @@ export class BenchNode {
     if (!(await waitUntil(done, limit, 10))) throw new Error(`waited ${limit} ms for ${what}`)
   }
 
+  /** Has it probed now: what a first probe after the start does not find is taken for a start that failed. */
+  async look(name: string, of: string) {
+    const lookId = `look-${this.reports.length}`
+    this.order({ kind: 'look', lookId, group: group(name), resource: of as ResourceName, deep: false })
+    await this.until('the look', (report) => report.kind === 'looked' && report.lookId === lookId)
+  }
+
   stop(name: string, ofToken = 1, sequence = 100) {
     this.order({ kind: 'stop', group: group(name), token: token(ofToken), sequence })
   }

@@ -64,6 +64,7 @@ test('the address comes up on the device of its network, is announced, and goes 
 test('an address that somebody takes away is missed', async () => {
   bench.run('b', { ip: hostname() })
   await bench.groupIs('b', 'ONLINE')
+  await bench.look('b', 'ip')
   ip('-n', mine, 'addr', 'del', `${address}/24`, 'dev', 'eth0')
   assert.equal((await bench.failureOf('b'))?.event, 'died')
   bench.stop('b')

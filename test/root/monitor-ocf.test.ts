@@ -27,6 +27,7 @@ const dummy = resource({ type: 'ocf:heartbeat:Dummy', parameters: {}, probe: { i
 test('Dummy starts, is missed when its state goes, is started again and stopped', async () => {
   bench.run('dummy', { d: dummy })
   await bench.groupIs('dummy', 'ONLINE')
+  await bench.look('dummy', 'd')
   const state = join(bench.runFolder.path, 'rsctmp', 'Dummy-d.state')
   readFileSync(state)
   rmSync(state)
