@@ -28,8 +28,8 @@ if (options.help) {
 const parts: Readonly<Record<string, () => Promise<readonly Measured[]>>> = {
   actions: () => measureActions(options.runs, say),
   death: () => measureDeaths(options.runs, say),
-  start: () => measureStarts(options.starts, say),
-  use: () => measureUse(options.sizes, options.seconds, say),
+  start: () => measureStarts(options.starts, options.repeats, say),
+  use: () => measureUse(options.sizes, options, say),
   failover: () => measureFailover(options.failovers, options.runs, say),
 }
 for (const signal of ['SIGINT', 'SIGTERM'] as const)

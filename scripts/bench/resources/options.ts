@@ -16,6 +16,8 @@ export const help = `npm run bench:resources -- [options]
   --sizes LIST      resources on one node for \`use\`: 0,10,100,1000
   --failovers LIST  groups: 100,500
   --seconds N       for which \`use\` looks: 30
+  --interval MS     between two probes of a resource in \`use\`: 10000
+  --repeats N       of a \`start\` or a \`use\`, each on new nodes: 1
   --json PATH       all figures
 `
 
@@ -27,6 +29,8 @@ export interface Options {
   readonly sizes: readonly number[]
   readonly failovers: readonly number[]
   readonly seconds: number
+  readonly interval: number
+  readonly repeats: number
   readonly json: string | undefined
 }
 
@@ -44,6 +48,8 @@ export function readOptions(args: readonly string[]): Options | string {
         sizes: { type: 'string', default: '0,10,100,1000' },
         failovers: { type: 'string', default: '100,500' },
         seconds: { type: 'string', default: '30' },
+        interval: { type: 'string', default: '10000' },
+        repeats: { type: 'string', default: '1' },
         json: { type: 'string' },
       },
     }).values
@@ -60,6 +66,8 @@ export function readOptions(args: readonly string[]): Options | string {
     sizes: numbers('sizes'),
     failovers: numbers('failovers'),
     seconds: Number(values.seconds),
+    interval: Number(values.interval),
+    repeats: Number(values.repeats),
     json: values.json as string | undefined,
   }
   const unknown = options.only.find((name) => !(partNames as readonly string[]).includes(name))
@@ -67,6 +75,8 @@ export function readOptions(args: readonly string[]): Options | string {
   for (const [key, least] of [
     ['runs', 1],
     ['seconds', 1],
+    ['interval', 100],
+    ['repeats', 1],
     ['starts', 1],
     ['sizes', 0],
     ['failovers', 1],

@@ -26,3 +26,13 @@ function rounded(values: readonly number[]) {
   const at = (index: number): number => Math.round((sorted[index] ?? Number.NaN) * 100) / 100
   return { count: sorted.length, min: at(0), median: at(Math.floor((sorted.length - 1) / 2)), max: at(sorted.length - 1) }
 }
+
+/** The same rows measured so often: each has all values. */
+export async function repeated(times: number, measure: () => Promise<readonly Measured[]>): Promise<readonly Measured[]> {
+  let rows = await measure()
+  for (let time = 1; time < times; time++) {
+    const next = await measure()
+    rows = rows.map((row, at) => ({ ...row, values: [...row.values, ...(next[at]?.values ?? [])] }))
+  }
+  return rows
+}

@@ -1,10 +1,10 @@
 /** So many resources, a group each, from the first definition until all run, spread over three nodes. */
-import type { Measured } from './report.js'
+import { type Measured, repeated } from './report.js'
 import { groupNames, names, onStage, type Stage } from './stage.js'
 
-export async function measureStarts(counts: readonly number[], say: (text: string) => void): Promise<readonly Measured[]> {
+export async function measureStarts(counts: readonly number[], repeats: number, say: (text: string) => void): Promise<readonly Measured[]> {
   const rows: Measured[] = []
-  for (const count of counts) rows.push(...(await onStage((stage) => startAll(stage, count, say))))
+  for (const count of counts) rows.push(...(await repeated(repeats, () => onStage((stage) => startAll(stage, count, say)))))
   return rows
 }
 

@@ -1,7 +1,7 @@
-/** Processor time and memory of the three processes of a node, with nothing to do and with so many resources probed every 10 s. */
+/** Processor time and memory of the three processes of a node, with nothing to do and with so many resources. */
 import { pause } from '../../lib/http.js'
 import { cpuOf, memoryOf } from '../store/processes.js'
-import type { Measured } from './report.js'
+import { type Measured, repeated } from './report.js'
 import { groupNames, onStage, roles, type Stage } from './stage.js'
 
 /** Of the node's three processes together, idle. */
@@ -9,15 +9,23 @@ const wantedMemory = 200
 /** After the last start, until what it left to do is done. Milliseconds. */
 const settleTime = 10_000
 
-export async function measureUse(sizes: readonly number[], seconds: number, say: (text: string) => void): Promise<readonly Measured[]> {
+interface Use {
+  /** For so long it is looked. */
+  readonly seconds: number
+  /** Milliseconds between two probes of a resource. */
+  readonly interval: number
+  readonly repeats: number
+}
+
+export async function measureUse(sizes: readonly number[], how: Use, say: (text: string) => void): Promise<readonly Measured[]> {
   const rows: Measured[] = []
-  for (const size of sizes) rows.push(...(await onStage((stage) => use(stage, size, seconds, say))))
+  for (const size of sizes) rows.push(...(await repeated(how.repeats, () => onStage((stage) => use(stage, size, how, say)))))
   return rows
 }
 
-async function use(stage: Stage, size: number, seconds: number, say: (text: string) => void): Promise<readonly Measured[]> {
+async function use(stage: Stage, size: number, { seconds, interval }: Use, say: (text: string) => void): Promise<readonly Measured[]> {
   if (size > 0) {
-    await stage.define(groupNames(size), { nodes: ['n1'] })
+    await stage.define(groupNames(size), { nodes: ['n1'], probe: { interval: `${interval}ms`, timeout: '20s' } })
     await stage.allOnline(size)
   }
   await pause(settleTime)
@@ -26,7 +34,7 @@ async function use(stage: Stage, size: number, seconds: number, say: (text: stri
   const since = performance.now()
   await pause(seconds * 1_000)
   const elapsed = performance.now() - since
-  const what = size === 0 ? 'no resources' : `${size} resources`
+  const what = size === 0 ? 'no resources' : `${size} resources probed every ${interval / 1_000} s`
   const cpu = [...pids].map(([role, own]) => ({ role, value: (100 * (cpuOf(own) - (before.get(role) as number))) / elapsed }))
   const memory = [...pids].map(([role, own]) => ({ role, value: memoryOf(own).pss }))
   const resident = memoryOf([...pids.values()].flat()).rss
