@@ -7,6 +7,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 import type { ResourceName } from '../../src/base/index.js'
+import type { MonitorReport } from '../../src/core/monitor/index.js'
 import { readResourceLog } from '../../src/io/agents/index.js'
 import { BenchNode, group, resource } from './bench-node.js'
 
@@ -113,6 +114,34 @@ test('a start waits for its file, which is not the one of an earlier start, and 
   assert.equal(failure?.event, 'start-timeout')
   assert.match(failure?.detail ?? '', /ready file/)
   bench.stop(name, 2)
+})
+
+test('a start waits for READY=1, which is heard while there is no monitor too', async () => {
+  next()
+  const say = (text: string) =>
+    `perl -MSocket -e 'socket(S,AF_UNIX,SOCK_DGRAM,0); send(S,qq(${text}),0,sockaddr_un($ENV{NOTIFY_SOCKET})) or die' || exit 1`
+  const run = `touch ${file('begun')}; ${say('STATUS=loading\\nMAINPID=1')}; until [ -e ${file('go')} ]; do sleep 0.02; done; ${say('STATUS=up\\nREADY=1')}; exec sleep 1000`
+  const app = kept(run, { readyNotify: true })
+  bench.run(name, { app })
+  await bench.eventually('it to begin', () => existsSync(file('begun')))
+  await bench.groupIs(name, 'STARTING')
+  await bench.killMonitor()
+  writeFileSync(file('go'), '')
+  const from = bench.reports.length
+  bench.startMonitor()
+  const isUp = (report: MonitorReport) => {
+    const groups = report.kind === 'hello' ? report.groups : report.kind === 'group' ? [report] : []
+    return groups.some((one) => one.group === name && one.state === 'ONLINE')
+  }
+  await bench.until('it to be up', isUp, from)
+  // What was said for an earlier start counts for no other.
+  rmSync(file('go'))
+  bench.stop(name)
+  await bench.groupIs(name, 'STOPPED', from)
+  next()
+  bench.run(name, { app: kept('exec sleep 1000', { readyNotify: true }, { start: { timeout: 900 } }) })
+  const failure = await bench.failureOf(name)
+  assert.deepEqual([failure?.event, /has not said READY=1/.test(failure?.detail ?? '')], ['start-timeout', true], failure?.detail)
 })
 
 test('open files are limited for each process, and limits that nothing enforces are told', async () => {

@@ -226,8 +226,7 @@ function neededBy(resources: GroupDefinition['resources'], name: ResourceName): 
 export function isUpdatable(before: GroupDefinition['resources'], after: GroupDefinition['resources'], isWide: boolean): boolean {
   if (!isWide) return shapeOf(before) === shapeOf(after)
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])] as ResourceName[]
-  const claims = claimsOf(after)
-  return claimsOf(before).every((claim) => claims.includes(claim)) && names.every((name) => mayBecome(before[name], after[name]))
+  return names.every((name) => mayBecome(before[name], after[name]))
 }
 
 function mayBecome(before: ResourceDefinition | undefined, after: ResourceDefinition | undefined): boolean {
@@ -236,11 +235,19 @@ function mayBecome(before: ResourceDefinition | undefined, after: ResourceDefini
       before.type === after.type &&
       before.operations === after.operations &&
       before.promotable === after.promotable &&
-      (before.role === undefined) === (after.role === undefined)
+      (before.role === undefined) === (after.role === undefined) &&
+      claimsWithin(before, after)
     )
+  if (before !== undefined && claimsOf({ before } as GroupDefinition['resources']).length > 0) return false
   const single = before ?? after
   // Files are put back before the start of the whole, and roles are asked of by others.
   return single !== undefined && single.promotable === undefined && single.role === undefined && single.files === undefined
+}
+
+/** What the one holds the other does. */
+function claimsWithin(before: ResourceDefinition, after: ResourceDefinition): boolean {
+  const held = claimsOf({ after } as GroupDefinition['resources'])
+  return claimsOf({ before } as GroupDefinition['resources']).every((claim) => held.includes(claim))
 }
 
 function shapeOf(resources: GroupDefinition['resources']): string {

@@ -134,9 +134,10 @@ function put(context: Context, name: GroupName, definition: GroupDefinition, int
 /** The stop of what is only looked at leaves it running: it would be started elsewhere beside that. */
 function refuseTakingOver(found: GroupRow, { resources }: GroupDefinition): void {
   if (!mayStillRun(found)) return
-  const taken = Object.entries(found.holder.pinned.resources).find(
-    ([name, { operations }]) => operations === 'none' && resources[name as ResourceName]?.operations !== 'none',
-  )
+  const taken = Object.entries(found.holder.pinned.resources).find(([name, { operations }]) => {
+    const after = resources[name as ResourceName]
+    return operations === 'none' && after !== undefined && after.operations !== 'none'
+  })
   if (taken === undefined) return
   refuse(
     'CONFLICT',

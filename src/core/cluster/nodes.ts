@@ -147,7 +147,8 @@ export function probed(context: Context, command: CommandOf<'probed'>): Value {
   if (before?.result === command.result && before.definition === command.definition && (before.since ?? 0) === since)
     return { ignored: 'known' }
   const ran = before?.result === 'running' || before?.ran === true
-  const isUntold = command.result === 'unknown' && ran && offlineProbeOf(doubted.definition).onFound === 'stopAllRestart'
+  const isWatched = levelInForce(context.draft) >= evictionLevel && offlineProbeOf(doubted.definition).onFound !== 'block'
+  const isUntold = command.result === 'unknown' && ran && isWatched
   const found = {
     definition: command.definition,
     result: command.result,

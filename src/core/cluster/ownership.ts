@@ -99,10 +99,21 @@ export function whyNotGrantable(context: GrantView, group: GroupRow, node: NodeI
   return claimHeld(context, group)
 }
 
+/** It lives where it was granted to live: what proves it cut off was settled with the grant, and says nothing of what lives elsewhere. */
+export function livesAsGranted({ holder, definition }: HeldGroup): boolean {
+  return holder.pinned.storage === undefined || holder.pinned.storage === definition.storage
+}
+
+/** Of what has come to it since the grant, what another group holds, or may. */
+export function addedClaimHeld(view: GrantView, group: HeldGroup): string | undefined {
+  const held = claimsOf(group.holder.pinned.resources)
+  return claimHeld(view, group, (claim) => !held.includes(claim))
+}
+
 /** Of what the group would hold, what another one does, or may. */
-export function claimHeld(context: GrantView, group: GroupRow): string | undefined {
-  const claims = claimsOf(group.definition.resources)
-  for (const other of claims.length === 0 ? [] : context.groups()) {
+function claimHeld(view: GrantView, group: GroupRow, isAsked: (claim: string) => boolean = () => true): string | undefined {
+  const claims = claimsOf(group.definition.resources).filter(isAsked)
+  for (const other of claims.length === 0 ? [] : view.groups()) {
     if (other.name !== group.name && other.doubts !== undefined) {
       const doubted = claimsOf(other.definition.resources).find((claim) => claims.includes(claim))
       if (doubted !== undefined) return `${doubted} may be held by group ${other.name}, from before the recovery`
@@ -118,6 +129,8 @@ export function claimHeld(context: GrantView, group: GroupRow): string | undefin
 export interface StrayCopy {
   readonly node: NodeId
   readonly why?: string
+  /** Of that look something has changed since: it is no reason to stop anything. */
+  readonly isStale?: true
 }
 
 /**
@@ -129,21 +142,24 @@ export function strayOf(view: GrantView, group: GroupRow): StrayCopy | undefined
   const { onFound } = offlineProbeOf(definition)
   if (onFound === 'block' || levelInForce(view.draft) < evictionLevel) return undefined
   const isStrict = onFound === 'stopAllRestart'
+  if (!isStrict && lastNode === null) return undefined
   for (const node of definition.nodes) {
     const boot = view.currentBoot(node)
     const probe = boot?.probes[name]
     if (boot === undefined || probe === undefined || (mayStillRun(group) && group.holder.node === node)) continue
-    const why = whyNotEnded(view, node, boot)
-    if (isStrict && (probe.result === 'running' || probe.ran === true) && !isWithoutPower(boot)) return { node, ...why }
-    const isAsNow = probe.definition === group.resourcesRevision && hasLooked(view.draft, group, boot)
-    if (!isStrict && lastNode !== null && probe.result === 'running' && isAsNow && why === undefined) return { node }
+    if (probe.result !== 'running' && probe.ran !== true) continue
+    const why = whyNotEnded(view, group, node, boot)
+    if (isStrict ? isWithoutPower(boot) : why !== undefined) continue
+    const isStale = probe.definition !== group.resourcesRevision || !hasLooked(view.draft, group, boot)
+    return { node, ...why, ...(isStale ? { isStale: true as const } : {}) }
   }
   return undefined
 }
 
 const isWithoutPower = ({ state, proof }: BootRow) => state === 'ended' && (proof?.kind === 'fenced' || proof?.kind === 'operator')
 
-function whyNotEnded(view: GrantView, node: NodeId, boot: BootRow): { readonly why: string } | undefined {
+function whyNotEnded(view: GrantView, { lastNode }: GroupRow, node: NodeId, boot: BootRow): { readonly why: string } | undefined {
+  if (lastNode === null) return { why: 'it is a person’s, from before the group ever ran: stop it there' }
   const { away, maintenance } = view.draft.get('nodes', node) ?? {}
   if (away !== undefined)
     return { why: `${node} is leaving or has left: start it, or take it out of "nodes" once nothing of it runs there` }
@@ -241,7 +257,11 @@ function carryOut(context: Context, decision: PlannedDecision): string | undefin
       if (doubtElsewhere(group, group.holder.node) !== undefined) return doubtElsewhere(group, group.holder.node)
       if (!isUpdatable(group.holder.pinned.resources, group.definition.resources, levelInForce(context.draft) >= evictionLevel))
         return 'this cannot be changed while it runs'
-      if (levelInForce(context.draft) >= evictionLevel && claimHeld(context, group) !== undefined) return claimHeld(context, group)
+      if (levelInForce(context.draft) >= evictionLevel) {
+        const held = addedClaimHeld(context, group)
+        if (held !== undefined) return held
+        if (!livesAsGranted(group)) return 'it does not live on that disk any more'
+      }
       putOrder(context, updated(context, group), 'run', decision.text)
       return undefined
     case 'fence':

@@ -32,6 +32,8 @@ export class GroupRun {
   #runs: ReadonlyMap<ResourceName, ResourceRun> = new Map()
   readonly #needs = new Map<ResourceName, readonly Dependency[]>()
   readonly #dependents = new Map<ResourceName, readonly Dependency[]>()
+  /** Of those that stay: what they needed of what is on its way out. */
+  readonly #formerNeeds = new Map<ResourceName, readonly ResourceName[]>()
   /** Taken out of the group: stopped by their last definitions, and forgotten once that is verified. */
   readonly #gone = new Set<ResourceName>()
   readonly #restarting = new Set<ResourceName>()
@@ -85,17 +87,24 @@ export class GroupRun {
   /** Their order, and who needs whom. What is here already stays what it is. */
   #arrange(resources: GroupDefinition['resources']) {
     this.#resources = resources
+    const ordered = withFormerNeeds(resources, this.#formerNeeds)
     const runs = new Map<ResourceName, ResourceRun>()
     this.#needs.clear()
     this.#dependents.clear()
-    for (const name of startOrder(resources)) {
+    for (const name of startOrder(ordered)) {
       const definition = resources[name]
       if (definition === undefined) continue
       runs.set(name, this.#runs.get(name) ?? new ResourceRun(this.#context, name, definition))
       this.#needs.set(name, dependenciesOf(definition))
-      this.#dependents.set(name, dependentsOf(resources, name))
     }
     this.#runs = runs
+    const order = [...runs.keys()]
+    // Old and new definitions together may form a ring: who comes first in the order waits for nobody after it.
+    for (const [at, name] of order.entries())
+      this.#dependents.set(
+        name,
+        dependentsOf(ordered, name).filter(({ resource }) => order.indexOf(resource) > at),
+      )
   }
 
   /**
@@ -109,10 +118,11 @@ export class GroupRun {
     how: { readonly sealed: boolean; readonly emergency?: boolean },
   ): GroupRun {
     const { wanted: _w, restartNumber: _n, restarting: _r, after: _a, look: _l, quiet: _q, failures: _f, progress: _p, ...left } = record
-    const { incoming, migrate, migrated, gone = [], ...start } = left
+    const { incoming, migrate, migrated, gone = [], again = {}, ...start } = left
     const run = new GroupRun(host, start, how.emergency)
     for (const name of gone) run.#gone.add(name)
-    run.#wantedResources = Object.fromEntries(Object.entries(start.resources).filter(([name]) => !run.#gone.has(name as ResourceName)))
+    const stays = Object.entries(start.resources).filter(([name]) => !run.#gone.has(name as ResourceName))
+    run.#wantedResources = { ...Object.fromEntries(stays), ...again }
     run.#restartNumber = record.restartNumber
     run.#failures = record.failures ?? 0
     run.#look = record.look ?? 0
@@ -251,6 +261,10 @@ export class GroupRun {
   #takeOn(resources: GroupDefinition['resources'], now: BootInstant) {
     this.#wantedResources = resources
     for (const name of this.#runs.keys()) if (resources[name] === undefined) this.#gone.add(name)
+    for (const [name, needs] of this.#needs) {
+      const former = needs.filter(({ resource }) => this.#gone.has(resource)).map(({ resource }) => resource)
+      if (former.length > 0 && !this.#gone.has(name)) this.#formerNeeds.set(name, [...(this.#formerNeeds.get(name) ?? []), ...former])
+    }
     const left = [...this.#gone].flatMap((name) => {
       const definition = this.#resources[name]
       return definition === undefined ? [] : [[name, definition] as const]
@@ -274,10 +288,21 @@ export class GroupRun {
       this.#restarting.delete(name)
       this.#after.delete(name)
     }
+    for (const [name, former] of [...this.#formerNeeds]) {
+      const left = former.filter((one) => this.#gone.has(one))
+      if (left.length === 0) this.#formerNeeds.delete(name)
+      else this.#formerNeeds.set(name, left)
+    }
     // One that is wanted again begins as if it had never been here.
     this.#runs = new Map([...this.#runs].filter(([name]) => !ended.includes(name)))
     const stays = Object.entries(this.#resources).filter(([name]) => this.#gone.has(name as ResourceName))
     this.#arrange({ ...this.#wantedResources, ...Object.fromEntries(stays) })
+  }
+
+  /** It runs on what is on its way out until it has taken on that it is not to. */
+  #stillNeeds(run: ResourceRun, gone: ResourceRun): boolean {
+    const needed = this.#formerNeeds.get(run.name)?.includes(gone.name) === true
+    return needed && run.changing && (run.state === 'ONLINE' || run.busy)
   }
 
   /** It is to be down, whatever the group is to be. */
@@ -362,6 +387,7 @@ export class GroupRun {
       restarting: [...this.#restarting],
       ...(this.#after.size === 0 ? {} : { after: [...this.#after] }),
       ...(this.#gone.size === 0 ? {} : { gone: [...this.#gone] }),
+      ...this.#wantedAgain(),
       ...(this.#look === 0 ? {} : { look: this.#look }),
       ...(this.#quiet ? { quiet: true as const } : {}),
       ...(this.#failures === 0 ? {} : { failures: this.#failures }),
@@ -370,6 +396,12 @@ export class GroupRun {
       ...(this.#migrated === undefined ? {} : { migrated: this.#migrated }),
       progress: Object.fromEntries([...this.#runs].map(([name, run]) => [name, run.record()])),
     }
+  }
+
+  /** Named again while it is on its way out. */
+  #wantedAgain(): Pick<RunRecord, 'again'> {
+    const again = Object.entries(this.#wantedResources).filter(([name]) => this.#gone.has(name as ResourceName))
+    return again.length === 0 ? {} : { again: Object.fromEntries(again) }
   }
 
   #bringDown() {
@@ -387,7 +419,7 @@ export class GroupRun {
     const dependents = (this.#dependents.get(run.name) ?? []).flatMap(({ resource, kind }) => {
       const other = this.#runs.get(resource)
       // Those that stay up while this one is restarted are not waited for.
-      return other === undefined || !this.#isGoingDown(resource) ? [] : [{ other, kind }]
+      return other === undefined || !(this.#isGoingDown(resource) || this.#stillNeeds(other, run)) ? [] : [{ other, kind }]
     })
     if (!this.#emergency) return dependents.every(({ other, kind }) => !other.touched || (kind === 'weak' && other.stuck))
     if (isAddress(run.definition.type)) return true
@@ -400,6 +432,8 @@ export class GroupRun {
   /** A failure of what is critical is answered first: the group may be about to leave. */
   #bringUp() {
     if (this.#incoming !== undefined || this.#isLeaving) return
+    // What goes may be what comes, under another name.
+    if ([...this.#gone].some((name) => this.#runs.get(name)?.touched === true)) return
     if (!this.#every((run) => !run.stuck) || this.#unanswered().some(({ resource }) => this.#isCritical(resource))) return
     for (const run of this.#runs.values()) {
       if (run.state !== 'STOPPED' || run.busy || this.#isGoingDown(run.name)) continue
@@ -419,7 +453,7 @@ export class GroupRun {
   #isComing(name: ResourceName): boolean {
     const run = this.#runs.get(name)
     if (run === undefined) return false
-    if (run.busy || this.#restarting.has(name)) return true
+    if (run.busy || this.#restarting.has(name) || (this.#gone.has(name) && this.#wantedResources[name] !== undefined)) return true
     if (run.state !== 'STOPPED') return false
     return (this.#needs.get(name) ?? []).every((needed) => this.#isMet(needed) || this.#isComing(needed.resource))
   }
@@ -482,4 +516,18 @@ export class GroupRun {
   #every(holds: (run: ResourceRun) => boolean): boolean {
     return [...this.#runs.values()].every(holds)
   }
+}
+
+/** For the order in which they go down: who needed what is on its way out goes before it. */
+function withFormerNeeds(
+  resources: GroupDefinition['resources'],
+  former: ReadonlyMap<ResourceName, readonly ResourceName[]>,
+): GroupDefinition['resources'] {
+  if (former.size === 0) return resources
+  return Object.fromEntries(
+    Object.entries(resources).map(([name, definition]) => {
+      const more = (former.get(name as ResourceName) ?? []).filter((needed) => resources[needed] !== undefined)
+      return [name, more.length === 0 ? definition : { ...definition, dependsOn: [...definition.dependsOn, ...more] }]
+    }),
+  )
 }

@@ -71,6 +71,8 @@ export interface RunRecord {
   readonly after?: readonly ResourceName[]
   /** Taken out of the group, and not verified stopped yet. */
   readonly gone?: readonly ResourceName[]
+  /** Of those, what is wanted again, and as what: started anew once it has ended. */
+  readonly again?: GroupDefinition['resources']
   /** Highest look begun under this token. */
   readonly look?: number
   /** Nothing is probed. */

@@ -36,6 +36,7 @@ export type RunStart = Omit<
   | 'restarting'
   | 'after'
   | 'gone'
+  | 'again'
   | 'look'
   | 'quiet'
   | 'failures'

@@ -52,6 +52,10 @@ const commandParameters = {
     doc: 'With run: the start is done when it has made the file that QUORATE_READY_FILE names; it is removed before each start.',
     check: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
   },
+  readyNotify: {
+    doc: 'With run: the start is done when it has said READY=1 to NOTIFY_SOCKET, as services of systemd with Type=notify do.',
+    check: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
+  },
   stopSignal: {
     doc: 'With run: the signal that asks it to end; SIGTERM unless given.',
     check: (value) =>
@@ -260,7 +264,15 @@ function checkCommand(parameters: { readonly [name: string]: ParameterValue }): 
       fix: 'give either run, or start, stop and probe',
     }))
   }
-  const problems: ParameterProblem[] = given(parameters, 'readyPort', 'readyHost', 'readyLog', 'readyFile', 'stopSignal').map((name) => ({
+  const problems: ParameterProblem[] = given(
+    parameters,
+    'readyPort',
+    'readyHost',
+    'readyLog',
+    'readyFile',
+    'readyNotify',
+    'stopSignal',
+  ).map((name) => ({
     parameter: name,
     detail: `${name} goes with run only`,
     fix: 'give run, or leave it out',

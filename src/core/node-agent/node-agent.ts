@@ -399,7 +399,7 @@ export class NodeAgent {
    */
   private endExtra(view: NodeAgentView, group: GroupRow, committed: CommittedProbe | undefined, effects: NodeAgentEffect[]): void {
     const { onFound } = offlineProbeOf(group.definition)
-    const ran = onFound === 'stopAllRestart' && committed?.ran === true
+    const ran = onFound !== 'block' && committed?.ran === true
     if (committed === undefined || (committed.result !== 'running' && !ran) || levelInForce(view.state) < maintenanceLevel) return
     const isHeldElsewhere = mayStillRun(group) && group.holder.node !== view.self && group.definition.nodes.includes(view.self)
     // Of what migrates, whatever has come here without a token of this node is ended.

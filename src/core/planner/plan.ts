@@ -196,6 +196,8 @@ function judgeHeld(input: GroupInput, holder: HolderInput): Verdict | undefined 
   const waits = part?.role === 'instance' ? part.notItsTurn === true : part?.awaitsCopy === true
   if (holder.definitionChanged && waits)
     return answer?.text === undefined ? undefined : wait(input, answer.rule, answer.text, answer.candidates)
+  if (holder.definitionChanged && holder.heldUpBy !== undefined)
+    return wait(input, 'claim-held', `the resources of ${input.group} were changed; it goes on as it was, for ${holder.heldUpBy}`)
   if (holder.definitionChanged && holder.updatable === true)
     return act(
       { kind: 'update', token: holder.token },

@@ -93,6 +93,8 @@ export interface GroupInput {
     readonly definitionChanged: boolean
     /** It can go on as defined now, without being stopped as a whole. */
     readonly updatable?: true
+    /** Who else holds what it would hold once it has taken on what was changed. */
+    readonly heldUpBy?: string
     readonly state: string
     readonly failure: {
       readonly resource: ResourceName

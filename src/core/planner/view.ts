@@ -1,9 +1,9 @@
 /** Makes the planner's inputs from the committed state and what the leader knows of who is alive. */
 import type { BootId, GroupName, LogTime, NodeId } from '../../base/index.js'
 import {
+  addedClaimHeld,
   type BootRow,
   brakesLevel,
-  claimHeld,
   currentBoot,
   dependencyKindsLevel,
   evictionLevel,
@@ -15,6 +15,7 @@ import {
   instanceName,
   isUpdatable,
   levelInForce,
+  livesAsGranted,
   mayStillRun,
   type NodeRow,
   notProbedYet,
@@ -30,7 +31,7 @@ import {
 import { failureInput, failureToJudge, fenceObstacle, policyInput, restartInput } from './failure-input.js'
 import { partInput, type SharedParts, sharedParts, whatRises } from './parts.js'
 import { decideGroup, leavingOf } from './plan.js'
-import { type CandidateInput, type GroupInput, ruledOut } from './verdict.js'
+import { type CandidateInput, type GroupInput, type HolderInput, ruledOut } from './verdict.js'
 
 export interface Liveness {
   /** The leader answers this boot's heartbeats and heard one lately. */
@@ -151,7 +152,7 @@ function poisonInput(view: PlannerView, group: GroupRow): Pick<GroupInput, 'pois
 function strayInput(view: PlannerView, shared: Shared, group: GroupRow): Pick<GroupInput, 'stray'> {
   if (!mayStillRun(group) || group.definition.offlineProbe?.onFound !== 'stopAllRestart') return {}
   const stray = strayOf(grantView(view, shared), group)
-  return stray === undefined || stray.why !== undefined ? {} : { stray: stray.node }
+  return stray === undefined || stray.why !== undefined || stray.isStale === true ? {} : { stray: stray.node }
 }
 
 function grantView(view: PlannerView, shared: Shared): GrantView {
@@ -221,12 +222,16 @@ function updateInput(
   shared: Shared,
   group: GroupRow,
   { pinned, pinnedRevision, report }: Holder,
-): { readonly updatable?: true } {
+): Pick<HolderInput, 'updatable' | 'heldUpBy'> {
   if (pinnedRevision === group.resourcesRevision || report.failure !== null) return {}
   const isWell = report.state === 'ONLINE' || report.state === 'STARTING' || report.state === 'GRANTED'
   const isWide = shared.level >= evictionLevel
-  const mayBe = isWell && isUpdatable(pinned.resources, group.definition.resources, isWide)
-  return mayBe && !(isWide && claimHeld(grantView(view, shared), group) !== undefined) ? { updatable: true } : {}
+  if (isWide && mayStillRun(group)) {
+    const held = addedClaimHeld(grantView(view, shared), group)
+    if (held !== undefined) return { heldUpBy: held }
+    if (!livesAsGranted(group)) return {}
+  }
+  return isWell && isUpdatable(pinned.resources, group.definition.resources, isWide) ? { updatable: true } : {}
 }
 
 function candidateInput(view: PlannerView, shared: Shared, group: GroupRow, node: NodeId, rank: number): CandidateInput {

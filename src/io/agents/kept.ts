@@ -19,7 +19,7 @@ import {
 import { argvOf, commandOptions } from './command-line.js'
 import { runCommand } from './commands.js'
 import type { MethodContext } from './method.js'
-import { prepareReadiness, readinessOf, readyFileOf } from './readiness.js'
+import { listenForNotify, notifySocketOf, prepareReadiness, readinessOf, readyFileOf } from './readiness.js'
 
 /** A process with nothing to wait for counts as started once it has lived this long. */
 const settleTime = 50
@@ -66,20 +66,29 @@ export async function startKept(
   onEnded: (process: ProcessIdentity, how: string) => void,
 ): Promise<MethodResult> {
   const obstacle = await context.turn()
-  const refusal = obstacle ?? (context.signal.aborted ? { outcome: 'cancelled' as const } : context.refusal())
-  if (refusal !== undefined) return refusal
   const { parameters } = context.request.definition
   const options = commandOptions(parameters)
   const log = new LogTail(context.world.log)
+  const deaf = obstacle === undefined ? await listenForNotify(context, options.user, log.fd) : undefined
+  const refusal = obstacle ?? (context.signal.aborted ? { outcome: 'cancelled' as const } : context.refusal())
+  if (refusal !== undefined || deaf !== undefined) {
+    log.close()
+    return refusal ?? { outcome: 'failed', detail: deaf ?? '', severity: 'hard' }
+  }
   prepareReadiness(context, log.from)
   const readyFile = readyFileOf(context)
+  const notifySocket = notifySocketOf(context)
   const { child, identity } = spawnMember({
     argv: argvOf(parameters.run),
-    environment: { ...context.environment(options.environment), ...(readyFile === undefined ? {} : { QUORATE_READY_FILE: readyFile }) },
+    environment: {
+      ...context.environment(options.environment),
+      ...(readyFile === undefined ? {} : { QUORATE_READY_FILE: readyFile }),
+      ...(notifySocket === undefined ? {} : { NOTIFY_SOCKET: notifySocket }),
+    },
     openFiles: context.request.definition.limits?.openFiles,
     workingDirectory: options.workingDirectory,
     user: options.user,
-    readyFolder: readyFile === undefined ? undefined : dirname(readyFile),
+    readyFolder: (readyFile ?? notifySocket) === undefined ? undefined : dirname((readyFile ?? notifySocket) as string),
     cell: context.world.cell,
     part: 'service',
     seal: context.seal,
@@ -180,8 +189,7 @@ export async function stopKept(context: MethodContext): Promise<MethodResult> {
     : { outcome: 'timed-out', detail: `it did not end after ${signal} within ${context.request.timeout} ms` }
 }
 
-/** Its empty cell is the proof that it is stopped. */
-/** Where it has a probe of its own, that counts too: both have to say that it is stopped. */
+/** Its empty cell is the proof that it is stopped. Where it has a probe of its own, that counts too: both have to say so. */
 export async function probeKept(context: MethodContext): Promise<MethodResult> {
   const held = probeCell(context)
   if (context.request.definition.parameters.probe === undefined || held.outcome === 'failed') return held

@@ -158,9 +158,10 @@ function urgencyOf({ method, urgency, definition }: MethodRequest): Urgency {
 }
 
 /** Programs of our own say nothing to a person, and good probes the same every few seconds. */
-function isWorthKeeping({ method, deep, definition: { type, operations } }: MethodRequest, outcome: ActionOutcome): boolean {
+function isWorthKeeping({ method, deep, definition: { type, operations, parameters } }: MethodRequest, outcome: ActionOutcome): boolean {
   if (outcome.kind === 'cancelled' || (type !== 'command' && !type.startsWith('ocf:'))) return false
-  const isLook = method === 'probe' || operations === 'none'
+  // All that the start of a kept process runs beside it is its probe.
+  const isLook = method === 'probe' || operations === 'none' || (type === 'command' && parameters.run !== undefined)
   return !isLook || outcome.kind !== 'exited' || (outcome.code !== 0 && (outcome.code !== 7 || deep !== undefined))
 }
 

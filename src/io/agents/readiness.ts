@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runInNewContext } from 'node:vm'
-import { LogFollower } from '../processes/index.js'
+import { isAlive, LogFollower, spawnMember, waitUntil } from '../processes/index.js'
 import { tryConnect } from './connect.js'
 import type { MethodContext } from './method.js'
 
@@ -21,6 +21,48 @@ export function readyFileOf(context: MethodContext): string | undefined {
   return join(context.world.runFolder.folder('ready', group, resource), 'ready')
 }
 
+/** The socket to which a service says `READY=1` (sd_notify(3)); undefined unless it is waited for. */
+export function notifySocketOf(context: MethodContext): string | undefined {
+  const { group, resource, definition } = context.request
+  if (definition.parameters.readyNotify !== true) return undefined
+  return join(context.world.runFolder.folder('ready', group, resource), 'notify')
+}
+
+const perl = '/usr/bin/perl'
+/** Node has no datagram sockets of the file system. Bound for the service's user alone; ends with the first `READY=1`, which it leaves as a file. */
+const listener = `use Socket; my ($path, $told, $user) = @ARGV; my ($s, $text); unlink $path; umask 0177;
+socket($s, AF_UNIX, SOCK_DGRAM, 0) && bind($s, sockaddr_un($path)) or die "cannot listen at $path: $!\\n";
+if ($user ne '') { my ($u, $g) = (getpwnam $user)[2, 3]; chown $u, $g, $path }
+open(my $l, '>', "$path.bound") and close $l;
+while (defined recv($s, $text, 65536, 0)) {
+  next unless grep { $_ eq 'READY=1' } split /\\n/, $text;
+  open(my $f, '>', $told) or die "cannot write $told: $!\\n"; close $f; unlink $path; exit 0 }`
+const boundMax = 5_000
+
+const toldFile = (socket: string) => `${socket}.told`
+
+/** It outlives this process, so that the next one learns of what was said meanwhile; it ends with the cell. Answers with why it cannot. */
+export async function listenForNotify(context: MethodContext, user: string | undefined, log: number): Promise<string | undefined> {
+  const socket = notifySocketOf(context)
+  if (socket === undefined) return undefined
+  if (!existsSync(perl)) return `readyNotify needs ${perl}, which is not there`
+  for (const left of [socket, `${socket}.bound`, toldFile(socket)]) rmSync(left, { recursive: true, force: true })
+  const { child, identity } = spawnMember({
+    argv: [perl, '-e', listener, socket, toldFile(socket), user ?? ''],
+    environment: context.environment({}),
+    cell: context.world.cell,
+    part: 'action',
+    stdin: 'ignore',
+    stdout: log,
+    stderr: log,
+  })
+  child.on('error', () => {})
+  child.unref()
+  if (identity === undefined) return 'nobody could be started to hear its READY=1'
+  const isBound = await waitUntil(() => existsSync(`${socket}.bound`) || !isAlive(identity), Math.min(boundMax, context.remaining()), 5)
+  return isBound && existsSync(`${socket}.bound`) ? undefined : `nobody can hear its READY=1 at ${socket}`
+}
+
 /** Before the spawn. `logFrom` is where its own words will begin in the log; a successor of this process needs to know it too. */
 export function prepareReadiness(context: MethodContext, logFrom: number) {
   const file = readyFileOf(context)
@@ -32,9 +74,11 @@ export function prepareReadiness(context: MethodContext, logFrom: number) {
 export function readinessOf(context: MethodContext): readonly Condition[] {
   const { readyPort, readyHost, readyLog } = context.request.definition.parameters
   const file = readyFileOf(context)
+  const socket = notifySocketOf(context)
   return [
     ...(readyLog === undefined ? [] : [logCondition(context, String(readyLog))]),
     ...(file === undefined ? [] : [() => (existsSync(file) ? undefined : 'it has not made its ready file')]),
+    ...(socket === undefined ? [] : [() => (existsSync(toldFile(socket)) ? undefined : 'it has not said READY=1')]),
     ...(readyPort === undefined
       ? []
       : [() => tryConnect(String(readyHost ?? '127.0.0.1'), Number(readyPort), Math.min(1_000, context.remaining()), context.signal)]),

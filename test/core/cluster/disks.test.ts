@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { DiskName, GroupName } from '../../../src/base/index.js'
-import { type Command, type DiskDefinition, levelOf, mayStillRun, sharedDiskLevel } from '../../../src/core/cluster/index.js'
+import {
+  type Command,
+  type DiskDefinition,
+  type GroupDefinition,
+  levelOf,
+  mayStillRun,
+  sharedDiskLevel,
+} from '../../../src/core/cluster/index.js'
 import { address, Database, definition, n1, n2, n3, nodes, resources, web } from './database.js'
 
 const db = 'db' as GroupName
@@ -280,4 +287,21 @@ describe('an answer on a shared disk', () => {
     database.ok(answer())
     database.ok(condemn())
   })
+})
+
+test('what is granted to live on a disk takes on nothing in place that lives elsewhere', () => {
+  const database = stored()
+  const token = database.row(db).holder?.token as never
+  const change = (more: Partial<GroupDefinition>) =>
+    database.ok({
+      kind: 'put-group',
+      group: db,
+      definition: definition({ resources: resources({ app: {}, sender: {} }), ...more }),
+      intent: null,
+      precondition: {},
+    })
+  change({})
+  assert.match(database.decide(db, { kind: 'update', token }) ?? '', /does not live on that disk any more/)
+  change({ storage: d1 })
+  assert.equal(database.decide(db, { kind: 'update', token }), undefined)
 })

@@ -92,6 +92,31 @@ describe('where only the copy beside the holder is to be stopped', () => {
     assert.equal(database.grant(n2), undefined)
   })
 
+  test('nor while nobody can tell, after a freeze, or with another definition: nothing but its end is one', () => {
+    const untold = stopped({})
+    untold.probed(n1, web, 'unknown')
+    assert.match(untold.grant(n2) ?? '', /runs on n1/)
+    const frozen = stopped({})
+    frozen.ok({ kind: 'freeze-group', group: web, forMs: 60_000, owner: 'ada', reason: 'x' })
+    frozen.ok({ kind: 'unfreeze-group', group: web })
+    const since = frozen.row().probedSince
+    frozen.ok({
+      kind: 'probed',
+      node: n2,
+      boot: frozen.currentBoot(n2),
+      group: web,
+      definition: frozen.row().resourcesRevision,
+      result: 'clean',
+      detail: '',
+      ...(since === undefined ? {} : { since }),
+    })
+    assert.match(frozen.grant(n2) ?? '', /runs on n1/)
+    const changed = stopped({})
+    changed.ok(put({ resources: resources({ app: { parameters: { run: 'app --verbose' } } }) }))
+    changed.probed(n2)
+    assert.match(changed.grant(n2) ?? '', /runs on n1/)
+  })
+
   test('what nobody ends bars nothing: of a first start, of a lost node, of one in maintenance, of members that do not know it', () => {
     const first = new Database().formedAt(5)
     first.group()
@@ -120,6 +145,9 @@ describe('what is only looked at', () => {
     for (const node of nodes) database.probed(node)
     database.granted(n1)
     database.refused(put({ resources: taken }), 'CONFLICT', /"app" of web runs on n1, started by others/)
+    // It may be taken out, though: it is left as it is.
+    database.ok(put({ resources: resources({ other: {} }) }))
+    database.ok(put({ resources: { ...looked, other: resources({ other: {} })['other' as never] } as never }))
     database.ok({ kind: 'set-intent', group: web, intent: 'OFFLINE', operation: 'o1' })
     database.ok(database.released(n1))
     database.ok(put({ resources: taken }))

@@ -285,3 +285,67 @@ test('a failed one that is taken out is no failure of the group any more', () =>
   script.killed(4)
   shows(script.done(5, 'stopped'), 'record \n says ONLINE app=ONLINE')
 })
+
+/** Ends whatever is under way, well, until nothing is. */
+function settle(script: Script, lines: readonly string[]): string[] {
+  const said: string[] = []
+  const left = [...lines]
+  for (let line = left.shift(); line !== undefined; line = left.shift()) {
+    said.push(line)
+    const [, action, what, name] = /^(\d+) (?:deep )?(\w+) (\w+)/.exec(line) ?? []
+    if (action === undefined) continue
+    if (what === 'kill') left.push(...script.killed(Number(action)))
+    else if (what === 'probe')
+      left.push(...script.done(Number(action), script.records.get(g)?.progress[name as never]?.state === 'ONLINE' ? 'running' : 'stopped'))
+    else left.push(...script.done(Number(action)))
+  }
+  return said
+}
+
+test('one that is wanted again comes up under the next monitor too, which is told nothing of it', () => {
+  const script = online({ web: agent('app') })
+  script.run({ app: ocf(1) }, { sequence: 2 })
+  script.run({ app: ocf(1), web: ocf(9, { dependsOn: ['app'] }) }, { sequence: 3 })
+  const next = new Script('cgroup2', script)
+  settle(next, next.lines)
+  const web = next.records.get(g)?.progress['web' as never]
+  assert.deepEqual([web?.state, next.records.get(g)?.resources['web' as never]?.parameters.speed], ['ONLINE', 9])
+})
+
+test('one that is given another name does not run twice: what comes waits for what goes', () => {
+  const script = new Script()
+  script.run({ db: ocf(1) })
+  script.done(1)
+  shows(
+    script.run({ database: ocf(1) }, { sequence: 2 }),
+    'record \n unwatch db \n 2 stop db \n says STARTING database=STOPPED db=STOPPING',
+  )
+  script.done(2)
+  script.killed(3)
+  shows(script.done(4, 'stopped'), 'record \n 5 start database \n says STARTING database=STARTING')
+})
+
+test('what goes stays until those that run on it have let go of it', () => {
+  const script = new Script()
+  const app = (place: string, needed: string) => ({ ...kept(needed), parameters: { run: `x ${place}` } })
+  script.run({ fs: ocf(1), app: app('/old', 'fs') })
+  script.done(1)
+  script.spawned(2, 10)
+  script.done(2)
+  const lines = script.run({ fs2: ocf(2), app: app('/new', 'fs2') }, { sequence: 2 })
+  const order = settle(script, lines).flatMap((line) => /^\d+ ((?:stop|start) \w+)/.exec(line)?.[1] ?? [])
+  assert.deepEqual(order, ['stop app', 'stop fs', 'start fs2', 'start app'])
+})
+
+test('old and new dependencies that form a ring hold up nothing', () => {
+  for (const ending of ['stop', 'restart'] as const) {
+    const script = new Script()
+    settle(script, script.run({ a: agent(), c: agent('a'), h: agent('c') }))
+    const first = script.run({ a: agent() }, { sequence: 2 })
+    const restart = ending === 'restart' ? { restart: { resource: 'a' as never, number: 1 } } : {}
+    const second = script.run({ a: agent('c'), c: agent() }, { sequence: 3, ...restart })
+    settle(script, [...first, ...second, ...(ending === 'stop' ? script.stop() : [])])
+    const states = Object.values(script.records.get(g)?.progress ?? {}).map(({ state }) => state)
+    assert.deepEqual(states, ending === 'stop' ? [] : ['ONLINE', 'ONLINE'], ending)
+  }
+})
