@@ -213,15 +213,19 @@ test('a change while it runs restarts what has changed and what depends on it, u
   const rules = (await bench.ask('GET', '/v1/decisions?group=changing')).body.decisions.map((one: { rule: string }) => one.rule)
   assert.ok(rules.includes('definition-updated') && !rules.includes('definition-changed'), rules.join())
 
-  // One is taken out, with another definition of the rest: all are stopped as they were.
+  // One is taken out, with another definition of the rest: all are stopped as they were, and it is forgotten.
   await put({ db: db(3), app: app(3) })
   const after = await settled('it to run without one', 14)
   assert.deepEqual(after.slice(-5).slice(0, 3).sort(), ['stop app.2', 'stop db.2', 'stop log.1'])
   assert.deepEqual(after.slice(-2), ['start db.3', 'start app.3'])
-  assert.notEqual(await tokenOf(), token)
+  assert.equal(await tokenOf(), token)
   assert.equal((await bench.ask('GET', '/v1/groups/changing')).body.resources.log, undefined)
+  // What it is cannot change in place.
+  await put({ db: db(3), app: { type: 'command', parameters: { run: `echo start app.4 >> ${file}; exec sleep 1000` }, dependsOn: ['db'] } })
+  await bench.until('it to run as another', async () => done().at(-1) === 'start app.4')
+  await put({ db: { type: 'file', parameters: { path: file } }, app: app(5) })
+  await bench.until('it to be granted anew', async () => (await tokenOf()) !== token)
   assert.equal((await bench.ask('DELETE', '/v1/groups/changing?wait=60s')).body.status, 'done')
-  assert.deepEqual(done().slice(-2), ['stop app.3', 'stop db.3'])
 })
 
 test('a failed one in the middle: what depends on it is restarted as its kind says, the rest stays', async () => {
@@ -243,6 +247,8 @@ test('a failed one in the middle: what depends on it is restarted as its kind sa
   assert.equal((await bench.ask('GET', '/v1/groups/middle?until=ONLINE&wait=60s')).body.state, 'ONLINE')
   assert.equal((await bench.ask('GET', '/v1/groups/middle')).body.definition.resources.after.dependsOn[0].kind, 'restart')
   assert.deepEqual((await bench.ask('GET', '/v1/groups/middle')).body.definition.resources.before.dependsOn, ['b'])
+  // What the first probe does not find would be a start that failed.
+  assert.equal((await bench.ask('POST', '/v1/groups/middle/resources/b/probe')).body.result, 'running')
   const started = done().length
   rmSync(`${file}.b`)
   await bench.until('the restart', async () => {
