@@ -589,7 +589,7 @@ export class ResourceRun {
       case 'done':
         this.#note = result.note
         this.#unsure = false
-        this.#isSeen = this.behaviour.kept || this.behaviour.holdsNothing
+        this.#isSeen = this.behaviour.kept || this.behaviour.holdsNothing || this.behaviour.isRole
         return this.#becomeOnline(now)
       case 'refused':
         // What has come is here all the same.
