@@ -4,7 +4,7 @@
  * Each service notes in one journal when it starts and when it ends, outside of what the cluster knows of it.
  */
 import assert from 'node:assert/strict'
-import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, closeSync, constants, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { type Answer, waitFor } from '../../scripts/lib/http.js'
@@ -609,19 +609,24 @@ describe('after a failure', () => {
   })
 })
 
-/** Notes its start and its end, and ends when it is told to: as a failure by USR1. */
+/** Notes its start and its end, and ends when it is told to: as a failure by a word in its pipe, for its node may be in a pid namespace of its own. */
 function serviceText(): string {
   return `
 here=${folder}/$QUORATE_GROUP.$QUORATE_RESOURCE.$QUORATE_NODE
 note() { echo "$1 $QUORATE_GROUP $QUORATE_RESOURCE $QUORATE_NODE $$" >> ${journal}; }
 if [ -e "$here.broken" ]; then note refuse; echo broken here; exit 1; fi
-finish() { note end; kill $! 2>/dev/null; exit "$1"; }
+finish() { note end; kill $reader $sleeper 2>/dev/null; exit "$1"; }
+rm -f "$here.fail"
+mkfifo "$here.fail"
 trap 'finish 0' TERM
 trap 'finish 3' USR1
 note start
 : > "$QUORATE_READY_FILE"
+{ read -r word < "$here.fail"; kill -USR1 $$; } &
+reader=$!
 sleep 100000 &
-wait $!
+sleeper=$!
+wait $sleeper
 `
 }
 
@@ -737,7 +742,18 @@ const promoted = () => noted('roles').filter((line) => line.startsWith('promote'
 async function fail(group: string, resource = 'app'): Promise<void> {
   const last = notes().findLast((note) => note.group === group && note.resource === resource)
   assert.equal(last?.what, 'start', `${resource} of ${group} runs`)
-  process.kill(last?.pid as number, 'SIGUSR1')
+  // Not before somebody reads it.
+  await waitFor(`${resource} of ${group} to listen`, patience, async () => {
+    try {
+      const pipe = openSync(join(folder, `${group}.${resource}.${last?.node}.fail`), constants.O_WRONLY | constants.O_NONBLOCK)
+      writeSync(pipe, 'fail\n')
+      closeSync(pipe)
+      return true
+    } catch (error) {
+      if (['ENXIO', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) return false
+      throw error
+    }
+  })
 }
 
 const broken = (group: string, resource: string, node: string) => writeFileSync(join(folder, `${group}.${resource}.${node}.broken`), '')

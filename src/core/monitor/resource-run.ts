@@ -121,7 +121,7 @@ export class ResourceRun {
   /** What its probe found wanting. */
   #degraded: string | undefined
   #onlineSince = bootInstant(0)
-  /** A probe has found it running since its start. */
+  /** A probe, or whoever looked for its processes, has found it running since its start. */
   #isSeen = true
   /** How often it was asked again since a main process ended. */
   #askedAgain: number = askAgainAfter.length
@@ -490,7 +490,9 @@ export class ResourceRun {
   }
 
   onLearnt(processes: readonly ProcessIdentity[]) {
-    if (this.#state === 'ONLINE' && !this.behaviour.kept) this.#processes = processes
+    if (this.#state !== 'ONLINE' || this.behaviour.kept) return
+    this.#processes = processes
+    if (processes.length > 0) this.#isSeen = true
   }
 
   onEnded(process: ProcessIdentity, detail: string, now: BootInstant) {

@@ -19,8 +19,9 @@ export async function startCheck(context: MethodContext): Promise<MethodResult> 
     const problem = await check(context)
     if (problem === undefined) return { outcome: 'done' }
     if (context.signal.aborted) return { outcome: 'cancelled' }
-    if (context.remaining() === 0) return { outcome: 'timed-out', detail: `it never succeeded: ${problem}` }
     await pause(Math.min(startEvery, context.remaining()))
+    // An attempt that has no time says nothing.
+    if (context.remaining() < startEvery) return { outcome: 'timed-out', detail: `it never succeeded: ${problem}` }
   }
 }
 

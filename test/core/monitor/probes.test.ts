@@ -179,6 +179,13 @@ test('a start that was done, and whose first probe finds it stopped, has failed;
     script.done(2, 'stopped'),
     'record \n unwatch ip \n says FAILED ip=FAILED — ip start-failed (0): its start was done, and its first probe after that: its probe says that it is stopped',
   )
+  // What had a process has run: that one has ended.
+  const brief = new Script()
+  brief.run({ ip: agent() })
+  brief.done(1)
+  brief.learnt('ip', 10)
+  brief.wake()
+  assert.match(brief.done(2, 'stopped').join(), /ip died/)
   const later = online(deep)
   const action = untilDeep(later)
   later.done(action, 'running')
