@@ -168,7 +168,7 @@ export class Stand {
       return body.quorate === true && (body.nodes as readonly unknown[]).length === names.length
     })
     for (const name of names) await this.#set('PATCH', `/v1/nodes/${name}`, { fencing: this.#lab.fencing(name) })
-    await this.#set('PATCH', '/v1/settings', { profile: 'slow', lease, fencingMax: 1000 })
+    await this.#set('PATCH', '/v1/settings', { profile: 'slow', lease, fencingMax: 1000, quarantineThreshold: 0 })
     for (const group of groups.all) await this.#set('PUT', `/v1/groups/${group}`, definitionOf(group, this.#folder(group)))
   }
 

@@ -65,7 +65,7 @@ export class Stage {
       })
       for (const name of names) await stage.must('PATCH', `/v1/nodes/${name}`, { fencing: lab.fencing(name) })
       // The same node is lost again and again here, which a cluster takes for a node that is not well (settings of quarantine).
-      await stage.must('PATCH', '/v1/settings', { fencingMax: 1000, quarantineThreshold: 1000 })
+      await stage.must('PATCH', '/v1/settings', { fencingMax: 1000, quarantineThreshold: 0 })
       return stage
     } catch (error) {
       await stage.close()
