@@ -58,8 +58,10 @@ import {
   levelInForce,
   levelOf,
   levelOfAll,
+  loneWrite,
   maintenanceLevel,
   mayStillRun,
+  mergeWrites,
   metaOf,
   type NodeRow,
   nodesOf,
@@ -67,8 +69,10 @@ import {
   openCases,
   type Reader,
   rowsOfMembers,
+  type StoreOperation,
   silentGuardianLevel,
   storageAgent,
+  writesMax,
 } from '../core/cluster/index.js'
 import { type DiskAnswer, type DiskEffect, type DiskReport, type DiskView, DiskWatch } from '../core/disks/index.js'
 import { type GuardianAnswer, type GuardianOrder, type GuardianState, isSuspended } from '../core/guardian/index.js'
@@ -479,7 +483,9 @@ export class QuorateNode {
       while (this.inbox.length > 0 || this.raftInbox.length > 0) {
         const waiting = this.inbox.splice(0)
         for (const handle of waiting) handle()
+        this.sendWrites()
         this.stepRaft()
+        this.sendWrites() // The followers may be less busy now.
         if (this.inbox.length === 0 && this.raftInbox.length === 0) this.act()
       }
     } catch (error) {
@@ -805,10 +811,41 @@ export class QuorateNode {
   private requestCount = 0
 
   private submit(command: Command, options: ProposeOptions, done: (outcome: Outcome<CommandResult>) => void): void {
-    const id = options.requestId ?? (`${this.requestPrefix}${(++this.requestCount).toString(36)}` as RequestId)
+    const id = options.requestId ?? this.nextRequestId()
     const { term } = options
     const proposal: Proposal = { id, command, fingerprint: options.fingerprint, ...(term === undefined ? {} : { term }) }
-    if (this.requests.addProposal(proposal, this.io.clock.now() + (options.timeoutMs ?? defaultTimeout), done)) this.sendProposal(proposal)
+    if (this.requests.addProposal(proposal, this.io.clock.now() + (options.timeoutMs ?? defaultTimeout), done)) this.sendOrMerge(proposal)
+  }
+
+  /** Writes wait for what else comes in this turn, and while the followers are busy. */
+  private sendOrMerge(proposal: Proposal): void {
+    const { id, command, fingerprint, term } = proposal
+    const isPlain = fingerprint === undefined && term === undefined && !this.forwardedBy.has(id) && this.requests.mayMerge(id)
+    const write = isPlain ? loneWrite(command) : undefined
+    if (write === undefined) this.sendProposal(proposal)
+    else this.writes.set(id, { proposal, write })
+  }
+
+  private readonly writes = new Map<RequestId, { readonly proposal: Proposal; readonly write: StoreOperation }>()
+
+  private sendWrites(): void {
+    if (this.writes.size === 0 || (this.raft.isBusy && this.writes.size < writesMax)) return
+    // Who has been answered meanwhile, that it surely was not carried out, is not carried out.
+    const waiting = [...this.writes].filter(([id]) => this.requests.isUnsent(id))
+    for (const { ids, command } of mergeWrites(waiting.map(([id, { write }]) => ({ id, write })))) {
+      const [first] = ids as [RequestId]
+      if (ids.length === 1) this.sendProposal((this.writes.get(first) as { readonly proposal: Proposal }).proposal)
+      else {
+        const id = this.nextRequestId()
+        this.requests.merge(id, ids)
+        this.sendProposal({ id, command, fingerprint: undefined })
+      }
+    }
+    this.writes.clear()
+  }
+
+  private nextRequestId(): RequestId {
+    return `${this.requestPrefix}${(++this.requestCount).toString(36)}` as RequestId
   }
 
   private sendProposal({ id, command, fingerprint, term }: Proposal): void {
@@ -943,7 +980,7 @@ export class QuorateNode {
       this.lastCompared = now
       this.compareStates()
     }
-    if (this.raft.status.leader !== undefined) for (const proposal of this.requests.waitingForLeader()) this.sendProposal(proposal)
+    if (this.raft.status.leader !== undefined) for (const proposal of this.requests.waitingForLeader()) this.sendOrMerge(proposal)
     for (const { deadline, done } of this.retries.splice(0)) this.confirm(Math.max(0, deadline - now), done)
     if (!this.isUnguarded(now)) this.presence.send(this.state, this.settings, this.raft.status.appliedIndex)
     const transitions = this.presence.judge(now, this.settings, this.state)

@@ -4,7 +4,7 @@
  * A request whose fate is unknown is answered as unknown, never as failed.
  */
 import { ClusterError, type LogIndex, type RequestId, type Term } from '../base/index.js'
-import type { Command, CommandResult } from '../core/cluster/index.js'
+import { type Command, type CommandResult, partOfStore } from '../core/cluster/index.js'
 
 export type Outcome<Value> = { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly error: ClusterError }
 type Callback<Value> = (outcome: Outcome<Value>) => void
@@ -16,6 +16,18 @@ interface Waiting<Value> {
   sent: boolean
   /** Where it was passed on to a leader. */
   passed?: Passed | undefined
+  /** What it travels in, together with others. */
+  within?: Merged | undefined
+  /** It is to travel alone from now on: what it travelled in was refused for one of them. */
+  alone?: boolean
+}
+
+/** Proposals that became one: they are sent, returned and answered together. */
+interface Merged {
+  readonly id: RequestId
+  readonly parts: readonly RequestId[]
+  /** Of the parts, those that still travel in it. */
+  open: number
 }
 
 /** The term in which a request was passed on. */
@@ -40,6 +52,7 @@ export class Requests {
   private readonly proposals = new Map<RequestId, Waiting<CommandResult> & { readonly proposal: Proposal }>()
   /** Waiting for a leader to take them. */
   private readonly unsent = new Set<RequestId>()
+  private readonly merged = new Map<RequestId, Merged>()
   private readonly reads: { readonly index: LogIndex; readonly callback: Callback<LogIndex>; readonly deadline: number }[] = []
   private readonly questions = new Map<string, Waiting<unknown>>()
 
@@ -63,7 +76,36 @@ export class Requests {
     return true
   }
 
+  /** These travel as one under `id` from now on, until it is returned or answered. */
+  merge(id: RequestId, parts: readonly RequestId[]): void {
+    const merged: Merged = { id, parts, open: 0 }
+    this.merged.set(id, merged)
+    for (const part of parts) {
+      const waiting = this.proposals.get(part)
+      if (waiting === undefined) continue
+      this.leaveMerged(waiting)
+      waiting.within = merged
+      merged.open += 1
+    }
+    if (merged.open === 0) this.merged.delete(id)
+  }
+
+  /** It may travel with others. */
+  mayMerge(id: RequestId): boolean {
+    return this.proposals.get(id)?.alone !== true
+  }
+
+  /** It waits to be sent: it was neither sent nor answered since. */
+  isUnsent(id: RequestId): boolean {
+    return this.unsent.has(id)
+  }
+
   proposalSent(id: RequestId, passed?: Passed): void {
+    const merged = this.merged.get(id)
+    if (merged !== undefined) {
+      for (const part of merged.parts) if (this.proposals.get(part)?.within === merged) this.proposalSent(part, passed)
+      return
+    }
     const waiting = this.proposals.get(id)
     if (waiting !== undefined) {
       waiting.sent = true
@@ -74,8 +116,14 @@ export class Requests {
 
   /** It surely never entered the log, or surely stands in it no more: it may be sent again. */
   proposalReturned(id: RequestId): void {
+    const merged = this.merged.get(id)
+    if (merged !== undefined) {
+      for (const part of merged.parts) if (this.proposals.get(part)?.within === merged) this.proposalReturned(part)
+      return
+    }
     const waiting = this.proposals.get(id)
     if (waiting === undefined) return
+    this.leaveMerged(waiting)
     waiting.sent = false
     waiting.passed = undefined
     this.unsent.add(id)
@@ -83,6 +131,11 @@ export class Requests {
 
   /** Refused by the leader of that term. By now it may have been passed on to another, who has it: then this says nothing. */
   forwardRefused(id: RequestId, term: Term | undefined): void {
+    const merged = this.merged.get(id)
+    if (merged !== undefined) {
+      for (const part of merged.parts) if (this.proposals.get(part)?.within === merged) this.forwardRefused(part, term)
+      return
+    }
     const waiting = this.proposals.get(id)
     const passed = waiting?.passed
     if (passed !== undefined && (term === undefined || term === passed.term)) this.proposalReturned(id)
@@ -112,11 +165,37 @@ export class Requests {
   }
 
   endProposal(id: RequestId, outcome: Outcome<CommandResult>): void {
+    const merged = this.merged.get(id)
+    if (merged !== undefined) return this.endMerged(merged, outcome)
     const waiting = this.proposals.get(id)
     if (waiting === undefined) return
+    this.leaveMerged(waiting)
     this.proposals.delete(id)
     this.unsent.delete(id)
     for (const callback of waiting.callbacks) callback(outcome)
+  }
+
+  private endMerged(merged: Merged, outcome: Outcome<CommandResult>): void {
+    this.merged.delete(merged.id)
+    const isRefused = outcome.ok && !outcome.value.ok
+    merged.parts.forEach((part, at) => {
+      const waiting = this.proposals.get(part)
+      if (waiting?.within !== merged) return
+      waiting.within = undefined
+      if (isRefused) {
+        // Nothing of it was carried out, for the sake of one of them that only shows when each goes its own way.
+        waiting.alone = true
+        this.proposalReturned(part)
+      } else this.endProposal(part, outcome.ok ? { ok: true, value: partOfStore(outcome.value, at) } : outcome)
+    })
+  }
+
+  private leaveMerged(waiting: Waiting<CommandResult>): void {
+    const { within } = waiting
+    if (within === undefined) return
+    waiting.within = undefined
+    within.open -= 1
+    if (within.open === 0) this.merged.delete(within.id)
   }
 
   /** Proposals that wait for a leader. */

@@ -116,6 +116,94 @@ describe('a proposal', () => {
   })
 })
 
+describe('proposals that travel as one', () => {
+  const one = 'm1' as RequestId
+  const names = ['r1', 'r2', 'r3'] as RequestId[]
+
+  function merged(deadlines: readonly number[] = [1_000, 1_000, 1_000]) {
+    const requests = new Requests()
+    const callers = names.map((name, at) => {
+      const caller = new Caller()
+      const operations = [{ kind: 'put', key: name, value: at }] as const
+      requests.addProposal(
+        { id: name, command: { kind: 'store', operations }, fingerprint: undefined },
+        deadlines[at] as number,
+        caller.callback,
+      )
+      return caller
+    })
+    requests.merge(one, names)
+    requests.proposalSent(one)
+    const told = () => callers.map((caller) => caller.told.join())
+    const waiting = () => requests.waitingForLeader().map(({ id: name }) => name)
+    return { requests, callers, told, waiting }
+  }
+
+  test('are answered each with its own part of the answer', () => {
+    const requests = new Requests()
+    const answers: unknown[] = []
+    for (const name of names)
+      requests.addProposal({ id: name, command, fingerprint: undefined }, 1_000, (outcome) => answers.push(outcome.ok && outcome.value))
+    requests.merge(one, names)
+    const results = names.map((key) => ({ key, revision: 7 }))
+    requests.endProposal(one, { ok: true, value: { ok: true, index: 7 as LogIndex, value: { results, revision: 7 } } })
+    const expected = results.map((result) => ({ ok: true, index: 7, value: { results: [result], revision: 7 } }))
+    assert.deepEqual(answers, expected)
+  })
+
+  test('are returned together, and may travel again, in other company', () => {
+    const { requests, told, waiting } = merged()
+    assert.deepEqual(waiting(), [])
+    requests.proposalReturned(one)
+    assert.deepEqual(waiting(), names)
+    const second = 'm2' as RequestId
+    requests.merge(second, names.slice(0, 2))
+    requests.proposalSent(second)
+    assert.deepEqual(waiting(), ['r3'])
+    requests.endProposal(one, { ok: false, error: new ClusterError('INTERNAL', 'late news of the first journey') })
+    assert.deepEqual(told(), ['', '', ''])
+    requests.expire(1_000)
+    assert.deepEqual(told(), ['UNKNOWN_OUTCOME', 'UNKNOWN_OUTCOME', 'NO_QUORUM'])
+  })
+
+  test('go each its own way where all were refused for the sake of one', () => {
+    const { requests, told, waiting } = merged()
+    const error = { code: 'TOO_LARGE', message: 'one of them' } as never
+    requests.endProposal(one, { ok: true, value: { ok: false, index: 7 as LogIndex, error } })
+    assert.deepEqual([told(), waiting()], [['', '', ''], names])
+    assert.deepEqual(
+      names.map((name) => requests.mayMerge(name)),
+      [false, false, false],
+    )
+  })
+
+  test('are each answered in its own time', () => {
+    const { requests, told } = merged([500, 1_000, 1_000])
+    requests.expire(500)
+    assert.deepEqual(told(), ['UNKNOWN_OUTCOME', '', ''])
+    const results = names.map((key) => ({ key, revision: 7 }))
+    requests.endProposal(one, { ok: true, value: { ok: true, index: 7 as LogIndex, value: { results, revision: 7 } } })
+    assert.deepEqual(told(), ['UNKNOWN_OUTCOME', 'ok', 'ok'])
+  })
+
+  test('share what is known of a journey to another node', () => {
+    const { requests, waiting } = merged()
+    requests.proposalSent(one, { term: 3 as Term, isKept: true })
+    requests.forwardRefused(one, 2 as Term)
+    assert.deepEqual(waiting(), [])
+    requests.forwardRefused(one, 3 as Term)
+    assert.deepEqual(waiting(), names)
+    requests.merge('m2' as RequestId, names)
+    requests.proposalSent('m2' as RequestId, { term: 4 as Term, isKept: true })
+    requests.termApplied(5 as Term)
+    assert.deepEqual(waiting(), names)
+    requests.merge('m3' as RequestId, names)
+    requests.proposalSent('m3' as RequestId)
+    requests.forgetProposal('m3' as RequestId)
+    assert.deepEqual(waiting(), [])
+  })
+})
+
 describe('a reading', () => {
   test('waits for its index, and for no more', () => {
     const requests = new Requests()

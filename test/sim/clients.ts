@@ -1,6 +1,7 @@
 /**
  * Clients that read, write and compare-and-set registers of the store through any node, one call at a time each, and ask
- * again under the same id where they got no answer. What they asked and were told is the history.
+ * again under the same id where they got no answer, or write without an id, several at one moment. What they asked and were told is the
+ * history.
  */
 import type { LogIndex, RequestId } from '../../src/base/index.js'
 import type { Command, CommandResult } from '../../src/core/cluster/index.js'
@@ -61,7 +62,8 @@ export class RegisterClients {
       const roll = this.random.next()
       const key = this.key()
       if (roll < 0.4) this.read(process, key)
-      else if (roll < 0.75) this.write(process, key)
+      else if (roll < 0.6) this.write(process, key)
+      else if (roll < 0.75) this.burst(process, key)
       else this.compareAndSet(process, key)
     })
   }
@@ -100,6 +102,28 @@ export class RegisterClients {
   private write(process: number, key: string): void {
     const value = `v${++this.values}`
     this.change(process, 'write', key, value, value, {})
+  }
+
+  /** Several that write at one moment through one node, and do not ask again: their writes may travel as one. */
+  private burst(process: number, key: string): void {
+    const daemon = this.somebody
+    if (daemon === undefined) return this.next(process)
+    for (let more = this.random.between(1, 4); more > 0; more--) this.writeOnce(daemon, this.processes++, this.key(), () => undefined)
+    this.writeOnce(daemon, process, key, (isKnown) => this.next(isKnown ? process : this.processes++))
+  }
+
+  private writeOnce(daemon: SimDaemon, process: number, key: string, over: (isKnown: boolean) => void): void {
+    const value = `v${++this.values}`
+    this.tell(process, 'invoke', 'write', key, value)
+    const end = this.once(attemptTimeout + 100, (result: CommandResult | undefined) => {
+      if (result !== undefined) this.answered++
+      this.tell(process, result === undefined ? 'info' : result.ok ? 'ok' : 'fail', 'write', key, value)
+      if (result?.ok) this.learn(key, { value, revision: result.index })
+      over(result !== undefined)
+    })
+    daemon.submit({ kind: 'store', operations: [{ kind: 'put', key, value }] }, { timeoutMs: attemptTimeout }, (outcome) =>
+      end(outcome.ok ? outcome.value : undefined),
+    )
   }
 
   private compareAndSet(process: number, key: string): void {

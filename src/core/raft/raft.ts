@@ -167,6 +167,14 @@ export class Raft {
     } as const
   }
 
+  /** Every follower has as many appends on their way as are of use: what is proposed now would only wait in the log. */
+  get isBusy(): boolean {
+    if (this.role !== 'leader' || this.progress.size === 0) return false
+    for (const progress of this.progress.values())
+      if (progress.mode !== 'snapshot' && progress.inFlight < this.inFlightBound(progress)) return false
+    return true
+  }
+
   /** What the leader knows of a follower; undefined elsewhere. */
   progressOf(member: MemberId): Readonly<Progress> | undefined {
     return this.role === 'leader' ? this.progress.get(member) : undefined
