@@ -1,5 +1,5 @@
 /** A small client for the scripts: JSON requests, waiting for a condition, following the events. */
-import { request as httpRequest, type RequestOptions } from 'node:http'
+import { type Agent, request as httpRequest, type RequestOptions } from 'node:http'
 
 export interface Answer {
   /** 0 when nothing answered. */
@@ -8,18 +8,22 @@ export interface Answer {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
 }
 
-/** `base` is `http://host:port`, or `unix:` and the path of a socket. Never throws: what cannot be reached answers with status 0. */
+/**
+ * `base` is `http://host:port`, or `unix:` and the path of a socket; `agent` holds connections, without one each request has its own.
+ * Never throws: what cannot be reached answers with status 0.
+ */
 export function request(
   base: string,
   method: string,
   path: string,
   body?: unknown,
-  options: { readonly timeoutMs?: number; readonly headers?: Readonly<Record<string, string>> } = {},
+  options: { readonly timeoutMs?: number; readonly headers?: Readonly<Record<string, string>>; readonly agent?: Agent } = {},
 ): Promise<Answer> {
   return new Promise((resolve) => {
     const text = body === undefined ? undefined : JSON.stringify(body)
     const headers = { ...(text === undefined ? {} : { 'content-type': 'application/json' }), ...options.headers }
-    const outgoing = httpRequest(...target(base, path, { method, headers, timeout: options.timeoutMs ?? 5_000 }), (incoming) => {
+    const { timeoutMs: timeout = 5_000, agent = false } = options
+    const outgoing = httpRequest(...target(base, path, { method, headers, timeout, agent }), (incoming) => {
       let received = ''
       incoming.setEncoding('utf8')
       incoming.on('data', (chunk: string) => {
@@ -35,7 +39,7 @@ export function request(
 }
 
 function target(base: string, path: string, options: RequestOptions): [string, RequestOptions] {
-  const own = { ...options, agent: false as const }
+  const own = { agent: false as const, ...options }
   if (!base.startsWith('unix:')) return [`${base}${path}`, own]
   return [`http://localhost${path}`, { ...own, socketPath: base.slice('unix:'.length) }]
 }

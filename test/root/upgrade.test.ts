@@ -1,17 +1,23 @@
-/** The whole software of a node is replaced while its service is asked all the time; and what the service manager keeps stands by. */
+/**
+ * The whole software of a node is replaced while its service is asked all the time; and what the service manager keeps stands by.
+ *
+ * needs: resource-agents nginx-light
+ */
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
 import { pause, waitFor } from '../../scripts/lib/http.js'
-import { mainScript } from '../../scripts/lib/lab.js'
+import { freePort, mainScript } from '../../scripts/lib/lab.js'
 import type { Role } from '../../scripts/lib/power.js'
 import { type LoopbackLab, names, raiseLoopback } from '../scripts/loopback-lab.js'
 import { ServiceClient } from '../scripts/service-client.js'
 
 const patience = 60_000
+/** Of each kind. */
+const clientCount = 8
 const roles: readonly Role[] = ['guardian', 'daemon', 'monitor']
 const run = promisify(execFile)
 
@@ -31,17 +37,9 @@ describe('an upgrade', () => {
   test('of every node, one after the other, that of the service among them: no request fails, the grant stays, nobody is fenced', async (context) => {
     const holder = await loopback.settled()
     const client = new ServiceClient(loopback.url)
-    for (const node of names) {
-      const old = pidsOf(node)
-      const { stdout } = await upgrade(node)
-      for (const role of roles) {
-        assert.match(stdout, new RegExp(`^${role}: pid ${old[role]?.[0]} has made room for \\d+`, 'm'))
-        assert.equal(pidsOf(node)[role]?.length, 1, `one ${role} of ${node}`)
-        assert.notDeepEqual(pidsOf(node)[role], old[role])
-      }
-    }
+    for (const node of names) await replaceAll(node)
     const after_ = await loopback.settled()
-    client.close()
+    await client.close()
     context.diagnostic(`${client.succeeded} requests, slowest ${client.slowest} ms`)
     assert.deepEqual(after_, holder, 'the same boot holds the same grant')
     assert.deepEqual(client.failures, [])
@@ -49,6 +47,53 @@ describe('an upgrade', () => {
     assert.equal(loopback.copies().length, 1, 'one copy ran all the time')
     const { body } = await loopback.api('GET', '/v1/cases')
     assert.deepEqual(body.cases, [])
+  })
+
+  test('under load: nginx answers every request, on the same connections, while the whole software of its node is replaced, and the leader’s then', async (context) => {
+    await loopback.settled()
+    const leader = String((await loopback.api('GET', '/v1/status')).body.leader)
+    const node = names.find((name) => name !== leader) as string
+    const { url, pidFile, resources } = await nginx(join(loopback.lab.home, 'nginx'))
+    // No other node may run it: they are of one kernel here, and the agent of each would find the process of this one.
+    const put = await loopback.api('PUT', '/v1/groups/nginx', { nodes: [node], resources })
+    assert.equal(put.status, 201, JSON.stringify(put.body))
+    const shown = async () => (await loopback.api('GET', '/v1/groups/nginx')).body
+    const seen = async () => {
+      await waitFor('nginx to be up', patience, async () => (await shown()).state === 'ONLINE')
+      return { group: await shown(), master: readFileSync(pidFile, 'utf8') }
+    }
+    const keeping: ServiceClient[] = []
+    const renewing: ServiceClient[] = []
+    const all = () => [...keeping, ...renewing]
+    const closed = () => Promise.all(all().map((client) => client.close()))
+    context.after(async () => {
+      await closed()
+      const { body } = await loopback.api('DELETE', '/v1/groups/nginx?wait=10s')
+      assert.equal(body.status, 'done', JSON.stringify(body))
+    })
+    const before = await seen()
+    for (let at = 0; at < clientCount; at++) {
+      keeping.push(new ServiceClient(url, { pauseMs: 5, patienceMs: patience, keepsConnection: true, below: `/keeps/${at}` }))
+      renewing.push(new ServiceClient(url, { pauseMs: 10, patienceMs: patience, below: `/renews/${at}` }))
+    }
+    await answered(all())
+    for (const replaced of [node, leader]) {
+      await replaceAll(replaced)
+      await answered(all())
+    }
+    await loopback.settled()
+    const after = await seen()
+    await closed()
+    const slowest = Math.max(...all().map((client) => client.slowest))
+    context.diagnostic(`${sum(keeping)} requests over ${clientCount} connections, ${sum(renewing)} over one each, slowest ${slowest} ms`)
+    const failures = all().flatMap((client) => client.failures)
+    assert.deepEqual(failures, [])
+    assert.ok(all().every(({ succeeded }) => succeeded > 100))
+    const connections = keeping.map((client) => client.connections)
+    assert.deepEqual(connections, Array(clientCount).fill(1), 'no connection was lost, not even one that was idle')
+    assert.ok(renewing.every((client) => client.connections === client.succeeded))
+    assert.deepEqual(after, before, 'the same process under the same grant, and no failure was counted')
+    assert.deepEqual((await loopback.api('GET', '/v1/cases')).body.cases, [])
   })
 
   test('does not begin where the node is not well', async () => {
@@ -129,6 +174,17 @@ describe('an upgrade', () => {
     await loopback.settled()
   })
 
+  /** The software of a node that is well. */
+  async function replaceAll(node: string): Promise<void> {
+    const old = pidsOf(node)
+    const { stdout } = await upgrade(node)
+    for (const role of roles) {
+      assert.match(stdout, new RegExp(`^${role}: pid ${old[role]?.[0]} has made room for \\d+`, 'm'))
+      assert.equal(pidsOf(node)[role]?.length, 1, `one ${role} of ${node}`)
+      assert.notDeepEqual(pidsOf(node)[role], old[role])
+    }
+  }
+
   /** As a service manager starts it. */
   async function standBy(node: string) {
     const child = spawn(process.execPath, [mainScript, 'guardian', '--config', configOf(node)], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -141,6 +197,39 @@ describe('an upgrade', () => {
     return { pid: child.pid, ended, tell: (signal: NodeJS.Signals) => child.kill(signal) }
   }
 })
+
+const sum = (clients: readonly ServiceClient[]): number => clients.reduce((total, { succeeded }) => total + succeeded, 0)
+
+/** Each of them ten times from now on. */
+async function answered(clients: readonly ServiceClient[]): Promise<void> {
+  const before = clients.map(({ succeeded }) => succeeded)
+  await waitFor('every client to be answered', patience, async () =>
+    clients.every(({ succeeded }, at) => succeeded >= (before[at] as number) + 10),
+  )
+}
+
+/** One that answers with the path it was asked for, and never closes a connection by itself. */
+async function nginx(folder: string) {
+  const address = '127.84.50.101'
+  const port = await freePort([address], 8_180)
+  const configfile = join(folder, 'nginx.conf')
+  const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')
+  mkdirSync(folder)
+  writeFileSync(
+    configfile,
+    `pid ${folder}/nginx.pid; error_log ${folder}/error.log; events {}
+     http { access_log off; ${folders} keepalive_requests 100000000; keepalive_timeout 1h;
+     server { listen ${address}:${port}; location / { return 200 "$request_uri"; } } }`,
+  )
+  const url = `http://${address}:${port}`
+  const web = {
+    type: 'ocf:heartbeat:nginx',
+    parameters: { configfile, port: String(port), status10url: `${url}/well`, status10regex: 'well' },
+    probe: { interval: '500ms', timeout: '20s' },
+    probeDeep: { interval: '1s', timeout: '20s' },
+  }
+  return { url, pidFile: join(folder, 'nginx.pid'), resources: { web } }
+}
 
 function linkOf(path: string): string {
   try {

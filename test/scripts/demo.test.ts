@@ -38,7 +38,7 @@ describe('three nodes on loopback', () => {
       })
     }
     const after_ = await loopback.settled()
-    client.close()
+    await client.close()
     context.diagnostic(`${client.succeeded} requests, slowest ${client.slowest} ms; ${led} of ${kills} times the active node led`)
     assert.deepEqual(after_, holder, 'the same boot holds the same grant')
     assert.deepEqual(client.failures, [])
