@@ -52,9 +52,9 @@ export const plants: readonly Plant[] = [
         to: 'this.hold(0, to, message);',
       },
       {
-        file: 'core/raft/raft.js',
-        from: 'const index = quorumValue(this.configuration, (voter) => voter === this.self ? this.persistence.durableIndex : (this.progress.get(voter)?.matchIndex ?? 0));',
-        to: 'const index = quorumValue(this.configuration, (voter) => voter === this.self ? this.log.lastIndex : (this.progress.get(voter)?.matchIndex ?? 0));',
+        file: 'core/raft/replication.js',
+        from: 'this.followers.reachedByQuorum(state.persistence.durableIndex, (progress) => progress.matchIndex)',
+        to: 'this.followers.reachedByQuorum(state.log.lastIndex, (progress) => progress.matchIndex)',
       },
     ],
     workloads: ['register', 'set'],
@@ -78,13 +78,13 @@ export const plants: readonly Plant[] = [
     mistake: 'a leader takes its lead for granted: readings and leases wait for no quorum, and it never steps down by itself',
     changes: [
       {
-        file: 'core/raft/raft.js',
-        from: 'voter === this.self ? this.rounds.current : (this.progress.get(voter)?.ackedRound ?? 0)',
+        file: 'core/raft/heartbeats.js',
+        from: 'this.followers.reachedByQuorum(this.rounds.current, (progress) => progress.ackedRound)',
         to: 'this.rounds.current',
       },
       {
-        file: 'core/raft/raft.js',
-        from: 'if (!hasQuorum(this.configuration, (voter) => this.isHeard(voter, this.timing.electionTicksMax)))',
+        file: 'core/raft/lead.js',
+        from: 'if (!this.followers.hearsQuorum())',
         to: 'if (false)',
       },
     ],
@@ -100,9 +100,9 @@ export const plants: readonly Plant[] = [
     mistake: 'an entry is committed as soon as the leader has it',
     changes: [
       {
-        file: 'core/raft/raft.js',
-        from: 'const index = quorumValue(this.configuration, (voter) => voter === this.self ? this.persistence.durableIndex : (this.progress.get(voter)?.matchIndex ?? 0));',
-        to: 'const index = this.persistence.durableIndex;',
+        file: 'core/raft/replication.js',
+        from: 'this.followers.reachedByQuorum(state.persistence.durableIndex, (progress) => progress.matchIndex)',
+        to: 'state.persistence.durableIndex',
       },
     ],
     workloads: ['register', 'set', 'append'],

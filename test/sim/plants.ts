@@ -6,10 +6,19 @@
 import { decode, encode, type LogIndex } from '../../src/base/index.js'
 import { LeaseGiver } from '../../src/core/detector/index.js'
 import { GuardianCore } from '../../src/core/guardian/index.js'
+import { Elections } from '../../src/core/raft/elections.js'
+import { Following } from '../../src/core/raft/following.js'
+import { Heartbeats } from '../../src/core/raft/heartbeats.js'
 import { Raft } from '../../src/core/raft/index.js'
+import { Lead } from '../../src/core/raft/lead.js'
 import { Log } from '../../src/core/raft/log.js'
+import { MemberState } from '../../src/core/raft/member-state.js'
+import { MembershipChanges } from '../../src/core/raft/membership-changes.js'
 import { Persistence } from '../../src/core/raft/persistence.js'
+import { Replication } from '../../src/core/raft/replication.js'
 import { Rounds } from '../../src/core/raft/rounds.js'
+import { SnapshotReceiving } from '../../src/core/raft/snapshot-receiving.js'
+import { SnapshotTransfers } from '../../src/core/raft/snapshot-transfers.js'
 import { QuorateNode } from '../../src/node/index.js'
 import { Requests } from '../../src/node/requests.js'
 import { Disk, SimStore } from './disk.js'
@@ -64,12 +73,12 @@ function halved(owner: Inside, name: string): () => void {
     name,
     (original) =>
       function (...given) {
-        const { configuration } = this
-        Object.defineProperty(this, 'configuration', { value: { ...configuration, outgoing: [] }, configurable: true })
+        const { state } = this
+        Object.defineProperty(state, 'configuration', { value: { ...state.configuration, outgoing: [] }, configurable: true })
         try {
           return original.apply(this, given)
         } finally {
-          delete this.configuration
+          delete state.configuration
         }
       },
   )
@@ -138,11 +147,11 @@ export const plants: readonly Plant[] = [
   ),
   raft('answers of an earlier round, and to pre-votes, count as votes', 100, () =>
     instead(
-      Raft,
+      Elections,
       'onVoteResponse',
       () =>
         function (from, message) {
-          if (this.role !== 'pre-candidate' && this.role !== 'candidate') return
+          if (this.state.role !== 'pre-candidate' && this.state.role !== 'candidate') return
           this.votes.set(from, message.granted)
           this.countVotes()
         },
@@ -162,14 +171,15 @@ export const plants: readonly Plant[] = [
   // Replication and commitment.
   raft('an entry of an old term is committed by counting', 2_000, () =>
     instead(
-      Raft,
+      Replication,
       'advanceCommit',
       (original) =>
         function () {
-          const { log } = this
-          this.log = new Proxy(log, {
+          const { state } = this
+          const { log } = state
+          state.log = new Proxy(log, {
             get: (target, name) => {
-              if (name === 'termAt') return (index: number) => (target.termAt(index as never) === undefined ? undefined : this.currentTerm)
+              if (name === 'termAt') return (index: number) => (target.termAt(index as never) === undefined ? undefined : state.term)
               const value = (target as Inside)[name]
               return typeof value === 'function' ? value.bind(target) : value
             },
@@ -177,7 +187,7 @@ export const plants: readonly Plant[] = [
           try {
             return original.call(this)
           } finally {
-            this.log = log
+            state.log = log
           }
         },
     ),
@@ -195,16 +205,17 @@ export const plants: readonly Plant[] = [
   ),
   raft('the leader counts itself before its disk has the entry', 3_000, () =>
     instead(
-      Raft,
+      Replication,
       'advanceCommit',
       (original) =>
         function () {
-          const { durableIndex } = this.persistence
-          this.persistence.durableIndex = this.log.lastIndex
+          const { log, persistence } = this.state
+          const { durableIndex } = persistence
+          persistence.durableIndex = log.lastIndex
           try {
             return original.call(this)
           } finally {
-            this.persistence.durableIndex = durableIndex
+            persistence.durableIndex = durableIndex
           }
         },
     ),
@@ -212,16 +223,16 @@ export const plants: readonly Plant[] = [
   consensus('a follower commits further than what it was proved to hold', 20, () =>
     all(
       instead(
-        Raft,
+        Following,
         'onHeartbeat',
         (original) =>
           function (from, message) {
-            return original.call(this, from, { ...message, commit: Math.min(message.commit, this.log.lastIndex) })
+            return original.call(this, from, { ...message, commit: Math.min(message.commit, this.state.log.lastIndex) })
           },
       ),
       instead(
-        Raft,
-        'sendHeartbeat',
+        Heartbeats,
+        'send',
         (original) =>
           function (to, progress) {
             return original.call(this, to, { ...progress, matchIndex: Number.MAX_SAFE_INTEGER })
@@ -231,22 +242,22 @@ export const plants: readonly Plant[] = [
   ),
   raft('a conflicting tail is not cut', 50, () =>
     instead(
-      Raft,
+      Following,
       'take',
       (original) =>
         function (entries) {
-          const fresh = entries.filter(({ index }: { index: number }) => index > this.log.lastIndex)
+          const fresh = entries.filter(({ index }: { index: number }) => index > this.state.log.lastIndex)
           if (fresh.length > 0) original.call(this, fresh)
         },
     ),
   ),
   raft('a cut log keeps its configuration', 50, () =>
     instead(
-      Raft,
+      Following,
       'take',
       (original) =>
         function (entries) {
-          const { configurations } = this
+          const { configurations } = this.state
           const { truncateFrom } = configurations
           configurations.truncateFrom = () => false
           try {
@@ -260,8 +271,8 @@ export const plants: readonly Plant[] = [
   // Membership.
   raft('a leader changes the membership before an entry of its own', 100, () =>
     instead(
-      Raft,
-      'judgeChange',
+      MembershipChanges,
+      'judge',
       (original) =>
         function (change) {
           const refusal = original.call(this, change)
@@ -272,19 +283,19 @@ export const plants: readonly Plant[] = [
   raft('a change begins while another one is under way', 100, () =>
     all(
       instead(
-        Raft,
-        'judgeChange',
+        MembershipChanges,
+        'judge',
         (original) =>
           function (change) {
             const refusal = original.call(this, change)
             return refusal === 'change-under-way' ? undefined : refusal
           },
       ),
-      instead(Raft, 'isChanging', () => () => false),
+      insteadOfGetter(MemberState, 'isChanging', () => () => false),
     ),
   ),
   raft('the joint phase does without its outgoing half', 1000, () =>
-    all(...['advanceCommit', 'countVotes', 'confirmRounds', 'tickLeader'].map((name) => halved(Raft, name))),
+    all(halved(Replication, 'advanceCommit'), halved(Elections, 'countVotes'), halved(Heartbeats, 'confirmRounds'), halved(Lead, 'tick')),
   ),
   consensus('a wiped member comes back under its old name', 100, () =>
     instead(
@@ -302,38 +313,38 @@ export const plants: readonly Plant[] = [
   consensus('a snapshot older than what is committed is installed', 150, () =>
     all(
       instead(
-        Raft,
+        SnapshotReceiving,
         'onSnapshot',
         (original) =>
           function (from, message) {
-            const { commitIndex } = this
-            this.commitIndex = 0
+            const { committed } = this.state
+            this.state.committed = 0
             original.call(this, from, message)
-            this.commitIndex = commitIndex
+            this.state.committed = committed
           },
       ),
       instead(
-        Raft,
+        SnapshotReceiving,
         'continueInstall',
         (original) =>
           function () {
-            const { commitIndex } = this
-            this.commitIndex = 0
+            const { committed } = this.state
+            this.state.committed = 0
             original.call(this)
-            this.commitIndex = commitIndex
+            this.state.committed = committed
           },
       ),
     ),
   ),
   raft('chunks of two snapshots are mixed', 1000, () =>
     instead(
-      Raft,
+      SnapshotReceiving,
       'onSnapshot',
       (original) =>
         function (from, message) {
-          if (this.receiving !== undefined) {
-            const { meta } = this.receiving
-            Object.assign(this.receiving, { source: `${from}/${message.term}/${message.transfer}`, from, transfer: message.transfer })
+          if (this.incoming !== undefined) {
+            const { meta } = this.incoming
+            Object.assign(this.incoming, { source: `${from}/${message.term}/${message.transfer}`, from, transfer: message.transfer })
             return original.call(this, from, { ...message, meta })
           }
           return original.call(this, from, message)
@@ -347,31 +358,32 @@ export const plants: readonly Plant[] = [
         'step',
         (original) =>
           function (events) {
-            this.first ??= this.configurations.known[0].configuration
+            this.state.first ??= this.state.configurations.known[0].configuration
             return original.call(this, events)
           },
       ),
       instead(
-        Raft,
+        SnapshotTransfers,
         'sendChunk',
         (original) =>
-          function (event) {
-            return original.call(this, { ...event, meta: { ...event.meta, configuration: this.first } })
+          function (progress, event) {
+            return original.call(this, progress, { ...event, meta: { ...event.meta, configuration: this.state.first } })
           },
       ),
     ),
   ),
   script('a tail that may be committed goes when a snapshot comes', () =>
     instead(
-      Raft,
+      SnapshotReceiving,
       'continueInstall',
       (original) =>
         function () {
-          const before = this.effects.length
+          const { outbox } = this
+          const before = outbox.effects.length
           original.call(this)
           if (this.installing === undefined) return
           this.installing = { ...this.installing, keepTail: false }
-          this.effects = this.effects.map((effect: Inside, at: number) =>
+          outbox.effects = outbox.effects.map((effect: Inside, at: number) =>
             at >= before && effect.kind === 'snapshot-install' ? { ...effect, keepTail: false } : effect,
           )
         },
@@ -478,11 +490,11 @@ export const plants: readonly Plant[] = [
   ),
   script('late heartbeat answers confirm a read', () =>
     instead(
-      Raft,
+      Lead,
       'onHeartbeatResponse',
       (original) =>
         function (from, message) {
-          return original.call(this, from, { ...message, round: this.rounds.current })
+          return original.call(this, from, { ...message, round: this.history.rounds.current })
         },
     ),
   ),
@@ -497,11 +509,11 @@ export const plants: readonly Plant[] = [
           },
       ),
       instead(
-        Raft,
-        'startRound',
+        Heartbeats,
+        'beginRound',
         (original) =>
           function () {
-            ;(this.rounds as Inside).lastKnown = this.commitIndex
+            this.rounds.lastKnown = this.state.commitIndex
             return original.call(this)
           },
       ),

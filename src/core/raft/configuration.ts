@@ -51,7 +51,9 @@ export function hasQuorum(configuration: Configuration, says: (voter: MemberId) 
 
 /** The highest value that a majority of each half has reached (Raft §5.3: the commit rule; also rounds of heartbeats). */
 export function quorumValue(configuration: Configuration, reachedBy: (voter: MemberId) => number): number {
-  return Math.min(...halvesOf(configuration).map((half) => reachedByMajority(half, reachedBy)))
+  const { voters, outgoing } = configuration
+  const reached = reachedByMajority(voters, reachedBy)
+  return outgoing.length === 0 ? reached : Math.min(reached, reachedByMajority(outgoing, reachedBy))
 }
 
 function reachedByMajority(voters: readonly MemberId[], reachedBy: (voter: MemberId) => number): number {

@@ -43,6 +43,11 @@ export class Configurations {
     return this.known.length < before
   }
 
+  /** A snapshot stands for the whole log. */
+  reset(first: Configuration, at: LogIndex): void {
+    this.known = [{ index: at, configuration: first }]
+  }
+
   /** Entries up to `index` are gone from the log. */
   forgetBefore(index: LogIndex): void {
     const first = this.known.findLastIndex((one) => one.index <= index)

@@ -12,5 +12,6 @@ export {
   quorumValue,
   votersOf,
 } from './configuration.js'
-export { Raft, type RaftOptions, type RaftTiming } from './raft.js'
+export type { RaftOptions, RaftTiming } from './options.js'
+export { Raft } from './raft.js'
 export * from './types.js'

@@ -9,6 +9,9 @@ import type { LogEntry, LogPosition } from './types.js'
 /** What an entry costs beside its data, in bytes: for bounds on memory and messages. */
 const entryOverhead = 32
 
+/** As those see it who do not own it. */
+export type LogView = Omit<Log, 'append' | 'truncateFrom' | 'compactTo' | 'resetTo'>
+
 export class Log {
   private entries: LogEntry[] = []
   private baseIndex: number

@@ -9,6 +9,11 @@ import type { HardState, LogEntry, RaftEffect, RaftMessage } from './types.js'
 type Send = Extract<RaftEffect, { kind: 'send' }>
 type Persist = Extract<RaftEffect, { kind: 'persist' }>
 
+/** As those see it who do not own the log: how far the disk is, and answers that wait for it. */
+export type PersistenceView = Readonly<
+  Pick<Persistence, 'durableIndex' | 'isIdle' | 'isTermDurable' | 'waitingTicks' | 'sendDurable' | 'sendInTerm'>
+>
+
 export class Persistence {
   /** Highest index of the log that is surely on disk. */
   durableIndex: LogIndex
