@@ -156,6 +156,11 @@ export class Lead {
     this.heartbeats.serveRequests()
   }
 
+  /** Every follower has as many appends on their way as are of use. */
+  get isBusy(): boolean {
+    return this.replication.isBusy
+  }
+
   progressOf(member: MemberId): Readonly<Progress> | undefined {
     return this.followers.get(member)
   }

@@ -72,10 +72,7 @@ export class Raft {
 
   /** Every follower has as many appends on their way as are of use: what is proposed now would only wait in the log. */
   get isBusy(): boolean {
-    if (this.role !== 'leader' || this.progress.size === 0) return false
-    for (const progress of this.progress.values())
-      if (progress.mode !== 'snapshot' && progress.inFlight < this.inFlightBound(progress)) return false
-    return true
+    return this.lead?.isBusy ?? false
   }
 
   /** What the leader knows of a follower; undefined elsewhere. */

@@ -125,6 +125,16 @@ export class Replication {
     return this.state.log.lastIndex - progress.nextIndex + 1 < smallAppend ? smallInFlightMax : inFlightMax
   }
 
+  /** Every follower has as many appends on their way as are of use; one that gets a snapshot is given none. */
+  get isBusy(): boolean {
+    let isAnybody = false
+    for (const [, progress] of this.followers) {
+      if (progress.mode !== 'snapshot' && progress.inFlight < this.inFlightBound(progress)) return false
+      isAnybody = true
+    }
+    return isAnybody
+  }
+
   onAppendResponse(from: MemberId, progress: Progress, message: Extract<RaftMessage, { kind: 'append-response' }>): void {
     progress.inFlight = Math.max(0, progress.inFlight - 1)
     progress.quietTicks = 0
