@@ -45,6 +45,7 @@ function longestAfterLease(context: Context): number {
 
 /** All or nothing. Answers one result an operation. */
 export function useStore(context: Context, command: CommandOf<'store'>): Value {
+  const { storeValueMax } = context.settings
   const results = command.operations.map((operation) => {
     const found = context.draft.get('store', operation.key)
     switch (operation.kind) {
@@ -55,10 +56,10 @@ export function useStore(context: Context, command: CommandOf<'store'>): Value {
         return { key: operation.key, revision: found?.revision ?? 0 }
       case 'put': {
         checkRevision(found?.revision, operation, `key ${operation.key}`)
-        const size = sizeOf(operation.value, context.settings.storeValueMax)
-        if (size > context.settings.storeValueMax) {
+        const size = sizeOf(operation.value, storeValueMax)
+        if (size > storeValueMax) {
           refuse('TOO_LARGE', `the value of ${operation.key} has ${size} bytes`, {
-            fix: `keep to ${context.settings.storeValueMax} bytes (setting storeValueMax)`,
+            fix: `keep to ${storeValueMax} bytes (setting storeValueMax)`,
           })
         }
         context.draft.put('store', operation.key, { value: operation.value, revision: context.index })
