@@ -115,6 +115,8 @@ const pathLookInterval = 100
 /** How long what follows from time alone may wait, in milliseconds. */
 const lookIntervalMax = 50
 const pathQuestionsMax = 32
+/** Milliseconds that a write waits at most for busy followers. */
+const writesWaitMax = 100
 /** Whoever asked gets what is known by then, in milliseconds. */
 const pathPatience = 120_000
 /** How long connections with nodes that have left are kept, in milliseconds: they may hear of it. */
@@ -485,7 +487,7 @@ export class QuorateNode {
         for (const handle of waiting) handle()
         this.sendWrites()
         this.stepRaft()
-        this.sendWrites() // The followers may be less busy now.
+        this.sendWrites() // This member may lead no more.
         if (this.inbox.length === 0 && this.raftInbox.length === 0) this.act()
       }
     } catch (error) {
@@ -821,15 +823,20 @@ export class QuorateNode {
   private sendOrMerge(proposal: Proposal): void {
     const { id, command, fingerprint, term } = proposal
     const isPlain = fingerprint === undefined && term === undefined && !this.forwardedBy.has(id) && this.requests.mayMerge(id)
-    const write = isPlain ? loneWrite(command) : undefined
-    if (write === undefined) this.sendProposal(proposal)
-    else this.writes.set(id, { proposal, write })
+    const write = isPlain ? loneWrite(command, this.settings.storeValueMax) : undefined
+    if (write === undefined) return this.sendProposal(proposal)
+    if (this.writes.size === 0) this.writesSince = this.io.clock.now()
+    this.writes.set(id, { proposal, write })
   }
 
   private readonly writes = new Map<RequestId, { readonly proposal: Proposal; readonly write: StoreOperation }>()
+  private writesSince = 0
 
+  /** What waits goes with the append that the next answer of a follower lets out; not after that, or others would fill it each time. */
   private sendWrites(): void {
-    if (this.writes.size === 0 || (this.raft.isBusy && this.writes.size < writesMax)) return
+    if (this.writes.size === 0) return
+    const isFull = this.writes.size >= writesMax || this.io.clock.now() - this.writesSince > writesWaitMax
+    if (this.raft.isBusy && !isFull && !this.raftInbox.some(isAppendAnswer)) return
     // Who has been answered meanwhile, that it surely was not carried out, is not carried out.
     const waiting = [...this.writes].filter(([id]) => this.requests.isUnsent(id))
     for (const { ids, command } of mergeWrites(waiting.map(([id, { write }]) => ({ id, write })))) {
@@ -1797,6 +1804,10 @@ const leadersOwn: ReadonlySet<unknown> = new Set<Command['kind']>([
   'void-proof',
   'count-former-lease',
 ])
+
+function isAppendAnswer(event: RaftEvent): boolean {
+  return event.kind === 'received' && event.message.kind === 'append-response'
+}
 
 function isLeadersOwn(command: Command): boolean {
   return command.kind === 'transaction' ? command.commands.some(isLeadersOwn) : leadersOwn.has(kindOf(command))

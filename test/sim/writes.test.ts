@@ -81,16 +81,15 @@ describe('writes of one moment', () => {
     assert.equal(latest?.[0], `w${cluster.row('same')?.value}`)
   })
 
-  test('one of which is refused: the others are carried out', () => {
+  test('one of which is refused, for the setting has changed under way: the others are carried out', () => {
     const cluster = new Cluster()
-    cluster.ask(cluster.leader, 'settings', { kind: 'patch-settings', patch: { storeValueMax: 1_024 } } as never)
-    cluster.answered(1)
-    assert.equal((cluster.told.get('settings') as CommandResult).ok, true)
+    cluster.ask(cluster.leader, 'settings', { kind: 'patch-settings', patch: { storeValueMax: 1_024 } })
     for (const where of ['leader', 'follower'] as const) {
       for (let at = 0; at < 5; at++)
         cluster.write(cluster[where], `${where}${at}`, put(`${where}-${at}`, at === 3 ? 'x'.repeat(2_000) : 'x'))
     }
     cluster.answered(11)
+    assert.equal((cluster.told.get('settings') as CommandResult).ok, true)
     for (const [name, told] of cluster.told) {
       const result = told as CommandResult
       assert.equal(result.ok, !name.endsWith('3'), `${name}: ${JSON.stringify(told)}`)
@@ -98,6 +97,69 @@ describe('writes of one moment', () => {
     }
     assert.equal(cluster.row('leader-3'), undefined)
     assert.equal(cluster.row('follower-4')?.value, 'x')
+  })
+
+  test('do not wait for a learner', () => {
+    const world = new World({ seed: 3, nodes: 2, fencing: false, services: false, formed: 1, profile: 'fast' })
+    const [first, second] = world.machines
+    assert.ok(first !== undefined && second !== undefined)
+    first.powerOn()
+    world.until('it leads', () => world.leader === first, 30_000)
+    second.invitation = 'word'
+    world.must(
+      { kind: 'invite', node: second.name, role: 'learner', checksum: 'word', forMs: 600_000, by: 'operator' } as never,
+      30_000,
+      first,
+    )
+    second.powerOn()
+    const node = () => first.daemon?.node
+    world.until('there is a learner', () => node()?.consensus.configuration.learners.length === 1, 30_000)
+    world.run(2_000)
+    second.powerOff('a test')
+    world.run(3_000)
+    for (let at = 0; at < 5; at++) {
+      const since = world.scheduler.now
+      let took: number | undefined
+      first.daemon?.submit({ kind: 'store', operations: [put(`k${at}`, at)] }, { timeoutMs: 5_000 }, (outcome) => {
+        if (outcome.ok && outcome.value.ok) took = world.scheduler.now - since
+      })
+      world.until('it is carried out', () => took !== undefined, 5_000)
+      assert.ok((took ?? 0) < 50, `at once, after ${took} ms`)
+      world.run(100)
+    }
+  })
+
+  test('go on beside a stream of others that never waits', () => {
+    const world = new World({ seed: 7, fencing: false, syncMax: 10, latencyMax: 0.6 })
+    world.start({})
+    world.run(2_000)
+    const leader = world.leader?.daemon as SimDaemon
+    let isOn = true
+    const took = { plain: [] as number[], other: [] as number[] }
+    const write = (kind: 'plain' | 'other', value: unknown, then: () => void): void => {
+      const since = world.scheduler.now
+      leader.submit({ kind: 'store', operations: [put(kind, value)] }, { timeoutMs: 5_000 }, (outcome) => {
+        assert.ok(outcome.ok && outcome.value.ok)
+        took[kind].push(world.scheduler.now - since)
+        then()
+      })
+    }
+    const stream = (): void => {
+      if (!isOn) return
+      write('other', { not: 'merged' }, () => undefined)
+      world.scheduler.after(0.5, stream)
+    }
+    const client = (): void => {
+      if (isOn) write('plain', 1, () => void world.scheduler.after(1, client))
+    }
+    stream()
+    client()
+    world.run(8_000)
+    isOn = false
+    world.run(2_000)
+    const worst = (times: readonly number[]) => Math.max(...times)
+    assert.ok(took.plain.length > 300, `${took.plain.length} of them`)
+    assert.ok(worst(took.plain) < 2 * worst(took.other), `longest ${worst(took.plain)} ms, of the others ${worst(took.other)} ms`)
   })
 
   test('that waited for busy followers, and were told that nothing was carried out, are not carried out later', () => {

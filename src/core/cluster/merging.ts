@@ -15,13 +15,21 @@ const charactersMax = 64 * 1024
 /** Longest value that is worth it. */
 const valueMax = 4_096
 
-/** The write that this command is, where it may stand in an entry together with others. */
-export function loneWrite(command: Command): StoreOperation | undefined {
+/** Bytes that a character may take as JSON, at most. */
+const bytesMax = 6
+
+/**
+ * The write that this command is, where it may stand in an entry together with others. `limit`: bytes that a value may have (setting
+ * storeValueMax); what may be above it goes alone.
+ */
+export function loneWrite(command: Command, limit: number): StoreOperation | undefined {
   if (command.kind !== 'store' || command.operations.length !== 1) return undefined
   const [operation] = command.operations
   if (operation?.kind !== 'put' || operation.ifRevision !== undefined || operation.ifAbsent !== undefined) return undefined
   const { value } = operation
-  return typeof value === 'object' && value !== null ? undefined : String(value).length > valueMax ? undefined : operation
+  if (typeof value === 'object' && value !== null) return undefined
+  const { length } = String(value)
+  return length > valueMax || bytesMax * length + 2 > limit ? undefined : operation
 }
 
 /** Writes by id → commands with the ids whose writes they hold, in order; one that stays alone is a command of its own. */

@@ -156,7 +156,7 @@ export class Lead {
     this.heartbeats.serveRequests()
   }
 
-  /** Every follower has as many appends on their way as are of use. */
+  /** Every other voter has as many appends on their way as are of use. */
   get isBusy(): boolean {
     return this.replication.isBusy
   }

@@ -70,7 +70,7 @@ export class Raft {
     } as const
   }
 
-  /** Every follower has as many appends on their way as are of use: what is proposed now would only wait in the log. */
+  /** Every other voter has as many appends on their way as are of use: what is proposed now would only wait in the log. */
   get isBusy(): boolean {
     return this.lead?.isBusy ?? false
   }

@@ -125,10 +125,15 @@ export class Replication {
     return this.state.log.lastIndex - progress.nextIndex + 1 < smallAppend ? smallInFlightMax : inFlightMax
   }
 
-  /** Every follower has as many appends on their way as are of use; one that gets a snapshot is given none. */
+  /**
+   * Every other voter has as many appends on their way as are of use; one that gets a snapshot is given none. Learners do not count:
+   * nothing that is to be committed waits for them.
+   */
   get isBusy(): boolean {
+    const { voters, outgoing } = this.state.configuration
     let isAnybody = false
-    for (const [, progress] of this.followers) {
+    for (const [member, progress] of this.followers) {
+      if (!voters.includes(member) && !outgoing.includes(member)) continue
       if (progress.mode !== 'snapshot' && progress.inFlight < this.inFlightBound(progress)) return false
       isAnybody = true
     }

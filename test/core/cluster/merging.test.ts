@@ -11,7 +11,7 @@ const merged = (...writes: readonly StoreOperation[]) =>
 
 describe('a write', () => {
   test('of one key, without a condition, may stand with others', () => {
-    for (const value of ['text', 1, true, null]) assert.deepEqual(loneWrite(store(put('a', value))), put('a', value))
+    for (const value of ['text', 1, true, null]) assert.deepEqual(loneWrite(store(put('a', value)), 65_536), put('a', value))
   })
 
   test('that could be refused, or is part of a whole, or of unknown size, may not', () => {
@@ -28,8 +28,13 @@ describe('a write', () => {
       store(put('a', 'x'.repeat(4_097))),
       { kind: 'mark-state' },
     ]
-    for (const command of others) assert.equal(loneWrite(command), undefined, JSON.stringify(command).slice(0, 100))
+    for (const command of others) assert.equal(loneWrite(command, 65_536), undefined, JSON.stringify(command).slice(0, 100))
   })
+})
+
+test('a write that may be too large for the setting goes alone', () => {
+  assert.notEqual(loneWrite(store(put('a', 'x'.repeat(100))), 602), undefined)
+  assert.equal(loneWrite(store(put('a', 'x'.repeat(100))), 601), undefined)
 })
 
 describe('writes', () => {
