@@ -88,6 +88,7 @@ export async function eventStream(stream: EventStream): Promise<void> {
   const { node, response, signal, sse } = stream
   let next = stream.position
   for (;;) {
+    const seen = stream.waits.changedAt('journal')
     if (isTrimmed(node.state, next)) {
       comment(stream, 'fell behind: these events are no longer kept; begin anew')
       break
@@ -100,7 +101,8 @@ export async function eventStream(stream: EventStream): Promise<void> {
       continue
     }
     if (!stream.follow || signal.aborted) break
-    const isNews = (): boolean => isTrimmed(node.state, next) || take(node.state, next, 1).length > 0
+    const isNews = (): boolean =>
+      stream.waits.changedAt('journal') > seen && (isTrimmed(node.state, next) || take(node.state, next, 1).length > 0)
     const came = await stream.waits.until(isNews, keepAlive, signal)
     if (!came && !signal.aborted && sse && !(await write(stream, `: ${node.state.appliedIndex}\n\n`))) return
   }
@@ -116,8 +118,15 @@ function take(state: Reader, from: Position, limit = batchMax): readonly EventRo
   return rows
 }
 
+/** Made once for all streams. */
+const texts = new WeakMap<EventRow, string>()
+
 function lineOf(row: EventRow, sse: boolean): string {
-  const text = JSON.stringify(presentEvent(row))
+  let text = texts.get(row)
+  if (text === undefined) {
+    text = JSON.stringify(presentEvent(row))
+    texts.set(row, text)
+  }
   return sse ? `id: ${row.revision}.${row.number}\nevent: ${row.kind}\ndata: ${text}\n\n` : `${text}\n`
 }
 

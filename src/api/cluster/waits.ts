@@ -29,7 +29,9 @@ export class Waits {
 
   attach(node: QuorateNode): void {
     this.floor = node.state.appliedIndex
-    node.onApplied(({ index, changes }) => {
+    node.onApplied(({ index, changes, replaced }) => {
+      // The state has become that of a snapshot: anything may have changed.
+      if (replaced === true) this.floor = index
       for (const { table, key } of changes) this.note(table as TableName, key, index)
       for (const look of [...this.waiting]) look()
     })
@@ -54,6 +56,11 @@ export class Waits {
       ...relevant.tables.map((table) => this.tables.get(table) ?? 0),
       row === undefined ? 0 : (this.rows.get(row.table)?.get(row.key) ?? 0),
     )
+  }
+
+  /** The index of the last change of a table; never too low. */
+  changedAt(table: TableName): number {
+    return Math.max(this.floor, this.tables.get(table) ?? 0)
   }
 
   /** Resolves with whether `holds` came true; false when the time, the client or the listener ended first. Errors: OVERLOADED. */
