@@ -117,6 +117,8 @@ const lookIntervalMax = 50
 const pathQuestionsMax = 32
 /** Milliseconds that a write waits at most for busy followers. */
 const writesWaitMax = 100
+/** How long an answer of the leader waits at most for this node to have applied what it answers, in milliseconds. */
+const appliedHereMax = 2_000
 /** Whoever asked gets what is known by then, in milliseconds. */
 const pathPatience = 120_000
 /** How long connections with nodes that have left are kept, in milliseconds: they may hear of it. */
@@ -1663,10 +1665,7 @@ export class QuorateNode {
       case 'forward-refused':
         return this.onForwardRefused(frame as Extract<Frame, { kind: 'forward-refused' }>)
       case 'forward-result':
-        return this.requests.endProposal((frame as Extract<Frame, { kind: 'forward-result' }>).requestId, {
-          ok: true,
-          value: (frame as Extract<Frame, { kind: 'forward-result' }>).result,
-        })
+        return this.onForwardResult(frame as Extract<Frame, { kind: 'forward-result' }>)
       case 'read-index': {
         const { id } = frame as Extract<Frame, { kind: 'read-index' }>
         if (this.raft.status.role !== 'leader') this.send(from, { kind: 'read-index-answer', id, index: null })
@@ -1735,6 +1734,11 @@ export class QuorateNode {
       } else if (outcome.error.code === 'NOT_LEADER') refuse(outcome.error)
     })
     if (added) this.sendProposal(proposal)
+  }
+
+  private onForwardResult({ requestId, result }: Extract<Frame, { kind: 'forward-result' }>): void {
+    if (result.index <= this.state.appliedIndex) this.requests.endProposal(requestId, { ok: true, value: result })
+    else this.requests.proposalAnswered(requestId, result, this.io.clock.now() + appliedHereMax)
   }
 
   private onForwardRefused({ requestId, term }: Extract<Frame, { kind: 'forward-refused' }>): void {

@@ -164,6 +164,19 @@ export class Requests {
     })
   }
 
+  /** The leader says what came of it. Whoever asked is told when it is applied here too; at `deadline`, or its own, in any case. */
+  proposalAnswered(id: RequestId, value: CommandResult, deadline: number): void {
+    const merged = this.merged.get(id)
+    let until = deadline
+    for (const part of merged?.parts ?? [id]) {
+      const waiting = this.proposals.get(part)
+      if (waiting === undefined || waiting.within !== merged) continue
+      waiting.passed = undefined // Nothing returns it any more.
+      until = Math.min(until, waiting.deadline)
+    }
+    this.addRead(value.index, until, () => this.endProposal(id, { ok: true, value }))
+  }
+
   endProposal(id: RequestId, outcome: Outcome<CommandResult>): void {
     const merged = this.merged.get(id)
     if (merged !== undefined) return this.endMerged(merged, outcome)
@@ -227,8 +240,17 @@ export class Requests {
     for (const callback of waiting?.callbacks ?? []) callback(outcome)
   }
 
-  /** Ends what has waited too long. */
+  /** Ends what has waited too long; reads first, for an answer to a proposal may be among them. */
   expire(now: number): void {
+    for (let at = this.reads.length - 1; at >= 0; at--) {
+      const read = this.reads[at]
+      if (read === undefined || read.deadline > now) continue
+      this.reads.splice(at, 1)
+      read.callback({
+        ok: false,
+        error: new ClusterError('NO_QUORUM', 'this node did not catch up in time', { fix: 'ask another node, or add ?consistency=local' }),
+      })
+    }
     for (const [id, waiting] of this.proposals) {
       if (waiting.deadline > now) continue
       const error = waiting.sent
@@ -239,15 +261,6 @@ export class Requests {
             fix: 'GET /v1/status shows who is missing; nothing was changed',
           })
       this.endProposal(id, { ok: false, error })
-    }
-    for (let at = this.reads.length - 1; at >= 0; at--) {
-      const read = this.reads[at]
-      if (read === undefined || read.deadline > now) continue
-      this.reads.splice(at, 1)
-      read.callback({
-        ok: false,
-        error: new ClusterError('NO_QUORUM', 'this node did not catch up in time', { fix: 'ask another node, or add ?consistency=local' }),
-      })
     }
     for (const [id, waiting] of this.questions) {
       if (waiting.deadline > now) continue

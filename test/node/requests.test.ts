@@ -98,6 +98,29 @@ describe('a proposal', () => {
     assert.deepEqual(caller.told, ['ok'])
   })
 
+  test('that the leader has answered is told when it is applied here, or its time is up, and sent nowhere any more', () => {
+    const { requests, caller } = proposed()
+    requests.proposalSent(id, { term: 3 as Term, isKept: true })
+    requests.proposalAnswered(id, done, 600)
+    requests.forwardRefused(id, 3 as Term)
+    requests.termApplied(4 as Term)
+    assert.deepEqual([requests.waitingForLeader(), caller.told], [[], []])
+    requests.applied(1 as LogIndex)
+    assert.deepEqual(caller.told, ['ok'])
+    for (const [deadline, at] of [
+      [1_000, 600],
+      [500, 500],
+    ] as const) {
+      const late = proposed(deadline)
+      late.requests.proposalSent(id, { term: 3 as Term, isKept: true })
+      late.requests.proposalAnswered(id, done, 600)
+      late.requests.expire(at - 1)
+      assert.deepEqual(late.caller.told, [])
+      late.requests.expire(at)
+      assert.deepEqual(late.caller.told, ['ok'], 'what is known is never called unknown')
+    }
+  })
+
   test('of the same id joins the one that waits', () => {
     const { requests, caller } = proposed()
     const second = new Caller()
@@ -184,6 +207,17 @@ describe('proposals that travel as one', () => {
     const results = names.map((key) => ({ key, revision: 7 }))
     requests.endProposal(one, { ok: true, value: { ok: true, index: 7 as LogIndex, value: { results, revision: 7 } } })
     assert.deepEqual(told(), ['UNKNOWN_OUTCOME', 'ok', 'ok'])
+  })
+
+  test('that the leader has answered are told together, each by its own deadline', () => {
+    const { requests, told, waiting } = merged([500, 1_000, 1_000])
+    requests.proposalSent(one, { term: 3 as Term, isKept: true })
+    const results = names.map((key) => ({ key, revision: 7 }))
+    requests.proposalAnswered(one, { ok: true, index: 7 as LogIndex, value: { results, revision: 7 } }, 2_000)
+    requests.termApplied(4 as Term)
+    assert.deepEqual([told(), waiting()], [['', '', ''], []])
+    requests.expire(500)
+    assert.deepEqual(told(), ['ok', 'ok', 'ok'])
   })
 
   test('share what is known of a journey to another node', () => {

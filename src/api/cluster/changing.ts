@@ -15,7 +15,6 @@ import { dryRun } from './dry-run.js'
 import { waitMax } from './waits.js'
 
 const writeTimeout = 5_000
-const appliedTimeout = 2_000
 
 export const changeQuery: QuerySpecification = {
   dryRun: { kind: 'flag', doc: '`true`: changes nothing and answers with what would be done, and why.' },
@@ -73,9 +72,6 @@ export async function change(access: Access, call: Call, command: Command): Prom
       timeoutMs,
       ...(key === undefined || fingerprint === undefined ? {} : { requestId: `idem-${key}` as RequestId, fingerprint }),
     })
-    // Whoever asks this node next, at whatever consistency, sees what was just done.
-    if (node.state.appliedIndex < result.index)
-      await access.waits.until(() => node.state.appliedIndex >= result.index, appliedTimeout, call.signal)
     call.index = Math.max(node.state.appliedIndex, result.index)
     if (!result.ok) throw refusal(result.error)
     return result.value
