@@ -3,6 +3,7 @@ import { ClusterError } from '../../base/index.js'
 import { canonical, type Fencing, isSealed, levelInForce, metaOf, type Reader, sealsLevel, storageAgent } from '../../core/cluster/index.js'
 import type { Daemon, QuorateNode } from '../../node/index.js'
 import { type FencingDoors, writtenFencing } from './fencing.js'
+import { LiveEvents } from './live-events.js'
 import { ResourceTypes } from './resource-types.js'
 import { Waits } from './waits.js'
 
@@ -11,6 +12,7 @@ export type Log = (level: 'info' | 'warn' | 'error', text: string) => void
 export class Access {
   readonly daemon: Daemon
   readonly waits = new Waits()
+  readonly live = new LiveEvents()
   readonly types: ResourceTypes
   /** Of the requests that are being handled: aborted when their client is gone, or when the listeners close. */
   private readonly handled = new Set<AbortController>()
@@ -23,7 +25,10 @@ export class Access {
     this.types = new ResourceTypes(daemon)
     // A cluster that never forms ends the daemon by itself.
     void daemon.formed.then(
-      (node) => this.waits.attach(node),
+      (node) => {
+        this.waits.attach(node)
+        this.live.attach(node)
+      },
       () => undefined,
     )
   }

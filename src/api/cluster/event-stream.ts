@@ -8,27 +8,17 @@ import type { ServerResponse } from 'node:http'
 import { ClusterError } from '../../base/index.js'
 import { type EventRow, journalKey, metaOf, type Reader } from '../../core/cluster/index.js'
 import type { QuorateNode } from '../../node/index.js'
-import { presentEvent } from '../present/event.js'
-import type { Waits } from './waits.js'
+import { lineOf, type Position } from './event-text.js'
+import type { Live, LiveEvents } from './live-events.js'
 
-/** The next event wanted: this one or the first after it. */
-export interface Position {
-  readonly revision: number
-  readonly number: number
-}
-
-export interface EventStream {
+export interface EventStream extends Live {
   readonly node: QuorateNode
-  readonly waits: Waits
-  readonly response: ServerResponse
+  readonly live: LiveEvents
   readonly position: Position
-  readonly sse: boolean
   readonly follow: boolean
-  readonly signal: AbortSignal
 }
 
 const batchMax = 200
-const keepAlive = 15_000
 const patience = 60_000
 
 /** The position after an event that was received. Errors: INVALID. */
@@ -88,7 +78,6 @@ export async function eventStream(stream: EventStream): Promise<void> {
   const { node, response, signal, sse } = stream
   let next = stream.position
   for (;;) {
-    const seen = stream.waits.changedAt('journal')
     if (isTrimmed(node.state, next)) {
       comment(stream, 'fell behind: these events are no longer kept; begin anew')
       break
@@ -101,40 +90,32 @@ export async function eventStream(stream: EventStream): Promise<void> {
       continue
     }
     if (!stream.follow || signal.aborted) break
-    const isNews = (): boolean =>
-      stream.waits.changedAt('journal') > seen && (isTrimmed(node.state, next) || take(node.state, next, 1).length > 0)
-    const came = await stream.waits.until(isNews, keepAlive, signal)
-    if (!came && !signal.aborted && sse && !(await write(stream, `: ${node.state.appliedIndex}\n\n`))) return
+    const left = await stream.live.follow(stream, next)
+    next = left.position
+    if (left.why === 'full' && !(await emptied(stream))) return
   }
   response.end()
 }
 
-function take(state: Reader, from: Position, limit = batchMax): readonly EventRow[] {
+function take(state: Reader, from: Position): readonly EventRow[] {
   const rows: EventRow[] = []
   for (const [, row] of state.rows('journal', journalKey(from.revision, from.number))) {
     rows.push(row)
-    if (rows.length >= limit) break
+    if (rows.length >= batchMax) break
   }
   return rows
-}
-
-/** Made once for all streams. */
-const texts = new WeakMap<EventRow, string>()
-
-function lineOf(row: EventRow, sse: boolean): string {
-  let text = texts.get(row)
-  if (text === undefined) {
-    text = JSON.stringify(presentEvent(row))
-    texts.set(row, text)
-  }
-  return sse ? `id: ${row.revision}.${row.number}\nevent: ${row.kind}\ndata: ${text}\n\n` : `${text}\n`
 }
 
 /** False when the client is gone, or was let go. */
 async function write(stream: EventStream, text: string): Promise<boolean> {
   const { response, signal } = stream
   if (signal.aborted || response.destroyed) return false
-  if (response.write(text)) return true
+  return response.write(text) || (await emptied(stream))
+}
+
+/** The same, once what was written has been taken. */
+async function emptied(stream: EventStream): Promise<boolean> {
+  const { response, signal } = stream
   if (await drained(response, signal)) return true
   if (!signal.aborted) comment(stream, 'too slow: nothing was taken for a minute; resume with Last-Event-ID')
   response.destroy()
@@ -143,10 +124,13 @@ async function write(stream: EventStream, text: string): Promise<boolean> {
 
 /** False when the client took nothing in time, or is gone. */
 function drained(response: ServerResponse, signal: AbortSignal): Promise<boolean> {
+  const { socket } = response
+  if (signal.aborted || socket?.writableNeedDrain === false) return Promise.resolve(!signal.aborted)
   return new Promise((resolve) => {
     const settle = (taken: boolean) => (): void => {
       clearTimeout(timer)
       response.off('drain', onDrain)
+      socket?.off('drain', onDrain)
       signal.removeEventListener('abort', onGone)
       resolve(taken)
     }
@@ -154,6 +138,7 @@ function drained(response: ServerResponse, signal: AbortSignal): Promise<boolean
     const onGone = settle(false)
     const timer = setTimeout(onGone, patience)
     response.on('drain', onDrain)
+    socket?.on('drain', onDrain) // The response says nothing of what went past it.
     signal.addEventListener('abort', onGone)
   })
 }

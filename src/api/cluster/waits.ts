@@ -58,11 +58,6 @@ export class Waits {
     )
   }
 
-  /** The index of the last change of a table; never too low. */
-  changedAt(table: TableName): number {
-    return Math.max(this.floor, this.tables.get(table) ?? 0)
-  }
-
   /** Resolves with whether `holds` came true; false when the time, the client or the listener ended first. Errors: OVERLOADED. */
   until(holds: () => boolean, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
     if (holds()) return Promise.resolve(true)

@@ -27,13 +27,14 @@ export function eventRoutes(access: Access): readonly Route[] {
         const position = begin === undefined ? lastEvents(state, call.query.number('last') ?? 100) : begin
         const sse = (call.headers.accept ?? '').includes('text/event-stream')
         checkKept(state, position)
+        access.live.checkRoom()
         return {
           stream: {
             type: sse ? 'text/event-stream' : 'application/x-ndjson',
             run: (response) =>
               eventStream({
                 node,
-                waits: access.waits,
+                live: access.live,
                 response,
                 position,
                 sse,
