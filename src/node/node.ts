@@ -723,7 +723,7 @@ export class QuorateNode {
     this.checkLevel()
     this.requests.applied(index)
     this.leadership?.applied(events, changes)
-    this.changed = true
+    this.changed ||= changes.some(({ table }) => !isOfClients(table))
     for (const listener of this.listeners) listener({ index, events, changes })
   }
   private storedIndex: LogIndex = logIndex(0)
@@ -1808,6 +1808,11 @@ const leadersOwn: ReadonlySet<unknown> = new Set<Command['kind']>([
   'void-proof',
   'count-former-lease',
 ])
+
+/** What clients keep in the store, and the log time that goes along, call for nothing to be done here; the next look is soon enough. */
+function isOfClients(table: string): boolean {
+  return table === 'store' || table === 'meta'
+}
 
 function isAppendAnswer(event: RaftEvent): boolean {
   return event.kind === 'received' && event.message.kind === 'append-response'

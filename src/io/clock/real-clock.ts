@@ -18,9 +18,7 @@ export function openClock(uptimeFile = '/proc/uptime'): RealClock {
     },
     boot(): BootInstant {
       const length = readSync(fd, buffer, 0, buffer.length, 0)
-      const match = /^(\d+)\.(\d\d) /.exec(buffer.toString('latin1', 0, length))
-      invariant(match !== null, '/proc/uptime begins with seconds and hundredths', { read: buffer.toString('latin1', 0, length) })
-      return bootInstant(Number(match[1]) * 1_000 + Number(match[2]) * 10)
+      return bootInstant(10 * hundredthsIn(buffer, length))
     },
     wall(): WallTime {
       return wallTime(Date.now())
@@ -30,3 +28,19 @@ export function openClock(uptimeFile = '/proc/uptime'): RealClock {
     },
   }
 }
+
+/** Asked for many hundred times a second: read without making a text of it. */
+function hundredthsIn(bytes: Uint8Array, length: number): number {
+  let [hundredths, point] = [0, -1]
+  for (let at = 0; at < length; at++) {
+    const byte = bytes[at] as number
+    if (byte >= zero && byte <= zero + 9) hundredths = hundredths * 10 + byte - zero
+    else if (byte === dot && point < 0 && at > 0) point = at
+    else if (byte === space && at > 0 && at === point + 3) return hundredths
+    else break
+  }
+  const read = Buffer.from(bytes.subarray(0, length)).toString('latin1')
+  invariant(false, '/proc/uptime begins with seconds and hundredths', { read })
+}
+
+const [zero, dot, space] = [0x30, 0x2e, 0x20]
