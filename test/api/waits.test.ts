@@ -14,13 +14,16 @@ function attached(appliedIndex = 5) {
     tell = listener as never
     return () => undefined
   }
-  waits.attach({ state: { appliedIndex }, onApplied } as unknown as QuorateNode)
-  return { waits, tell: (news: object) => tell(news) }
+  const store = new Map<string, { revision: number }>()
+  const get = (_: string, key: string) => store.get(key)
+  waits.attach({ state: { appliedIndex, get }, onApplied } as unknown as QuorateNode)
+  return { waits, store, tell: (news: object) => tell(news) }
 }
 
 describe('the last change', () => {
   test('of a table and of a row is that of the entry that made it', () => {
-    const { waits, tell } = attached()
+    const { waits, tell, store } = attached()
+    store.set('a', { revision: 6 })
     tell({ index: 6, events: [], changes: [{ table: 'store', key: 'a', value: 1 }] })
     tell({ index: 7, events: [], changes: [{ table: 'journal', key: 'e', value: 1 }] })
     assert.equal(waits.lastChange({ tables: ['store'] }), 6)
@@ -28,6 +31,12 @@ describe('the last change', () => {
     assert.equal(waits.lastChange({ tables: ['nodes'] }), 5)
     assert.equal(waits.lastChange({ tables: [], row: { table: 'store', key: 'a' } }), 6)
     assert.equal(waits.lastChange({ tables: [], row: { table: 'store', key: 'b' } }), 5)
+    store.delete('a')
+    tell({ index: 8, events: [], changes: [{ table: 'store', key: 'a', value: undefined }] })
+    assert.equal(waits.lastChange({ tables: [], row: { table: 'store', key: 'a' } }), 8)
+    tell({ index: 9, events: [], changes: [{ table: 'groups', key: 'g', value: 1 }] })
+    assert.equal(waits.lastChange({ tables: [], row: { table: 'groups', key: 'g' } }), 9)
+    assert.equal(waits.lastChange({ tables: [], row: { table: 'groups', key: 'h' } }), 5)
   })
 
   test('of everything is a snapshot that has come in, and whoever waits is woken by it', async () => {

@@ -12,11 +12,13 @@ export const waitMax = 300_000
 const waitingMax = 2_000
 /** Rows of one table whose last change is remembered one by one. */
 const keysMax = 20_000
+/** Tables of which one row may be asked for, and whose rows do not say themselves when they were last changed. */
+const followedByRow: ReadonlySet<TableName> = new Set<TableName>(['groups', 'operations', 'cases', 'checkpoints'])
 
 /** What an answer depends on: whole tables, or one row of one. */
 export interface Relevant {
   readonly tables: readonly TableName[]
-  readonly row?: { readonly table: TableName; readonly key: string }
+  readonly row?: { readonly table: 'store' | 'groups' | 'operations' | 'cases' | 'checkpoints'; readonly key: string }
 }
 
 export class Waits {
@@ -26,19 +28,23 @@ export class Waits {
   /** Changes up to here are not remembered. */
   private floor = 0
   private ended = false
+  /** The revision of a key of the store, which is the index of its last change; 0 where there is none. */
+  private revisionOf: (key: string) => number = () => 0
 
   attach(node: QuorateNode): void {
     this.floor = node.state.appliedIndex
+    this.revisionOf = (key) => node.state.get('store', key)?.revision ?? 0
     node.onApplied(({ index, changes, replaced }) => {
       // The state has become that of a snapshot: anything may have changed.
       if (replaced === true) this.floor = index
-      for (const { table, key } of changes) this.note(table as TableName, key, index)
+      for (const { table, key, value } of changes) this.note(table as TableName, key, value, index)
       for (const look of [...this.waiting]) look()
     })
   }
 
-  private note(table: TableName, key: string, index: number): void {
+  private note(table: TableName, key: string, value: unknown, index: number): void {
     this.tables.set(table, index)
+    if (table === 'store' ? value !== undefined : !followedByRow.has(table)) return
     let keys = this.rows.get(table)
     if (keys === undefined || keys.size >= keysMax) {
       if (keys !== undefined) this.floor = index
@@ -55,6 +61,7 @@ export class Waits {
       this.floor,
       ...relevant.tables.map((table) => this.tables.get(table) ?? 0),
       row === undefined ? 0 : (this.rows.get(row.table)?.get(row.key) ?? 0),
+      row?.table === 'store' ? this.revisionOf(row.key) : 0,
     )
   }
 

@@ -164,8 +164,9 @@ export class Draft implements Reader {
   private readonly base: Reader
   /** One for each row that was touched, the latest value. */
   private readonly list: { table: TableName; key: string; value: unknown }[] = []
-  /** Positions in the list, once it is long. */
+  /** Positions in the list of its first `indexed` changes, once one is looked for in a long list. */
   private index: Map<TableName, Map<string, number>> | undefined
+  private indexed = 0
 
   constructor(base: Reader) {
     this.base = base
@@ -211,41 +212,43 @@ export class Draft implements Reader {
     return this.list
   }
 
-  /** Takes the changes of a draft over this one. */
+  /** Takes the changes of a draft over this one, which has each row once and is not written any more. */
   absorb(inner: Draft): void {
-    for (const { table, key, value } of inner.list) this.change(table, key, value)
-  }
-
-  private change(table: TableName, key: string, value: unknown): void {
-    const at = this.find(table, key)
-    const known = this.list[at]
-    if (known !== undefined) known.value = value
-    else {
-      this.list.push({ table, key, value })
-      if (this.index !== undefined) this.note(this.index, this.list.length - 1)
-      else if (this.list.length > listedMax) {
-        this.index = new Map()
-        for (let place = 0; place < this.list.length; place++) this.note(this.index, place)
-      }
+    const own = this.list.length
+    for (const change of inner.list) {
+      const known = this.list[own > listedMax ? this.find(change.table, change.key) : this.findAmong(own, change.table, change.key)]
+      if (known === undefined) this.list.push(change)
+      else known.value = change.value
     }
   }
 
-  private note(index: Map<TableName, Map<string, number>>, at: number): void {
-    const { table, key } = this.list[at] as Change
-    const keys = index.get(table)
-    if (keys === undefined) index.set(table, new Map([[key, at]]))
-    else keys.set(key, at)
+  private change(table: TableName, key: string, value: unknown): void {
+    const known = this.list[this.find(table, key)]
+    if (known === undefined) this.list.push({ table, key, value })
+    else known.value = value
   }
 
   /** -1 where the row was not touched. */
   private find(table: TableName, key: string): number {
-    if (this.index !== undefined) return this.index.get(table)?.get(key) ?? -1
-    for (let at = this.list.length - 1; at >= 0; at--) {
+    if (this.list.length <= listedMax) return this.findAmong(this.list.length, table, key)
+    this.index ??= new Map()
+    for (; this.indexed < this.list.length; this.indexed++) note(this.index, this.list[this.indexed] as Change, this.indexed)
+    return this.index.get(table)?.get(key) ?? -1
+  }
+
+  private findAmong(first: number, table: TableName, key: string): number {
+    for (let at = first - 1; at >= 0; at--) {
       const change = this.list[at] as Change
       if (change.table === table && change.key === key) return at
     }
     return -1
   }
+}
+
+function note(index: Map<TableName, Map<string, number>>, { table, key }: Change, at: number): void {
+  const keys = index.get(table)
+  if (keys === undefined) index.set(table, new Map([[key, at]]))
+  else keys.set(key, at)
 }
 
 const emptyMeta: MetaRow = {
