@@ -13,6 +13,8 @@ export interface RunningApi {
   readonly url: string | undefined
   /** Path of the unix socket. */
   readonly socket: string
+  /** Streams of events that wait for what comes next. */
+  readonly streams: number
   /** Ends waiting requests and streams, then the listeners. */
   close(): Promise<void>
 }
@@ -47,6 +49,9 @@ export async function startApi(daemon: Daemon, log: Log): Promise<RunningApi> {
   return {
     url,
     socket: api.socket,
+    get streams() {
+      return access.live.streams
+    },
     close: async () => {
       access.end()
       // Requests that waited are answered now; who does not take the answer is not waited for.

@@ -682,6 +682,8 @@ export class QuorateNode {
     const envelope = entry.kind === 'command' ? (decode(entry.data) as Envelope) : undefined
     const applied = envelope === undefined ? undefined : this.applyCommand(entry, envelope)
     this.state.commit(entry.index, applied?.changes ?? noChanges)
+    // What clients keep in the store calls for nothing to be done here.
+    if (envelope?.command.kind !== 'store') this.changed = true
     if (entry.term > this.applied.term) this.requests.termApplied(entry.term)
     const configuration = entry.kind === 'configuration' ? this.raft.configurationAt(entry.index) : this.applied.configuration
     this.applied = { index: entry.index, term: entry.term, configuration }
@@ -715,15 +717,17 @@ export class QuorateNode {
   /** One atomic batch to the store for everything that one step applied. */
   private finishBatch(): void {
     const { changes, events } = this.batch
-    const index = this.state.appliedIndex
-    if (changes.length === 0 && index === this.storedIndex) return
+    const [before, index] = [this.storedIndex, this.state.appliedIndex]
+    if (changes.length === 0 && index === before) return
     this.batch = { changes: [], events: [] }
     this.storedIndex = index
+    // From here on this boot may act, where its lease waited for it.
+    const { commitIndex } = this.presence.holder
+    if (commitIndex !== undefined && before < commitIndex && commitIndex <= index) this.changed = true
     this.remember(index, this.io.store.apply(this.applied, changes))
     this.checkLevel()
     this.requests.applied(index)
     this.leadership?.applied(events, changes)
-    this.changed ||= changes.some(({ table }) => !isOfClients(table))
     for (const listener of this.listeners) listener({ index, events, changes })
   }
   private storedIndex: LogIndex = logIndex(0)
@@ -1808,11 +1812,6 @@ const leadersOwn: ReadonlySet<unknown> = new Set<Command['kind']>([
   'void-proof',
   'count-former-lease',
 ])
-
-/** What clients keep in the store, and the log time that goes along, call for nothing to be done here; the next look is soon enough. */
-function isOfClients(table: string): boolean {
-  return table === 'store' || table === 'meta'
-}
 
 function isAppendAnswer(event: RaftEvent): boolean {
   return event.kind === 'received' && event.message.kind === 'append-response'

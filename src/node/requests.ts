@@ -167,14 +167,25 @@ export class Requests {
   /** The leader says what came of it. Whoever asked is told when it is applied here too; at `deadline`, or its own, in any case. */
   proposalAnswered(id: RequestId, value: CommandResult, deadline: number): void {
     const merged = this.merged.get(id)
-    let until = deadline
-    for (const part of merged?.parts ?? [id]) {
+    const parts = merged?.parts ?? [id]
+    let isAwaited = false
+    parts.forEach((part, at) => {
       const waiting = this.proposals.get(part)
-      if (waiting === undefined || waiting.within !== merged) continue
-      waiting.passed = undefined // Nothing returns it any more.
-      until = Math.min(until, waiting.deadline)
-    }
-    this.addRead(value.index, until, () => this.endProposal(id, { ok: true, value }))
+      if (waiting === undefined || waiting.within !== merged) return
+      isAwaited = true
+      // Nothing returns it any more.
+      waiting.sent = true
+      waiting.passed = undefined
+      this.unsent.delete(part)
+      if (waiting.deadline >= deadline || (merged !== undefined && !value.ok)) return
+      const own = merged === undefined ? value : partOfStore(value, at)
+      this.addRead(
+        value.index,
+        waiting.deadline,
+        () => this.proposals.get(part) === waiting && this.endProposal(part, { ok: true, value: own }),
+      )
+    })
+    if (isAwaited) this.addRead(value.index, deadline, () => this.endProposal(id, { ok: true, value }))
   }
 
   endProposal(id: RequestId, outcome: Outcome<CommandResult>): void {

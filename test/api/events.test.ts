@@ -1,6 +1,7 @@
 /** The journal over HTTP: ordered, without gaps, resumable, live, and honest about what is no longer kept. */
 import assert from 'node:assert/strict'
 import { type ClientRequest, request } from 'node:http'
+import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { BenchCluster, sleeper } from './bench-api.js'
 
@@ -192,6 +193,41 @@ test('a client that does not read is not waited for: it is told that it fell beh
         : event.number === 0 && event.revision === entries[entries.indexOf(before_.revision) + 1])
     assert.ok(follows, `${before_?.revision}.${before_?.number} → ${event.revision}.${event.number}`)
   })
+})
+
+/** Requests of one connection, sent without waiting for an answer. */
+function pipelined(...paths: readonly string[]) {
+  const line = { text: '' }
+  const socket = connect(bench.api().socket)
+    .setEncoding('utf8')
+    .on('error', () => undefined)
+  socket.on('data', (part: unknown) => {
+    line.text += part as string
+  })
+  socket.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nhost: local\r\n\r\n`).join(''))
+  return { socket, line }
+}
+
+test('a stream that waits for an earlier answer on its connection lacks nothing afterwards', async () => {
+  const { socket, line } = pipelined('/v1/operations?index=9999999&wait=2s', '/v1/events?last=0')
+  await bench.until('the stream to have begun', () => bench.api().streams === 1)
+  await put('waits1')
+  await put('waits2')
+  await bench.until('the first answer, and then the stream', () => line.text.includes('"waits2"'))
+  await put('waits3')
+  await bench.until('the stream to go on', () => line.text.includes('"waits3"'))
+  const told = [...line.text.matchAll(/"kind":"group.created","subject":"(\w+)"/g)].map((match) => match[1])
+  assert.deepEqual(told, ['waits1', 'waits2', 'waits3'])
+  socket.destroy()
+  await bench.until('its place to be free', () => bench.api().streams === 0)
+})
+
+test('streams that never came to their turn go with their connection', async () => {
+  const { socket, line } = pipelined(...Array.from({ length: 20 }, () => '/v1/events?last=0'))
+  await bench.until('all to have begun', () => bench.api().streams === 20)
+  await bench.until('the head of the first', () => line.text.startsWith('HTTP/1.1 200'))
+  socket.destroy()
+  await bench.until('their places to be free', () => bench.api().streams === 0)
 })
 
 test('streams end and waiting requests are answered when the API closes', async () => {

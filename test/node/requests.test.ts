@@ -121,6 +121,14 @@ describe('a proposal', () => {
     }
   })
 
+  test('that waits to be sent again is answered by the first answer, and not sent again', () => {
+    const { requests, caller } = proposed()
+    requests.proposalAnswered(id, done, 600)
+    assert.deepEqual(requests.waitingForLeader(), [])
+    requests.applied(1 as LogIndex)
+    assert.deepEqual(caller.told, ['ok'])
+  })
+
   test('of the same id joins the one that waits', () => {
     const { requests, caller } = proposed()
     const second = new Caller()
@@ -217,6 +225,8 @@ describe('proposals that travel as one', () => {
     requests.termApplied(4 as Term)
     assert.deepEqual([told(), waiting()], [['', '', ''], []])
     requests.expire(500)
+    assert.deepEqual(told(), ['ok', '', ''])
+    requests.applied(7 as LogIndex)
     assert.deepEqual(told(), ['ok', 'ok', 'ok'])
   })
 

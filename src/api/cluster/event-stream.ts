@@ -125,7 +125,7 @@ async function emptied(stream: EventStream): Promise<boolean> {
 /** False when the client took nothing in time, or is gone. */
 function drained(response: ServerResponse, signal: AbortSignal): Promise<boolean> {
   const { socket } = response
-  if (signal.aborted || socket?.writableNeedDrain === false) return Promise.resolve(!signal.aborted)
+  if (signal.aborted || (socket?.writableNeedDrain === false && !socket.destroyed)) return Promise.resolve(!signal.aborted)
   return new Promise((resolve) => {
     const settle = (taken: boolean) => (): void => {
       clearTimeout(timer)

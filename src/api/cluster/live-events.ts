@@ -65,6 +65,10 @@ export class LiveEvents {
     })
   }
 
+  get streams(): number {
+    return this.followers.size
+  }
+
   /** Errors: OVERLOADED. */
   checkRoom(): void {
     if (this.followers.size < followersMax) return
@@ -99,12 +103,17 @@ export class LiveEvents {
   }
 
   private async writeAll(): Promise<void> {
-    while (this.pending.length > 0) {
-      const rows = this.pending
-      this.pending = []
-      await this.writeRows(rows, this.told - rows.length)
+    try {
+      while (this.pending.length > 0) {
+        const rows = this.pending
+        this.pending = []
+        await this.writeRows(rows, this.told - rows.length)
+      }
+    } catch {
+      this.leaveAll('behind') // Each meets the mistake by itself, and is ended by it.
+    } finally {
+      this.isWriting = false
     }
-    this.isWriting = false
   }
 
   /** `first`: how many were told before these. */
@@ -116,27 +125,24 @@ export class LiveEvents {
       if (!this.followers.has(follower) || follower.before >= first + rows.length) continue
       if (written++ % sliceMax === sliceMax - 1) await new Promise((resolve) => setImmediate(resolve))
       if (!this.followers.has(follower)) continue
-      follower.position = { revision: last.revision, number: last.number + 1 }
-      if (follower.before > first) {
-        this.write(follower, writtenOf(rows.slice(follower.before - first), follower.sse))
-        continue
+      let shown = follower.before > first ? writtenOf(rows.slice(follower.before - first), follower.sse) : made.get(follower.sse)
+      if (shown === undefined) {
+        shown = writtenOf(rows, follower.sse)
+        made.set(follower.sse, shown)
       }
-      let all = made.get(follower.sse)
-      if (all === undefined) {
-        all = writtenOf(rows, follower.sse)
-        made.set(follower.sse, all)
-      }
-      this.write(follower, all)
+      this.write(follower, shown, { revision: last.revision, number: last.number + 1 })
     }
   }
 
-  private write(follower: Follower, { text, chunk }: Written): void {
+  /** `after`: where the stream stands with it. */
+  private write(follower: Follower, { text, chunk }: Written, after = follower.position): void {
     const { response } = follower
     const { socket } = response
-    if (response.destroyed || socket === null) return follower.leave('over')
+    if (response.destroyed) return follower.leave('over')
     follower.writtenAt = performance.now()
-    // What Node would make of the text, made once for all.
-    const isTaken = response.chunkedEncoding && response.headersSent ? socket.write(chunk) : response.write(text)
+    follower.position = after
+    // What Node would make of the text, made once for all. A response that waits for another one on its connection has no socket yet.
+    const isTaken = socket !== null && response.chunkedEncoding && response.headersSent ? socket.write(chunk) : response.write(text)
     if (!isTaken) follower.leave('full')
   }
 

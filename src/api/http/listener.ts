@@ -108,7 +108,7 @@ async function handle({ access, route, isLocal }: Handling, request: FastifyRequ
       bytes,
       by: askerOf(access, isLocal, request.socket.remoteAddress),
     },
-    () => signalOf(access, reply.raw),
+    () => signalOf(access, request.raw.socket, reply.raw),
   )
   return send(access, request, reply, call, await route.handle(call))
 }
@@ -122,10 +122,18 @@ async function bodyOf(route: Route, bytes: Uint8Array, contentType: string | und
 }
 
 /** Made for those who ask only: most requests are over before anybody could want to end them. */
-function signalOf(access: Access, response: ServerResponse): AbortSignal {
+function signalOf(access: Access, socket: Socket, response: ServerResponse): AbortSignal {
   const { signal, over } = access.handling()
-  if (response.closed) over()
-  else response.once('close', over)
+  const end = (): void => {
+    socket.off('close', end)
+    over()
+  }
+  if (response.closed || socket.destroyed) over()
+  else {
+    response.once('close', end)
+    // A response that waits for another one on its connection is told nothing of its end.
+    socket.once('close', end)
+  }
   return signal
 }
 

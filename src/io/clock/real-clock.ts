@@ -36,7 +36,7 @@ function hundredthsIn(bytes: Uint8Array, length: number): number {
     const byte = bytes[at] as number
     if (byte >= zero && byte <= zero + 9) hundredths = hundredths * 10 + byte - zero
     else if (byte === dot && point < 0 && at > 0) point = at
-    else if (byte === space && at > 0 && at === point + 3) return hundredths
+    else if (byte === space && point > 0 && at === point + 3) return hundredths
     else break
   }
   const read = Buffer.from(bytes.subarray(0, length)).toString('latin1')

@@ -15,6 +15,10 @@ test('the boot clock reads the uptime in whole milliseconds', async () => {
     assert.equal(clock.boot() as number, 12_345_670)
     await writeFile(file, '12345.07 99.00\n')
     assert.equal(clock.boot() as number, 12_345_070)
+    for (const wrong of ['', '\n', '12 34.56\n', '.12 1.00\n', '1.2 1.00\n', '1.234 1.00\n', '7.5a 1.00\n', '12345.67', 'x1.00 1\n']) {
+      await writeFile(file, wrong)
+      assert.throws(() => clock.boot(), /begins with seconds and hundredths/, wrong)
+    }
     clock.close()
   } finally {
     await rm(folder, { recursive: true })
