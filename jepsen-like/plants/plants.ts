@@ -264,7 +264,7 @@ export const plants: readonly Plant[] = [
     changes: [
       {
         file: 'io/clock/real-clock.js',
-        from: 'return bootInstant(Number(match[1]) * 1_000 + Number(match[2]) * 10);',
+        from: 'return bootInstant(10 * hundredthsIn(buffer, length));',
         to: 'return bootInstant(Date.now());',
       },
     ],

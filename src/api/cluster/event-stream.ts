@@ -77,7 +77,7 @@ export function lastEvents(state: Reader, count: number): Position {
 export async function eventStream(stream: EventStream): Promise<void> {
   const { node, response, signal, sse } = stream
   let next = stream.position
-  for (;;) {
+  while (!signal.aborted) {
     if (isTrimmed(node.state, next)) {
       comment(stream, 'fell behind: these events are no longer kept; begin anew')
       break
@@ -89,7 +89,7 @@ export async function eventStream(stream: EventStream): Promise<void> {
       if (!(await write(stream, rows.map((row) => lineOf(row, sse)).join('')))) return
       continue
     }
-    if (!stream.follow || signal.aborted) break
+    if (!stream.follow) break
     const left = await stream.live.follow(stream, next)
     next = left.position
     if (left.why === 'full' && !(await emptied(stream))) return
