@@ -233,11 +233,11 @@ test('streams that never came to their turn go with their connection', async () 
 test('streams end and waiting requests are answered when the API closes', async () => {
   const other = await BenchCluster.single()
   const path = other.api().socket
-  let ended = false
+  let ended: 'well' | 'broken' | undefined
   const outgoing = request({ socketPath: path, path: '/v1/events', agent: false }, (incoming) => {
     incoming.resume()
     incoming.on('close', () => {
-      ended = true
+      ended = incoming.complete ? 'well' : 'broken'
     })
     incoming.on('error', () => undefined)
   })
@@ -245,9 +245,12 @@ test('streams end and waiting requests are answered when the API closes', async 
   outgoing.end()
   const index = other.daemon().node?.state.appliedIndex
   const waiting = other.ask('GET', `/v1/store?index=${index}&wait=5m`)
-  await other.ask('GET', '/livez')
+  await other.until('the stream to be open', () => other.api().streams === 1)
+  // An event that waits to be written when the API closes.
+  await other.daemon().node?.propose({ kind: 'clear-node', node: 'n1' as never })
   await other.stop('n1')
-  await other.until('the stream to end', () => ended)
+  await other.until('the stream to end', () => ended !== undefined)
+  assert.equal(ended, 'well')
   assert.equal((await waiting).status, 200, 'who waited for news is answered')
   await other.close()
 })
