@@ -68,15 +68,7 @@ export class GrpcConnection {
     this.sendWindow -= length
     // Clients per connection are few enough for this; to wait for the window would measure the client.
     if (this.sendWindow < 0) throw new Error('more is on its way than the server takes')
-    this.write(frame(types.headers, endHeaders, stream, head))
-    const data = Buffer.allocUnsafe(length)
-    data[0] = 0
-    data.writeUInt32BE(message.length, 1)
-    message.copy(data, 5)
-    for (let from = 0; from < length; from += frameMax) {
-      const part = data.subarray(from, from + frameMax)
-      this.write(frame(types.data, from + frameMax < length ? 0 : endStream, stream, part))
-    }
+    this.write(requestFrames(stream, head, message))
   }
 
   end(): void {
@@ -165,7 +157,8 @@ export class GrpcConnection {
 
 /** `etcdserverpb.PutRequest`. */
 export function putRequest(key: string, value: string): Buffer {
-  return Buffer.concat([bytesField(1, Buffer.from(key)), bytesField(2, Buffer.from(value))])
+  // In one go, as ASCII: this one is made many thousand times a second.
+  return Buffer.from(`\n${varint(key.length).toString('latin1')}${key}\x12${varint(value.length).toString('latin1')}${value}`, 'latin1')
 }
 
 /** `etcdserverpb.RangeRequest` of one key. */
@@ -198,6 +191,28 @@ function field(first: number, value: string): Buffer {
 function text(value: string): Buffer {
   if (value.length > 126) throw new Error('a header field of the benchmark is short')
   return Buffer.concat([Buffer.from([value.length]), Buffer.from(value)])
+}
+
+/** HEADERS with `head`, then the message in as many DATA frames as it needs. */
+function requestFrames(stream: number, head: Buffer, message: Buffer): Buffer {
+  const length = 5 + message.length
+  const data = Math.ceil(length / frameMax)
+  const bytes = Buffer.allocUnsafe((1 + data) * frameHead + head.length + length)
+  writeHead(bytes, 0, head.length, types.headers, endHeaders, stream)
+  head.copy(bytes, frameHead)
+  let at = frameHead + head.length
+  for (let from = 0; from < length; from += frameMax) {
+    const part = Math.min(frameMax, length - from)
+    writeHead(bytes, at, part, types.data, from + part < length ? 0 : endStream, stream)
+    at += frameHead
+    if (from === 0) {
+      bytes[at] = 0 // Not compressed.
+      bytes.writeUInt32BE(message.length, at + 1)
+    }
+    message.copy(bytes, from === 0 ? at + 5 : at, Math.max(0, from - 5), from - 5 + part)
+    at += part
+  }
+  return bytes
 }
 
 function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {

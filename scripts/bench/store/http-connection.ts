@@ -8,6 +8,9 @@ import { connect, type Socket } from 'node:net'
 
 export type Done = (status: number, body: string) => void
 
+/** One for all connections: what is in it is taken before anything else is read. */
+const readBuffer = Buffer.allocUnsafe(64 * 1024)
+
 export class HttpConnection {
   private readonly host: string
   private readonly socket: Socket
@@ -18,10 +21,19 @@ export class HttpConnection {
   constructor(target: string, onOpen: () => void) {
     this.host = target
     const at = target.lastIndexOf(':')
-    this.socket = connect({ host: target.slice(0, at), port: Number(target.slice(at + 1)), noDelay: true })
-    this.socket.setEncoding('latin1')
+    this.socket = connect({
+      host: target.slice(0, at),
+      port: Number(target.slice(at + 1)),
+      noDelay: true,
+      onread: {
+        buffer: readBuffer,
+        callback: (size) => {
+          this.take(readBuffer.toString('latin1', 0, size))
+          return true
+        },
+      },
+    })
     this.socket.on('connect', onOpen)
-    this.socket.on('data', (text: unknown) => this.take(text as string))
     this.socket.on('error', () => undefined)
     this.socket.on('close', () => this.settle(0, ''))
   }
@@ -42,7 +54,7 @@ export class HttpConnection {
     this.received = this.received === '' ? text : this.received + text
     const head = this.received.indexOf('\r\n\r\n')
     if (head < 0) return
-    const lengthAt = this.received.search(/content-length: /i)
+    const lengthAt = lengthIn(this.received)
     let end: number
     if (lengthAt >= 0 && lengthAt < head) end = head + 4 + Number.parseInt(this.received.slice(lengthAt + 16, lengthAt + 28), 10)
     else if (this.received.endsWith('\r\n0\r\n\r\n')) end = this.received.length
@@ -59,4 +71,10 @@ export class HttpConnection {
     this.done = undefined
     done?.(status, body)
   }
+}
+
+/** Where `content-length: ` begins, as the two systems write it. */
+function lengthIn(answer: string): number {
+  const at = answer.indexOf('content-length: ')
+  return at >= 0 ? at : answer.indexOf('Content-Length: ')
 }

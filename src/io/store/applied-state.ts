@@ -9,7 +9,7 @@ import { crc32c, crc32cOfText, encodeBriefly, invariant, type LogIndex, logIndex
 import type { SnapshotMeta } from '../../core/raft/index.js'
 import { Checksums } from './checksums.js'
 import type { Row, RowChange } from './contract.js'
-import type { RowDatabase, RowOperation } from './database.js'
+import type { RowBatch, RowDatabase } from './database.js'
 import { changedSum, checksumOn, decodeMeta, decodeRow, encodeMeta, keyText, metaKey, rowKey } from './rows.js'
 
 export interface Loaded {
@@ -26,8 +26,10 @@ export interface AppliedRead extends Loaded {
 
 /** From the beginning of one batch to that of the next, in milliseconds, unless somebody waits for it. */
 const pace = 200
-/** Rows that wait at most for the pace. */
-const waitingMax = 2_000
+/** Changes that wait at most for the pace. */
+const waitingMax = 4_000
+/** Entries in one go after which it is worth looking for rows that several of them change. */
+const mergedFrom = 8
 
 export class AppliedState {
   readonly database: RowDatabase
@@ -36,8 +38,9 @@ export class AppliedState {
   private sumNow: number
   private appliedNow: SnapshotMeta
   private durable: LogIndex
-  /** What waits for the batch under way, merged: the latest change of a row wins. */
-  private waiting = new Map<string, RowOperation>()
+  /** What waits for the batch under way. */
+  private waiting: RowBatch | undefined
+  private waitingChanges = 0
   private dirty = false
   private writing = false
   private held: boolean
@@ -80,24 +83,26 @@ export class AppliedState {
     invariant(applied.term >= before.term, 'the applied term never falls', { term: applied.term, before: before.term })
     this.appliedNow = applied
     this.dirty = true
-    for (const [key, value] of latestOfEach(changes)) this.change(key, value === undefined ? undefined : encodeBriefly(value))
-    if (this.waiting.size > waitingMax) this.hurryUp()
+    const entries = applied.index - before.index
+    if (entries < mergedFrom) for (const { table, key, value } of changes) this.change(rowKey(table, key), value)
+    else for (const [key, value] of latestOfEach(changes)) this.change(key, value)
+    if (this.waitingChanges > waitingMax) this.hurryUp()
     this.work()
   }
 
-  private change(key: string, value: Uint8Array | undefined): void {
+  private change(key: string, value: unknown): void {
+    this.waiting ??= this.database.batch()
+    this.waitingChanges += 1
     const ofKey = crc32cOfText(key)
-    const before = this.checksums.get(key, ofKey) ?? 0
     if (value === undefined) {
-      this.sumNow = changedSum(this.sumNow, before, 0)
-      this.checksums.delete(key, ofKey)
-      this.waiting.set(key, { type: 'del', key })
+      this.sumNow = changedSum(this.sumNow, this.checksums.delete(key, ofKey), 0)
+      this.waiting.del(key)
       return
     }
-    const checksum = checksumOn(ofKey, value)
-    this.sumNow = changedSum(this.sumNow, before, checksum)
-    this.checksums.set(key, ofKey, checksum)
-    this.waiting.set(key, { type: 'put', key, value })
+    const bytes = encodeBriefly(value)
+    const checksum = checksumOn(ofKey, bytes)
+    this.sumNow = changedSum(this.sumNow, this.checksums.set(key, ofKey, checksum), checksum)
+    this.waiting.put(key, bytes)
   }
 
   /** Resolves when what is applied now is durable, or when it is known that this state never will be. */
@@ -161,11 +166,12 @@ export class AppliedState {
   }
 
   private async writeBatch(): Promise<void> {
-    const { waiting, appliedNow, sumNow } = this
-    this.waiting = new Map()
+    const { waiting = this.database.batch(), appliedNow, sumNow } = this
+    this.waiting = undefined
+    this.waitingChanges = 0
     this.dirty = false
-    waiting.set(metaKey, { type: 'put', key: metaKey, value: encodeMeta({ applied: appliedNow, sum: sumNow }) })
-    await this.database.batch([...waiting.values()])
+    waiting.put(metaKey, encodeMeta({ applied: appliedNow, sum: sumNow }))
+    await waiting.write()
     this.durable = appliedNow.index
     this.wake()
   }
@@ -177,7 +183,7 @@ export class AppliedState {
   /** Writes nothing more. */
   stop(): void {
     this.stopped = true
-    this.waiting = new Map()
+    this.waiting = undefined
     this.hurryUp()
     this.wake()
   }
@@ -191,7 +197,7 @@ export class AppliedState {
   }
 }
 
-/** Some rows are changed by every entry: only what they are in the end is worth encoding. */
+/** Some rows are changed by every entry: only what they are in the end is worth encoding, where there are many. */
 function latestOfEach(changes: readonly RowChange[]): ReadonlyMap<string, unknown> {
   const latest = new Map<string, unknown>()
   for (const { table, key, value } of changes) latest.set(rowKey(table, key), value)

@@ -6,27 +6,45 @@
  */
 const shardCount = 512
 
+/** Signed: half of the unsigned ones would be objects of their own, made anew with each change. */
+interface Kept {
+  signed: number
+}
+
 export class Checksums {
   size = 0
-  private readonly shards = Array.from({ length: shardCount }, () => new Map<string, number>())
+  private readonly shards = Array.from({ length: shardCount }, () => new Map<string, Kept>())
 
   /** `ofKey`: the checksum of the key alone, which tells where to look. */
-  get(key: string, ofKey: number): number | undefined {
-    return this.shardOf(ofKey).get(key)
+  has(key: string, ofKey: number): boolean {
+    return this.shardOf(ofKey).has(key)
   }
 
-  set(key: string, ofKey: number, checksum: number): void {
+  /** Answers with what it was; 0 stands for no row. */
+  set(key: string, ofKey: number, checksum: number): number {
     const shard = this.shardOf(ofKey)
-    const before = shard.size
-    shard.set(key, checksum)
-    this.size += shard.size - before
+    const kept = shard.get(key)
+    if (kept === undefined) {
+      shard.set(key, { signed: checksum | 0 })
+      this.size += 1
+      return 0
+    }
+    const before = kept.signed >>> 0
+    kept.signed = checksum | 0
+    return before
   }
 
-  delete(key: string, ofKey: number): void {
-    if (this.shardOf(ofKey).delete(key)) this.size -= 1
+  /** Answers with what it was; 0 stands for no row. */
+  delete(key: string, ofKey: number): number {
+    const shard = this.shardOf(ofKey)
+    const kept = shard.get(key)
+    if (kept === undefined) return 0
+    shard.delete(key)
+    this.size -= 1
+    return kept.signed >>> 0
   }
 
-  private shardOf(ofKey: number): Map<string, number> {
-    return this.shards[ofKey & (shardCount - 1)] as Map<string, number>
+  private shardOf(ofKey: number): Map<string, Kept> {
+    return this.shards[ofKey & (shardCount - 1)] as Map<string, Kept>
   }
 }

@@ -9,13 +9,21 @@ import { Level } from 'level'
 import { ClusterError } from '../../base/index.js'
 import type { StoredRow } from './rows.js'
 
-export type RowOperation =
-  | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
-  | { readonly type: 'del'; readonly key: string }
+/** Key and value of a row to be written. */
+export type NewRow = readonly [key: string, value: Uint8Array]
+
+/** Takes what it is given at once, into memory of the database: nothing of it has to be kept. */
+export interface RowBatch {
+  put(key: string, value: Uint8Array): void
+  del(key: string): void
+  /** One atomic batch, durable when the promise resolves; of several operations on a row the last counts. */
+  write(): Promise<void>
+}
 
 export interface RowDatabase {
-  /** One atomic batch, durable when the promise resolves. */
-  batch(operations: readonly RowOperation[]): Promise<void>
+  batch(): RowBatch
+  /** One atomic batch, handed over in slices; durable when the promise resolves. */
+  writeAll(rows: readonly NewRow[]): Promise<void>
   /** The rows as they are now, whatever is written after. */
   picture(): RowPicture
   /** Ends all pictures. */
@@ -42,27 +50,35 @@ export async function openDatabase(folder: string): Promise<RowDatabase> {
     throw databaseError(folder, error)
   }
   return {
-    batch: (operations) => writeBatch(level, operations),
+    batch: () => openBatch(level),
+    writeAll: (rows) => writeAll(openBatch(level), rows),
     picture: () => openPicture(level, folder),
     close: () => level.close(),
   }
 }
 
-async function writeBatch(level: Level<string, Uint8Array>, operations: readonly RowOperation[]): Promise<void> {
+function openBatch(level: Level<string, Uint8Array>): RowBatch {
   const batch = level.batch()
-  let rows = 0
+  return {
+    put: (key, value) => void batch.put(key, value),
+    del: (key) => void batch.del(key),
+    write: () => batch.write({ sync: true }),
+  }
+}
+
+async function writeAll(batch: RowBatch, rows: readonly NewRow[]): Promise<void> {
+  let inSlice = 0
   let bytes = 0
-  for (const operation of operations) {
-    if (operation.type === 'del') batch.del(operation.key)
-    else batch.put(operation.key, operation.value)
-    rows += 1
-    bytes += operation.type === 'del' ? 0 : operation.value.length
-    if (rows < sliceRows && bytes < sliceBytes) continue
-    rows = 0
+  for (const [key, value] of rows) {
+    batch.put(key, value)
+    inSlice += 1
+    bytes += value.length
+    if (inSlice < sliceRows && bytes < sliceBytes) continue
+    inSlice = 0
     bytes = 0
     await new Promise((resolve) => setImmediate(resolve))
   }
-  await batch.write({ sync: true })
+  await batch.write()
 }
 
 function openPicture(level: Level<string, Uint8Array>, folder: string): RowPicture {

@@ -9,7 +9,7 @@ import { AppliedState } from './applied-state.js'
 import { Checksums } from './checksums.js'
 import { damaged, decodeChunk } from './chunk.js'
 import type { Row } from './contract.js'
-import type { RowDatabase, RowOperation } from './database.js'
+import type { NewRow, RowDatabase } from './database.js'
 import { changedSum, checksumOn, decodeRow, encodeMeta, keyText, metaKey, type StoredRow } from './rows.js'
 
 /** Bytes that go to disk as one batch. */
@@ -22,7 +22,7 @@ export class ReceivedState {
   private readonly database: RowDatabase
   private readonly checksums = new Checksums()
   private sum = 0
-  private waiting: RowOperation[] = []
+  private waiting: NewRow[] = []
   private waitingBytes = 0
   private completed = false
 
@@ -41,7 +41,7 @@ export class ReceivedState {
       throw damaged(`the chunks so far hold ${this.checksums.size} rows with sum ${this.sum}, not ${header.rows} with ${header.sum}`)
     }
     if (header.last) {
-      this.waiting.push({ type: 'put', key: metaKey, value: encodeMeta({ applied: this.meta, sum: this.sum }) })
+      this.waiting.push([metaKey, encodeMeta({ applied: this.meta, sum: this.sum })])
       this.completed = true
     }
     return taken
@@ -51,10 +51,10 @@ export class ReceivedState {
     const key = keyText(keyBytes)
     const ofKey = crc32c(keyBytes)
     const checksum = checksumOn(ofKey, value)
-    if (this.checksums.get(key, ofKey) !== undefined || key.indexOf('\0') < 1) throw damaged(`a chunk holds the key ${JSON.stringify(key)}`)
+    if (this.checksums.has(key, ofKey) || key.indexOf('\0') < 1) throw damaged(`a chunk holds the key ${JSON.stringify(key)}`)
     this.checksums.set(key, ofKey, checksum)
     this.sum = changedSum(this.sum, 0, checksum)
-    this.waiting.push({ type: 'put', key, value })
+    this.waiting.push([key, value])
     this.waitingBytes += value.length
     try {
       return decodeRow(key, value)
@@ -69,7 +69,7 @@ export class ReceivedState {
     const { waiting } = this
     this.waiting = []
     this.waitingBytes = 0
-    await this.database.batch(waiting)
+    await this.database.writeAll(waiting)
   }
 
   /** The state that goes on from here; it writes nothing before it is released. */
