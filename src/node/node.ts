@@ -21,6 +21,7 @@ import {
   type MemberId,
   type NodeId,
   type PlainError,
+  RenewingMap,
   type RequestId,
   type Settings,
   type Term,
@@ -204,10 +205,10 @@ export class QuorateNode {
   private lastAlive = Number.NEGATIVE_INFINITY
   private settingsCache: Settings | undefined
   private readonly proposedAt = new Map<string, Instant>()
-  private readonly accepted = new Map<LogIndex, RequestId>()
+  private readonly accepted = new RenewingMap<LogIndex, RequestId>()
   private leadSince: { readonly at: Instant; readonly base: LogTime } | undefined
   private round = 0
-  private readonly confirms = new Map<string, (index: LogIndex | undefined) => void>()
+  private readonly confirms = new RenewingMap<string, (index: LogIndex | undefined) => void>()
   private readonly listeners = new Set<Listener>()
   private batch: { changes: RowChange[]; events: EventRow[] } = { changes: [], events: [] }
   private readonly typeAnswers: (question: Question) => Promise<unknown> | undefined
@@ -812,7 +813,7 @@ export class QuorateNode {
   // Proposals and reads.
 
   /** Proposals of other nodes that this leader took on. */
-  private readonly forwardedBy = new Map<RequestId, Term>()
+  private readonly forwardedBy = new RenewingMap<RequestId, Term>()
 
   /** Of this life of the process, and of no other: requests are told apart by it and a count. */
   private readonly requestPrefix: string
@@ -835,7 +836,7 @@ export class QuorateNode {
     this.writes.set(id, { proposal, write })
   }
 
-  private readonly writes = new Map<RequestId, { readonly proposal: Proposal; readonly write: StoreOperation }>()
+  private readonly writes = new RenewingMap<RequestId, { readonly proposal: Proposal; readonly write: StoreOperation }>()
   private writesSince = 0
 
   /** What waits goes with the append that the next answer of a follower lets out; not after that, or others would fill it each time. */

@@ -3,7 +3,7 @@
  *
  * A request whose fate is unknown is answered as unknown, never as failed.
  */
-import { ClusterError, type LogIndex, type RequestId, type Term } from '../base/index.js'
+import { ClusterError, type LogIndex, RenewingMap, RenewingSet, type RequestId, type Term } from '../base/index.js'
 import { type Command, type CommandResult, partOfStore } from '../core/cluster/index.js'
 
 export type Outcome<Value> = { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly error: ClusterError }
@@ -49,12 +49,12 @@ export interface Proposal {
 const waitingMax = 10_000
 
 export class Requests {
-  private readonly proposals = new Map<RequestId, Waiting<CommandResult> & { readonly proposal: Proposal }>()
+  private readonly proposals = new RenewingMap<RequestId, Waiting<CommandResult> & { readonly proposal: Proposal }>()
   /** Waiting for a leader to take them. */
-  private readonly unsent = new Set<RequestId>()
-  private readonly merged = new Map<RequestId, Merged>()
+  private readonly unsent = new RenewingSet<RequestId>()
+  private readonly merged = new RenewingMap<RequestId, Merged>()
   private readonly reads: { readonly index: LogIndex; readonly callback: Callback<LogIndex>; readonly deadline: number }[] = []
-  private readonly questions = new Map<string, Waiting<unknown>>()
+  private readonly questions = new RenewingMap<string, Waiting<unknown>>()
 
   /** False when another request of this id is already on its way: the caller then only waits with it. */
   addProposal(proposal: Proposal, deadline: number, callback: Callback<CommandResult>): boolean {
@@ -151,7 +151,7 @@ export class Requests {
 
   /** What was applied until now came as a snapshot: what is in it of those that were passed on is not known. */
   snapshotTaken(): void {
-    for (const waiting of this.proposals.values()) if (waiting.passed !== undefined) waiting.passed = { ...waiting.passed, isKept: false }
+    for (const [, waiting] of this.proposals) if (waiting.passed !== undefined) waiting.passed = { ...waiting.passed, isKept: false }
   }
 
   /** What became of it will not be known here; a retry under its key may ask. */

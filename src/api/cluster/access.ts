@@ -1,5 +1,5 @@
 /** What the routes reach the cluster by. */
-import { ClusterError } from '../../base/index.js'
+import { ClusterError, RenewingSet } from '../../base/index.js'
 import { canonical, type Fencing, isSealed, levelInForce, metaOf, type Reader, sealsLevel, storageAgent } from '../../core/cluster/index.js'
 import type { Daemon, QuorateNode } from '../../node/index.js'
 import { type FencingDoors, writtenFencing } from './fencing.js'
@@ -15,7 +15,7 @@ export class Access {
   readonly live = new LiveEvents()
   readonly types: ResourceTypes
   /** Of the requests that are being handled: aborted when their client is gone, or when the listeners close. */
-  private readonly handled = new Set<AbortController>()
+  private readonly handled = new RenewingSet<AbortController>()
   private ended = false
   /** Fingerprints of requests under way, by their Idempotency-Key. */
   readonly underWay = new Map<string, string>()

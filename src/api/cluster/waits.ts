@@ -3,7 +3,7 @@
  *
  * Bounded; released when the time is over, when the client is gone and when the listener closes.
  */
-import { ClusterError } from '../../base/index.js'
+import { ClusterError, RenewingSet } from '../../base/index.js'
 import type { TableName } from '../../core/cluster/index.js'
 import type { QuorateNode } from '../../node/index.js'
 
@@ -22,7 +22,7 @@ export interface Relevant {
 }
 
 export class Waits {
-  private readonly waiting = new Set<() => void>()
+  private readonly waiting = new RenewingSet<() => void>()
   private readonly tables = new Map<TableName, number>()
   private readonly rows = new Map<TableName, Map<string, number>>()
   /** Changes up to here are not remembered. */

@@ -66,7 +66,7 @@ export interface Reader {
 
 export class ClusterState implements Reader {
   private tables: ReadonlyMap<TableName, Tree<unknown>>
-  private readonly kept = new Map<TableName, Map<string, unknown>>()
+  private readonly kept = new Map<TableName, Map<string, unknown> | undefined>()
   /** Index of the last entry whose changes are in. */
   appliedIndex: LogIndex
 
@@ -115,7 +115,7 @@ export class ClusterState implements Reader {
   commit(index: LogIndex, changes: readonly Change[]): void {
     invariant(index === this.appliedIndex + 1, 'entries are applied in order, each once', { index, applied: this.appliedIndex })
     for (const { table, key, value } of changes) {
-      this.kept.delete(table)
+      if (this.kept.get(table) !== undefined) this.kept.set(table, undefined)
       if (value === undefined) this.table(table).delete(key)
       else this.table(table).set(key, value)
     }
