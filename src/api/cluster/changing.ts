@@ -5,7 +5,8 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { ClusterError, type RequestId } from '../../base/index.js'
-import type { Command, OperationRow } from '../../core/cluster/index.js'
+import type { Command, CommandResult, OperationRow } from '../../core/cluster/index.js'
+import type { QuorateNode } from '../../node/index.js'
 import { refusal } from '../http/problem.js'
 import type { QuerySpecification } from '../http/query.js'
 import type { Answer, Call } from '../http/route.js'
@@ -27,13 +28,19 @@ export const operationQuery: QuerySpecification = {
 
 export type Value = Readonly<Record<string, unknown>>
 
+type Answering = (value: Value) => Answer | Promise<Answer>
+
 /** Has the command carried out, or looked at, and answers with what `answer` makes of its value. */
-export async function carryOut(
-  access: Access,
-  call: Call,
-  command: Command,
-  answer: (value: Value) => Answer | Promise<Answer>,
-): Promise<Answer> {
+export function carryOut(access: Access, call: Call, command: Command, answer: Answering): Promise<Answer> {
+  const node = access.formedNode
+  const isPlain = node !== undefined && call.headers['idempotency-key'] === undefined && call.query.flag('dryRun') !== true
+  // One promise instead of three: this is the way of nearly all writes.
+  return isPlain
+    ? node.propose(command, { timeoutMs: timeoutOf(call) }).then((result) => answer(valueFrom(node, call, result)))
+    : carryOutOnce(access, call, command, answer)
+}
+
+async function carryOutOnce(access: Access, call: Call, command: Command, answer: Answering): Promise<Answer> {
   if (call.query.flag('dryRun') === true) return dryRun(access, call, command)
   return answer(await change(access, call, command))
 }
@@ -63,21 +70,28 @@ async function operationAnswer(access: Access, call: Call, id: string): Promise<
 /** Errors: NO_QUORUM, UNKNOWN_OUTCOME, OVERLOADED, IDEMPOTENCY_MISMATCH, and what the state machine says of the command. */
 export async function change(access: Access, call: Call, command: Command): Promise<Value> {
   const { node } = access
-  const timeoutMs = call.query.number('timeout') ?? writeTimeout
   const key = idempotencyKey(call)
   const fingerprint = key === undefined ? undefined : fingerprintOf(call)
   if (key !== undefined && fingerprint !== undefined) claim(access, key, fingerprint)
   try {
     const result = await node.propose(command, {
-      timeoutMs,
+      timeoutMs: timeoutOf(call),
       ...(key === undefined || fingerprint === undefined ? {} : { requestId: `idem-${key}` as RequestId, fingerprint }),
     })
-    call.index = Math.max(node.state.appliedIndex, result.index)
-    if (!result.ok) throw refusal(result.error)
-    return result.value
+    return valueFrom(node, call, result)
   } finally {
     if (key !== undefined) access.underWay.delete(key)
   }
+}
+
+function timeoutOf(call: Call): number {
+  return call.query.number('timeout') ?? writeTimeout
+}
+
+function valueFrom(node: QuorateNode, call: Call, result: CommandResult): Value {
+  call.index = Math.max(node.state.appliedIndex, result.index)
+  if (!result.ok) throw refusal(result.error)
+  return result.value
 }
 
 /** Two different requests under one key at the same time: the second is refused here, where the log has not seen the first yet. */

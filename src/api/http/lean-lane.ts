@@ -21,7 +21,8 @@ export interface LeanRequest {
 
 export interface LeanAnswer {
   readonly status: number
-  readonly headers: Readonly<Record<string, string>>
+  /** Header fields as they are sent, each with its line's end. */
+  readonly fields: string
   readonly body: string
 }
 
@@ -32,8 +33,8 @@ export interface LeanLane {
 
 export interface LeanLaneOptions {
   readonly server: Server
-  /** Undefined where the general server is to answer. */
-  readonly handle: (request: LeanRequest) => Promise<LeanAnswer> | undefined
+  /** False where the general server is to answer. `done` is called once, later. */
+  readonly handle: (request: LeanRequest, done: (answer: LeanAnswer) => void) => boolean
   /** Milliseconds. */
   readonly firstRequestMax: number
   readonly keepAliveMax: number
@@ -135,15 +136,13 @@ class LeanConnection {
     const bytes = this.waiting
     if (bytes === undefined) return
     const found = this.read(bytes)
-    const answered = found === undefined ? undefined : this.options.handle(found.request)
-    if (found === undefined || answered === undefined) return this.handOver()
+    if (found === undefined || !this.options.handle(found.request, this.onAnswer)) return this.handOver()
     this.waiting = found.end === bytes.length ? undefined : bytes.subarray(found.end)
     this.busy = true
     if (this.isFirst) {
       this.isFirst = false
       this.socket.setTimeout(this.options.keepAliveMax)
     }
-    void answered.then(this.onAnswer)
   }
 
   private readonly onAnswer = (answer: LeanAnswer): void => {
@@ -208,11 +207,9 @@ class LeanConnection {
   }
 }
 
-function answerText({ status, headers, body }: LeanAnswer, bytes: number, closing: boolean): string {
-  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`
-  for (const name in headers) head += `${name}: ${headers[name]}\r\n`
+function answerText({ status, fields, body }: LeanAnswer, bytes: number, closing: boolean): string {
   const length = status === 304 ? '' : `content-length: ${bytes}\r\n` // RFC 9110 §8.6.
-  return `${head}${length}date: ${date()}\r\nconnection: ${closing ? 'close' : 'keep-alive'}\r\n\r\n${body}`
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${fields}${length}date: ${date()}\r\nconnection: ${closing ? 'close' : 'keep-alive'}\r\n\r\n${body}`
 }
 
 let dateText = ''

@@ -72,20 +72,37 @@ export function makeListener({ access, routes, log, checked }: ListenerOptions):
     server: app.server,
     firstRequestMax,
     keepAliveMax,
-    handle: (request) => {
+    handle: (request, done) => {
       const found = leanRoutes.find(request)
-      return found === undefined ? undefined : leanAnswer(access, log, found.route, found.call)
+      if (found === undefined) return false
+      leanAnswer(access, log, found.route, found.call, done)
+      return true
     },
   })
   app.addHook('preClose', async () => lane.close())
   return app
 }
 
-async function leanAnswer(access: Access, log: Log, route: Route, call: Call): Promise<LeanAnswer> {
+function leanAnswer(access: Access, log: Log, route: Route, call: Call, done: (answer: LeanAnswer) => void): void {
+  const refused = (error: unknown): void => done(lean(renderedProblem(access, log, call.method, call.url, error)))
+  const answered = (answer: Answer): void => {
+    let text: LeanAnswer
+    try {
+      text = renderedLean(access, call, answer)
+    } catch (error) {
+      return refused(error)
+    }
+    done(text)
+  }
+  handled(route, call).then(answered, refused)
+}
+
+/** What it throws comes later too: nobody is answered while his request is still being read. */
+function handled(route: Route, call: Call): Promise<Answer> {
   try {
-    return rendered(access, call, await route.handle(call))
+    return Promise.resolve(route.handle(call))
   } catch (error) {
-    return renderedProblem(access, log, call.method, call.url, error)
+    return Promise.reject(error)
   }
 }
 
@@ -150,13 +167,47 @@ function send(access: Access, request: FastifyRequest, reply: FastifyReply, call
     .send(status === 304 ? undefined : body)
 }
 
+interface Rendered {
+  readonly status: number
+  readonly headers: Record<string, string>
+  readonly body: string
+}
+
+const jsonType = 'application/json; charset=utf-8'
+
 /** An answer in JSON. */
-function rendered(access: Access, call: Call, answer: Answer): LeanAnswer {
+function rendered(access: Access, call: Call, answer: Answer): Rendered {
   const headers = answerHeaders(access, call, answer)
-  if (answer.revision !== undefined && call.method === 'GET' && isUnchanged(call, answer.revision))
-    return { status: 304, headers, body: '' }
-  headers['content-type'] = 'application/json; charset=utf-8'
-  return { status: answer.status ?? 200, headers, body: `${JSON.stringify(answer.body ?? {}, undefined, 2)}\n` }
+  if (isNotModified(call, answer)) return { status: 304, headers, body: '' }
+  headers['content-type'] = jsonType
+  return { status: answer.status ?? 200, headers, body: jsonBody(answer) }
+}
+
+/** The same for the short way. */
+function renderedLean(access: Access, call: Call, answer: Answer): LeanAnswer {
+  const { headers, revision } = answer
+  const own = `${headers === undefined ? '' : fieldsOf(headers)}${revision === undefined ? '' : `etag: ${etag(revision)}\r\n`}`
+  const fields = `${standardFields(access, call.index)}${own}`
+  if (isNotModified(call, answer)) return { status: 304, fields, body: '' }
+  return { status: answer.status ?? 200, fields: `${fields}content-type: ${jsonType}\r\n`, body: jsonBody(answer) }
+}
+
+function lean({ status, headers, body }: Rendered): LeanAnswer {
+  return { status, fields: fieldsOf(headers), body }
+}
+
+function isNotModified(call: Call, { revision }: Answer): boolean {
+  return revision !== undefined && call.method === 'GET' && isUnchanged(call, revision)
+}
+
+function jsonBody({ body }: Answer): string {
+  return `${JSON.stringify(body ?? {}, undefined, 2)}\n`
+}
+
+function fieldsOf(headers: Readonly<Record<string, string>>): string {
+  let fields = ''
+  for (const name in headers) fields += `${name}: ${headers[name]}\r\n`
+  return fields
 }
 
 function answerHeaders(access: Access, call: Call, answer: Answer): Record<string, string> {
@@ -190,12 +241,23 @@ export function standardHeaders(access: Access, index: number | undefined): Reco
   }
 }
 
+/** The standard fields that were made last: what was committed together is answered with the same. */
+let lastFields = { index: -1, term: -1, leader: '', text: '' }
+
+function standardFields(access: Access, given: number | undefined): string {
+  const { appliedIndex = 0, term = 0, leader = '' } = access.daemon.node?.position ?? {}
+  const index = given ?? appliedIndex
+  if (lastFields.index !== index || lastFields.term !== term || lastFields.leader !== leader)
+    lastFields = { index, term, leader, text: fieldsOf(standardHeaders(access, index)) }
+  return lastFields.text
+}
+
 function sendProblem(access: Access, log: Log, request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
   const { status, headers, body } = renderedProblem(access, log, request.method, request.url, thrown)
   return reply.headers(headers).code(status).send(body)
 }
 
-function renderedProblem(access: Access, log: Log, method: string, url: string, thrown: unknown): LeanAnswer {
+function renderedProblem(access: Access, log: Log, method: string, url: string, thrown: unknown): Rendered {
   let error = operatingError(thrown)
   if (error === undefined) {
     log('error', `${method} ${url.slice(0, 200)}: ${thrown instanceof Error ? thrown.stack : String(thrown)}`)

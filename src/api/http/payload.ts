@@ -1,4 +1,5 @@
 /** Bodies: bytes and a content type → a value. curl's own default (`-d` without a type) counts as JSON; an empty body is `{}`. */
+import { isAscii } from 'node:buffer'
 import { ClusterError } from '../../base/index.js'
 import { parseJson } from './json-text.js'
 import { parseYaml } from './yaml.js'
@@ -35,6 +36,8 @@ function typeOf(contentType: string | undefined): string {
 }
 
 function textOf(bytes: Uint8Array): string {
+  // Most of what is sent, and read in half the time.
+  if (isAscii(bytes)) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
   try {
     return decoder.decode(bytes)
   } catch {
