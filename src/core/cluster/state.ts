@@ -4,7 +4,6 @@
  * `apply` reads a state through a `Draft` and answers with changes; the owner of the state (the node, the simulator)
  * commits them. Tables are copy-on-write B+ trees, so a snapshot of the whole state costs nothing.
  */
-import BTreeModule from 'sorted-btree'
 import {
   effectiveSettings,
   type GroupName,
@@ -18,10 +17,7 @@ import {
   wallTime,
 } from '../../base/index.js'
 import type { BootRow, CaseRow, GroupRow, MemberRow, MetaRow, NodeRow, TableName, Tables } from './rows.js'
-
-// CommonJS class under an ES module import: the constructor is the `default` of the default.
-const BTree = BTreeModule.default ?? BTreeModule
-type Tree<Row> = InstanceType<typeof BTreeModule.default<string, Row>>
+import { compareKeys, Table } from './table.js'
 
 export const tableNames: readonly TableName[] = [
   'meta',
@@ -65,18 +61,18 @@ export interface Reader {
 }
 
 export class ClusterState implements Reader {
-  private tables: ReadonlyMap<TableName, Tree<unknown>>
+  private tables: ReadonlyMap<TableName, Table>
   private readonly kept = new Map<TableName, Map<string, unknown> | undefined>()
   /** Index of the last entry whose changes are in. */
   appliedIndex: LogIndex
 
-  private constructor(tables: ReadonlyMap<TableName, Tree<unknown>>, appliedIndex: LogIndex) {
+  private constructor(tables: ReadonlyMap<TableName, Table>, appliedIndex: LogIndex) {
     this.tables = tables
     this.appliedIndex = appliedIndex
   }
 
   static empty(): ClusterState {
-    return new ClusterState(new Map(tableNames.map((name) => [name, new BTree<string, unknown>(undefined, compareKeys)])), logIndex(0))
+    return new ClusterState(new Map(tableNames.map((name) => [name, Table.empty(name === 'store')])), logIndex(0))
   }
 
   static restored(
@@ -141,19 +137,14 @@ export class ClusterState implements Reader {
 
   /** A state of its own that later commits do not touch. */
   snapshot(): ClusterState {
-    return new ClusterState(new Map([...this.tables].map(([name, tree]) => [name, tree.clone()])), this.appliedIndex)
+    return new ClusterState(new Map([...this.tables].map(([name, table]) => [name, table.picture()])), this.appliedIndex)
   }
 
-  private table(name: TableName): Tree<unknown> {
-    const tree = this.tables.get(name)
-    invariant(tree !== undefined, 'the table exists', { name })
-    return tree
+  private table(name: TableName): Table {
+    const table = this.tables.get(name)
+    invariant(table !== undefined, 'the table exists', { name })
+    return table
   }
-}
-
-/** Code unit order: the same in every locale. */
-function compareKeys(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }
 
 /** Changes are looked for one by one up to so many: most entries have two or three. */
