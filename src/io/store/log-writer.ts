@@ -72,6 +72,8 @@ export class LogWriter {
   private waiting: (AppendRequest | Break)[] = []
   private waitingBytes = 0
   private working = false
+  /** Of the segment that is written. */
+  private seed: { readonly of: number; readonly value: number } | undefined
   private stopped = false
   private idle: (() => void)[] = []
 
@@ -171,10 +173,11 @@ export class LogWriter {
     this.lastIndex = logIndex(first.index + entries.length - 1)
   }
 
+  /** Where nothing is under way the disk has its order when this returns: it works while what was committed before is applied. */
   private work(): void {
     if (this.working || this.stopped) return
     this.working = true
-    queueMicrotask(() => void this.workOff())
+    void this.workOff()
   }
 
   private async workOff(): Promise<void> {
@@ -226,7 +229,8 @@ export class LogWriter {
     const isNew = this.position === 0
     const bytes = this.encode(batch, isNew ? header : undefined)
     if (this.position + bytes.length > this.length) await this.extending
-    await this.file.write(bytes, this.position)
+    const written = this.file.write(bytes, this.position)
+    if (written !== undefined) await written
     await this.file.sync()
     if (isNew) await this.options.disk.syncFolder(this.options.folder)
     this.position += bytes.length
@@ -287,7 +291,8 @@ export class LogWriter {
       this.last = entries.at(-1) ?? this.last
     }
     const bytes = Buffer.allocUnsafe(records.reduce((length, record) => length + recordLength(record), 0))
-    const seed = segmentSeed(this.options.logId, this.number)
+    if (this.seed?.of !== this.number) this.seed = { of: this.number, value: segmentSeed(this.options.logId, this.number) }
+    const seed = this.seed.value
     let at = 0
     for (const record of records) at = writeRecord(bytes, at, record, seed)
     return bytes
