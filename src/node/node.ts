@@ -504,15 +504,19 @@ export class QuorateNode {
   private stepRaft(): void {
     const events = this.raftInbox.splice(0)
     if (events.length === 0) return
-    for (const effect of this.raft.step(events)) this.perform(effect)
+    const effects = this.raft.step(events)
+    // Messages leave at the end of the turn, and none waits for the disk. Where there are none the disk works while this one applies.
+    const isQuiet = !effects.some(({ kind }) => kind === 'send')
+    for (const effect of effects) {
+      if (effect.kind === 'persist')
+        this.io.store.append(effect, isQuiet) // Ends as `persisted`; a failure ends the process.
+      else this.perform(effect)
+    }
     this.finishBatch()
   }
 
-  private perform(effect: RaftEffect): void {
+  private perform(effect: Exclude<RaftEffect, { kind: 'persist' }>): void {
     switch (effect.kind) {
-      case 'persist':
-        this.io.store.append(effect) // Ends as `persisted`; a failure ends the process.
-        return
       case 'send': {
         const node = this.nodeOf(effect.to)
         const frame: Frame = { kind: 'raft', member: this.identity.memberId, to: effect.to, message: this.packer.pack(effect.message) }

@@ -9,6 +9,8 @@ import { connect, type Socket } from 'node:net'
 
 export type GrpcDone = (ok: boolean, message: Buffer) => void
 
+/** One for all connections: what is in it is copied out before anything else is read. */
+const readBuffer = Buffer.allocUnsafe(64 * 1024)
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 const types = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goAway: 7, windowUpdate: 8 } as const
 const endStream = 1
@@ -34,7 +36,18 @@ export class GrpcConnection {
 
   constructor(target: string, path: string, onOpen: () => void) {
     const at = target.lastIndexOf(':')
-    this.socket = connect({ host: target.slice(0, at), port: Number(target.slice(at + 1)), noDelay: true })
+    this.socket = connect({
+      host: target.slice(0, at),
+      port: Number(target.slice(at + 1)),
+      noDelay: true,
+      onread: {
+        buffer: readBuffer,
+        callback: (size) => {
+          this.take(Buffer.from(readBuffer.subarray(0, size)))
+          return true
+        },
+      },
+    })
     this.first = Buffer.concat([
       Buffer.from([0x83, 0x86]),
       field(0x44, path),
@@ -51,7 +64,6 @@ export class GrpcConnection {
       this.socket.write(Buffer.concat([preface, frame(types.settings, 0, 0, settings), this.windowUpdate(window - 65_535)]))
       onOpen()
     })
-    this.socket.on('data', (chunk: Buffer) => this.take(chunk))
     this.socket.on('error', () => undefined)
     this.socket.on('close', () => {
       for (const stream of [...this.calls.keys()]) this.settle(stream)

@@ -72,7 +72,7 @@ export class Table {
 }
 
 /** Many maps instead of one: a `Map` of many thousand keys takes tens of milliseconds to become larger. */
-const shardCount = 256
+export const shardCount = 256
 
 class Index {
   private readonly shards: (Map<string, Cell> | undefined)[] = new Array(shardCount).fill(undefined)
@@ -93,10 +93,10 @@ class Index {
   }
 }
 
-/** Keys differ at their ends. */
-function shardOf(key: string): number {
-  let hash = key.length
-  for (let at = Math.max(0, key.length - 6); at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
+/** Over the whole key: where keys differ is theirs to choose, and in one shard they would all be one large `Map` again. */
+export function shardOf(key: string): number {
+  let hash = 0
+  for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
   return (hash ^ (hash >>> 15)) & (shardCount - 1)
 }
 

@@ -9,7 +9,7 @@ import { crc32c, crc32cOfText, encodeBriefly, invariant, type LogIndex, logIndex
 import type { SnapshotMeta } from '../../core/raft/index.js'
 import { Checksums } from './checksums.js'
 import type { Row, RowChange } from './contract.js'
-import type { RowBatch, RowDatabase } from './database.js'
+import type { RowDatabase } from './database.js'
 import { changedSum, checksumOn, decodeMeta, decodeRow, encodeMeta, keyText, metaKey, rowKey } from './rows.js'
 
 export interface Loaded {
@@ -26,8 +26,8 @@ export interface AppliedRead extends Loaded {
 
 /** From the beginning of one batch to that of the next, in milliseconds, unless somebody waits for it. */
 const pace = 200
-/** Changes that wait at most for the pace. */
-const waitingMax = 4_000
+/** Rows that wait at most for the pace. */
+const waitingMax = 2_000
 /** Entries in one go after which it is worth looking for rows that several of them change. */
 const mergedFrom = 8
 
@@ -38,9 +38,8 @@ export class AppliedState {
   private sumNow: number
   private appliedNow: SnapshotMeta
   private durable: LogIndex
-  /** What waits for the batch under way. */
-  private waiting: RowBatch | undefined
-  private waitingChanges = 0
+  /** What waits for the batch under way, merged: the latest change of a row wins. */
+  private waiting = new Map<string, Uint8Array | undefined>()
   private dirty = false
   private writing = false
   private held: boolean
@@ -86,23 +85,21 @@ export class AppliedState {
     const entries = applied.index - before.index
     if (entries < mergedFrom) for (const { table, key, value } of changes) this.change(rowKey(table, key), value)
     else for (const [key, value] of latestOfEach(changes)) this.change(key, value)
-    if (this.waitingChanges > waitingMax) this.hurryUp()
+    if (this.waiting.size > waitingMax) this.hurryUp()
     this.work()
   }
 
   private change(key: string, value: unknown): void {
-    this.waiting ??= this.database.batch()
-    this.waitingChanges += 1
     const ofKey = crc32cOfText(key)
     if (value === undefined) {
       this.sumNow = changedSum(this.sumNow, this.checksums.delete(key, ofKey), 0)
-      this.waiting.del(key)
+      this.waiting.set(key, undefined)
       return
     }
     const bytes = encodeBriefly(value)
     const checksum = checksumOn(ofKey, bytes)
     this.sumNow = changedSum(this.sumNow, this.checksums.set(key, ofKey, checksum), checksum)
-    this.waiting.put(key, bytes)
+    this.waiting.set(key, bytes)
   }
 
   /** Resolves when what is applied now is durable, or when it is known that this state never will be. */
@@ -166,12 +163,11 @@ export class AppliedState {
   }
 
   private async writeBatch(): Promise<void> {
-    const { waiting = this.database.batch(), appliedNow, sumNow } = this
-    this.waiting = undefined
-    this.waitingChanges = 0
+    const { waiting, appliedNow, sumNow } = this
+    this.waiting = new Map()
     this.dirty = false
-    waiting.put(metaKey, encodeMeta({ applied: appliedNow, sum: sumNow }))
-    await waiting.write()
+    waiting.set(metaKey, encodeMeta({ applied: appliedNow, sum: sumNow }))
+    await this.database.batch(waiting)
     this.durable = appliedNow.index
     this.wake()
   }
@@ -183,7 +179,7 @@ export class AppliedState {
   /** Writes nothing more. */
   stop(): void {
     this.stopped = true
-    this.waiting = undefined
+    this.waiting = new Map()
     this.hurryUp()
     this.wake()
   }

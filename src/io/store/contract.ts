@@ -54,7 +54,11 @@ export interface Store {
    * waits goes to disk as one synced batch; `onPersisted(sequence)` follows in order. A failure goes to `onFailure` once, and the
    * store then accepts nothing more: the process must end, what the disk holds is judged at the next start.
    */
-  append(record: { readonly sequence: number; readonly hardState: HardState; readonly entries: readonly LogEntry[] }): void
+  append(
+    record: { readonly sequence: number; readonly hardState: HardState; readonly entries: readonly LogEntry[] },
+    /** The disk is to have its order when this returns, if it is idle: for who has nothing to send that would wait for it. */
+    atOnce?: boolean,
+  ): void
   /**
    * Writes changes, position and configuration as one atomic batch, soon: after a crash the state is that of this call or of an
    * earlier one. Of several changes of a row the last counts. Returns the sum over all rows after it: the same rows give the same number on every member.

@@ -9,21 +9,12 @@ import { Level } from 'level'
 import { ClusterError } from '../../base/index.js'
 import type { StoredRow } from './rows.js'
 
-/** Key and value of a row to be written. */
-export type NewRow = readonly [key: string, value: Uint8Array]
-
-/** Takes what it is given at once, into memory of the database: nothing of it has to be kept. */
-export interface RowBatch {
-  put(key: string, value: Uint8Array): void
-  del(key: string): void
-  /** One atomic batch, durable when the promise resolves; of several operations on a row the last counts. */
-  write(): Promise<void>
-}
+/** Key and value of a row to be written; no value where it is deleted. */
+export type RowWrite = readonly [key: string, value: Uint8Array | undefined]
 
 export interface RowDatabase {
-  batch(): RowBatch
-  /** One atomic batch, handed over in slices; durable when the promise resolves. */
-  writeAll(rows: readonly NewRow[]): Promise<void>
+  /** One atomic batch, durable when the promise resolves. */
+  batch(writes: Iterable<RowWrite>): Promise<void>
   /** The rows as they are now, whatever is written after. */
   picture(): RowPicture
   /** Ends all pictures. */
@@ -50,35 +41,28 @@ export async function openDatabase(folder: string): Promise<RowDatabase> {
     throw databaseError(folder, error)
   }
   return {
-    batch: () => openBatch(level),
-    writeAll: (rows) => writeAll(openBatch(level), rows),
+    batch: (writes) => writeBatch(level, writes),
     picture: () => openPicture(level, folder),
     close: () => level.close(),
   }
 }
 
-function openBatch(level: Level<string, Uint8Array>): RowBatch {
+/** The native batch lives only as long as this: its memory, of which V8 knows nothing, is freed with the object. */
+async function writeBatch(level: Level<string, Uint8Array>, writes: Iterable<RowWrite>): Promise<void> {
   const batch = level.batch()
-  return {
-    put: (key, value) => void batch.put(key, value),
-    del: (key) => void batch.del(key),
-    write: () => batch.write({ sync: true }),
-  }
-}
-
-async function writeAll(batch: RowBatch, rows: readonly NewRow[]): Promise<void> {
-  let inSlice = 0
+  let rows = 0
   let bytes = 0
-  for (const [key, value] of rows) {
-    batch.put(key, value)
-    inSlice += 1
-    bytes += value.length
-    if (inSlice < sliceRows && bytes < sliceBytes) continue
-    inSlice = 0
+  for (const [key, value] of writes) {
+    if (value === undefined) batch.del(key)
+    else batch.put(key, value)
+    rows += 1
+    bytes += value?.length ?? 0
+    if (rows < sliceRows && bytes < sliceBytes) continue
+    rows = 0
     bytes = 0
     await new Promise((resolve) => setImmediate(resolve))
   }
-  await batch.write()
+  await batch.write({ sync: true })
 }
 
 function openPicture(level: Level<string, Uint8Array>, folder: string): RowPicture {

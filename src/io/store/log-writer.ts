@@ -123,7 +123,8 @@ export class LogWriter {
     return this.segments.reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
-  append(request: AppendRequest): void {
+  /** `atOnce`: the disk has its order when this returns, where nothing else is under way. */
+  append(request: AppendRequest, atOnce = false): void {
     if (this.stopped) return
     this.check(request)
     this.waiting.push(request)
@@ -131,7 +132,7 @@ export class LogWriter {
     if (this.waitingBytes > this.options.waitingMax) {
       this.fail(new ClusterError('STORE_FAILED', `${this.waitingBytes} bytes wait for the disk, at most ${this.options.waitingMax} may`))
     }
-    this.work()
+    this.work(atOnce)
   }
 
   /**
@@ -173,11 +174,11 @@ export class LogWriter {
     this.lastIndex = logIndex(first.index + entries.length - 1)
   }
 
-  /** Where nothing is under way the disk has its order when this returns: it works while what was committed before is applied. */
-  private work(): void {
+  private work(atOnce = false): void {
     if (this.working || this.stopped) return
     this.working = true
-    void this.workOff()
+    if (atOnce) void this.workOff()
+    else queueMicrotask(() => void this.workOff())
   }
 
   private async workOff(): Promise<void> {

@@ -9,7 +9,7 @@ import { AppliedState } from './applied-state.js'
 import { Checksums } from './checksums.js'
 import { damaged, decodeChunk } from './chunk.js'
 import type { Row } from './contract.js'
-import type { NewRow, RowDatabase } from './database.js'
+import type { RowDatabase, RowWrite } from './database.js'
 import { changedSum, checksumOn, decodeRow, encodeMeta, keyText, metaKey, type StoredRow } from './rows.js'
 
 /** Bytes that go to disk as one batch. */
@@ -22,7 +22,7 @@ export class ReceivedState {
   private readonly database: RowDatabase
   private readonly checksums = new Checksums()
   private sum = 0
-  private waiting: NewRow[] = []
+  private waiting: RowWrite[] = []
   private waitingBytes = 0
   private completed = false
 
@@ -69,7 +69,7 @@ export class ReceivedState {
     const { waiting } = this
     this.waiting = []
     this.waitingBytes = 0
-    await this.database.writeAll(waiting)
+    await this.database.batch(waiting)
   }
 
   /** The state that goes on from here; it writes nothing before it is released. */

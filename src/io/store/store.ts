@@ -239,9 +239,9 @@ class FolderStore implements Store {
     return this.identityWritten
   }
 
-  append(record: Parameters<Store['append']>[0]): void {
+  append(record: Parameters<Store['append']>[0], atOnce = false): void {
     this.checkOpen()
-    this.parts.log.append(record)
+    this.parts.log.append(record, atOnce)
   }
 
   apply(applied: SnapshotMeta, changes: readonly RowChange[]): number {

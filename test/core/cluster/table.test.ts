@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { Table } from '../../../src/core/cluster/table.js'
+import { shardCount, shardOf, Table } from '../../../src/core/cluster/table.js'
 
 /** As slow and as plain as can be. */
 class Model {
@@ -56,3 +56,19 @@ for (const isIndexed of [true, false]) {
     )
   })
 }
+
+test('keys spread over the shards, wherever they differ', () => {
+  const families: readonly ((number: number) => string)[] = [
+    (number) => `bench/key-${String(number).padStart(8, '0')}`,
+    (number) => `app/service-${number}/status`,
+    (number) => `${number}`,
+    (number) => `${number}${'x'.repeat(400)}`,
+    (number) => `leader/${number.toString(16)}/current/configuration`,
+  ]
+  const count = 20_000
+  for (const family of families) {
+    const sizes = new Array(shardCount).fill(0)
+    for (let number = 0; number < count; number++) sizes[shardOf(family(number))]++
+    assert.ok(Math.max(...sizes) < (3 * count) / shardCount, `${family(1)}: ${Math.max(...sizes)} of ${count} in one shard`)
+  }
+})
