@@ -484,6 +484,7 @@ export class QuorateNode {
     this.scheduled = false
     if (this.stopped) return
     this.draining = true
+    this.hasSent = false
     try {
       while (this.inbox.length > 0 || this.raftInbox.length > 0) {
         const waiting = this.inbox.splice(0)
@@ -501,12 +502,15 @@ export class QuorateNode {
     }
   }
 
+  /** In this turn. */
+  private hasSent = false
+
   private stepRaft(): void {
     const events = this.raftInbox.splice(0)
     if (events.length === 0) return
     const effects = this.raft.step(events)
     // Messages leave at the end of the turn, and none waits for the disk. Where there are none the disk works while this one applies.
-    const isQuiet = !effects.some(({ kind }) => kind === 'send')
+    const isQuiet = !this.hasSent && effects.every(({ kind }) => kind === 'persist' || kind === 'apply')
     for (const effect of effects) {
       if (effect.kind === 'persist')
         this.io.store.append(effect, isQuiet) // Ends as `persisted`; a failure ends the process.
@@ -1792,6 +1796,7 @@ export class QuorateNode {
   }
 
   private send(to: NodeId, frame: Frame): boolean {
+    this.hasSent = true
     return this.io.peers.send(to, frame)
   }
 }

@@ -32,6 +32,7 @@ test('logs agree, what was committed stays, and histories are linearizable', (co
   if (seedCount < 500) return
   for (const what of [
     'log compacted',
+    'log written at once',
     'snapshot installed',
     'member left',
     'joint',

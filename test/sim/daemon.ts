@@ -197,7 +197,10 @@ export class SimDaemon {
       clock: machine.clock,
       store: this.checkedStore(),
       peers: {
-        send: (to, frame) => network.frame(this, to, frame),
+        send: (to, frame) => {
+          this.hasSent = true
+          return network.frame(this, to, frame)
+        },
         isConnected: (node) => network.isConnected(this, node),
         setIdentity: () => undefined,
         setPeers: () => undefined,
@@ -218,7 +221,11 @@ export class SimDaemon {
       freshId: () => world.freshId(),
       seed: machine.random.between(1, 2 ** 31),
       ...(world.options.compaction === undefined ? {} : { compaction: world.options.compaction }),
-      defer: (run) => process.post(run),
+      defer: (run) =>
+        process.post(() => {
+          this.hasSent = false
+          run()
+        }),
       log: (level, text) => {
         machine.log(`${level === 'info' ? '' : `${level}: `}${text}`)
         const leads = /^leads in term (\d+)$/.exec(text)
@@ -240,11 +247,17 @@ export class SimDaemon {
     })
   }
 
+  /** Messages to other nodes, in this turn of the daemon. */
+  private hasSent = false
+
   private checkedStore(): Store {
     const { store, machine } = this
     return {
       writeIdentity: (identity) => store.writeIdentity(identity),
-      append: (record) => {
+      append: (record, atOnce) => {
+        // Real messages leave at the end of the turn.
+        if (atOnce === true && this.hasSent) machine.world.fail(`${machine.name} has messages wait for its disk`)
+        if (atOnce === true) machine.world.seen.add('log written at once')
         machine.world.checks.appended(machine, record.entries)
         store.append(record)
       },
