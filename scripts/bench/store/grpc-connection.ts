@@ -5,12 +5,11 @@
  * The header fields of a request are put into the server's dynamic table by the first call (RFC 7541 §6.2.1) and named by number
  * after that. What the server says in its own header fields is not decoded: a call that brings a message was carried out.
  */
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { openSocket } from './lean-socket.js'
 
 export type GrpcDone = (ok: boolean, message: Buffer) => void
 
-/** One for all connections: what is in it is copied out before anything else is read. */
-const readBuffer = Buffer.allocUnsafe(64 * 1024)
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 const types = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goAway: 7, windowUpdate: 8 } as const
 const endStream = 1
@@ -35,19 +34,7 @@ export class GrpcConnection {
   private corked = false
 
   constructor(target: string, path: string, onOpen: () => void) {
-    const at = target.lastIndexOf(':')
-    this.socket = connect({
-      host: target.slice(0, at),
-      port: Number(target.slice(at + 1)),
-      noDelay: true,
-      onread: {
-        buffer: readBuffer,
-        callback: (size) => {
-          this.take(Buffer.from(readBuffer.subarray(0, size)))
-          return true
-        },
-      },
-    })
+    this.socket = openSocket(target, (bytes) => this.take(Buffer.from(bytes)))
     this.first = Buffer.concat([
       Buffer.from([0x83, 0x86]),
       field(0x44, path),

@@ -4,12 +4,10 @@
  *
  * Reads what the two systems send: a status line, `content-length` or chunks, a body in ASCII.
  */
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { openSocket } from './lean-socket.js'
 
 export type Done = (status: number, body: string) => void
-
-/** One for all connections: what is in it is taken before anything else is read. */
-const readBuffer = Buffer.allocUnsafe(64 * 1024)
 
 export class HttpConnection {
   private readonly host: string
@@ -20,19 +18,7 @@ export class HttpConnection {
   /** `target` is `host:port`. A connection that ends answers with status 0. */
   constructor(target: string, onOpen: () => void) {
     this.host = target
-    const at = target.lastIndexOf(':')
-    this.socket = connect({
-      host: target.slice(0, at),
-      port: Number(target.slice(at + 1)),
-      noDelay: true,
-      onread: {
-        buffer: readBuffer,
-        callback: (size) => {
-          this.take(readBuffer.toString('latin1', 0, size))
-          return true
-        },
-      },
-    })
+    this.socket = openSocket(target, (bytes) => this.take(bytes.toString('latin1')))
     this.socket.on('connect', onOpen)
     this.socket.on('error', () => undefined)
     this.socket.on('close', () => this.settle(0, ''))
