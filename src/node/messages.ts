@@ -16,17 +16,11 @@ import type {
 import type { PathState } from '../core/arbiter/index.js'
 import type { Address, Command, CommandResult, FormationMessage, GroupDefinition } from '../core/cluster/index.js'
 import type { Renewal } from '../core/detector/index.js'
-import type { PackedMessage } from './raft-wire.js'
+import type { RaftFrame } from './raft-wire.js'
 
 export type Frame =
   | FormationMessage
-  | {
-      readonly kind: 'raft'
-      /** Sender and receiver: a node has two members while a new life of it takes over. */
-      readonly member: MemberId
-      readonly to: MemberId
-      readonly message: PackedMessage
-    }
+  | RaftFrame
   /** The leader has seen that the member's disk no longer holds what it acknowledged. */
   | { readonly kind: 'regressed'; readonly member: MemberId; readonly acknowledged: LogIndex; readonly shows: LogIndex }
   /** A node with an empty data folder asks to be taken in. */

@@ -48,6 +48,7 @@ import {
   type Command,
   type CommandResult,
   casesOf,
+  compactLevel,
   currentBoot,
   type Envelope,
   type EventRow,
@@ -97,7 +98,7 @@ import { Leadership } from './leadership.js'
 import { Membership } from './membership.js'
 import { type Frame, type Heartbeat, kindOf, type Question, type Renewed } from './messages.js'
 import { Presence } from './presence.js'
-import { RaftPacker, unpackMessage } from './raft-wire.js'
+import { type RaftFrame, RaftPacker, unpackFrame } from './raft-wire.js'
 import { type Outcome, type Proposal, Requests } from './requests.js'
 import { Snapshots } from './snapshots.js'
 
@@ -111,6 +112,7 @@ const mebibyte = 1024 * 1024
 const sumsKept = 64
 const compareInterval = 500
 const noChanges: Applied['changes'] = []
+const noNodes: ReadonlySet<NodeId> = new Set()
 /** How often fence devices are thought of, in milliseconds. */
 const pathLookInterval = 100
 /** How long what follows from time alone may wait, in milliseconds. */
@@ -190,7 +192,9 @@ export class QuorateNode {
   private leadership: Leadership | undefined
   private readonly inbox: (() => void)[] = []
   private readonly raftInbox: RaftEvent[] = []
-  private readonly packer = new RaftPacker()
+  private readonly packer: RaftPacker
+  /** Nodes that understand what only versions from `compactLevel` on do. */
+  private compactNodes: ReadonlySet<NodeId> = new Set()
   private draining = false
   private scheduled = false
   private stopped = false
@@ -223,6 +227,7 @@ export class QuorateNode {
     this.self = self
     this.io = io
     this.identity = restored.identity
+    this.packer = new RaftPacker(this.identity.memberId)
     this.state = state
     this.typeAnswers = answers
     this.agent = new NodeAgent(io.monitor.open)
@@ -523,8 +528,7 @@ export class QuorateNode {
     switch (effect.kind) {
       case 'send': {
         const node = this.nodeOf(effect.to)
-        const frame: Frame = { kind: 'raft', member: this.identity.memberId, to: effect.to, message: this.packer.pack(effect.message) }
-        if (node !== undefined) this.send(node, frame)
+        if (node !== undefined) this.send(node, this.packer.pack(effect.to, effect.message, this.compactNodes.has(node)))
         return
       }
       case 'apply':
@@ -1013,6 +1017,7 @@ export class QuorateNode {
     if (transitions.length > 0) this.leadership?.livenessChanged()
     this.linksChanged()
     if (this.self.links.length > 1) this.chooseLinks()
+    this.compactNodes = this.nodesOfLevel(compactLevel)
     if (now - this.lastAlive > 200) {
       this.lastAlive = now
       this.io.guardian.send({ kind: 'alive' })
@@ -1025,6 +1030,12 @@ export class QuorateNode {
     // What time alone brings about is looked at as often as a heartbeat is of use.
     const interval = Math.min(lookIntervalMax, this.settings.heartbeatInterval / 5)
     if (transitions.length > 0 || now - this.lastLook >= interval) this.changed = true
+  }
+
+  /** Others that this level may be spoken with: the cluster has it, and the node's latest boot told it. */
+  private nodesOfLevel(level: number): ReadonlySet<NodeId> {
+    if (levelInForce(this.state) < level) return noNodes
+    return new Set([...this.membership.places.keys()].filter((node) => (currentBoot(this.state, node)?.level ?? 0) >= level))
   }
 
   /** Past the lease, a boot whose guardian is gone asks for no renewal: nobody could end what runs. */
@@ -1655,20 +1666,14 @@ export class QuorateNode {
   }
 
   private onFrame(from: NodeId, value: unknown): void {
+    if (value instanceof Uint8Array) return this.onRaft(from, value)
     const frame = value as Frame
     const kind = kindOf(value)
     // Who does not belong may ask to be taken in, and speak as a member of the log; nothing else is asked of this node.
     if ((kind === 'forward' || kind === 'read-index' || kind === 'ask') && !this.membership.places.has(from)) return
     switch (kind) {
-      case 'raft': {
-        const raft = frame as Extract<Frame, { kind: 'raft' }>
-        // What another life of this node was told, or a member of another node's name says, is not for this one.
-        if (raft.to !== this.identity.memberId || (this.membership.nodeOf(raft.member) ?? from) !== from) return
-        this.membership.learn(raft.member, from)
-        const message = unpackMessage(raft.message)
-        if (message !== undefined) this.raftInbox.push({ kind: 'received', from: raft.member, message })
-        return
-      }
+      case 'raft':
+        return this.onRaft(from, frame as RaftFrame)
       case 'regressed':
         return this.onRegressed(frame as Extract<Frame, { kind: 'regressed' }>)
       case 'join':
@@ -1703,6 +1708,16 @@ export class QuorateNode {
         return this.requests.answer(id, error === null ? { ok: true, value: answer } : { ok: false, error: fromPlain(error) })
       }
     }
+  }
+
+  private onRaft(from: NodeId, frame: RaftFrame | Uint8Array): void {
+    const unpacked = unpackFrame(frame)
+    if (unpacked === undefined) return
+    const { member, to, message } = unpacked
+    // What another life of this node was told, or a member of another node's name says, is not for this one.
+    if (to !== this.identity.memberId || (this.membership.nodeOf(member) ?? from) !== from) return
+    this.membership.learn(member, from)
+    this.raftInbox.push({ kind: 'received', from: member, message })
   }
 
   /** An empty node asks to be taken in: the log decides, and the answer goes to where it listens. */
@@ -1795,7 +1810,7 @@ export class QuorateNode {
     }
   }
 
-  private send(to: NodeId, frame: Frame): boolean {
+  private send(to: NodeId, frame: Frame | Uint8Array): boolean {
     this.hasSent = true
     return this.io.peers.send(to, frame)
   }

@@ -68,6 +68,9 @@ export const evictionLevel = 5
 /** Brought files that are carried along, and checkpoints in parts. */
 export const carriedLevel = 5
 
+/** Brought Raft messages and shared writes as runs of bytes. */
+export const compactLevel = 5
+
 const settingsOfBrakes = [
   'causesMax',
   'causesWindow',

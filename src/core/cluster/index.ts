@@ -33,6 +33,7 @@ export {
   BeyondThisVersion,
   brakesLevel,
   carriedLevel,
+  compactLevel,
   dependencyKindsLevel,
   detachedLevel,
   evictionLevel,

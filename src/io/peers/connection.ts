@@ -48,6 +48,8 @@ type Stage = 'preamble' | 'hello' | 'proof' | 'admission' | 'established' | 'end
 
 /** Longest reason sent or shown, in characters. */
 const reasonMax = 500
+/** Bytes up to which a copy costs less than one more piece of a write. */
+const joinedMax = 16 * 1024
 /** How long a peer that was turned away may take to read the reason, in milliseconds. */
 const farewell = 500
 
@@ -67,7 +69,9 @@ export class Connection {
   private heard = true
   private silentTicks = 0
   private probes: ((alive: boolean) => void)[] = []
-  private corked = false
+  /** What leaves at the end of this turn of the event loop. */
+  private unwritten: Uint8Array[] = []
+  private unwrittenBytes = 0
 
   /** `expected` is the node whose address was dialled. The socket is connected. */
   constructor(socket: Socket, side: Side, address: string, context: ConnectionContext, expected?: NodeId) {
@@ -98,15 +102,18 @@ export class Connection {
   }
 
   /** False when it was dropped: not established, or `queueMax` bytes are waiting already. */
-  sendMessage(payload: Uint8Array): boolean {
+  sendMessage(type: 'message' | 'bytes', payload: Uint8Array): boolean {
     invariant(payload.length <= this.context.frameMax, 'a frame has a bounded size', {
       bytes: payload.length,
       frameMax: this.context.frameMax,
     })
     if (this.stage !== 'established') return false
-    if (this.socket.writableLength + payload.length + frameHeaderLength > this.context.queueMax) return false
-    this.write(frameHeader('message', payload))
-    this.write(payload)
+    if (this.queued + payload.length + frameHeaderLength > this.context.queueMax) return false
+    if (payload.length < joinedMax) this.write(encodeFrame(type, payload))
+    else {
+      this.write(frameHeader(type, payload))
+      this.write(payload)
+    }
     return true
   }
 
@@ -151,6 +158,7 @@ export class Connection {
     const shown = printable(reason)
     this.sendControl('reject', Buffer.from(shown))
     this.context.onTurnedAway(this, shown)
+    this.flush()
     this.socket.end()
     setTimeout(() => this.socket.destroy(), farewell).unref()
     this.finish()
@@ -274,6 +282,8 @@ export class Connection {
     switch (type) {
       case 'message':
         return this.takeMessage(payload)
+      case 'bytes':
+        return this.context.onFrame(this, payload)
       case 'ping':
         return this.sendControl('pong', new Uint8Array())
       case 'pong':
@@ -311,21 +321,35 @@ export class Connection {
 
   private sendControl(type: FrameType, payload: Uint8Array): void {
     // A peer that only asks and never reads is not answered without end.
-    if (this.socket.writableLength > this.context.queueMax) return
+    if (this.queued > this.context.queueMax) return
     this.write(encodeFrame(type, payload))
+  }
+
+  /** Bytes that wait for the peer. */
+  private get queued(): number {
+    return this.socket.writableLength + this.unwrittenBytes
   }
 
   /** All that is written in one turn of the event loop leaves as one write. */
   private write(bytes: Uint8Array): void {
-    if (!this.corked) {
-      this.corked = true
-      this.socket.cork()
-      process.nextTick(() => {
-        this.corked = false
-        this.socket.uncork()
-      })
+    if (this.unwritten.length === 0) process.nextTick(() => this.flush())
+    this.unwritten.push(bytes)
+    this.unwrittenBytes += bytes.length
+  }
+
+  private flush(): void {
+    const { unwritten, unwrittenBytes, socket } = this
+    this.unwritten = []
+    this.unwrittenBytes = 0
+    const [first] = unwritten
+    if (first === undefined || socket.destroyed) return
+    if (unwritten.length === 1) socket.write(first)
+    else if (unwrittenBytes < joinedMax) socket.write(Buffer.concat(unwritten, unwrittenBytes))
+    else {
+      socket.cork()
+      for (const bytes of unwritten) socket.write(bytes)
+      socket.uncork()
     }
-    this.socket.write(bytes)
   }
 }
 

@@ -16,7 +16,7 @@ export interface PeerIntroduction {
 }
 
 export interface PeerListener {
-  /** `frame` is whatever `base/codec` decoded: the receiver checks its shape. */
+  /** `frame` is whatever `base/codec` decoded, or the bytes that were sent as they are: the receiver checks its shape. */
   onFrame(from: NodeId, frame: unknown): void
   onConnected(peer: PeerIntroduction): void
   onDisconnected(node: NodeId): void
@@ -27,7 +27,10 @@ export interface PeerListener {
 }
 
 export interface Peers {
-  /** Queued while connected, dropped otherwise. Returns false when dropped (not connected, or the queue is full). */
+  /**
+   * Queued while connected, dropped otherwise. Returns false when dropped (not connected, or the queue is full). Bytes are sent as they
+   * are, which versions before feature level 5 do not understand, and must not be changed any more; all else is encoded.
+   */
   send(to: NodeId, frame: unknown): boolean
   /** A stream with it stands, dialled from here or from there. */
   isConnected(node: NodeId): boolean

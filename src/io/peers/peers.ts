@@ -123,7 +123,8 @@ class NodePeers implements OpenedPeers {
 
   send(to: NodeId, frame: unknown): boolean {
     const outbound = this.states.get(to)?.outbound
-    return outbound?.sendMessage(encodeBriefly(frame)) ?? false
+    if (outbound === undefined) return false
+    return frame instanceof Uint8Array ? outbound.sendMessage('bytes', frame) : outbound.sendMessage('message', encodeBriefly(frame))
   }
 
   isConnected(node: NodeId): boolean {

@@ -100,6 +100,20 @@ describe('nodes of one cluster', limit, () => {
       assert.throws(() => a.peers.send(n2, Buffer.alloc(9_000_000)), /bounded size/)
     }))
 
+  test('what is sent in one turn arrives in order, whether bytes or not, small or large', () =>
+    withNodes(['n1', 'n2'], async (nodes) => {
+      const a = await nodes.start('n1')
+      const b = await nodes.start('n2')
+      await until(() => a.told.connected.length > 0)
+      const sent = [1, { kind: 'a' }, Buffer.from('b'), Buffer.alloc(20_000, 2), 'c', Buffer.alloc(0), { large: 'd'.repeat(30_000) }, [3]]
+      for (const frame of sent) assert.equal(a.peers.send(n2, frame), true)
+      await until(() => b.told.frames.length === sent.length)
+      assert.deepEqual(
+        b.told.frames.map(({ frame }) => frame),
+        sent,
+      )
+    }))
+
   test('a full queue drops and says so', () =>
     withNodes(['n1', 'n2'], async (nodes) => {
       const a = await nodes.start('n1', { queueMax: 1_000_000 })
