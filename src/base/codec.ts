@@ -18,15 +18,19 @@ let poolUsed = 0
 
 /** A fresh copy: it does not alias the encoder's buffer. */
 export function encode(value: unknown): Uint8Array {
-  const packed = packr.pack(value)
-  const { length } = packed
-  if (length > poolBytes / 8) return new Uint8Array(packed)
+  return ownBytes(packr.pack(value))
+}
+
+/** A copy that may be kept. */
+export function ownBytes(bytes: Uint8Array): Uint8Array {
+  const { length } = bytes
+  if (length > poolBytes / 8) return new Uint8Array(bytes)
   if (poolUsed + length > poolBytes) {
     pool = new Uint8Array(poolBytes)
     poolUsed = 0
   }
   const copy = new Uint8Array(pool.buffer, poolUsed, length)
-  copy.set(packed)
+  copy.set(bytes)
   poolUsed += length
   return copy
 }

@@ -8,9 +8,7 @@
 import {
   type BootInstant,
   ClusterError,
-  decode,
   effectiveSettings,
-  encode,
   fromPlain,
   type GroupName,
   type Instant,
@@ -92,6 +90,7 @@ import {
   type SnapshotMeta,
 } from '../core/raft/index.js'
 import type { Identity, Restored, RowChange } from '../io/store/index.js'
+import { decodeEntry, encodeEntry } from './entries.js'
 import { deviceOrder } from './fence-calls.js'
 import type { NodeIdentity, NodeIo } from './io.js'
 import { Leadership } from './leadership.js'
@@ -692,7 +691,7 @@ export class QuorateNode {
   // Entries.
 
   private applyEntry(entry: LogEntry): void {
-    const envelope = entry.kind === 'command' ? (decode(entry.data) as Envelope) : undefined
+    const envelope = entry.kind === 'command' ? decodeEntry(entry.data) : undefined
     const applied = envelope === undefined ? undefined : this.applyCommand(entry, envelope)
     this.state.commit(entry.index, applied?.changes ?? noChanges)
     // What clients keep in the store calls for nothing to be done here.
@@ -922,7 +921,7 @@ export class QuorateNode {
       command,
       ...(fingerprint === undefined ? {} : { fingerprint }),
     }
-    return encode(envelope)
+    return encodeEntry(envelope, levelInForce(this.state) >= compactLevel)
   }
 
   /** Log time now, as this leader counts it: goes on from where it was, stands still without a leader. */

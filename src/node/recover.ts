@@ -7,22 +7,12 @@
  * they are appended, and the new identity comes last. Broken off in between, the folder starts nothing until it is carried on again.
  */
 import { randomBytes } from 'node:crypto'
-import {
-  ClusterError,
-  type ClusterId,
-  decode,
-  encode,
-  logIndex,
-  type MemberId,
-  type NodeId,
-  type RequestId,
-  term,
-  wallTime,
-} from '../base/index.js'
+import { ClusterError, type ClusterId, logIndex, type MemberId, type NodeId, type RequestId, term, wallTime } from '../base/index.js'
 import { apply, ClusterState, type Command, type Envelope, groupsOf, mayStillRun, metaOf } from '../core/cluster/index.js'
 import { type Configuration, decodeConfiguration, encodeConfiguration, type LogEntry, membersOf } from '../core/raft/index.js'
 import type { NodeConfig } from '../io/node-file/index.js'
 import { type OpenedStore, openStore } from '../io/store/index.js'
+import { decodeEntry, encodeEntry } from './entries.js'
 
 export interface RecoveryView {
   readonly node: NodeId
@@ -80,7 +70,7 @@ export async function recoverFrom(config: NodeConfig, typed: string, reason: str
   const envelope: Envelope = { requestId: `recover-${member}` as RequestId, at: logTime, wall: wallTime(Date.now()), command }
   const entries: readonly LogEntry[] = [
     { index: logIndex(view.lastIndex + 1), term: inTerm, kind: 'configuration', data: encodeConfiguration(configuration) },
-    { index: logIndex(view.lastIndex + 2), term: inTerm, kind: 'command', data: encode(envelope) },
+    { index: logIndex(view.lastIndex + 2), term: inTerm, kind: 'command', data: encodeEntry(envelope, false) },
   ]
   try {
     if (restored.identity !== undefined) await store.writeIdentity({ ...restored.identity, phase: 'recovering' })
@@ -122,7 +112,7 @@ function checkLog(config: NodeConfig, { restored }: OpenedStore): void {
   for (const entry of entries) {
     if (entry.index <= applied.index) continue
     const place = { index: entry.index, term: entry.term }
-    state.commit(entry.index, entry.kind === 'command' ? apply(state, place, decode(entry.data) as Envelope).changes : [])
+    state.commit(entry.index, entry.kind === 'command' ? apply(state, place, decodeEntry(entry.data)).changes : [])
   }
   if (state.get('nodes', config.node) !== undefined) return
   throw new ClusterError('CONFLICT', `the log of ${config.node} does not know ${config.node}: it ends too early`, {

@@ -12,7 +12,11 @@ const to = 'member-n2-fedcba9876543210' as MemberId
 const number = fc.integer({ min: 0, max: 2 ** 48 - 1 })
 const aTerm = number.map(term)
 const anIndex = fc.integer({ min: 0, max: 2 ** 47 }).map(logIndex)
-const entryData = fc.record({ term: aTerm, kind: fc.constantFrom('noop', 'command', 'configuration'), data: fc.uint8Array({ maxLength: 400 }) })
+const entryData = fc.record({
+  term: aTerm,
+  kind: fc.constantFrom('noop', 'command', 'configuration'),
+  data: fc.uint8Array({ maxLength: 400 }),
+})
 const append: fc.Arbitrary<RaftMessage> = fc
   .record({ term: aTerm, prevIndex: anIndex, prevTerm: aTerm, commit: anIndex, entries: fc.array(entryData, { maxLength: 5 }) })
   .map(({ entries, ...rest }) => ({
@@ -97,6 +101,9 @@ describe('Raft messages on the wire', { timeout: 120_000 }, () => {
       }),
       { numRuns: 5_000 },
     )
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void unpackFrame(bytes)), { numRuns: 5_000 })
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void unpackFrame(bytes)),
+      { numRuns: 5_000 },
+    )
   })
 })

@@ -3,7 +3,7 @@
  *
  * A plant stands for what its author might have forgotten; where it lives in the program is of no account here.
  */
-import { decode, encode, type LogIndex } from '../../src/base/index.js'
+import type { LogIndex } from '../../src/base/index.js'
 import { LeaseGiver } from '../../src/core/detector/index.js'
 import { GuardianCore } from '../../src/core/guardian/index.js'
 import { Elections } from '../../src/core/raft/elections.js'
@@ -539,9 +539,8 @@ export const plants: readonly Plant[] = [
       QuorateNode,
       'applyCommand',
       (original) =>
-        function (entry) {
-          const envelope = decode(entry.data) as Inside
-          return original.call(this, { ...entry, data: encode({ ...envelope, at: Math.round(this.io.clock.now()) }) })
+        function (entry, envelope) {
+          return original.call(this, entry, { ...envelope, at: Math.round(this.io.clock.now()) })
         },
     ),
   ),

@@ -5,12 +5,12 @@
  * merged, so that their syncs take little from the log's. A sum over all rows goes along; where it does not match when the rows are
  * read, they are not used.
  */
-import { crc32c, crc32cOfText, encodeBriefly, invariant, type LogIndex, logIndex } from '../../base/index.js'
+import { crc32c, crc32cOfText, invariant, type LogIndex, logIndex } from '../../base/index.js'
 import type { SnapshotMeta } from '../../core/raft/index.js'
 import { Checksums } from './checksums.js'
 import type { Row, RowChange } from './contract.js'
 import type { RowDatabase } from './database.js'
-import { changedSum, checksumOn, decodeMeta, decodeRow, encodeMeta, keyText, metaKey, rowKey } from './rows.js'
+import { changedSum, checksumOn, decodeMeta, decodeRow, encodeMeta, encodeRow, keyText, metaKey, rowKey } from './rows.js'
 
 export interface Loaded {
   readonly checksums: Checksums
@@ -96,7 +96,7 @@ export class AppliedState {
       this.waiting.set(key, undefined)
       return
     }
-    const bytes = encodeBriefly(value)
+    const bytes = encodeRow(value)
     const checksum = checksumOn(ofKey, bytes)
     this.sumNow = changedSum(this.sumNow, this.checksums.set(key, ofKey, checksum), checksum)
     this.waiting.set(key, bytes)
