@@ -26,11 +26,11 @@ export function crc32c(bytes: Uint8Array, seed = 0): number {
 }
 
 /** The same of a text's UTF-8. */
-export function crc32cOfText(text: string): number {
-  let crc = -1
+export function crc32cOfText(text: string, seed = 0): number {
+  let crc = ~seed
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at)
-    if (code > 0x7f) return crc32c(new TextEncoder().encode(text))
+    if (code > 0x7f) return crc32c(new TextEncoder().encode(text), seed)
     crc = (t0[(crc ^ code) & 0xff] as number) ^ (crc >>> 8)
   }
   return ~crc >>> 0

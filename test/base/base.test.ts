@@ -128,6 +128,8 @@ describe('crc32c', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => assert.equal(crc32cOfText(text), crc32c(new TextEncoder().encode(text)))),
     )
+    assert.equal(crc32cOfText('key-ä', crc32cOfText('store\0')), crc32cOfText('store\0key-ä'))
+    assert.equal(crc32cOfText('key', crc32cOfText('store\0')), crc32cOfText('store\0key'))
     assert.equal(crc32cOfText('store\0key-ä'), crc32c(new TextEncoder().encode('store\0key-ä')))
   })
 

@@ -106,7 +106,7 @@ export function storeRoutes(access: Access): readonly Route[] {
 function single(access: Access, call: Call, operation: StoreOperation): Promise<Answer> {
   return carryOut(access, call, { kind: 'store', operations: [operation] }, (value) => {
     const [result] = value.results as readonly { readonly revision: number }[]
-    return { ...(operation.kind === 'put' ? { revision: result?.revision ?? 0 } : {}), body: result }
+    return operation.kind === 'put' ? { revision: result?.revision ?? 0, body: result } : { body: result }
   })
 }
 

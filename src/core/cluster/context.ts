@@ -32,7 +32,11 @@ export class Context {
     const meta = metaOf(reader)
     this.at = Math.max(meta.logTime, place.at) as LogTime // Never goes back.
     this.wall = place.wall
-    this.putMeta({ ...meta, logTime: this.at, wall: place.wall })
+    // Said after the copy: named in it, each would be defined anew on it, which the engine does the long way.
+    const now: { -readonly [Key in keyof MetaRow]: MetaRow[Key] } = { ...meta }
+    now.logTime = this.at
+    now.wall = place.wall
+    this.putMeta(now)
   }
 
   get meta(): MetaRow {

@@ -9,8 +9,8 @@ import { crc32c, crc32cOfText, invariant, type LogIndex, logIndex } from '../../
 import type { SnapshotMeta } from '../../core/raft/index.js'
 import { Checksums } from './checksums.js'
 import type { Row, RowChange } from './contract.js'
-import type { RowDatabase } from './database.js'
-import { changedSum, checksumOn, decodeMeta, decodeRow, encodeMeta, encodeRow, keyText, metaKey, rowKey } from './rows.js'
+import type { RowDatabase, RowWrite } from './database.js'
+import { changedSum, checksumOn, decodeMeta, decodeRow, encodeMeta, encodeRow, keyPrefix, keyText, metaKey } from './rows.js'
 
 export interface Loaded {
   readonly checksums: Checksums
@@ -39,7 +39,9 @@ export class AppliedState {
   private appliedNow: SnapshotMeta
   private durable: LogIndex
   /** What waits for the batch under way, merged: the latest change of a row wins. */
-  private waiting = new Map<string, Uint8Array | undefined>()
+  private waiting: Waiting = new Map()
+  /** Checksums of what stands before the keys of each table. */
+  private readonly prefixes = new Map<string, number>()
   private dirty = false
   private writing = false
   private held: boolean
@@ -83,23 +85,33 @@ export class AppliedState {
     this.appliedNow = applied
     this.dirty = true
     const entries = applied.index - before.index
-    if (entries < mergedFrom) for (const { table, key, value } of changes) this.change(rowKey(table, key), value)
-    else for (const [key, value] of latestOfEach(changes)) this.change(key, value)
-    if (this.waiting.size > waitingMax) this.hurryUp()
+    if (entries < mergedFrom) for (const { table, key, value } of changes) this.change(table, key, value)
+    else for (const [table, rows] of latestOfEach(changes)) for (const [key, value] of rows) this.change(table, key, value)
+    if (sizeOf(this.waiting) > waitingMax) this.hurryUp()
     this.work()
   }
 
-  private change(key: string, value: unknown): void {
-    const ofKey = crc32cOfText(key)
+  private change(table: string, key: string, value: unknown): void {
+    const ofKey = crc32cOfText(key, this.prefixOf(table))
+    const waiting = rowsOf(this.waiting, table)
     if (value === undefined) {
-      this.sumNow = changedSum(this.sumNow, this.checksums.delete(key, ofKey), 0)
-      this.waiting.set(key, undefined)
+      this.sumNow = changedSum(this.sumNow, this.checksums.delete(table, key, ofKey), 0)
+      waiting.set(key, undefined)
       return
     }
     const bytes = encodeRow(value)
     const checksum = checksumOn(ofKey, bytes)
-    this.sumNow = changedSum(this.sumNow, this.checksums.set(key, ofKey, checksum), checksum)
-    this.waiting.set(key, bytes)
+    this.sumNow = changedSum(this.sumNow, this.checksums.set(table, key, ofKey, checksum), checksum)
+    waiting.set(key, bytes)
+  }
+
+  private prefixOf(table: string): number {
+    let prefix = this.prefixes.get(table)
+    if (prefix === undefined) {
+      prefix = crc32cOfText(keyPrefix(table))
+      this.prefixes.set(table, prefix)
+    }
+    return prefix
   }
 
   /** Resolves when what is applied now is durable, or when it is known that this state never will be. */
@@ -166,8 +178,7 @@ export class AppliedState {
     const { waiting, appliedNow, sumNow } = this
     this.waiting = new Map()
     this.dirty = false
-    waiting.set(metaKey, encodeMeta({ applied: appliedNow, sum: sumNow }))
-    await this.database.batch(waiting)
+    await this.database.batch(writesOf(waiting, encodeMeta({ applied: appliedNow, sum: sumNow })))
     this.durable = appliedNow.index
     this.wake()
   }
@@ -193,10 +204,37 @@ export class AppliedState {
   }
 }
 
+/** Values by table and key. */
+type RowsOfTables<Value> = Map<string, Map<string, Value>>
+type Waiting = RowsOfTables<Uint8Array | undefined>
+
+function rowsOf<Value>(tables: RowsOfTables<Value>, table: string): Map<string, Value> {
+  let rows = tables.get(table)
+  if (rows === undefined) {
+    rows = new Map()
+    tables.set(table, rows)
+  }
+  return rows
+}
+
+function sizeOf(tables: RowsOfTables<unknown>): number {
+  let size = 0
+  for (const rows of tables.values()) size += rows.size
+  return size
+}
+
+function* writesOf(waiting: Waiting, meta: Uint8Array): Iterable<RowWrite> {
+  for (const [table, rows] of waiting) {
+    const prefix = keyPrefix(table)
+    for (const [key, bytes] of rows) yield [`${prefix}${key}`, bytes]
+  }
+  yield [metaKey, meta]
+}
+
 /** Some rows are changed by every entry: only what they are in the end is worth encoding, where there are many. */
-function latestOfEach(changes: readonly RowChange[]): ReadonlyMap<string, unknown> {
-  const latest = new Map<string, unknown>()
-  for (const { table, key, value } of changes) latest.set(rowKey(table, key), value)
+function latestOfEach(changes: readonly RowChange[]): RowsOfTables<unknown> {
+  const latest: RowsOfTables<unknown> = new Map()
+  for (const { table, key, value } of changes) rowsOf(latest, table).set(key, value)
   return latest
 }
 
@@ -217,9 +255,10 @@ export async function loadRows(database: RowDatabase): Promise<AppliedRead> {
         }
         const ofKey = crc32c(keyBytes)
         const checksum = checksumOn(ofKey, value)
-        checksums.set(key, ofKey, checksum)
+        const row = safely(key, value)
+        checksums.set(row.table, row.key, ofKey, checksum)
         sum = changedSum(sum, 0, checksum)
-        rows.push(safely(key, value))
+        rows.push(row)
       }
     }
     return { checksums, sum, applied: meta.applied, rows, sound: sum === meta.sum }

@@ -1,5 +1,5 @@
 /**
- * The checksum of each row, by its full key.
+ * The checksum of each row, by its table and key: the key as its owner has it, for a text that was made anew has to be hashed anew.
  *
  * Many maps instead of one: a `Map` copies itself when it is full, which takes 25 ms at 131,072 rows and 50 ms at the next
  * doubling. The small ones do it in less than a millisecond, each at another time.
@@ -11,18 +11,20 @@ interface Kept {
   signed: number
 }
 
+type Shard = Map<string, Kept>
+
 export class Checksums {
   size = 0
-  private readonly shards = Array.from({ length: shardCount }, () => new Map<string, Kept>())
+  private readonly tables = new Map<string, Shard[]>()
 
-  /** `ofKey`: the checksum of the key alone, which tells where to look. */
-  has(key: string, ofKey: number): boolean {
-    return this.shardOf(ofKey).has(key)
+  /** `ofKey`: the checksum of the whole key alone, which tells where to look. */
+  has(table: string, key: string, ofKey: number): boolean {
+    return this.shardOf(table, ofKey).has(key)
   }
 
   /** Answers with what it was; 0 stands for no row. */
-  set(key: string, ofKey: number, checksum: number): number {
-    const shard = this.shardOf(ofKey)
+  set(table: string, key: string, ofKey: number, checksum: number): number {
+    const shard = this.shardOf(table, ofKey)
     const kept = shard.get(key)
     if (kept === undefined) {
       shard.set(key, { signed: checksum | 0 })
@@ -35,8 +37,8 @@ export class Checksums {
   }
 
   /** Answers with what it was; 0 stands for no row. */
-  delete(key: string, ofKey: number): number {
-    const shard = this.shardOf(ofKey)
+  delete(table: string, key: string, ofKey: number): number {
+    const shard = this.shardOf(table, ofKey)
     const kept = shard.get(key)
     if (kept === undefined) return 0
     shard.delete(key)
@@ -44,7 +46,12 @@ export class Checksums {
     return kept.signed >>> 0
   }
 
-  private shardOf(ofKey: number): Map<string, Kept> {
-    return this.shards[ofKey & (shardCount - 1)] as Map<string, Kept>
+  private shardOf(table: string, ofKey: number): Shard {
+    let shards = this.tables.get(table)
+    if (shards === undefined) {
+      shards = Array.from({ length: shardCount }, () => new Map())
+      this.tables.set(table, shards)
+    }
+    return shards[ofKey & (shardCount - 1)] as Shard
   }
 }

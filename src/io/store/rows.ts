@@ -35,14 +35,20 @@ export function decodeMeta(bytes: Uint8Array | undefined): Meta {
   return { applied: { index: logIndex(index), term: term(ofTerm), configuration }, sum }
 }
 
-export function rowKey(table: string, key: string): string {
+/** What stands before the keys of a table's rows. */
+export function keyPrefix(table: string): string {
   invariant(table.length > 0 && !table.includes('\0'), 'a table has a name without NUL', { table })
-  return `${table}\0${key}`
+  return `${table}\0`
+}
+
+/** A row's place, as its key says. */
+export function placeOf(key: string): { readonly table: string; readonly key: string } {
+  const split = key.indexOf('\0')
+  return { table: key.slice(0, split), key: key.slice(split + 1) }
 }
 
 export function decodeRow(key: string, value: Uint8Array): Row {
-  const split = key.indexOf('\0')
-  return { table: key.slice(0, split), key: key.slice(split + 1), value: decode(value) }
+  return { ...placeOf(key), value: decode(value) }
 }
 
 /** Clients' rows are many and small: they are written by hand, a chunk of memory after the other. */
@@ -82,9 +88,7 @@ function encodeByHand(text: string, revision: number): Uint8Array | undefined {
     chunk = Buffer.allocUnsafeSlow(chunkBytes)
     chunkUsed = 0
   }
-  let at = chunkUsed
-  chunk.set(beforeValue, at)
-  at += beforeValue.length
+  let at = copy(beforeValue, chunkUsed)
   if (length < 0x20) chunk[at++] = 0xa0 | length
   else if (length < 0x100) {
     chunk[at++] = 0xd9
@@ -94,12 +98,16 @@ function encodeByHand(text: string, revision: number): Uint8Array | undefined {
     at = chunk.writeUInt16BE(length, at)
   }
   if (chunk.write(text, at) !== length) return undefined
-  at += length
-  chunk.set(beforeRevision, at)
-  at = writeNumber32(revision, at + beforeRevision.length)
-  const bytes = chunk.subarray(chunkUsed, at)
+  at = writeNumber32(revision, copy(beforeRevision, at + length))
+  const bytes = new Uint8Array(chunk.buffer, chunkUsed, at - chunkUsed)
   chunkUsed = at
   return bytes
+}
+
+/** So few bytes are copied sooner than a function of the engine is called. Answers with where it ends. */
+function copy(bytes: Uint8Array, to: number): number {
+  for (let at = 0; at < bytes.length; at++) chunk[to + at] = bytes[at] as number
+  return to + bytes.length
 }
 
 /** Answers with where it ends. */

@@ -10,7 +10,7 @@ import { Checksums } from './checksums.js'
 import { damaged, decodeChunk } from './chunk.js'
 import type { Row } from './contract.js'
 import type { RowDatabase, RowWrite } from './database.js'
-import { changedSum, checksumOn, decodeRow, encodeMeta, keyText, metaKey, type StoredRow } from './rows.js'
+import { changedSum, checksumOn, decodeRow, encodeMeta, keyText, metaKey, placeOf, type StoredRow } from './rows.js'
 
 /** Bytes that go to disk as one batch. */
 const batchBytes = 1024 * 1024
@@ -51,8 +51,10 @@ export class ReceivedState {
     const key = keyText(keyBytes)
     const ofKey = crc32c(keyBytes)
     const checksum = checksumOn(ofKey, value)
-    if (this.checksums.has(key, ofKey) || key.indexOf('\0') < 1) throw damaged(`a chunk holds the key ${JSON.stringify(key)}`)
-    this.checksums.set(key, ofKey, checksum)
+    const place = placeOf(key)
+    if (key.indexOf('\0') < 1 || this.checksums.has(place.table, place.key, ofKey))
+      throw damaged(`a chunk holds the key ${JSON.stringify(key)}`)
+    this.checksums.set(place.table, place.key, ofKey, checksum)
     this.sum = changedSum(this.sum, 0, checksum)
     this.waiting.push([key, value])
     this.waitingBytes += value.length
