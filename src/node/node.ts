@@ -832,8 +832,8 @@ export class QuorateNode {
 
   private submit(command: Command, options: ProposeOptions, done: (outcome: Outcome<CommandResult>) => void): void {
     const id = options.requestId ?? this.nextRequestId()
-    const { term } = options
-    const proposal: Proposal = { id, command, fingerprint: options.fingerprint, ...(term === undefined ? {} : { term }) }
+    const { term, fingerprint } = options
+    const proposal: Proposal = term === undefined ? { id, command, fingerprint } : { id, command, fingerprint, term }
     if (this.requests.addProposal(proposal, this.io.clock.now() + (options.timeoutMs ?? defaultTimeout), done)) this.sendOrMerge(proposal)
   }
 
@@ -914,13 +914,9 @@ export class QuorateNode {
   }
 
   private envelope(requestId: RequestId, command: Command, fingerprint: string | undefined): Uint8Array {
-    const envelope: Envelope = {
-      requestId,
-      at: this.logTime(),
-      wall: this.io.clock.wall(),
-      command,
-      ...(fingerprint === undefined ? {} : { fingerprint }),
-    }
+    const at = this.logTime()
+    const wall = this.io.clock.wall()
+    const envelope: Envelope = fingerprint === undefined ? { requestId, at, wall, command } : { requestId, at, wall, command, fingerprint }
     return encodeEntry(envelope, levelInForce(this.state) >= compactLevel)
   }
 

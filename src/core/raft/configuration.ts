@@ -56,12 +56,19 @@ export function quorumValue(configuration: Configuration, reachedBy: (voter: Mem
   return outgoing.length === 0 ? reached : Math.min(reached, reachedByMajority(outgoing, reachedBy))
 }
 
+/** The highest that as many voters have reached as are a majority. Counted, for it is asked with every answer: no list is made. */
 function reachedByMajority(voters: readonly MemberId[], reachedBy: (voter: MemberId) => number): number {
   invariant(voters.length > 0, 'a configuration has at least one voter')
-  const highestFirst = voters.map(reachedBy).sort((a, b) => b - a)
-  const reached = highestFirst[Math.floor(voters.length / 2)]
-  invariant(reached !== undefined, 'the middle of a non-empty list exists')
-  return reached
+  const needed = majority(voters)
+  let highest = Number.NEGATIVE_INFINITY
+  for (const voter of voters) {
+    const value = reachedBy(voter)
+    if (value <= highest) continue
+    let count = 0
+    for (const other of voters) if (reachedBy(other) >= value) count += 1
+    if (count >= needed) highest = value
+  }
+  return highest
 }
 
 /** Votes needed to win. */
