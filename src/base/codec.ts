@@ -5,8 +5,11 @@
  */
 // Not the package's main entry: that one loads a native addon which cuts strings out of one large one. Such a string is slow to
 // compare, keeps the large one in memory, and is no faster to make.
+import './whole-texts-begin.js'
 import { Packr } from 'msgpackr/pack'
 import { Unpackr } from 'msgpackr/unpack'
+import './whole-texts-end.js'
+import { invariant } from './invariant.js'
 
 const packr = new Packr({ useRecords: false, variableMapSize: true, moreTypes: false })
 const unpackr = new Unpackr({ useRecords: false, moreTypes: false, mapsAsObjects: true })
@@ -48,3 +51,7 @@ export function encodeBriefly(value: unknown): Uint8Array {
 export function decode(bytes: Uint8Array): unknown {
   return unpackr.unpack(bytes)
 }
+
+// However the program was put together: the decoder was made while it was to be another one.
+const marked = `\ufeff${'é'.repeat(40)}`
+invariant(decode(encode(marked)) === marked, 'a text is read as it was written')

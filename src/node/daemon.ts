@@ -131,6 +131,7 @@ export async function startDaemon(doors: DaemonDoors): Promise<Daemon> {
     clusterName: config.clusterName,
     secret: config.secret,
     processId,
+    level: supportedLevel,
     listen: config.links,
     peers: new Map([...config.members].map(([name, address]) => [name, [address]])),
     // Each link from its own address: by that the others know this node, and what comes back takes the same way.

@@ -28,14 +28,18 @@ const characterMax = 3
 
 const scratch = Buffer.allocUnsafeSlow(headLength + 255 + writesMax * writeHead + charactersMax * characterMax)
 
-/** `isCompact`: every member has feature level 5. */
-export function encodeEntry(envelope: Envelope, isCompact: boolean): Uint8Array {
-  return (isCompact ? encodeWrites(envelope) : undefined) ?? encode(envelope)
+/** `mayBeCompact`: every member has feature level 5. */
+export function encodeEntry(envelope: Envelope, mayBeCompact: boolean): Uint8Array {
+  return (mayBeCompact ? encodeWrites(envelope) : undefined) ?? encode(envelope)
+}
+
+export function isCompact(data: Uint8Array): boolean {
+  return data[0] === mark
 }
 
 /** Throws on bytes that are none. */
 export function decodeEntry(data: Uint8Array): Envelope {
-  return data[0] === mark ? decodeWrites(Buffer.from(data.buffer, data.byteOffset, data.length)) : (decode(data) as Envelope)
+  return isCompact(data) ? decodeWrites(Buffer.from(data.buffer, data.byteOffset, data.length)) : (decode(data) as Envelope)
 }
 
 /** Undefined where it has another form. */
@@ -50,7 +54,7 @@ function encodeWrites({ requestId, at, wall, command, fingerprint }: Envelope): 
   for (const operation of operations) {
     if (operation.kind !== 'put' || !isPlain(operation)) return undefined
     const { key, value } = operation
-    if (typeof value !== 'string' || key.length > keyMax) return undefined
+    if (typeof value !== 'string' || key.length > keyMax || isHalf(key) || isHalf(value)) return undefined
     characters += key.length + value.length
     if (characters > charactersMax) return undefined
     end = writeOne(key, value, end)
@@ -66,6 +70,11 @@ function encodeWrites({ requestId, at, wall, command, fingerprint }: Envelope): 
 
 function isNumber(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value < numberMax
+}
+
+/** The general encoder makes something else of half a character than is made of it here: it is to do so in every entry. */
+function isHalf(text: string): boolean {
+  return /\p{Surrogate}/u.test(text)
 }
 
 function isPlain(put: Extract<StoreOperation, { kind: 'put' }>): boolean {

@@ -111,7 +111,6 @@ const mebibyte = 1024 * 1024
 const sumsKept = 64
 const compareInterval = 500
 const noChanges: Applied['changes'] = []
-const noNodes: ReadonlySet<NodeId> = new Set()
 /** How often fence devices are thought of, in milliseconds. */
 const pathLookInterval = 100
 /** How long what follows from time alone may wait, in milliseconds. */
@@ -192,8 +191,6 @@ export class QuorateNode {
   private readonly inbox: (() => void)[] = []
   private readonly raftInbox: RaftEvent[] = []
   private readonly packer: RaftPacker
-  /** Nodes that understand what only versions from `compactLevel` on do. */
-  private compactNodes: ReadonlySet<NodeId> = new Set()
   private draining = false
   private scheduled = false
   private stopped = false
@@ -527,7 +524,9 @@ export class QuorateNode {
     switch (effect.kind) {
       case 'send': {
         const node = this.nodeOf(effect.to)
-        if (node !== undefined) this.send(node, this.packer.pack(effect.to, effect.message, this.compactNodes.has(node)))
+        if (node === undefined) return
+        const isCompact = this.io.peers.levelOf(node) >= compactLevel
+        this.send(node, this.packer.pack(effect.to, effect.message, isCompact))
         return
       }
       case 'apply':
@@ -917,7 +916,12 @@ export class QuorateNode {
     const at = this.logTime()
     const wall = this.io.clock.wall()
     const envelope: Envelope = fingerprint === undefined ? { requestId, at, wall, command } : { requestId, at, wall, command, fingerprint }
-    return encodeEntry(envelope, levelInForce(this.state) >= compactLevel)
+    return encodeEntry(envelope, this.mayWriteCompactly)
+  }
+
+  /** Every member reads what it then writes. */
+  private get mayWriteCompactly(): boolean {
+    return levelInForce(this.state) >= compactLevel
   }
 
   /** Log time now, as this leader counts it: goes on from where it was, stands still without a leader. */
@@ -1012,7 +1016,6 @@ export class QuorateNode {
     if (transitions.length > 0) this.leadership?.livenessChanged()
     this.linksChanged()
     if (this.self.links.length > 1) this.chooseLinks()
-    this.compactNodes = this.nodesOfLevel(compactLevel)
     if (now - this.lastAlive > 200) {
       this.lastAlive = now
       this.io.guardian.send({ kind: 'alive' })
@@ -1025,12 +1028,6 @@ export class QuorateNode {
     // What time alone brings about is looked at as often as a heartbeat is of use.
     const interval = Math.min(lookIntervalMax, this.settings.heartbeatInterval / 5)
     if (transitions.length > 0 || now - this.lastLook >= interval) this.changed = true
-  }
-
-  /** Others that this level may be spoken with: the cluster has it, and the node's latest boot told it. */
-  private nodesOfLevel(level: number): ReadonlySet<NodeId> {
-    if (levelInForce(this.state) < level) return noNodes
-    return new Set([...this.membership.places.keys()].filter((node) => (currentBoot(this.state, node)?.level ?? 0) >= level))
   }
 
   /** Past the lease, a boot whose guardian is gone asks for no renewal: nobody could end what runs. */

@@ -1,7 +1,7 @@
 /**
  * Raft messages on the wire.
  *
- * The four kinds that come with every round are a run of bytes from feature level 5 on, for a general encoder spends more on their maps
+ * The four kinds that come with every round are a run of bytes where the other side has feature level 5, for a general encoder spends more on their maps
  * than the disk on what they carry:
  *
  *     kind  u8 | length of sender  u8 | length of receiver  u8 | sender | receiver | numbers  u48 each | entries        (little-endian)
@@ -54,7 +54,7 @@ export class RaftPacker {
     this.self = self
   }
 
-  /** `isCompact`: the receiver has feature level 5. */
+  /** `isCompact`: the receiver's software has feature level 5. */
   pack(to: MemberId, message: RaftMessage, isCompact: boolean): RaftFrame | Uint8Array {
     if (isCompact) {
       const bytes = this.packCompactly(to, message)
@@ -142,6 +142,7 @@ export class RaftPacker {
 export function unpackFrame(frame: RaftFrame | Uint8Array): UnpackedFrame | undefined {
   if (frame instanceof Uint8Array) return unpackedCompactly(Buffer.from(frame.buffer, frame.byteOffset, frame.length))
   const { member, to, message } = frame
+  if (typeof message !== 'object' || message === null) return undefined
   if (message.kind !== 'append') return { member, to, message }
   if (!(message.entries instanceof Uint8Array)) return undefined
   const { buffer, byteOffset, length } = message.entries

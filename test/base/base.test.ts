@@ -6,8 +6,10 @@ import {
   checkSettings,
   crc32c,
   crc32cOfText,
+  decode,
   type ErrorCode,
   effectiveSettings,
+  encode,
   errorTable,
   formatDuration,
   formatSize,
@@ -243,5 +245,22 @@ describe('settings', () => {
   test('a set is checked as a whole: what is wrong one by one may be right together', () => {
     assert.throws(() => patchSettings({}, { query: 700 }), refused('IMPOSSIBLE_SETTINGS', /query/))
     assert.equal(patchSettings({}, { query: 700, challenge: 800 }).query, 700)
+  })
+})
+
+describe('the binary form', () => {
+  test('a text is read as it was written, a mark of byte order at its beginning too', () => {
+    const text = fc.tuple(fc.constantFrom('', '\uFEFF', '\uFEFF\uFEFF'), fc.string({ unit: 'grapheme', maxLength: 300 }))
+    fc.assert(
+      fc.property(text, ([begin, rest]) => {
+        const whole = begin + rest
+        assert.deepEqual(decode(encode({ [`k${whole}`]: [whole] })), { [`k${whole}`]: [whole] })
+      }),
+      { numRuns: 3_000 },
+    )
+  })
+
+  test('decoders of others are ordinary ones', () => {
+    assert.equal(new TextDecoder().decode(Buffer.from('\uFEFFa')), 'a')
   })
 })

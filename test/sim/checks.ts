@@ -8,6 +8,7 @@ import { crc32c, type DiskName, type LogIndex } from '../../src/base/index.js'
 import { type ClusterState, type EventRow, type GroupRow, outlastsLease, settingsOf, tableNames } from '../../src/core/cluster/index.js'
 import { decodeConfiguration, type LogEntry, type SnapshotMeta } from '../../src/core/raft/index.js'
 import type { RowChange } from '../../src/io/store/index.js'
+import { isCompact } from '../../src/node/entries.js'
 import { checksumOf } from './disk.js'
 import type { Machine } from './machine.js'
 import type { Cell } from './services.js'
@@ -161,6 +162,7 @@ export class Checks {
   appended(machine: Machine, entries: readonly LogEntry[]): void {
     for (const { index, term, data, kind } of entries) {
       if (kind === 'configuration' && decodeConfiguration(data).outgoing.length > 0) this.world.seen.add('joint')
+      if (isCompact(data)) this.world.seen.add('compact entry')
       const place = `${index}/${term}`
       const sum = crc32c(data)
       const known = this.entries.get(place)

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { runConsensus } from './consensus.js'
+import { trapped } from './faults.js'
 import { regressions } from './seeds.js'
 
 const seedCount = Number(process.env.QUORATE_CONSENSUS_SEEDS ?? 1_650)
@@ -40,6 +41,9 @@ test('logs agree, what was committed stays, and histories are linearizable', (co
     'disk damaged',
     'write failed',
     'lead handed over',
+    'compact entry',
+    'compact message',
   ])
     assert.ok((seen.get(what) ?? 0) > seedCount / 50, `"${what}" happens in some seeds`)
+  for (const kind of trapped) assert.ok(seen.has(`trap: ${kind}`), `a trap for "${kind}" springs in some seeds`)
 })

@@ -3,6 +3,8 @@
  * span, with clients whose history is judged. What it costs is a tenth of a whole run's, so that there can be many.
  */
 import type { MemberId } from '../../src/base/index.js'
+import { compactLevel, supportedLevel } from '../../src/core/cluster/index.js'
+import { QuorateNode } from '../../src/node/index.js'
 import { RegisterClients } from './clients.js'
 import { consensusFaults } from './faults.js'
 import type { Machine } from './machine.js'
@@ -65,6 +67,17 @@ function optionsOf(seed: number, nodes: number | undefined): Partial<WorldOption
     latencyMax: random.pick([0.6, 5, 25]),
     syncMax: random.pick([2, 10, 40]),
     compaction: { above: random.pick([1_500, 5_000, 20_000]), keep: random.pick([0, 500, 3_000]) },
+    ...formOf(random),
+  }
+}
+
+/** Machines without monitors register no boots, so that no level is ever raised: whether they write as one of level 5 does, the seed says. */
+function formOf(random: Random): Partial<WorldOptions> {
+  const level = random.pick([supportedLevel, supportedLevel, supportedLevel, compactLevel - 1])
+  const isCompact = level === supportedLevel
+  return {
+    levelOf: () => level,
+    makeNode: (...made) => Object.defineProperty(new QuorateNode(...made), 'mayWriteCompactly', { value: isCompact }),
   }
 }
 

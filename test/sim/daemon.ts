@@ -201,6 +201,7 @@ export class SimDaemon {
           this.hasSent = true
           return network.frame(this, to, frame)
         },
+        levelOf: (node) => world.options.levelOf(node),
         isConnected: (node) => network.isConnected(this, node),
         setIdentity: () => undefined,
         setPeers: () => undefined,

@@ -1,6 +1,8 @@
 /** What befalls the cluster: each fault comes with what ends it. */
 import type { GroupName, NodeId } from '../../src/base/index.js'
 import { openCases } from '../../src/core/cluster/index.js'
+import type { RaftMessage } from '../../src/core/raft/index.js'
+import { type RaftFrame, unpackFrame } from '../../src/node/raft-wire.js'
 import type { Machine } from './machine.js'
 import type { Process } from './process.js'
 import type { Random } from './random.js'
@@ -143,17 +145,29 @@ const partition: Make = (world, random) => {
   }
 }
 
+/** What traps are set for. */
+export const trapped = [
+  'vote-request',
+  'vote-response',
+  'append',
+  'append-response',
+  'heartbeat-response',
+  'snapshot',
+  'timeout-now',
+] as const
+
 /** In the very moment in which somebody says something, it dies, or is cut off, or whoever it speaks to is. */
 const trap: Make = (world, random) => {
-  const kind = random.pick(['vote-request', 'vote-response', 'append', 'append-response', 'heartbeat-response', 'snapshot', 'timeout-now'])
+  const kind = random.pick(trapped)
   const how = random.pick(['dies', 'dies', 'loses power', 'is cut off', 'is not heard any more', 'stops'] as const)
   const delay = random.chance(0.5) ? 0 : random.next() * 2 * world.options.syncMax
   let heal = none
   let isOver = false
   const over = world.network.watch((from, to, frame) => {
-    const { message } = frame as { message?: { kind: string; granted?: boolean; success?: boolean } }
-    if (message?.kind !== kind || message.granted === false || message.success === false) return
+    const message = messageIn(frame)
+    if (message?.kind !== kind || ('granted' in message && !message.granted) || ('success' in message && !message.success)) return
     over()
+    world.seen.add(`trap: ${kind}`)
     const machine = random.chance(0.7) ? from.machine : (world.machine(to) as Machine)
     world.scheduler.after(delay, () => {
       if (isOver) return
@@ -169,6 +183,12 @@ const trap: Make = (world, random) => {
       heal()
     },
   }
+}
+
+/** Of Raft, whatever form it travels in. */
+function messageIn(frame: unknown): RaftMessage | undefined {
+  const isOfRaft = frame instanceof Uint8Array || (frame as { readonly kind?: unknown }).kind === 'raft'
+  return isOfRaft ? unpackFrame(frame as RaftFrame | Uint8Array)?.message : undefined
 }
 
 function befall(

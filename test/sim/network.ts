@@ -106,6 +106,7 @@ export class Network {
     const target = this.world.machine(to)?.daemon
     if (target === undefined || !target.process.alive || !target.listening || !from.process.alive) return false
     const link = this.link(from.machine.name, to)
+    if (frame instanceof Uint8Array) this.world.seen.add('compact message')
     for (const told of this.watchers) told(from, to, frame)
     const send = () => {
       const { scheduler } = this.world

@@ -93,8 +93,13 @@ export class Connection {
 
   get peer(): PeerIntroduction {
     invariant(this.hello !== undefined, 'a peer is known once it has said hello')
-    const { node, clusterId, memberId, processId } = this.hello
-    return { node, clusterId, memberId, processId }
+    const { node, clusterId, memberId, processId, level } = this.hello
+    return { node, clusterId, memberId, processId, level }
+  }
+
+  /** As the peer has stated it. */
+  get level(): number {
+    return this.hello?.level ?? 0
   }
 
   get isEstablished(): boolean {

@@ -13,6 +13,8 @@ export interface PeerIntroduction {
   readonly memberId: MemberId | undefined
   /** Random per process start: tells a restarted daemon from a reconnect. */
   readonly processId: string
+  /** Feature level of its software; versions before level 5 do not say. */
+  readonly level?: number | undefined
 }
 
 export interface PeerListener {
@@ -29,9 +31,11 @@ export interface PeerListener {
 export interface Peers {
   /**
    * Queued while connected, dropped otherwise. Returns false when dropped (not connected, or the queue is full). Bytes are sent as they
-   * are, which versions before feature level 5 do not understand, and must not be changed any more; all else is encoded.
+   * are, which only those understand that state a level of 5 or more, and must not be changed any more; all else is encoded.
    */
   send(to: NodeId, frame: unknown): boolean
+  /** The feature level that it has stated over the stream that `send` takes; 0 where there is none, or it has not. */
+  levelOf(node: NodeId): number
   /** A stream with it stands, dialled from here or from there. */
   isConnected(node: NodeId): boolean
   /**

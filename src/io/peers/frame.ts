@@ -114,9 +114,10 @@ export class FrameReader {
       this.pass(count)
       return bytes
     }
-    const all = Buffer.concat(this.chunks).subarray(this.taken)
-    this.chunks = [all]
+    this.chunks[0] = first.subarray(this.taken)
     this.taken = 0
+    const all = Buffer.concat(this.chunks)
+    this.chunks = [all]
     this.pass(count)
     return all.subarray(0, count)
   }

@@ -49,8 +49,17 @@ export function checkPreamble(bytes: Uint8Array, self: NodeId): string | undefin
 }
 
 export function encodeHello(self: Self): Buffer {
-  const { node, clusterId, memberId, processId, cluster } = self
-  const hello = { node, clusterId, memberId, processId, cluster, secret: fingerprint(self.secret), nonce: randomBytes(32).toString('hex') }
+  const { node, clusterId, memberId, processId, cluster, level } = self
+  const hello = {
+    node,
+    clusterId,
+    memberId,
+    processId,
+    cluster,
+    level,
+    secret: fingerprint(self.secret),
+    nonce: randomBytes(32).toString('hex'),
+  }
   return Buffer.from(JSON.stringify(hello))
 }
 
@@ -68,7 +77,7 @@ export function decodeHello(bytes: Uint8Array): Hello | undefined {
     return undefined
   }
   if (typeof value !== 'object' || value === null) return undefined
-  const { node, clusterId, memberId, processId, cluster, secret, nonce } = value as Record<string, unknown>
+  const { node, clusterId, memberId, processId, cluster, level, secret, nonce } = value as Record<string, unknown>
   if (typeof node !== 'string' || !isName(node)) return undefined
   for (const part of [processId, cluster, secret, nonce])
     if (typeof part !== 'string' || part.length === 0 || part.length > 256) return undefined
@@ -77,6 +86,7 @@ export function decodeHello(bytes: Uint8Array): Hello | undefined {
     clusterId: typeof clusterId === 'string' ? (clusterId as ClusterId) : undefined,
     memberId: typeof memberId === 'string' ? (memberId as MemberId) : undefined,
     processId: processId as string,
+    level: typeof level === 'number' && Number.isInteger(level) ? level : undefined,
     cluster: cluster as string,
     secret: secret as string,
     nonce: nonce as string,

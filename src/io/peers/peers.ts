@@ -17,6 +17,8 @@ export interface PeersOptions {
   readonly secret: string | Uint8Array
   /** Random per process start. */
   readonly processId: string
+  /** Feature level of this software. */
+  readonly level?: number
   /** One address per link; port 0 takes a free one. */
   readonly listen: PeerAddress | readonly PeerAddress[]
   /** All other nodes, each with its addresses in the order in which they are tried. An entry of this node itself is passed over. */
@@ -85,6 +87,7 @@ class NodePeers implements OpenedPeers {
       clusterId: options.identity?.clusterId,
       memberId: options.identity?.memberId,
       processId: options.processId,
+      level: options.level,
       cluster: options.clusterName,
       secret: options.secret,
     }
@@ -125,6 +128,10 @@ class NodePeers implements OpenedPeers {
     const outbound = this.states.get(to)?.outbound
     if (outbound === undefined) return false
     return frame instanceof Uint8Array ? outbound.sendMessage('bytes', frame) : outbound.sendMessage('message', encodeBriefly(frame))
+  }
+
+  levelOf(node: NodeId): number {
+    return this.states.get(node)?.outbound?.level ?? 0
   }
 
   isConnected(node: NodeId): boolean {

@@ -15,7 +15,7 @@ type Shard = Map<string, Kept>
 
 export class Checksums {
   size = 0
-  private readonly tables = new Map<string, Shard[]>()
+  private readonly tables = new Map<string, (Shard | undefined)[]>()
 
   /** `ofKey`: the checksum of the whole key alone, which tells where to look. */
   has(table: string, key: string, ofKey: number): boolean {
@@ -49,9 +49,15 @@ export class Checksums {
   private shardOf(table: string, ofKey: number): Shard {
     let shards = this.tables.get(table)
     if (shards === undefined) {
-      shards = Array.from({ length: shardCount }, () => new Map())
+      shards = []
       this.tables.set(table, shards)
     }
-    return shards[ofKey & (shardCount - 1)] as Shard
+    const at = ofKey & (shardCount - 1)
+    let shard = shards[at]
+    if (shard === undefined) {
+      shard = new Map()
+      shards[at] = shard
+    }
+    return shard
   }
 }

@@ -10,7 +10,7 @@ import { Checksums } from './checksums.js'
 import { damaged, decodeChunk } from './chunk.js'
 import type { Row } from './contract.js'
 import type { RowDatabase, RowWrite } from './database.js'
-import { changedSum, checksumOn, decodeRow, encodeMeta, keyText, metaKey, placeOf, type StoredRow } from './rows.js'
+import { changedSum, checksumOn, encodeMeta, keyText, metaKey, placeOf, rowAt, type StoredRow } from './rows.js'
 
 /** Bytes that go to disk as one batch. */
 const batchBytes = 1024 * 1024
@@ -59,7 +59,7 @@ export class ReceivedState {
     this.waiting.push([key, value])
     this.waitingBytes += value.length
     try {
-      return decodeRow(key, value)
+      return rowAt(place, value)
     } catch {
       throw damaged(`the value at ${JSON.stringify(key)} does not decode`)
     }

@@ -24,9 +24,9 @@ describe('nodes of one cluster', limit, () => {
   test('introduce themselves and exchange messages in order', () =>
     withNodes(['n1', 'n2'], async (nodes) => {
       const a = await nodes.start('n1', { identity: identityOf('c', 'm1') })
-      const b = await nodes.start('n2', { identity: identityOf('c', 'm2'), processId: 'p2' })
+      const b = await nodes.start('n2', { identity: identityOf('c', 'm2'), processId: 'p2', level: 3 })
       await until(() => a.told.connected.length > 0 && b.told.connected.length > 0)
-      assert.deepEqual(a.told.connected, [{ node: n2, clusterId: 'c', memberId: 'm2', processId: 'p2' }])
+      assert.deepEqual(a.told.connected, [{ node: n2, clusterId: 'c', memberId: 'm2', processId: 'p2', level: 3 }])
       const messages = Array.from({ length: 500 }, (_, at) => ({ kind: 'append', at, data: Buffer.alloc(at * 37, at) }))
       for (const message of messages) assert.equal(a.peers.send(n2, message), true)
       await until(() => b.told.frames.length === messages.length)
@@ -112,6 +112,18 @@ describe('nodes of one cluster', limit, () => {
         b.told.frames.map(({ frame }) => frame),
         sent,
       )
+    }))
+
+  test('the level that a node states is known to those that send to it; one that states none has none', () =>
+    withNodes(['n1', 'n2'], async (nodes) => {
+      const a = await nodes.start('n1', { level: 5 })
+      const b = await nodes.start('n2')
+      assert.equal(a.peers.levelOf(n2), 0)
+      await until(() => a.told.connected.length > 0 && b.told.connected.length > 0)
+      assert.deepEqual([a.peers.levelOf(n2), b.peers.levelOf(n1)], [0, 5])
+      await a.peers.close()
+      await until(() => b.told.disconnected.length > 0)
+      assert.equal(b.peers.levelOf(n1), 0)
     }))
 
   test('a full queue drops and says so', () =>
