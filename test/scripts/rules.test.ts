@@ -97,7 +97,7 @@ describe('after a failure', () => {
     await fail('used')
     const moved = await up('used', 'n2', 3)
     assert.deepEqual(Object.keys(moved.bans), ['n1'])
-    assert.match(moved.bans.n1?.reason ?? '', /^app on n1: died .*2 failures, 1 restarts allowed in the window$/)
+    assert.match(moved.bans.n1?.reason ?? '', /^app on n1: died .*2 failures, 1 restart allowed in the window$/)
     assert.deepEqual(
       moved.failures.n1?.map(({ resource, event, counts }) => [resource, event, counts]),
       [
@@ -300,7 +300,7 @@ describe('after a failure', () => {
     assert.deepEqual((await up('tired', 'n2', 2)).failovers, { recent: 1, max: 1, window: '1h' })
     await fail('tired')
     const { halted, holders } = await until('tired', 'to be halted', ({ state, waitingFor }) => state === 'FAILED' && waitingFor !== null)
-    assert.match(halted?.reason ?? '', /; 1 failovers within 1h, 1 allowed: tired is stopped until it is cleared$/)
+    assert.match(halted?.reason ?? '', /; 1 failover within 1h, 1 allowed: tired is stopped until it is cleared$/)
     assert.deepEqual(holders, [])
     assert.deepEqual(
       (await acts('tired')).map(({ rule }) => rule),
@@ -328,7 +328,7 @@ describe('after a failure', () => {
       assert.deepEqual([name, halted, Object.keys(bans).sort()], [name, null, ['n1', 'n2']])
     }
     const last = async (name: string) => (await decisions(name)).findLast(({ rule }) => rule === 'restarts-exhausted')?.text ?? ''
-    assert.match(await last('tireless'), /; 1 failovers within 1h, 1 allowed, and it goes on all the same$/)
+    assert.match(await last('tireless'), /; 1 failover within 1h, 1 allowed, and it goes on all the same$/)
     assert.match(await last('rested'), /restarts allowed in the window$/)
     for (const name of ['tireless', 'rested']) await remove(name)
   })
@@ -476,7 +476,7 @@ describe('after a failure', () => {
     for (const name of all) await fail(name)
     for (const name of ['brief', 'stable']) await up(name, 'n2', 3)
     const moved = await up('mindful', 'n1', 3)
-    assert.match(moved.bans.n2?.reason ?? '', /2 failures, 1 restarts allowed in the window$/)
+    assert.match(moved.bans.n2?.reason ?? '', /2 failures, 1 restart allowed in the window$/)
     for (const name of ['brief', 'stable'])
       assert.deepEqual(
         (await acts(name)).map(({ rule }) => rule),

@@ -132,7 +132,7 @@ test('failovers that are used up leave the group where it is with what runs, for
     .machine('n2')
     ?.cell(web, 'app' as never)
     .serviceDown('it crashed')
-  world.until('it stays', () => /1 failovers within 20s, 1 allowed: web stays on n2 with what runs/.test(row()?.waitingFor ?? ''), 30_000)
+  world.until('it stays', () => /1 failover within 20s, 1 allowed: web stays on n2 with what runs/.test(row()?.waitingFor ?? ''), 30_000)
   // The window is over, and that alone is no reason to go.
   world.run(60_000)
   assert.deepEqual([holder()?.node, holder()?.report.state, row()?.halted], ['n2', 'FAILED', undefined])

@@ -1,4 +1,5 @@
 /** What is asked for on the command line. */
+import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 
 export const help = `npm run bench:store -- [options]
@@ -45,7 +46,14 @@ export interface Options {
 
 const allCells = ['put/leader', 'put/follower', 'put/spread', 'read/leader', 'read/follower', 'local/leader', 'local/follower', 'tx/leader']
 
-/** Undefined where help was asked for. */
+const allSystems: readonly SystemName[] = ['quorate', 'etcd-http', 'etcd-grpc']
+
+function refuse(text: string): never {
+  process.stderr.write(`${text}\n`)
+  process.exit(2)
+}
+
+/** Undefined where help was asked for; ends the process where something is asked for that there is not. */
 export function readOptions(args: readonly string[]): Options | undefined {
   const text = { type: 'string' } as const
   const { values: given } = parseArgs({
@@ -72,11 +80,15 @@ export function readOptions(args: readonly string[]): Options | undefined {
   if (given.help === true) return undefined
   const quick = given.quick === true
   const list = (value: string | undefined, fallback: string): readonly string[] => (value ?? fallback).split(',').filter(Boolean)
+  const oneOf = <Name extends string>(name: string, value: string | undefined, all: readonly Name[]): readonly Name[] =>
+    list(value, all.join()).map(
+      (part) => all.find((known) => known === part) ?? refuse(`--${name}: there is no "${part}"; there are ${all.join(', ')}`),
+    )
   return {
-    cells: list(given.cells, allCells.join()),
+    cells: oneOf('cells', given.cells, allCells),
     values: list(given.values, quick ? '256' : '256,1024').map(Number),
     clients: list(given.clients, quick ? '64' : '1,16,64,256').map(Number),
-    systems: list(given.systems, 'quorate,etcd-http,etcd-grpc') as SystemName[],
+    systems: oneOf('systems', given.systems, allSystems),
     seconds: Number(given.seconds ?? (quick ? 2 : 3)),
     warmUp: Number(given['warm-up'] ?? 10),
     repetitions: Number(given.repetitions ?? (quick ? 2 : 5)),
@@ -85,7 +97,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
     runs: Number(given.runs ?? 7),
     loadMinutes: Number(given.load ?? 0),
     largeMebibytes: Number(given.large ?? 0),
-    folder: given.folder,
+    folder: given.folder === undefined || existsSync(given.folder) ? given.folder : refuse(`--folder: there is no ${given.folder}`),
     json: given.json,
   }
 }

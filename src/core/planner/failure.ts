@@ -120,10 +120,15 @@ function pause(input: GroupInput, holder: HolderInput, rule: NamedRule, what: st
   return { kind: 'left', rule: 'restart-delay', text }
 }
 
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`
+}
+
 function whyNotHere(holder: HolderInput, rule: NamedRule, { severity }: FailureInput): string {
   if (severity === 'hard') return `its agent says that another try on ${holder.node} is of no use${byRule(rule)}`
   if (rule.name === 'start-failed') return 'a start that fails is not repeated on the same node'
-  if (rule.name === 'restarts-exhausted') return `${holder.failuresInWindow} failures, ${holder.restartMax} restarts allowed in the window`
+  if (rule.name === 'restarts-exhausted')
+    return `${count(holder.failuresInWindow, 'failure')}, ${count(holder.restartMax, 'restart')} allowed in the window`
   return `it goes elsewhere${byRule(rule)}`
 }
 
@@ -134,7 +139,7 @@ function failOver(input: GroupInput, holder: HolderInput, rule: NamedRule, what:
   const leave = (text: string) => done(act({ kind: 'stop', token: holder.token, ban }, rule.name, text, table(input)))
   const limit = input.failovers
   if (limit === undefined || limit.max === 0 || limit.recent < limit.max) return leave(what)
-  const used = `${limit.recent} failovers within ${formatDuration(limit.window)}, ${limit.max} allowed`
+  const used = `${count(limit.recent, 'failover')} within ${formatDuration(limit.window)}, ${limit.max} allowed`
   if (limit.onExhausted === 'keepTrying') return leave(`${what}; ${used}, and it goes on all the same`)
   if (limit.onExhausted === 'runDegraded') {
     if (mayMakeWay(input, holder)) return makeWay(holder, what)

@@ -246,7 +246,7 @@ test('failovers beyond the limit stop the group, in sight of everybody, until it
   assert.equal(planned.does(), 'stop: failovers-exhausted')
   database.ok(database.released(n1))
   assert.equal(planned.does(), 'wait: halted')
-  assert.match(database.row().waitingFor ?? '', /1 failovers within 1m, 1 allowed.*POST \/v1\/groups\/web\/clear/)
+  assert.match(database.row().waitingFor ?? '', /1 failover within 1m, 1 allowed.*POST \/v1\/groups\/web\/clear/)
   assert.equal(planned.does(), 'nothing')
   database.ok({ kind: 'clear-group', group: web })
   assert.equal(planned.does(), 'grant: stay')
