@@ -190,6 +190,11 @@ export class SimStore implements Store {
   private waiting: (Record | Install)[] = []
   private inFlight: readonly Record[] | Install | undefined
   private closed = false
+  /** Of the log, what was handed over last and what is on disk. */
+  private queued = 0
+  private logged = 0
+  /** Applied ahead of the log on disk: none of it gets there before what the log had been given by then. */
+  private behind: { readonly queued: number; readonly batch: AppliedBatch }[] = []
   /** Of what was handed over, written or not. */
   private lastIndex: number
   private applied: SnapshotMeta | undefined
@@ -226,6 +231,7 @@ export class SimStore implements Store {
     invariant(first === undefined || first.index <= this.lastIndex + 1, 'the log has no gaps', { index: first?.index })
     invariant(first === undefined || first.index > this.disk.base.index, 'what was let go is not replaced', { index: first?.index })
     this.lastIndex = record.entries.at(-1)?.index ?? this.lastIndex
+    this.queued = record.sequence
     this.waiting.push(record)
     this.next()
   }
@@ -235,7 +241,9 @@ export class SimStore implements Store {
     invariant(applied.index >= before.index, 'the applied index never falls', { index: applied.index, before: before.index })
     this.applied = applied
     for (const change of changes) this.account(change)
-    this.disk.apply({ applied, changes })
+    const batch = { applied, changes }
+    if (this.logged < this.queued) this.behind.push({ queued: this.queued, batch })
+    else this.disk.apply(batch)
     return this.sum
   }
 
@@ -264,11 +272,17 @@ export class SimStore implements Store {
   syncApplied(): Promise<LogIndex> {
     const synced = new Later<LogIndex>()
     const { index } = this.appliedNow()
-    this.process.afterTrue(this.syncTime(), () => {
-      this.disk.syncApplied(index)
-      this.syncedIndex = Math.max(this.syncedIndex ?? 0, index)
-      synced.resolve(index)
-    })
+    const sync = (): void => {
+      this.process.afterTrue(this.syncTime(), () => {
+        const [first] = this.behind
+        if (first !== undefined && first.batch.applied.index <= index) return sync()
+        this.disk.syncApplied(index)
+        this.syncedIndex = Math.max(this.syncedIndex ?? 0, index)
+        // After what was said of the log, also where the process was stopped meanwhile.
+        this.process.post(() => synced.resolve(index))
+      })
+    }
+    sync()
     return synced
   }
 
@@ -329,6 +343,7 @@ export class SimStore implements Store {
     invariant(received.complete && !received.abandoned, 'a whole snapshot is installed', { index })
     this.checkNewer(state.applied)
     this.receiving = undefined
+    this.behind = []
     this.applied = state.applied
     this.checksums = new Map([...state.rows].map(([name, row]) => [name, checksumOf(row)]))
     this.sum = state.sum()
@@ -388,6 +403,10 @@ export class SimStore implements Store {
       return
     }
     for (const record of inFlight) this.disk.write(record)
+    this.logged = Math.max(this.logged, inFlight.at(-1)?.sequence ?? 0)
+    while (this.behind[0] !== undefined && this.behind[0].queued <= this.logged) {
+      this.disk.apply((this.behind.shift() as { readonly batch: AppliedBatch }).batch)
+    }
     this.process.post(() => {
       for (const { sequence } of inFlight) this.listener.onPersisted(sequence)
     })

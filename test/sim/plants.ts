@@ -437,6 +437,17 @@ export const plants: readonly Plant[] = [
         },
     ),
   ),
+  consensus('what is applied is on disk before the log that it came from', 300, () =>
+    instead(
+      SimStore,
+      'apply',
+      (original) =>
+        function (applied, changes) {
+          this.queued = 0
+          return original.call(this, applied, changes)
+        },
+    ),
+  ),
   consensus('the switch to a snapshot is half done when the power goes', 250, () =>
     instead(
       SimStore,

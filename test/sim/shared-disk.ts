@@ -97,7 +97,11 @@ export class SharedDisk {
     this.generation++
     if (request.do === 'unregister') this.forget((one) => one === own)
     if (request.do === 'clear') this.forget(() => true)
-    if (request.do === 'reserve') this.reservation = request.type
+    if (request.do === 'reserve') {
+      this.reservation = request.type
+      // Where there was none for a while, whose registration was lost could write until now.
+      for (const one of this.world.machines) if (!this.mayWrite(one)) this.world.truth.cutOff(one, this.name)
+    }
     if (request.do === 'preempt' || request.do === 'preempt-abort') {
       if (!this.registrations.some(({ key }) => key === request.victim)) return { status: 'conflict' }
       if (this.mode !== 'keeps') this.forget(({ key }) => key === request.victim)

@@ -172,12 +172,14 @@ export class MemberState {
     this.committed = logIndex(index)
   }
 
-  /** Applies no further than the own disk holds: the applied state must never be ahead of the log it came from. */
+  /**
+   * What a quorum stores is applied, whether the own disk has it yet or not (thesis §10.2.1): a slow disk of the leader holds nobody up.
+   * All of it was given to the disk in this step or before, ahead of this; what is applied becomes durable only after it (`io/store`).
+   */
   apply(): void {
-    const upTo = Math.min(this.committed, this.persistence.durableIndex)
-    if (upTo <= this.applied) return
-    const entries = this.log.slice(this.applied + 1, upTo, Number.POSITIVE_INFINITY)
-    this.applied = logIndex(upTo)
+    if (this.committed <= this.applied) return
+    const entries = this.log.slice(this.applied + 1, this.committed, Number.POSITIVE_INFINITY)
+    this.applied = this.committed
     this.outbox.push({ kind: 'apply', entries })
   }
 

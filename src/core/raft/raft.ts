@@ -213,8 +213,9 @@ export class Raft {
 
   private compact(upTo: LogIndex): void {
     if (this.receiving.isInstalling) return
-    const { appliedIndex, log } = this.state
+    const { appliedIndex, log, persistence } = this.state
     invariant(upTo <= appliedIndex, 'only what is applied is compacted', { upTo, applied: appliedIndex })
+    invariant(upTo <= persistence.durableIndex, 'only what is on disk is compacted', { upTo, durable: persistence.durableIndex })
     const index = this.lead !== undefined && log.bytes < heldBytesMax ? this.lead.spare(upTo) : upTo
     if (index <= log.base.index) return
     this.state.compactTo(index)

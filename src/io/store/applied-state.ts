@@ -1,7 +1,7 @@
 /**
  * The applied state: rows, and what they stand for in the same atomic batch.
  *
- * Batches lag behind what is applied, for the log has it all: what is lost is applied again. They follow one another at a pace,
+ * Batches lag behind what is applied, and behind the log on disk, which has it all: what is lost is applied again. They follow one another at a pace,
  * merged, so that their syncs take little from the log's. A sum over all rows goes along; where it does not match when the rows are
  * read, they are not used.
  */
@@ -33,6 +33,7 @@ const mergedFrom = 8
 
 export class AppliedState {
   readonly database: RowDatabase
+  private readonly logged: () => Promise<boolean>
   private readonly onFailure: (error: unknown) => void
   private readonly checksums: Checksums
   private sumNow: number
@@ -53,9 +54,10 @@ export class AppliedState {
   private failed = false
   private watchers: (() => void)[] = []
 
-  /** `held`: writes nothing before `release`. */
-  constructor(database: RowDatabase, onFailure: (error: unknown) => void, loaded: Loaded, held = false) {
+  /** `logged`: whether all that was given to the log until now is durable, once that is known. `held`: writes nothing before `release`. */
+  constructor(database: RowDatabase, logged: () => Promise<boolean>, onFailure: (error: unknown) => void, loaded: Loaded, held = false) {
     this.database = database
+    this.logged = logged
     this.onFailure = onFailure
     this.checksums = loaded.checksums
     this.sumNow = loaded.sum
@@ -178,6 +180,9 @@ export class AppliedState {
     const { waiting, appliedNow, sumNow } = this
     this.waiting = new Map()
     this.dirty = false
+    // A state may not be on disk without the log it came from: what the log was given before is there before.
+    if (!(await this.logged())) return this.stop()
+    if (this.stopped) return
     await this.database.batch(writesOf(waiting, encodeMeta({ applied: appliedNow, sum: sumNow })))
     this.durable = appliedNow.index
     this.wake()

@@ -60,8 +60,8 @@ export interface Store {
     atOnce?: boolean,
   ): void
   /**
-   * Writes changes, position and configuration as one atomic batch, soon: after a crash the state is that of this call or of an
-   * earlier one. Of several changes of a row the last counts. Returns the sum over all rows after it: the same rows give the same number on every member.
+   * Writes changes, position and configuration as one atomic batch, soon, and not before all that was appended until now is durable:
+   * after a crash the state is that of this call or of an earlier one, and the log holds what it came from. Of several changes of a row the last counts. Returns the sum over all rows after it: the same rows give the same number on every member.
    */
   apply(applied: SnapshotMeta, changes: readonly RowChange[]): number
   /** Makes durable what is applied now; resolves with the index that is durable. */

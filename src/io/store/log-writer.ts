@@ -70,6 +70,10 @@ export class LogWriter {
   private floor: number
   private durable: LogIndex
   private waiting: (AppendRequest | Break)[] = []
+  /** Of what was appended last, and of what is durable. */
+  private queuedSequence = 0
+  private durableSequence = 0
+  private settling: { readonly sequence: number; readonly done: (isDurable: boolean) => void }[] = []
   private waitingBytes = 0
   private working = false
   /** Of the segment that is written. */
@@ -123,10 +127,20 @@ export class LogWriter {
     return this.segments.reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
+  /** Resolves when all that was appended before is durable: true; false where the writer has stopped, and it never may be. */
+  settled(): Promise<boolean> {
+    const sequence = this.queuedSequence
+    if (this.durableSequence >= sequence) return Promise.resolve(true)
+    if (this.stopped) return Promise.resolve(false)
+    return new Promise((done) => this.settling.push({ sequence, done }))
+  }
+
   /** `atOnce`: the disk has its order when this returns, where nothing else is under way. */
   append(request: AppendRequest, atOnce = false): void {
     if (this.stopped) return
     this.check(request)
+    invariant(request.sequence > this.queuedSequence, 'appends come in the order of their numbers', { sequence: request.sequence })
+    this.queuedSequence = request.sequence
     this.waiting.push(request)
     this.waitingBytes += request.entries.reduce((bytes, entry) => bytes + entry.data.length + headerLength, headerLength)
     if (this.waitingBytes > this.options.waitingMax) {
@@ -205,7 +219,9 @@ export class LogWriter {
     if (this.stopped) return
     // Where the log is to begin anew, what it held counts no more.
     if (!this.waiting.some((one) => 'act' in one && one.begin !== undefined)) this.durable = this.last.index
+    this.durableSequence = (batch.at(-1) as AppendRequest).sequence
     for (const { sequence } of batch) this.options.onPersisted(sequence)
+    while (this.settling[0] !== undefined && this.settling[0].sequence <= this.durableSequence) this.settling.shift()?.done(true)
   }
 
   private async performBreak({ act, begin, done }: Break): Promise<void> {
@@ -335,6 +351,7 @@ export class LogWriter {
     this.stopped = true
     for (const one of this.waiting) if ('act' in one) one.done()
     this.waiting = []
+    for (const { done } of this.settling.splice(0)) done(false)
   }
 
   /** Resolves when all that was appended is durable and the file is closed. */

@@ -76,11 +76,11 @@ export class Receiving {
   }
 
   /** The state that goes on from here, held until what was received is installed. */
-  become(): AppliedState {
+  become(logged: () => Promise<boolean>): AppliedState {
     invariant(this.abandoned === undefined, 'an abandoned snapshot is not installed', { name: this.name })
     invariant(this.state !== undefined, 'an open snapshot is installed', { name: this.name })
     this.installed = true
-    return this.state.become(this.options.failure.report)
+    return this.state.become(logged, this.options.failure.report)
   }
 
   /** Resolves when all that was received is durable. */

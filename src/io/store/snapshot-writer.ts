@@ -75,9 +75,9 @@ export class ReceivedState {
   }
 
   /** The state that goes on from here; it writes nothing before it is released. */
-  become(onFailure: (error: unknown) => void): AppliedState {
+  become(logged: () => Promise<boolean>, onFailure: (error: unknown) => void): AppliedState {
     invariant(this.completed, 'a snapshot is installed when its last chunk was written', { index: this.meta.index })
-    return new AppliedState(this.database, onFailure, { checksums: this.checksums, sum: this.sum, applied: this.meta }, true)
+    return new AppliedState(this.database, logged, onFailure, { checksums: this.checksums, sum: this.sum, applied: this.meta }, true)
   }
 
   close(): Promise<void> {

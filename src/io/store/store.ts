@@ -125,7 +125,7 @@ async function openLocked(
   if (log !== inLog) await writer.breakAt(log.base, () => Promise.resolve())
   if (failure.error !== undefined) throw failure.error
   failure.listener = listener
-  const state = new AppliedState(database, failure.report, { ...read, applied })
+  const state = new AppliedState(database, () => writer.settled(), failure.report, { ...read, applied })
   failure.stops(state)
   const [lock] = closing as [RowDatabase]
   return {
@@ -246,12 +246,7 @@ class FolderStore implements Store {
 
   apply(applied: SnapshotMeta, changes: readonly RowChange[]): number {
     this.checkOpen()
-    const { failure, log } = this.parts
-    if (failure.error !== undefined) return this.applied.sum
-    invariant(applied.index <= log.durableIndex, 'the applied state is never ahead of the log on disk', {
-      index: applied.index,
-      durable: log.durableIndex,
-    })
+    if (this.parts.failure.error !== undefined) return this.applied.sum
     this.applied.apply(applied, changes)
     return this.applied.sum
   }
@@ -317,7 +312,7 @@ class FolderStore implements Store {
     const { meta, name } = receiving
     this.checkNewer(meta)
     const [old, oldName] = [this.applied, this.name]
-    const state = receiving.become()
+    const state = receiving.become(() => log.settled())
     this.receiving = undefined
     failure.stops(state)
     failure.forgets(old)

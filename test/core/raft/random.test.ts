@@ -19,6 +19,14 @@ test('chance finds nothing that breaks agreement', () => {
   }
   if (only !== undefined) return
   // A test of chance that never meets what it is for proves nothing.
-  for (const what of ['joint', 'snapshot installed', 'tail kept', 'snapshot given up', 'learner promoted', 'leader removed'])
+  for (const what of [
+    'joint',
+    'snapshot installed',
+    'tail kept',
+    'snapshot given up',
+    'learner promoted',
+    'leader removed',
+    'applied ahead of the disk',
+  ])
     assert.ok((seen.get(what) ?? 0) > 0, `"${what}" happened in some seed: ${JSON.stringify([...seen])}`)
 })

@@ -7,6 +7,7 @@ import { applied } from './contract.js'
 
 const change = (key: string, value: unknown) => ({ table: 't', key, value })
 const nothingLoaded = () => ({ checksums: new Checksums(), sum: 0, applied: applied(0, 0) })
+const logged = async () => true
 const unread = () => assert.fail('nothing is read')
 const textOf = ([key, value]: RowWrite) => `${value === undefined ? 'del' : 'put'} ${key}`
 
@@ -24,7 +25,7 @@ test('a failed batch is reported once, nothing is written after it, and the data
       closed = true
     },
   }
-  const state = new AppliedState(database, (error) => failures.push(error), nothingLoaded())
+  const state = new AppliedState(database, logged, (error) => failures.push(error), nothingLoaded())
   state.apply(applied(1), [change('a', 1)])
   state.apply(applied(2), [change('a', 2)])
   await new Promise((resolve) => setImmediate(resolve))
@@ -48,7 +49,7 @@ test('what waits for a batch is merged: one operation a row, the latest', async 
     picture: unread,
     close: async () => undefined,
   }
-  const state = new AppliedState(database, (error) => assert.fail(String(error)), nothingLoaded())
+  const state = new AppliedState(database, logged, (error) => assert.fail(String(error)), nothingLoaded())
   state.apply(applied(1), [change('a', 1)])
   await new Promise((resolve) => setImmediate(resolve))
   // Entry by entry, and many in one go.
@@ -65,10 +66,39 @@ test('what waits for a batch is merged: one operation a row, the latest', async 
   await state.close()
 })
 
+for (const isDurable of [true, false]) {
+  test(`a batch waits for the log that it came from, and ${isDurable ? 'is written then' : 'is not written where that never comes to be durable'}`, async () => {
+    const batches: (readonly string[])[] = []
+    const database = {
+      batch: async (writes: Iterable<RowWrite>) => void batches.push([...writes].map(textOf).sort()),
+      picture: unread,
+      close: async () => undefined,
+    }
+    let tell: (isDurable: boolean) => void = () => undefined
+    const waits = () => new Promise<boolean>((resolve) => (tell = resolve))
+    const state = new AppliedState(database, waits, (error) => assert.fail(String(error)), nothingLoaded())
+    state.apply(applied(1), [change('a', 1)])
+    await new Promise((resolve) => setImmediate(resolve))
+    state.apply(applied(2), [change('b', 1)])
+    const synced = state.sync()
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.deepEqual([batches, state.durableIndex], [[], 0])
+    tell(isDurable)
+    await new Promise((resolve) => setImmediate(resolve))
+    // What came while it waited is of the next batch, and waits for more of the log.
+    assert.deepEqual([batches, state.durableIndex], isDurable ? [[['put \0applied', 'put t\0a']], 1] : [[], 0])
+    tell(isDurable)
+    await synced
+    assert.equal(state.durableIndex, isDurable ? 2 : 0)
+    await state.close()
+    assert.equal(batches.length, isDurable ? 2 : 0)
+  })
+}
+
 test('the sum is that of the rows, whatever was in their place before', () => {
   const database = { batch: async () => undefined, picture: unread, close: async () => undefined }
   const stateOf = (steps: readonly (readonly { table: string; key: string; value: unknown }[])[]) => {
-    const state = new AppliedState(database, (error) => assert.fail(String(error)), nothingLoaded())
+    const state = new AppliedState(database, logged, (error) => assert.fail(String(error)), nothingLoaded())
     steps.forEach((changes, at) => {
       state.apply(applied(at + 1), changes)
     })

@@ -499,10 +499,11 @@ describe('a failing disk', limit, () => {
       const { folder, recorder, store, disarm } = await failing(operation, 4)
       try {
         store.append({ sequence: 4, hardState: hardState(1), entries: entries(4, 4) })
+        store.apply(applied(4), [{ table: 't', key: 'ahead', value: 1 }]) // Others have stored it.
         await recorder.until(() => recorder.failures.length > 0)
         disarm()
         store.append({ sequence: 5, hardState: hardState(1), entries: entries(5, 5) })
-        store.apply(applied(3), [{ table: 't', key: 'k', value: 1 }])
+        store.apply(applied(5), [{ table: 't', key: 'k', value: 1 }])
         await assert.rejects(store.writeIdentity(identity), coded('STORE_FAILED'))
         await store.close()
         assert.deepEqual(recorder.persisted, [1, 2, 3])
@@ -564,6 +565,42 @@ describe('a failing disk', limit, () => {
       await recorder.untilPersisted(100)
       assert.equal(syncs, 2)
       await store.close()
+    } finally {
+      await folder.remove()
+    }
+  })
+
+  test('what is applied ahead of the log is on disk only after it, also where it replaces what the log had', async () => {
+    const folder = await temporaryFolder()
+    const recorder = new Recorder()
+    let release: () => void = () => undefined
+    let held: Promise<void> | undefined
+    const disk = faultyDisk({ before: (what) => (what === 'sync' ? held : undefined) })
+    try {
+      const { store } = await openStore(folder.path, recorder, { disk })
+      await store.writeIdentity(identity)
+      store.append({ sequence: 1, hardState: hardState(1), entries: entries(1, 9) })
+      await recorder.untilPersisted(1)
+      held = new Promise<void>((resolve) => (release = resolve))
+      store.append({ sequence: 2, hardState: hardState(2), entries: entries(4, 6, 2) })
+      store.apply(applied(5, 2), [{ table: 't', key: 'k', value: 1 }])
+      let synced: LogIndex | undefined
+      const syncing = store.syncApplied().then((index) => (synced = index))
+      // Where it did not wait, the batch would be there long before.
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      assert.deepEqual([synced, recorder.persisted], [undefined, [1]])
+      const reader = await store.openSnapshot()
+      assert.equal(reader.meta.index, 0)
+      await reader.close()
+      held = undefined
+      release()
+      await syncing
+      assert.equal(synced, 5)
+      assert.deepEqual(recorder.persisted, [1, 2])
+      await store.close()
+      const restored = await restore(folder.path)
+      assert.deepEqual(restored.applied, applied(5, 2))
+      assert.deepEqual(restored.entries.map(({ term }) => term), [1, 1, 1, 2, 2, 2]) // biome-ignore format: one line is enough.
     } finally {
       await folder.remove()
     }
