@@ -38,6 +38,8 @@ export class BenchCluster {
   readonly folder = mkdtempSync(join(tmpdir(), 'q-api-'))
   readonly logged: string[] = []
   private readonly members = new Map<string, Member>()
+  /** Where it is set, a daemon that ends by itself is told to it instead of being a failure of the test. */
+  onFatal: ((name: string, error: unknown) => void) | undefined
   /** When logs are compacted, in bytes; as usual where undefined. */
   compaction: { readonly above: number; readonly keep: number } | undefined
 
@@ -110,7 +112,8 @@ export class BenchCluster {
       ...(this.compaction === undefined ? {} : { compaction: this.compaction }),
       log,
       fatal: (error) => {
-        throw error
+        if (this.onFatal === undefined) throw error
+        this.onFatal(name, error)
       },
     })
     member.api = await startApi(member.daemon, log)
